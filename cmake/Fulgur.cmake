@@ -1,0 +1,32 @@
+# One folder is one target and one include prefix. A file may include "passes/..." only when its own target USES passes,
+# so a wrong arrow between folders does not compile.
+function(fulgur_library name)
+  cmake_parse_arguments(ARG "" "" "USES;LINKS;GENERATED" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
+  add_library(${name} STATIC ${sources})
+  fulgur_door(${name})
+  fulgur_warnings(${name})
+  target_compile_options(${name} PRIVATE -fno-rtti)
+  target_link_libraries(${name} PUBLIC ${ARG_USES} ${ARG_LINKS})
+  if(ARG_GENERATED)
+    add_dependencies(${name} ${ARG_GENERATED})
+  endif()
+  if(NOT name STREQUAL dialects AND TARGET dialects)
+    target_precompile_headers(${name} REUSE_FROM dialects)
+    add_dependencies(${name} fulgur_dialects_gen)
+  endif()
+endfunction()
+
+# Makes the folder's headers visible, under its own prefix, to the targets that link it and to nobody else.
+function(fulgur_door name)
+  file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  set(door ${PROJECT_BINARY_DIR}/include/${name})
+  get_filename_component(parent ${door}/${folder} DIRECTORY)
+  file(MAKE_DIRECTORY ${parent})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${door}/${folder} SYMBOLIC)
+  target_include_directories(${name} PUBLIC ${door} ${PROJECT_BINARY_DIR})
+endfunction()
+
+function(fulgur_warnings name)
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unused-parameter $<$<BOOL:${FULGUR_WERROR}>:-Werror>)
+endfunction()

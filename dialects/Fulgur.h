@@ -1,0 +1,31 @@
+// The fulgur dialect's operations and attributes.
+#pragma once
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace fulgur {
+class YieldOp;
+}
+#include "dialects/FulgurDialect.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/FulgurAttributes.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Fulgur.h.inc"
+
+namespace fulgur {
+/// Lets one-shot bufferization treat kernels as operations that write their destinations.
+void registerBufferization(mlir::DialectRegistry &registry);
+
+// Names of the attributes that the dialect's description documents.
+inline constexpr llvm::StringLiteral kNameAttr = "fulgur.name";
+inline constexpr llvm::StringLiteral kDimsAttr = "fulgur.dims";
+inline constexpr llvm::StringLiteral kSymbolsAttr = "fulgur.symbols";
+} // namespace fulgur

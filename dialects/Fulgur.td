@@ -1,0 +1,156 @@
+// The fulgur dialect: the few things a model means, or a compiled model needs, that upstream dialects cannot say.
+#ifndef FULGUR_TD
+#define FULGUR_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Fulgur_Dialect : Dialect {
+  let name = "fulgur";
+  let cppNamespace = "::fulgur";
+  let summary = "What upstream dialects cannot say about a model and its kernels.";
+  let description = [{
+    A module in this dialect holds one function `@main` on tensors. Its arguments and results carry `fulgur.name`
+    (the ONNX name) and `fulgur.dims` (an array of strings: the dims as the model writes them). The module carries
+    `fulgur.symbols`, an array of dictionaries `{name, min, max}`: the symbolic dims and their ranges.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+}
+
+class Fulgur_Op<string mnemonic, list<Trait> traits = []> : Op<Fulgur_Dialect, mnemonic, traits>;
+
+//===-- Attributes ------------------------------------------------------------------------------------------------===//
+
+def Fulgur_ScheduleAttr : AttrDef<Fulgur_Dialect, "Schedule"> {
+  let mnemonic = "schedule";
+  let summary = "How a kernel is to be computed: the only thing heuristics and tuning touch";
+  let description = [{
+    `kind` names the builder that turns the kernel's body into loops ("generic", "gemm", "softmax", "norm").
+    `tile` is the register tile ([rows, vectors] for a product), `lanes` the elements of one vector, `unroll` the
+    steps of the reduction taken at once, `pack` the width of the panels that a constant weight is packed into
+    (0: not packed), `grain` the rows that one task computes.
+  }];
+  let parameters = (ins StringRefParameter<"builder">:$kind, OptionalArrayRefParameter<"int64_t">:$tile,
+    DefaultValuedParameter<"int64_t", "1">:$lanes, DefaultValuedParameter<"int64_t", "1">:$unroll,
+    DefaultValuedParameter<"int64_t", "0">:$pack, DefaultValuedParameter<"int64_t", "1">:$grain);
+  let assemblyFormat = "`<` `kind` `=` $kind (`,` `tile` `=` `[` $tile^ `]`)? (`,` `lanes` `=` $lanes^)? (`,` `unroll` `=` $unroll^)? (`,` `pack` `=` $pack^)? (`,` `grain` `=` $grain^)? `>`";
+}
+
+//===-- The graph -------------------------------------------------------------------------------------------------===//
+
+def Fulgur_SymbolOp : Fulgur_Op<"symbol", [Pure]> {
+  let summary = "The size of a symbolic dim, such as \"batch\"";
+  let arguments = (ins StrAttr:$name);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$name attr-dict";
+}
+
+def Fulgur_RequireOp : Fulgur_Op<"require"> {
+  let summary = "A condition between symbolic dims, checked before a run starts";
+  let description = "The condition is a pure function of `fulgur.symbol`s. The location names the ONNX node that needs it.";
+  let arguments = (ins I1:$condition, StrAttr:$message);
+  let assemblyFormat = "$condition `,` $message attr-dict";
+}
+
+def Fulgur_CheckBoundsOp : Fulgur_Op<"check_bounds"> {
+  let summary = "Ends the run with a message unless every element of an integer tensor is in [lower, upper)";
+  let arguments = (ins AnyShaped:$indices, Index:$lower, Index:$upper, StrAttr:$message);
+  let assemblyFormat = "$indices `in` $lower `to` $upper `,` $message attr-dict `:` type($indices)";
+}
+
+class Fulgur_RowOp<string mnemonic> : Fulgur_Op<mnemonic, [Pure, AllTypesMatch<["input", "result"]>]>;
+
+def Fulgur_LayerNormOp : Fulgur_RowOp<"layer_norm"> {
+  let summary = "(x - mean) / sqrt(variance + epsilon) * scale + bias over the trailing dims from `axis`";
+  let description = "ONNX LayerNormalization-17. `scale` and `bias` have the shape of the trailing dims.";
+  let arguments = (ins AnyRankedTensor:$input, AnyRankedTensor:$scale, Optional<AnyRankedTensor>:$bias, I64Attr:$axis, F32Attr:$epsilon);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input `,` $scale (`,` $bias^)? attr-dict `:` type($input) `,` type($scale) (`,` type($bias)^)?";
+  let hasVerifier = 1;
+}
+
+def Fulgur_RMSNormOp : Fulgur_RowOp<"rms_norm"> {
+  let summary = "x / sqrt(mean(x²) + epsilon) * scale over the trailing dims from `axis`";
+  let description = "ONNX RMSNormalization-23.";
+  let arguments = (ins AnyRankedTensor:$input, AnyRankedTensor:$scale, I64Attr:$axis, F32Attr:$epsilon);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input `,` $scale attr-dict `:` type($input) `,` type($scale)";
+  let hasVerifier = 1;
+}
+
+def Fulgur_SoftmaxOp : Fulgur_RowOp<"softmax"> {
+  let summary = "exp(x - max(x)) / sum(exp(x - max(x))) along `axis`";
+  let arguments = (ins AnyRankedTensor:$input, I64Attr:$axis);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasVerifier = 1;
+}
+
+//===-- Kernels ---------------------------------------------------------------------------------------------------===//
+
+def Fulgur_KernelOp : Fulgur_Op<"kernel", [IsolatedFromAbove, SingleBlock, AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, DestinationStyleOpInterface]> {
+  let summary = "One fused group of the graph that becomes one native function";
+  let description = [{
+    The body says on tensors what is computed: its arguments are the operands, inputs first and then destinations
+    (which give a result its shape, not its content), and it ends with `fulgur.yield` of the results. After bufferization
+    the operands are memrefs and the results are gone, while the body stays as it is: it is the specification from
+    which the builder named by the schedule makes the loops. Kernels with equal bodies and operand types share one function.
+  }];
+  let arguments = (ins Variadic<AnyType>:$inputs, Variadic<AnyShaped>:$outs, OptionalAttr<Fulgur_ScheduleAttr>:$schedule);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    (`ins` `(` $inputs^ `:` type($inputs) `)`)? `outs` `(` $outs `:` type($outs) `)` (`schedule` `(` $schedule^ `)`)?
+    attr-dict-with-keyword $body (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutsMutable(); }
+    ::mlir::Block *bodyBlock() { return &getBody().front(); }
+    YieldOp yield();
+  }];
+}
+
+def Fulgur_YieldOp : Fulgur_Op<"yield", [Pure, ReturnLike, Terminator, HasParent<"KernelOp">]> {
+  let summary = "What a kernel computes";
+  let arguments = (ins Variadic<AnyRankedTensor>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+
+//===-- After bufferization ---------------------------------------------------------------------------------------===//
+
+def Fulgur_ArenaOp : Fulgur_Op<"arena", [Pure]> {
+  let summary = "The block of memory in which every buffer of a run lives";
+  let results = (outs AnyMemRef:$result);
+  let assemblyFormat = "attr-dict `:` type($result)";
+}
+
+def Fulgur_WeightsOp : Fulgur_Op<"weights", [Pure]> {
+  let summary = "A constant at a fixed offset of the weights segment";
+  let arguments = (ins I64Attr:$offset);
+  let results = (outs AnyMemRef:$result);
+  let assemblyFormat = "$offset attr-dict `:` type($result)";
+}
+
+def Fulgur_LaunchOp : Fulgur_Op<"launch"> {
+  let summary = "Runs a task function for every index in [0, count) on the executor";
+  let description = "The task is `func(%arguments: !llvm.ptr, %index)`; it takes the values out again with fulgur.arguments.";
+  let arguments = (ins FlatSymbolRefAttr:$task, Index:$count, Variadic<AnyType>:$values);
+  let assemblyFormat = "$task `(` $count `)` (`with` $values^ `:` type($values))? attr-dict";
+}
+
+def Fulgur_ArgumentsOp : Fulgur_Op<"arguments"> {
+  let summary = "The values that fulgur.launch handed to this task";
+  let arguments = (ins AnyType:$packed);
+  let results = (outs Variadic<AnyType>:$values);
+  let assemblyFormat = "$packed attr-dict `:` type($packed) `->` type($values)";
+}
+
+#endif // FULGUR_TD
