@@ -1,6 +1,21 @@
 // Every pass: its name, what it guarantees and its options. The code is in the file of the same name.
 include "mlir/Pass/PassBase.td"
 
+//===-- graph -----------------------------------------------------------------------------------------------------===//
+
+def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
+  let summary = "Folds transposes into the products that read or write them";
+  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
+def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
+  let summary = "Fuses chains of elementwise operations into one loop each";
+  let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
+  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
+}
+
+//===-- kernel ----------------------------------------------------------------------------------------------------===//
+
 def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
   let summary = "Groups the graph's operations into fulgur.kernel regions";
   let description = [{
