@@ -28,14 +28,14 @@ struct Gemm {
   int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1], lanes = schedule.getLanes(), width = vectors * lanes;
   int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
 
-  Layout layout;
+  Layout layout = Layout::Packed;
   int64_t blockSteps = 0; // of the reduction; 0: it is not cut
-  SmallVector<Value> sizes;
-  Access a, b, out;
-  SmallVector<Access> epilogueInputs;
+  SmallVector<Value> sizes{};
+  Access a{}, b{}, out{};
+  SmallVector<Access> epilogueInputs{};
   // One task.
-  SmallVector<Value> point; // the indices of the outer loops; the others are null
-  Value sums, panel;
+  SmallVector<Value> point{}; // the indices of the outer loops; the others are null
+  Value sums{}, panel{};
 
   VectorType vectorType() { return VectorType::get(lanes, e.builder.getF32Type()); }
   unsigned row() { return product.row(); }
