@@ -11,6 +11,7 @@
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/IR/TensorInferTypeOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/Passes.h"
 #include "passes/Target.h"
@@ -38,13 +39,11 @@ static void buildKernels(OpPassManager &pm, const Target &target) {
 static void buildMemory(OpPassManager &pm, const Target &target) {
   pm.addPass(createBindPorts());
   pm.addPass(createCSEPass());
-  bufferization::OneShotBufferizePassOptions bufferize;
-  bufferize.allowReturnAllocsFromLoops = true;
-  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  pm.addPass(createBufferize());
   pm.addPass(createOutlineKernels({target.vectorBytes, target.vectorRegisters}));
   // The bodies of generic kernels are still on tensors.
   pm.addNestedPass<func::FuncOp>(bufferization::createEmptyTensorEliminationPass());
-  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  pm.addPass(createBufferize());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addNestedPass<func::FuncOp>(createLowerLinalg());
@@ -104,4 +103,17 @@ void fulgur::registerDialects(DialectRegistry &registry) {
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerInferTypeOpInterfaceExternalModels(registry);
   registerBufferization(registry);
+}
+
+void fulgur::registerPipelines() {
+  for (Stage stage : stages)
+    if (stage != Stage::import) {
+      auto build = [stage](OpPassManager &pm, StringRef, function_ref<LogicalResult(const Twine &)>) {
+        Options options;
+        options.prefix = "model";
+        buildStage(pm, options, stage);
+        return success();
+      };
+      registerPassPipeline(("fulgur-stage-" + stageName(stage)).str(), ("the passes that lead to the stage '" + stageName(stage) + "'").str(), build, [](function_ref<void(const mlir::detail::PassOptions &)>) {});
+    }
 }

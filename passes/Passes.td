@@ -33,6 +33,11 @@ def BindPorts : Pass<"fulgur-bind-ports", "mlir::ModuleOp"> {
   let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
 }
 
+def Bufferize : Pass<"fulgur-bufferize", "mlir::ModuleOp"> {
+  let summary = "One-shot bufferization of everything but the bodies of kernels";
+  let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect"];
+}
+
 def HoistScratch : Pass<"fulgur-hoist-scratch", "mlir::ModuleOp"> {
   let summary = "Moves the allocations of kernels to the stack (small ones) or to @main";
   let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
