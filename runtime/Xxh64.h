@@ -1,5 +1,6 @@
-// The XXH64 hash (seed 0) of weights segments, as its specification defines it (github.com/Cyan4973/xxHash,
-// doc/xxhash_spec.md), in pieces of any size, for C and C++ alike. llvm::xxHash64 gives the same numbers.
+// The XXH64 hash (seed 0) of weights segments, as its specification defines it
+// (github.com/Cyan4973/xxHash, doc/xxhash_spec.md), in pieces of any size, for
+// C and C++ alike. llvm::xxHash64 gives the same numbers.
 #ifndef FULGUR_XXH64_H
 #define FULGUR_XXH64_H
 
@@ -20,13 +21,17 @@ typedef struct fulgur_xxh64 {
   unsigned char pending[32]; ///< the last bytes % 32 of them
 } fulgur_xxh64;
 
-static inline uint64_t fulgur_xxh64_rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
-
-static inline uint64_t fulgur_xxh64_round(uint64_t lane, uint64_t input) {
-  return fulgur_xxh64_rotate(lane + input * FULGUR_XXH64_PRIME2, 31) * FULGUR_XXH64_PRIME1;
+static inline uint64_t fulgur_xxh64_rotate(uint64_t x, int bits) {
+  return x << bits | x >> (64 - bits);
 }
 
-static inline void fulgur_xxh64_stripe(uint64_t *lanes, const unsigned char *stripe) {
+static inline uint64_t fulgur_xxh64_round(uint64_t lane, uint64_t input) {
+  return fulgur_xxh64_rotate(lane + input * FULGUR_XXH64_PRIME2, 31) *
+         FULGUR_XXH64_PRIME1;
+}
+
+static inline void fulgur_xxh64_stripe(uint64_t *lanes,
+                                       const unsigned char *stripe) {
   for (int i = 0; i < 4; ++i) {
     uint64_t word;
     memcpy(&word, stripe + 8 * i, 8);
@@ -42,7 +47,8 @@ static inline void fulgur_xxh64_init(fulgur_xxh64 *hash) {
 }
 
 /// Adds `bytes` bytes at `data`.
-static inline void fulgur_xxh64_update(fulgur_xxh64 *hash, const void *data, size_t bytes) {
+static inline void fulgur_xxh64_update(fulgur_xxh64 *hash, const void *data,
+                                       size_t bytes) {
   if (bytes == 0)
     return;
   const unsigned char *p = (const unsigned char *)data;
@@ -70,10 +76,11 @@ static inline uint64_t fulgur_xxh64_digest(const fulgur_xxh64 *hash) {
   const uint64_t *lanes = hash->lanes;
   uint64_t h = FULGUR_XXH64_PRIME5;
   if (hash->bytes >= 32) {
-    h = fulgur_xxh64_rotate(lanes[0], 1) + fulgur_xxh64_rotate(lanes[1], 7) + fulgur_xxh64_rotate(lanes[2], 12) +
-        fulgur_xxh64_rotate(lanes[3], 18);
+    h = fulgur_xxh64_rotate(lanes[0], 1) + fulgur_xxh64_rotate(lanes[1], 7) +
+        fulgur_xxh64_rotate(lanes[2], 12) + fulgur_xxh64_rotate(lanes[3], 18);
     for (int i = 0; i < 4; ++i)
-      h = (h ^ fulgur_xxh64_round(0, lanes[i])) * FULGUR_XXH64_PRIME1 + FULGUR_XXH64_PRIME4;
+      h = (h ^ fulgur_xxh64_round(0, lanes[i])) * FULGUR_XXH64_PRIME1 +
+          FULGUR_XXH64_PRIME4;
   }
   h += hash->bytes;
   const unsigned char *p = hash->pending;
@@ -81,17 +88,22 @@ static inline uint64_t fulgur_xxh64_digest(const fulgur_xxh64 *hash) {
   for (; left >= 8; p += 8, left -= 8) {
     uint64_t word;
     memcpy(&word, p, 8);
-    h = fulgur_xxh64_rotate(h ^ fulgur_xxh64_round(0, word), 27) * FULGUR_XXH64_PRIME1 + FULGUR_XXH64_PRIME4;
+    h = fulgur_xxh64_rotate(h ^ fulgur_xxh64_round(0, word), 27) *
+            FULGUR_XXH64_PRIME1 +
+        FULGUR_XXH64_PRIME4;
   }
   if (left >= 4) {
     uint32_t word;
     memcpy(&word, p, 4);
-    h = fulgur_xxh64_rotate(h ^ word * FULGUR_XXH64_PRIME1, 23) * FULGUR_XXH64_PRIME2 + FULGUR_XXH64_PRIME3;
+    h = fulgur_xxh64_rotate(h ^ word * FULGUR_XXH64_PRIME1, 23) *
+            FULGUR_XXH64_PRIME2 +
+        FULGUR_XXH64_PRIME3;
     p += 4;
     left -= 4;
   }
   for (; left > 0; ++p, --left)
-    h = fulgur_xxh64_rotate(h ^ *p * FULGUR_XXH64_PRIME5, 11) * FULGUR_XXH64_PRIME1;
+    h = fulgur_xxh64_rotate(h ^ *p * FULGUR_XXH64_PRIME5, 11) *
+        FULGUR_XXH64_PRIME1;
   h = (h ^ h >> 33) * FULGUR_XXH64_PRIME2;
   h = (h ^ h >> 29) * FULGUR_XXH64_PRIME3;
   return h ^ h >> 32;
