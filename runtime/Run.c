@@ -95,7 +95,7 @@ static fulgur_status check_buffer(const char *what, const char *name,
   if (element && (uintptr_t)tensor->data % element != 0)
     return fulgur__fail(FULGUR_INVALID_ARGUMENT,
                         "%s '%s': its data is not aligned to the %zu bytes of "
-                        "a %s",
+                        "%s",
                         what, name, element, fulgur_dtype_name(dtype));
   return FULGUR_OK;
 }
