@@ -13,10 +13,11 @@ namespace fulgur {
 
 namespace {
 
-/// Cheap enough to be computed again by every consumer: no arithmetic beyond a cast or a comparison.
+/// Cheap enough to be computed again by every consumer: it only moves, casts or compares.
 bool isCheap(linalg::GenericOp op) {
-  return llvm::count_if(op.getBody()->without_terminator(), [](Operation &inside) { return !inside.hasTrait<OpTrait::ConstantLike>(); }) <= 1 &&
-         llvm::none_of(op.getBody()->getOperations(), llvm::IsaPred<tensor::ExtractOp>);
+  return llvm::all_of(op.getBody()->without_terminator(), [](Operation &inside) {
+    return inside.hasTrait<OpTrait::ConstantLike>() || isa<CastOpInterface, arith::CmpIOp, arith::CmpFOp, linalg::IndexOp>(inside);
+  });
 }
 
 bool shouldFuse(OpOperand *operand) {
