@@ -86,3 +86,14 @@ def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
   let summary = "Converts everything that is left to the LLVM dialect";
   let dependentDialects = ["mlir::LLVM::LLVMDialect"];
 }
+
+//===-- kernel ----------------------------------------------------------------------------------------------------===//
+
+def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
+  let summary = "Gives every kernel its #fulgur.schedule: the first builder that accepts its body, and that builder's choice";
+  let description = "Kernels that no builder accepts, and those that have a schedule already, stay as they are.";
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+  ];
+}

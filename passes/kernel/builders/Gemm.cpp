@@ -197,8 +197,7 @@ void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from, Va
 }
 
 Value Gemm::columnMask(Value column0, int64_t vector) {
-  Value left = e.sub(sizes[column()], e.add(column0, vector * lanes));
-  return vector::CreateMaskOp::create(e.builder, e.loc, VectorType::get(lanes, e.builder.getI1Type()), left);
+  return e.lanesBelow(e.sub(sizes[column()], e.add(column0, vector * lanes)), lanes);
 }
 
 /// One vector of b's row `step`.
