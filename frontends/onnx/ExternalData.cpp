@@ -168,6 +168,9 @@ StringRef WeightFiles::external(const std::string &location, const Twine &who, c
 
 void WeightFiles::settle(::onnx::TensorProto &tensor, uint64_t size, const ::onnx::NodeProto *node) {
   std::string who = "tensor '" + printable(tensor.name()) + "'";
+  // Settled before, or a file that pretends to be: either way these are bytes of this model, if they are as many as needed.
+  if (ArrayRef<char> known = bytes(tensor); !known.empty() && known.size() == size)
+    return;
   Place place = placeOf(tensor, who, node);
   StringRef file = place.location == thisFile ? modelFile() : external(place.location, who, node);
   if (place.length && *place.length != size)
@@ -177,17 +180,18 @@ void WeightFiles::settle(::onnx::TensorProto &tensor, uint64_t size, const ::onn
   tensor.clear_external_data();
   ::onnx::StringStringEntryProto *entry = tensor.add_external_data();
   entry->set_key("location");
-  entry->set_value("#" + std::to_string(settled.size())); // the checker takes '#' for data that is already in memory
+  entry->set_value(thisFile + std::to_string(settled.size())); // the checker takes '#' for data that is already in memory
   settled.push_back(ArrayRef(file.data() + place.offset, size));
 }
 
 ArrayRef<char> WeightFiles::bytes(const ::onnx::TensorProto &tensor) const {
   if (tensor.data_location() != ::onnx::TensorProto::EXTERNAL)
     return ArrayRef(tensor.raw_data().data(), tensor.raw_data().size());
-  size_t index;
-  if (tensor.external_data_size() != 1 || StringRef(tensor.external_data(0).value()).drop_front().getAsInteger(10, index) || index >= settled.size())
+  if (tensor.external_data_size() != 1)
     return {};
-  return settled[index];
+  StringRef place = tensor.external_data(0).value();
+  size_t index;
+  return place.consume_front(thisFile) && !place.getAsInteger(10, index) && index < settled.size() ? settled[index] : ArrayRef<char>();
 }
 
 } // namespace fulgur::onnx
