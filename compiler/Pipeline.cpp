@@ -33,6 +33,7 @@ static void buildGraph(OpPassManager &pm) {
 /// Still on tensors: what becomes one native function each, and how.
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
+  pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
 }
 
 /// From here on buffers. Kernels become loops; afterwards everything that a run touches has a place.
