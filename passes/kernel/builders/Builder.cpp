@@ -5,6 +5,7 @@ using namespace mlir;
 using namespace fulgur;
 
 Value KernelSite::operand(Value value) const {
+  KernelOp kernel = this->kernel;
   auto argument = dyn_cast<BlockArgument>(value);
   if (!argument || argument.getOwner() != kernel.bodyBlock())
     return {};
@@ -13,7 +14,7 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {gemmBuilder, softmaxBuilder, normBuilder};
+  static const KernelBuilder builders[] = {gemmBuilder};
   return builders;
 }
 
