@@ -2,25 +2,14 @@
 // ONNX only. Weights stay where they are, in mapped memory; the structs only say where.
 #pragma once
 #include "frontends/onnx/Import.h"
+#include "frontends/onnx/Problem.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringMap.h"
 #include "onnx/onnx_pb.h"
 #include <memory>
-#include <optional>
 #include <string>
 
 namespace fulgur::onnx {
-
-/// Why a model is refused: the first thing that is wrong with it, and where.
-struct Problem {
-  ImportStatus status = ImportStatus::ok;
-  std::string message;             ///< lower-case sentence with reason and remedy, without the place
-  std::string node, op, domain;    ///< the node that caused it; empty when the file as a whole did
-  int64_t opset = 0;               ///< version of the domain that the file imports; 0: none
-
-  /// The place and the message in one line: `model.onnx: node 'a' (Gemm, opset 13): message`.
-  std::string text(llvm::StringRef file) const;
-};
 
 /// A model ready to be imported: every node has a schema, local functions and (but for Prepare.cpp's keep list) schema
 /// functions are expanded, types and shapes are inferred as far as ONNX can, nodes stand in topological order, and the
@@ -53,19 +42,12 @@ public:
   const std::string &path() const { return file; }
 
 private:
-  friend class Loader;
-  struct Mappings;
-  Model();
+  explicit Model(llvm::StringRef path);
+  void read(const ImportOptions &options);
   std::string file;
   ::onnx::ModelProto model;
-  std::unique_ptr<Mappings> mappings;
+  std::unique_ptr<class WeightFiles> weights;
   llvm::StringMap<::onnx::TypeProto> types;
 };
-
-/// Elements of a shape; nullopt when a dim is negative or the product overflows int64.
-std::optional<int64_t> elementCount(llvm::ArrayRef<int64_t> dims);
-
-/// Bytes that `count` elements of an ONNX data type take in raw_data; nullopt for strings, unknown types and overflow.
-std::optional<int64_t> storageBytes(int32_t dataType, int64_t count);
 
 } // namespace fulgur::onnx
