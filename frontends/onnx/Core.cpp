@@ -222,7 +222,7 @@ int64_t fulgur::onnx::broadcastOffset(ArrayRef<Extent> shape, ArrayRef<int64_t> 
 /// A known element inside the body, in the type that it is computed with.
 static Scalar scalarOf(Body &body, DType type, const Element &element) { return {&body, computeType(type), Value(), element}; }
 
-static Scalar extended(Body &body, DType type, Value value) { return cast(Scalar{&body, type, value, std::nullopt}, computeType(type)); }
+static Scalar extended(Body &body, DType type, Value value) { return convert(Scalar{&body, type, value, std::nullopt}, computeType(type)); }
 
 Tensor Core::map(ArrayRef<Tensor> in, DType type, Elementwise each) const {
   Shape shape;
@@ -239,7 +239,7 @@ Tensor Core::map(ArrayRef<Tensor> in, DType type, Elementwise each) const {
         scalars.push_back(scalarOf(here, x.type, (*x.known())[broadcastOffset(x.shape, at)]));
       if (!known)
         return;
-      Scalar result = cast(each(scalars), type);
+      Scalar result = convert(each(scalars), type);
       known = result.known.has_value();
       if (known)
         elements.push_back(*result.known);
@@ -284,7 +284,7 @@ Tensor Core::generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in, G
       scalars.push_back(k < 0 ? scalarOf(body, x.type, x.known()->front()) : extended(body, x.type, values[k]));
     for (size_t k = 0; k < shape.size(); ++k)
       at.push_back({&body, DType::index, linalg::IndexOp::create(inside, loc, k), std::nullopt});
-    Value result = cast(each(body, scalars, at), type).emit();
+    Value result = convert(each(body, scalars, at), type).emit();
     for (Scalar &index : at)
       if (index.value.use_empty())
         index.value.getDefiningOp()->erase();
@@ -296,7 +296,7 @@ Tensor Core::generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in, G
 Scalar Core::extract(Body &body, Value table, DType type, ArrayRef<Scalar> at) const {
   SmallVector<Value> indices;
   for (const Scalar &index : at)
-    indices.push_back(cast(index, DType::index).emit());
+    indices.push_back(convert(index, DType::index).emit());
   return extended(body, type, tensor::ExtractOp::create(*body.builder, loc, table, indices));
 }
 
@@ -326,7 +326,7 @@ Tensor Core::reduce(const Tensor &x, ArrayRef<int64_t> axes, bool keep, DType ty
     if (llvm::all_of(results, [](const Scalar &s) { return s.known.has_value(); })) {
       Elements elements;
       for (const Scalar &result : results)
-        elements.push_back(*cast(result, type).known);
+        elements.push_back(*convert(result, type).known);
       return Tensor(std::move(elements), type, keep ? all : kept);
     }
   }
@@ -351,7 +351,7 @@ Tensor Core::mean(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const {
   for (int64_t axis : axes)
     count *= x.shape[axis];
   return map(sum(x, axes, keep), [&](const Scalar &total) {
-    return total / cast(Scalar::extent(*total.body, DType::index, sizes.atoms.simplify(count)), total.type);
+    return total / convert(Scalar::extent(*total.body, DType::index, sizes.atoms.simplify(count)), total.type);
   });
 }
 
@@ -377,7 +377,7 @@ SmallVector<Value> Core::loop(ArrayRef<Extent> counts, ArrayRef<Value> state, St
 }
 
 Scalar fulgur::onnx::wrapIndex(const Scalar &index, const Extent &size) {
-  Scalar i = cast(index, DType::index);
+  Scalar i = convert(index, DType::index);
   if (isUnsigned(index.type))
     return i;
   return select(i < 0, i + Scalar::extent(*i.body, DType::index, size), i);
@@ -408,5 +408,5 @@ Tensor Core::cast(const Tensor &x, DType type) const {
     return x;
   if (!mlirType(type, builder.getContext()))
     unsupported("a conversion to " + name(type) + " is not supported");
-  return map({x}, type, [&](ArrayRef<Scalar> v) { return fulgur::onnx::cast(v[0], type); });
+  return map({x}, type, [&](ArrayRef<Scalar> v) { return convert(v[0], type); });
 }

@@ -174,22 +174,21 @@ private:
 Tensor constantOf(const Core &core, const std::shared_ptr<const Model> &model, const ::onnx::TensorProto &proto, StringRef name);
 
 /// How an op is imported: a function for its one result, or for several.
-struct Op {
+struct OpImport {
   using One = Tensor (*)(const Core &, const Site &);
   using Many = SmallVector<Tensor> (*)(const Core &, const Site &);
-  Op() = default;
-  Op(One one, size_t least = 1) : one(one), least(least) {}
-  Op(Many many, size_t least = 1) : many(many), least(least) {}
+  OpImport() = default;
+  OpImport(One one, size_t least = 1) : one(one), least(least) {}
+  OpImport(Many many, size_t least = 1) : many(many), least(least) {}
   One one = nullptr;
   Many many = nullptr;
   size_t least = 1; ///< inputs that must be there
 };
 
 /// By name; other domains than ai.onnx in front, as in "com.microsoft::Gelu".
-using OpTable = llvm::StringMap<Op>;
+using OpTable = llvm::StringMap<OpImport>;
 
 void registerActivation(OpTable &);
-void registerAttention(OpTable &);
 void registerContraction(OpTable &);
 void registerConvolution(OpTable &);
 void registerElementwise(OpTable &);

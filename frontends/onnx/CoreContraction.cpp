@@ -90,7 +90,7 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
   Value in[] = {value(left), value(right)}, out = zeros(*this, shape, type);
   auto generic = linalg::GenericOp::create(builder, loc, out.getType(), in, out, maps, kinds, [&](OpBuilder &inside, Location, ValueRange v) {
     Body body = this->body(&inside);
-    auto scalar = [&](Value value, DType from) { return fulgur::onnx::cast(Scalar{&body, from, value, std::nullopt}, type); };
+    auto scalar = [&](Value value, DType from) { return convert(Scalar{&body, from, value, std::nullopt}, type); };
     linalg::YieldOp::create(inside, loc, (scalar(v[2], type) + scalar(v[0], a.type) * scalar(v[1], b.type)).emit());
   });
   return cast(tensor(generic.getResult(0), type, shape), a.type);

@@ -326,7 +326,7 @@ Tensor Core::gather(const Tensor &x, const Tensor &indices, int64_t axis, String
     behind.push_back(k - axis);
   return generate(shape, x.type, {unsqueeze(indices, behind)}, [&](Body &body, ArrayRef<Scalar> in, ArrayRef<Scalar> at) {
     SmallVector<Scalar> from(at.take_front(axis));
-    from.push_back(mayWrap ? wrapIndex(in[0], size) : fulgur::onnx::cast(in[0], DType::index));
+    from.push_back(mayWrap ? wrapIndex(in[0], size) : convert(in[0], DType::index));
     llvm::append_range(from, at.drop_front(axis + indices.rank()));
     return extract(body, table, x.type, from);
   });

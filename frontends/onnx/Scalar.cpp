@@ -356,7 +356,7 @@ Scalar floor(const Scalar &x) { return function<math::FloorOp>(x, std::floor); }
 Scalar ceil(const Scalar &x) { return function<math::CeilOp>(x, std::ceil); }
 Scalar round(const Scalar &x) { return function<math::RoundEvenOp>(x, std::nearbyint); }
 
-Scalar cast(const Scalar &x, DType to) {
+Scalar convert(const Scalar &x, DType to) {
   if (x.type == to)
     return x;
   if (to == DType::boolean)

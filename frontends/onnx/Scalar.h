@@ -122,6 +122,6 @@ Scalar ceil(const Scalar &);
 Scalar round(const Scalar &);
 
 /// Conversion as ONNX's Cast: towards zero, BOOL is "not 0".
-Scalar cast(const Scalar &, DType);
+Scalar convert(const Scalar &, DType);
 
 } // namespace fulgur::onnx

@@ -5,6 +5,8 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 template <typename Op, typename... Args> Value Sizes::emit(Location loc, Args &&...args) {
+  if (values.empty())
+    builder.setInsertionPointToStart(entry);
   auto op = Op::create(builder, loc, std::forward<Args>(args)...);
   builder.setInsertionPointAfter(op);
   return op.getResult();
