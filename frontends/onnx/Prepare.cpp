@@ -4,7 +4,7 @@
 #include "frontends/onnx/Prepare.h"
 #include "frontends/onnx/ExternalData.h"
 #include "frontends/onnx/Problem.h"
-#include "frontends/onnx/Tensors.h"
+#include "frontends/onnx/TensorData.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/ADT/Twine.h"
 #include "onnx/checker.h"

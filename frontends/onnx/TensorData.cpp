@@ -1,4 +1,4 @@
-#include "frontends/onnx/Tensors.h"
+#include "frontends/onnx/TensorData.h"
 #include "frontends/onnx/ExternalData.h"
 #include "frontends/onnx/Problem.h"
 #include "llvm/ADT/STLExtras.h"
