@@ -1,0 +1,21 @@
+// The order of all passes: the line of the compiler, in one place.
+#pragma once
+#include "compiler/Options.h"
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/Pass/PassManager.h"
+
+namespace fulgur {
+
+/// Appends the passes that lead from the stage before `stage` to it. Nothing is appended for Stage::import.
+void buildStage(mlir::OpPassManager &pm, const Options &options, Stage stage);
+
+/// Appends the passes of all stages after `from`, up to and with `upTo`.
+void buildPipeline(mlir::OpPassManager &pm, const Options &options, Stage upTo, Stage from = Stage::import);
+
+/// Registers the dialects that the passes meet, and the interfaces that upstream keeps apart from them.
+void registerDialects(mlir::DialectRegistry &registry);
+
+/// Registers `--fulgur-stage-NAME` pipelines for fulgur-opt: the passes of that stage alone.
+void registerPipelines();
+
+} // namespace fulgur
