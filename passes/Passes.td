@@ -82,6 +82,11 @@ def LowerEntry : Pass<"fulgur-lower-entry", "mlir::ModuleOp"> {
   let options = [Option<"prefix", "prefix", "std::string", "\"model\"", "start of the names of the generated functions">];
 }
 
+def LowerReshapes : Pass<"fulgur-lower-reshapes"> {
+  let summary = "Turns reshapes of contiguous buffers into reinterpretations";
+  let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
+}
+
 def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
   let summary = "Converts everything that is left to the LLVM dialect";
   let dependentDialects = ["mlir::LLVM::LLVMDialect"];
