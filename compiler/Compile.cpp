@@ -272,6 +272,7 @@ CodegenOptions Compilation::codegenOptions() const {
   result.threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
   result.root = symbols->run;
   llvm::append_range(result.exports, symbols->exported());
+  result.renamedSections = {{symbols->weightsSpace, symbols->weightsSection}};
   return result;
 }
 
