@@ -15,4 +15,7 @@ void buildPipeline(mlir::OpPassManager &pm, const Options &options, Stage upTo, 
 /// Registers the dialects that the passes meet, and the interfaces that upstream keeps apart from them.
 void registerDialects(mlir::DialectRegistry &registry);
 
+/// Registers `--fulgur-stage-NAME` pipelines for fulgur-opt: the passes of that stage alone.
+void registerPipelines();
+
 } // namespace fulgur

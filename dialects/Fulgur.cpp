@@ -8,6 +8,7 @@ using namespace mlir;
 using namespace fulgur;
 
 #include "dialects/FulgurDialect.cpp.inc"
+#include "dialects/FulgurEnums.cpp.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/FulgurAttributes.cpp.inc"
 #define GET_OP_CLASSES

@@ -15,6 +15,7 @@ namespace fulgur {
 class YieldOp;
 }
 #include "dialects/FulgurDialect.h.inc"
+#include "dialects/FulgurEnums.h.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/FulgurAttributes.h.inc"
 #define GET_OP_CLASSES

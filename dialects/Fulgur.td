@@ -126,24 +126,29 @@ def Fulgur_YieldOp : Fulgur_Op<"yield", [Pure, ReturnLike, Terminator, HasParent
 
 //===-- After bufferization ---------------------------------------------------------------------------------------===//
 
-def Fulgur_ArenaOp : Fulgur_Op<"arena", [Pure]> {
-  let summary = "The block of memory in which every buffer of a run lives";
-  let results = (outs AnyMemRef:$result);
-  let assemblyFormat = "attr-dict `:` type($result)";
+def Fulgur_Segment : I32EnumAttr<"Segment", "where a buffer lives", [
+    I32EnumAttrCase<"input", 0>, I32EnumAttrCase<"output", 1>, I32EnumAttrCase<"arena", 2>, I32EnumAttrCase<"weights", 3>]> {
+  let cppNamespace = "::fulgur";
+  let genSpecializedAttr = 0;
 }
+def Fulgur_SegmentAttr : EnumAttr<Fulgur_Dialect, Fulgur_Segment, "segment">;
 
-def Fulgur_WeightsOp : Fulgur_Op<"weights", [Pure]> {
-  let summary = "A constant at a fixed offset of the weights segment";
-  let arguments = (ins I64Attr:$offset);
+def Fulgur_BufferOp : Fulgur_Op<"buffer", [Pure]> {
+  let summary = "A buffer of the run: a port's, or one at an offset of the arena or of the weights";
+  let description = [{
+    `call` points to the run's `fulgur_call`. `position` is the number of the input or output, or the offset in bytes.
+    `sizes` are the dynamic dims of the result.
+  }];
+  let arguments = (ins AnyType:$call, Fulgur_SegmentAttr:$segment, Index:$position, Variadic<Index>:$sizes);
   let results = (outs AnyMemRef:$result);
-  let assemblyFormat = "$offset attr-dict `:` type($result)";
+  let assemblyFormat = "$call $segment `(` $position `)` (`[` $sizes^ `]`)? attr-dict `:` type($call) `->` type($result)";
 }
 
 def Fulgur_LaunchOp : Fulgur_Op<"launch"> {
   let summary = "Runs a task function for every index in [0, count) on the executor";
-  let description = "The task is `func(%arguments: !llvm.ptr, %index)`; it takes the values out again with fulgur.arguments.";
-  let arguments = (ins FlatSymbolRefAttr:$task, Index:$count, Variadic<AnyType>:$values);
-  let assemblyFormat = "$task `(` $count `)` (`with` $values^ `:` type($values))? attr-dict";
+  let description = "The task is `func(%packed: !llvm.ptr, %index)`; it takes the values out again with fulgur.arguments.";
+  let arguments = (ins AnyType:$call, FlatSymbolRefAttr:$task, Index:$count, Variadic<AnyType>:$values);
+  let assemblyFormat = "$call $task `(` $count `)` (`with` $values^ `:` type($values))? attr-dict `:` type($call)";
 }
 
 def Fulgur_ArgumentsOp : Fulgur_Op<"arguments"> {

@@ -1,6 +1,21 @@
 // Every pass: its name, what it guarantees and its options. The code is in the file of the same name.
 include "mlir/Pass/PassBase.td"
 
+//===-- graph -----------------------------------------------------------------------------------------------------===//
+
+def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
+  let summary = "Folds transposes into the products that read or write them";
+  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
+def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
+  let summary = "Fuses chains of elementwise operations into one loop each";
+  let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
+  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
+}
+
+//===-- kernel ----------------------------------------------------------------------------------------------------===//
+
 def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
   let summary = "Groups the graph's operations into fulgur.kernel regions";
   let description = [{
@@ -8,4 +23,77 @@ def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
     A product takes the elementwise operations that only it feeds as its epilogue.
   }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
+}
+
+//===-- memory ----------------------------------------------------------------------------------------------------===//
+
+def BindPorts : Pass<"fulgur-bind-ports", "mlir::ModuleOp"> {
+  let summary = "Turns @main from a function on tensors into one run on the caller's buffers";
+  let description = "Sets fulgur.inputs and fulgur.outputs on the module. Kernels that compute an output write it in place.";
+  let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+}
+
+def Bufferize : Pass<"fulgur-bufferize", "mlir::ModuleOp"> {
+  let summary = "One-shot bufferization of everything but the bodies of kernels";
+  let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect"];
+}
+
+def HoistScratch : Pass<"fulgur-hoist-scratch", "mlir::ModuleOp"> {
+  let summary = "Moves the allocations of kernels to the stack (small ones) or to @main";
+  let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
+}
+
+def PlaceWeights : Pass<"fulgur-place-weights", "mlir::ModuleOp"> {
+  let summary = "Gives every constant its offset in the weights segment";
+  let dependentDialects = ["mlir::arith::ArithDialect"];
+}
+
+def PlanMemory : Pass<"fulgur-plan-memory", "mlir::ModuleOp"> {
+  let summary = "Places every buffer in one arena whose size is a function of the symbols, and writes @plan";
+  let description = "Sets fulgur.arena_bytes (0 when it depends on the symbols) and fulgur.messages on the module.";
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+}
+
+//===-- lower -----------------------------------------------------------------------------------------------------===//
+
+def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
+  let summary = "Builds one function for all kernels that compute the same thing";
+  let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect",
+                           "mlir::scf::SCFDialect", "mlir::vector::VectorDialect", "mlir::arith::ArithDialect", "mlir::math::MathDialect"];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+  ];
+}
+
+def LowerLinalg : Pass<"fulgur-lower-linalg", "mlir::func::FuncOp"> {
+  let summary = "Turns linalg on buffers into parallel and vectorisable loops";
+  let dependentDialects = ["mlir::scf::SCFDialect", "mlir::memref::MemRefDialect", "mlir::arith::ArithDialect", "mlir::affine::AffineDialect"];
+}
+
+def OutlineTasks : Pass<"fulgur-outline-tasks", "mlir::ModuleOp"> {
+  let summary = "Makes a task function and a launch of every parallel loop";
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+}
+
+def LowerEntry : Pass<"fulgur-lower-entry", "mlir::ModuleOp"> {
+  let summary = "Reads symbols from the caller and turns checks into early returns";
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::cf::ControlFlowDialect", "mlir::scf::SCFDialect", "mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
+  let options = [Option<"prefix", "prefix", "std::string", "\"model\"", "start of the names of the generated functions">];
+}
+
+def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
+  let summary = "Converts everything that is left to the LLVM dialect";
+  let dependentDialects = ["mlir::LLVM::LLVMDialect"];
+}
+
+//===-- kernel ----------------------------------------------------------------------------------------------------===//
+
+def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
+  let summary = "Gives every kernel its #fulgur.schedule: the first builder that accepts its body, and that builder's choice";
+  let description = "Kernels that no builder accepts, and those that have a schedule already, stay as they are.";
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+  ];
 }

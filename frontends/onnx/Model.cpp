@@ -1,0 +1,77 @@
+#include "frontends/onnx/Model.h"
+#include "frontends/onnx/ExternalData.h"
+#include "frontends/onnx/Prepare.h"
+#include "frontends/onnx/Wire.h"
+#include "llvm/ADT/Twine.h"
+#include <climits>
+#include <new>
+
+using namespace llvm;
+
+namespace fulgur::onnx {
+
+Model::Model(StringRef path) : file(path) {}
+Model::~Model() = default;
+
+std::shared_ptr<const Model> Model::load(StringRef path, const ImportOptions &options, Problem &problem) {
+  try {
+    std::shared_ptr<Model> model(new Model(path));
+    model->read(options);
+    return model;
+  } catch (const Problem &caught) {
+    problem = caught;
+  } catch (const std::bad_alloc &) {
+    problem = {ImportStatus::resourceLimit, "there is not enough memory to read the model", "", "", "", 0};
+  } catch (const std::exception &error) {
+    problem = {ImportStatus::invalidModel, "the ONNX library gives up: " + printable(StringRef(error.what()).split('\n').first), "", "", "", 0};
+  } catch (...) {
+    problem = {ImportStatus::invalidModel, "the ONNX library gives up", "", "", "", 0};
+  }
+  return nullptr;
+}
+
+void Model::read(const ImportOptions &options) {
+  weights = std::make_unique<WeightFiles>(file, options.maxModelBytes);
+  uint64_t badByte = 0;
+  std::optional<std::string> skeleton = parkWeights(weights->modelFile(), badByte);
+  if (!skeleton)
+    refuse(ImportStatus::invalidModel, "is not an ONNX model, or is truncated or damaged: byte " + Twine(badByte) + " of " +
+                                           Twine(weights->modelFile().size()) + " does not begin a protobuf field that ends inside its message");
+  if (skeleton->size() > INT_MAX)
+    refuse(ImportStatus::resourceLimit, "has " + Twine(skeleton->size()) + " bytes beside its weights, more than protobuf's limit of " + Twine(INT_MAX));
+  if (!model.ParseFromArray(skeleton->data(), int(skeleton->size())))
+    refuse(ImportStatus::invalidModel, "is not an ONNX model, or is damaged: its fields are not those of ONNX, or are nested more than 100 deep");
+  skeleton.reset();
+  if (!model.has_ir_version() || !model.has_graph())
+    refuse(ImportStatus::invalidModel, "is not an ONNX model, or is truncated: it has no " + StringRef(model.has_graph() ? "ir_version" : "graph"));
+  prepare(model, *weights);
+
+  for (const ::onnx::TensorProto &tensor : model.graph().initializer()) {
+    ::onnx::TypeProto::Tensor &type = *types[tensor.name()].mutable_tensor_type();
+    type.set_elem_type(tensor.data_type());
+    type.mutable_shape();
+    for (int64_t dim : tensor.dims())
+      type.mutable_shape()->add_dim()->set_dim_value(dim);
+  }
+  for (const auto *values : {&model.graph().input(), &model.graph().value_info(), &model.graph().output()})
+    for (const ::onnx::ValueInfoProto &value : *values)
+      types[value.name()] = value.type();
+}
+
+int64_t Model::opset(StringRef domain) const {
+  for (const ::onnx::OperatorSetIdProto &import : model.opset_import())
+    if (import.domain() == (domain == "ai.onnx" ? "" : domain))
+      return import.version();
+  return 0;
+}
+
+ArrayRef<char> Model::bytes(const ::onnx::TensorProto &tensor) const { return weights->bytes(tensor); }
+
+bool Model::isMapped(const ::onnx::TensorProto &tensor) const { return tensor.data_location() == ::onnx::TensorProto::EXTERNAL; }
+
+const ::onnx::TypeProto *Model::typeOf(StringRef value) const {
+  auto found = types.find(value);
+  return found == types.end() ? nullptr : &found->second;
+}
+
+} // namespace fulgur::onnx

@@ -1,0 +1,121 @@
+// Walks from a tensor to the operation that gave it its shape.
+#include "passes/Dims.h"
+#include "dialects/Fulgur.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+using Sizes = FailureOr<SmallVector<OpFoldResult>>;
+
+static OpFoldResult add(OpBuilder &b, Location loc, OpFoldResult x, OpFoldResult y) {
+  auto cx = getConstantIntValue(x), cy = getConstantIntValue(y);
+  if (cx && cy)
+    return b.getIndexAttr(*cx + *cy);
+  return arith::AddIOp::create(b, loc, getValueOrCreateConstantIndexOp(b, loc, x), getValueOrCreateConstantIndexOp(b, loc, y)).getResult();
+}
+
+static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x, OpFoldResult y) {
+  auto cx = getConstantIntValue(x), cy = getConstantIntValue(y);
+  if (cx && cy)
+    return b.getIndexAttr(*cx * *cy);
+  if (cx && *cx == 1)
+    return y;
+  if (cy && *cy == 1)
+    return x;
+  return arith::MulIOp::create(b, loc, getValueOrCreateConstantIndexOp(b, loc, x), getValueOrCreateConstantIndexOp(b, loc, y)).getResult();
+}
+
+/// The dims of a function argument are its symbols: `fulgur.dims` names them.
+static Sizes argumentDims(OpBuilder &b, BlockArgument argument) {
+  auto type = cast<RankedTensorType>(argument.getType());
+  auto function = dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
+  auto names = function ? function.getArgAttrOfType<ArrayAttr>(argument.getArgNumber(), kDimsAttr) : ArrayAttr();
+  if (!names || names.size() != size_t(type.getRank()))
+    return failure();
+  SmallVector<OpFoldResult> dims;
+  for (auto [size, name] : llvm::zip(type.getShape(), names.getAsRange<StringAttr>())) {
+    if (ShapedType::isDynamic(size))
+      dims.push_back(SymbolOp::create(b, argument.getLoc(), name).getResult());
+    else
+      dims.push_back(b.getIndexAttr(size));
+  }
+  return dims;
+}
+
+Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
+  auto type = dyn_cast<RankedTensorType>(tensor.getType());
+  if (!type)
+    return failure();
+  if (type.hasStaticShape())
+    return getAsIndexOpFoldResult(b.getContext(), type.getShape());
+  if (auto argument = dyn_cast<BlockArgument>(tensor)) {
+    if (auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp()); loop && argument.getArgNumber() > 0)
+      return dimsOf(b, loop.getInitArgs()[argument.getArgNumber() - 1]);
+    return argumentDims(b, argument);
+  }
+  unsigned number = cast<OpResult>(tensor).getResultNumber();
+  return TypeSwitch<Operation *, Sizes>(tensor.getDefiningOp())
+      .Case([&](tensor::EmptyOp op) { return op.getMixedSizes(); })
+      .Case([&](tensor::ExpandShapeOp op) { return op.getMixedOutputShape(); })
+      .Case([&](tensor::ExtractSliceOp op) -> Sizes {
+        SmallVector<OpFoldResult> dims;
+        llvm::SmallBitVector dropped = op.getDroppedDims();
+        for (auto [i, size] : llvm::enumerate(op.getMixedSizes()))
+          if (!dropped.test(i))
+            dims.push_back(size);
+        return dims;
+      })
+      .Case([&](tensor::InsertSliceOp op) { return dimsOf(b, op.getDest()); })
+      .Case([&](tensor::InsertOp op) { return dimsOf(b, op.getDest()); })
+      .Case([&](tensor::CastOp op) { return dimsOf(b, op.getSource()); })
+      .Case([&](tensor::GenerateOp op) -> Sizes { return getMixedValues(type.getShape(), op.getDynamicExtents(), b); })
+      .Case([&](tensor::CollapseShapeOp op) -> Sizes {
+        Sizes source = dimsOf(b, op.getSrc());
+        if (failed(source))
+          return failure();
+        SmallVector<OpFoldResult> dims;
+        for (const ReassociationIndices &group : op.getReassociationIndices()) {
+          OpFoldResult product = b.getIndexAttr(1);
+          for (int64_t i : group)
+            product = mul(b, op.getLoc(), product, (*source)[i]);
+          dims.push_back(product);
+        }
+        return dims;
+      })
+      .Case([&](tensor::PadOp op) -> Sizes {
+        Sizes source = dimsOf(b, op.getSource());
+        if (failed(source))
+          return failure();
+        for (auto [dim, low, high] : llvm::zip(*source, op.getMixedLowPad(), op.getMixedHighPad()))
+          dim = add(b, op.getLoc(), add(b, op.getLoc(), dim, low), high);
+        return source;
+      })
+      .Case([&](tensor::ConcatOp op) -> Sizes {
+        Sizes dims = dimsOf(b, op.getInputs().front());
+        for (Value input : op.getInputs().drop_front()) {
+          Sizes more = dimsOf(b, input);
+          if (failed(dims) || failed(more))
+            return failure();
+          (*dims)[op.getDim()] = add(b, op.getLoc(), (*dims)[op.getDim()], (*more)[op.getDim()]);
+        }
+        return dims;
+      })
+      .Case([&](scf::ForOp op) { return dimsOf(b, op.getInitArgs()[number]); })
+      .Case<SoftmaxOp, LayerNormOp, RMSNormOp>([&](auto op) { return dimsOf(b, op.getInput()); })
+      .Case([&](DestinationStyleOpInterface op) { return dimsOf(b, op.getDpsInits()[number]); })
+      .Default([](Operation *) { return failure(); });
+}
+
+SmallVector<Value> fulgur::dynamicDims(OpBuilder &b, Location loc, Type type, ArrayRef<OpFoldResult> dims) {
+  SmallVector<Value> sizes;
+  for (auto [size, dim] : llvm::zip(cast<ShapedType>(type).getShape(), dims))
+    if (ShapedType::isDynamic(size))
+      sizes.push_back(getValueOrCreateConstantIndexOp(b, loc, dim));
+  return sizes;
+}

@@ -1,0 +1,15 @@
+// What the passes need to know about the machine that the code is for. Filled from pass options.
+#pragma once
+#include <cstdint>
+
+namespace fulgur {
+/// The vector unit of a CPU.
+struct Target {
+  int64_t vectorBytes = 32;     ///< 16: SSE and NEON, 32: AVX2, 64: AVX-512
+  int64_t vectorRegisters = 16; ///< 32 on AVX-512 and AArch64
+  bool fma = true;              ///< vector.fma is one instruction
+
+  /// How many elements of `bits` bits one register holds.
+  int64_t lanes(int64_t bits = 32) const { return vectorBytes * 8 / bits; }
+};
+} // namespace fulgur

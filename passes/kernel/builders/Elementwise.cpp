@@ -1,0 +1,170 @@
+#include "passes/kernel/builders/Elementwise.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+Value Access::at(Emitter &e, ArrayRef<Value> indices) const {
+  Value position;
+  for (auto [index, step] : llvm::zip(indices, steps)) {
+    if (!index || !step)
+      continue;
+    Value moved = e.mul(step, index);
+    position = position ? e.add(position, moved) : moved;
+  }
+  return position ? position : e.index(0);
+}
+
+Access fulgur::accessOf(Emitter &e, Value buffer, ArrayRef<int> loops, unsigned count) {
+  Access access{e.flatten(buffer), SmallVector<Value>(count)};
+  Value stride = e.index(1);
+  for (int p = int(loops.size()) - 1; p >= 0; --p) {
+    Value size = e.dim(buffer, p);
+    if (loops[p] >= 0 && known(size) != 1)
+      access.steps[loops[p]] = stride;
+    stride = e.mul(size, stride);
+  }
+  return access;
+}
+
+/// Booleans are bytes in memory, but a vector of i1 would be read as bits: reads and writes them as i8.
+static Value bytePointer(Emitter &e, Value flat, Value position) {
+  Value base = memref::ExtractAlignedPointerAsIndexOp::create(e.builder, e.loc, flat);
+  Value address = arith::IndexCastOp::create(e.builder, e.loc, e.builder.getI64Type(), e.add(base, position));
+  return LLVM::IntToPtrOp::create(e.builder, e.loc, LLVM::LLVMPointerType::get(e.builder.getContext()), address);
+}
+
+static Value byteVector(Emitter &e, int64_t value, VectorType type) {
+  return arith::ConstantOp::create(e.builder, e.loc, DenseElementsAttr::get(type, e.builder.getI8IntegerAttr(value)));
+}
+
+Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step, Columns columns) {
+  OpBuilder &b = e.builder;
+  Type element = cast<MemRefType>(flat.getType()).getElementType();
+  auto type = VectorType::get(columns.lanes, element);
+  if (!step)
+    return e.broadcast(memref::LoadOp::create(b, e.loc, flat, position), columns.lanes);
+  if (element.isInteger(1)) {
+    auto bytes = VectorType::get(columns.lanes, b.getI8Type());
+    Value zero = byteVector(e, 0, bytes), pointer = bytePointer(e, flat, position), loaded;
+    if (columns.mask)
+      loaded = LLVM::MaskedLoadOp::create(b, e.loc, bytes, pointer, columns.mask, zero, 1);
+    else
+      loaded = LLVM::LoadOp::create(b, e.loc, bytes, pointer, 1);
+    return arith::CmpIOp::create(b, e.loc, arith::CmpIPredicate::ne, loaded, zero);
+  }
+  if (known(step) == 1 && !columns.mask)
+    return vector::LoadOp::create(b, e.loc, type, flat, position);
+  Value zero = arith::ConstantOp::create(b, e.loc, b.getZeroAttr(type));
+  if (known(step) == 1)
+    return vector::MaskedLoadOp::create(b, e.loc, type, flat, position, columns.mask, zero);
+  Value lanes = e.iota(columns.lanes, b.getIndexType());
+  Value offsets = arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
+  Value all = arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()), true));
+  return vector::GatherOp::create(b, e.loc, type, flat, position, offsets, columns.mask ? columns.mask : all, zero);
+}
+
+void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position, Value step, Columns columns) {
+  OpBuilder &b = e.builder;
+  if (cast<MemRefType>(flat.getType()).getElementType().isInteger(1)) {
+    auto bytes = VectorType::get(columns.lanes, b.getI8Type());
+    Value stored = arith::ExtUIOp::create(b, e.loc, bytes, vector), pointer = bytePointer(e, flat, position);
+    if (columns.mask)
+      LLVM::MaskedStoreOp::create(b, e.loc, stored, pointer, columns.mask, 1);
+    else
+      LLVM::StoreOp::create(b, e.loc, stored, pointer, 1);
+    return;
+  }
+  if (!step || known(step) == 1) {
+    if (columns.mask)
+      vector::MaskedStoreOp::create(b, e.loc, flat, position, columns.mask, vector);
+    else
+      vector::StoreOp::create(b, e.loc, vector, flat, position);
+    return;
+  }
+  Value lanes = e.iota(columns.lanes, b.getIndexType());
+  Value offsets = arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
+  Value all = arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()), true));
+  vector::ScatterOp::create(b, e.loc, /*resultType=*/Type(), flat, position, offsets, columns.mask ? columns.mask : all, vector);
+}
+
+SmallVector<int> fulgur::loopsOf(linalg::LinalgOp op, unsigned number) {
+  SmallVector<int> loops;
+  for (AffineExpr result : op.getIndexingMapsArray()[number].getResults()) {
+    auto dim = dyn_cast<AffineDimExpr>(result);
+    loops.push_back(dim ? int(dim.getPosition()) : -1);
+  }
+  return loops;
+}
+
+static bool isScalar(Type type) { return type.isIntOrIndexOrFloat(); }
+
+bool fulgur::isLanewise(linalg::GenericOp op) {
+  if (op.getNumParallelLoops() != op.getNumLoops())
+    return false;
+  for (AffineMap map : op.getIndexingMapsArray())
+    if (!map.isProjectedPermutation(/*allowZeroInResults=*/true))
+      return false;
+  for (OpOperand &init : op.getDpsInitsMutable())
+    if (!op.getMatchingIndexingMap(&init).isPermutation())
+      return false;
+  for (Operation &nested : op.getBody()->without_terminator()) {
+    bool lanewise = isa<linalg::IndexOp>(nested) || (nested.getNumRegions() == 0 && (nested.hasTrait<OpTrait::ConstantLike>() || OpTrait::hasElementwiseMappableTraits(&nested)));
+    if (!lanewise || !llvm::all_of(nested.getResultTypes(), isScalar))
+      return false;
+  }
+  for (BlockArgument init : op.getRegionOutputArgs())
+    if (!init.use_empty())
+      return false;
+  bool known = true;
+  op.getBody()->walk([&](Operation *nested) {
+    for (Value operand : nested->getOperands()) {
+      if (operand.getParentBlock() == op.getBody())
+        continue;
+      auto argument = dyn_cast<BlockArgument>(operand);
+      bool scalarOperand = argument && isa<KernelOp>(argument.getOwner()->getParentOp()) && isScalar(argument.getType());
+      known &= scalarOperand || matchPattern(operand, m_Constant());
+    }
+  });
+  return known;
+}
+
+SmallVector<Value> fulgur::computeLanes(Emitter &e, const KernelSite &site, linalg::GenericOp op, ArrayRef<Value> arguments, int64_t lanes,
+                                        llvm::function_ref<Value(unsigned)> loopIndex) {
+  OpBuilder &b = e.builder;
+  IRMapping lanewise;
+  for (auto [argument, vector] : llvm::zip(op.getRegionInputArgs(), arguments))
+    lanewise.map(argument, vector);
+  auto splat = [&](Value value) -> Value {
+    Attribute attr;
+    if (!matchPattern(value, m_Constant(&attr)))
+      return e.broadcast(site.operand(value), lanes);
+    auto type = VectorType::get(lanes, value.getType());
+    return arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(type, attr));
+  };
+  auto valueOf = [&](Value value) {
+    if (!lanewise.contains(value))
+      lanewise.map(value, splat(value));
+    return lanewise.lookup(value);
+  };
+  for (Operation &nested : op.getBody()->without_terminator()) {
+    if (nested.hasTrait<OpTrait::ConstantLike>())
+      continue; // splat where it is used
+    if (auto index = dyn_cast<linalg::IndexOp>(nested)) {
+      lanewise.map(index.getResult(), loopIndex(index.getDim()));
+      continue;
+    }
+    for (Value operand : nested.getOperands())
+      valueOf(operand);
+    Operation *vector = b.clone(nested, lanewise);
+    vector->setLoc(e.loc);
+    for (Value result : vector->getResults())
+      result.setType(VectorType::get(lanes, result.getType()));
+  }
+  SmallVector<Value> results;
+  for (Value yielded : op.getBody()->getTerminator()->getOperands())
+    results.push_back(valueOf(yielded));
+  return results;
+}

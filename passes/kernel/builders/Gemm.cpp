@@ -1,0 +1,407 @@
+// Matrix products. b is read in panels of `vectors * lanes` columns, one reduction step after the other: packed so when
+// compiling (weights), into a panel on the stack (other matrices), or in place when no second tile of rows would use the
+// panel again. A tile of `rows` times `vectors` accumulators stays in registers during the whole reduction and then goes
+// through a small buffer to the epilogue, which is emitted once, whatever the number of rows. Long reductions are cut
+// into blocks; the buffer then keeps the partial sums of all rows of the task.
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/kernel/builders/Elementwise.h"
+#include "passes/kernel/builders/Product.h"
+#include "passes/kernel/builders/Transpose.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+namespace {
+constexpr int64_t kLongestReduction = 1536; // steps whose panel leaves room for `a` in the second-level cache
+constexpr int64_t kPanelBytes = 32 << 10;   // of a panel on the stack
+constexpr int64_t kRowBytes = 256 << 10;    // of `a` that one task reads again and again
+constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
+constexpr int64_t kRowsOfStream = 4;        // reading b costs as much as computing this many rows
+
+enum class Layout { Packed, OnStack, InPlace };
+
+struct Gemm {
+  KernelSite &site;
+  Product &product;
+  ScheduleAttr schedule;
+  Emitter e{site.builder, site.loc};
+  int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1], lanes = schedule.getLanes(), width = vectors * lanes;
+  int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
+
+  Layout layout = Layout::Packed;
+  int64_t blockSteps = 0; // of the reduction; 0: it is not cut
+  SmallVector<Value> sizes{};
+  Access a{}, b{}, out{};
+  SmallVector<Access> epilogueInputs{};
+  // One task.
+  SmallVector<Value> point{}; // the indices of the outer loops; the others are null
+  Value sums{}, panel{};
+
+  VectorType vectorType() { return VectorType::get(lanes, e.builder.getF32Type()); }
+  unsigned row() { return product.row(); }
+  unsigned column() { return product.column(); }
+  unsigned reduction() { return product.reduction(); }
+  bool wholePanels() { return known(sizes[column()]) && *known(sizes[column()]) % width == 0; }
+
+  void build();
+  void access();
+  void task(Value outer, Value rowFrom, Value rowTo, Value panelFrom, Value panelTo);
+  void panelTask(Value panelIndex, Value rowFrom, Value rowTo);
+  void rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from, Value to);
+  void tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value from, Value to);
+  void pack(Value panelIndex, Value from, Value to);
+  void packColumn(Value step, Value from, Value column0);
+  void finish(Value panelIndex, Value sumsFrom, Value row, Value count);
+  void finishRow(Value sumsAt, Value row, Value column0, bool masked);
+  Value columnMask(Value column0, int64_t vector);
+  Value vectorOfB(Value base, Value step, Value column0, int64_t vector);
+};
+} // namespace
+
+/// Sizes of all loops and the accesses of all operands.
+void Gemm::access() {
+  unsigned count = product.loops.size();
+  SmallVector<int> loopOf(product.contraction.getNumLoops(), -1);
+  for (auto [loop, dims] : llvm::enumerate(product.loops))
+    for (unsigned dim : dims)
+      loopOf[dim] = loop;
+  auto loops = [&](const Product::Operand &operand) {
+    // Neighbours that share a loop are one dim there: only the innermost one's stride is the loop's.
+    SmallVector<int> result;
+    for (int dim : operand.dims)
+      result.push_back(dim < 0 || product.loops[loopOf[dim]].back() != unsigned(dim) ? -1 : loopOf[dim]);
+    return result;
+  };
+  Value aBuffer = site.operand(product.aOperand.value), outBuffer = site.operand(product.out);
+  Value bBuffer = site.operand(product.packed ? product.packed.getSource() : product.bOperand.value);
+
+  SmallVector<int64_t> ranges = product.contraction.getStaticLoopRanges();
+  auto sizeOf = [&](unsigned dim) -> Value {
+    if (!ShapedType::isDynamic(ranges[dim]))
+      return e.index(ranges[dim]);
+    for (auto [operand, buffer] : {std::pair(&product.aOperand, aBuffer), {&product.outOperand, outBuffer}, {&product.bOperand, bBuffer}})
+      if (operand->has(dim))
+        return e.dim(buffer, llvm::find(operand->dims, int(dim)) - operand->dims.begin());
+    llvm_unreachable("a dim of a contraction is in one of its operands");
+  };
+  for (const Product::Loop &dims : product.loops) {
+    Value size = e.index(1);
+    for (unsigned dim : dims)
+      size = e.mul(size, sizeOf(dim));
+    sizes.push_back(size);
+  }
+
+  a = accessOf(e, aBuffer, loops(product.aOperand), count);
+  out = accessOf(e, outBuffer, loops(product.outOperand), count);
+  if (product.packed) {
+    // The panel is one loop more.
+    SmallVector<int> packedLoops;
+    for (int loop : loops(product.bOperand))
+      if (loop != int(column()) && loop != int(reduction()))
+        packedLoops.push_back(loop);
+    packedLoops.append({int(count), int(reduction()), -1});
+    b = accessOf(e, bBuffer, packedLoops, count + 1);
+  } else {
+    b = accessOf(e, bBuffer, loops(product.bOperand), count);
+  }
+  for (const Product::Operand &input : product.epilogueInputs)
+    epilogueInputs.push_back(input.value ? accessOf(e, site.operand(input.value), loops(input), count) : Access());
+}
+
+void Gemm::build() {
+  access();
+  layout = product.packed ? Layout::Packed : Layout::OnStack;
+  if (!product.packed && known(sizes[row()]) && *known(sizes[row()]) <= rows && known(b.steps[column()] ? b.steps[column()] : e.index(1)) == 1)
+    layout = Layout::InPlace;
+  auto steps = known(sizes[reduction()]);
+  int64_t longest = layout == Layout::OnStack ? kPanelBytes / (4 * width) : kLongestReduction;
+  if (!steps || *steps > longest)
+    blockSteps = longest;
+  if (steps && blockSteps) { // equal blocks
+    int64_t blocks = llvm::divideCeil(*steps, longest);
+    blockSteps = llvm::alignTo(llvm::divideCeil(*steps, blocks), lanes);
+  }
+  if (layout == Layout::InPlace)
+    blockSteps = 0;
+
+  Value outerCount = e.index(1);
+  for (Value size : ArrayRef(sizes).drop_back(3))
+    outerCount = e.mul(outerCount, size);
+  Value panels = e.ceilDiv(sizes[column()], e.index(width)), rowBlocks = e.ceilDiv(sizes[row()], e.index(taskRows));
+  Value rowsOfTask = e.max(e.min(sizes[row()], e.index(taskRows)), e.index(kRowsOfStream));
+  Value operations = e.mul(e.max(sizes[reduction()], e.index(1)), e.mul(rowsOfTask, 2 * width));
+  Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
+  // Equal chunks of panels.
+  Value chunks = e.ceilDiv(panels, taskPanels);
+  taskPanels = e.ceilDiv(panels, e.max(chunks, e.index(1)));
+  e.parallel(e.mul(e.mul(outerCount, rowBlocks), chunks), [&](Value index) {
+    Value chunk = e.remainder(index, chunks), rest = e.floorDiv(index, chunks);
+    Value rowFrom = e.mul(e.remainder(rest, rowBlocks), taskRows), panelFrom = e.mul(chunk, taskPanels);
+    task(e.floorDiv(rest, rowBlocks), rowFrom, e.min(e.add(rowFrom, taskRows), sizes[row()]), panelFrom, e.min(e.add(panelFrom, taskPanels), panels));
+  });
+}
+
+void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom, Value panelTo) {
+  point.assign(product.loops.size() + 1, Value());
+  for (unsigned loop = row(); loop-- > 0;) {
+    point[loop] = e.remainder(outer, sizes[loop]);
+    outer = e.floorDiv(outer, sizes[loop]);
+  }
+  auto onStack = [&](int64_t elements) -> Value {
+    auto type = MemRefType::get(elements, e.builder.getF32Type());
+    return memref::AllocaOp::create(e.builder, e.loc, type, e.builder.getI64IntegerAttr(64));
+  };
+  sums = onStack((blockSteps ? taskRows : rows) * width);
+  if (layout == Layout::OnStack)
+    panel = onStack((blockSteps ? blockSteps : *known(sizes[reduction()])) * width);
+  e.loop(panelFrom, panelTo, 1, [&](Value panelIndex) { panelTask(panelIndex, rowFrom, rowTo); });
+}
+
+void Gemm::panelTask(Value panelIndex, Value rowFrom, Value rowTo) {
+  auto block = [&](Value from, Value to) {
+    if (layout == Layout::OnStack)
+      pack(panelIndex, from, to);
+    rowTiles(panelIndex, rowFrom, rowTo, from, to);
+  };
+  Value steps = sizes[reduction()], zero = e.index(0);
+  if (!blockSteps)
+    return block(zero, steps);
+  // A sum of nothing is one empty block.
+  e.loop(zero, e.max(steps, e.index(1)), blockSteps, [&](Value from) { block(from, e.min(e.add(from, blockSteps), steps)); });
+}
+
+void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from, Value to) {
+  Value count = e.sub(rowTo, rowFrom), rest = e.remainder(count, e.index(rows)), full = e.sub(rowTo, rest);
+  auto allRows = known(sizes[row()]);
+  if (!allRows || *allRows >= rows)
+    e.loop(rowFrom, full, rows, [&](Value row) { tile(panelIndex, rowFrom, row, rows, from, to); });
+  if (allRows) { // taskRows is a multiple of rows
+    if (int64_t left = *allRows % rows)
+      e.branch(e.less(full, rowTo), [&] { tile(panelIndex, rowFrom, full, left, from, to); });
+    return;
+  }
+  if (rows == 1)
+    return;
+  SmallVector<int64_t> cases = llvm::to_vector(llvm::seq<int64_t>(1, rows));
+  auto choose = scf::IndexSwitchOp::create(e.builder, e.loc, TypeRange(), rest, cases, cases.size());
+  OpBuilder::InsertionGuard guard(e.builder);
+  auto fill = [&](Region &region, int64_t left) {
+    e.builder.createBlock(&region);
+    if (left)
+      tile(panelIndex, rowFrom, full, left, from, to);
+    scf::YieldOp::create(e.builder, e.loc);
+  };
+  fill(choose.getDefaultRegion(), 0);
+  for (auto [region, left] : llvm::zip(choose.getCaseRegions(), cases))
+    fill(region, left);
+}
+
+Value Gemm::columnMask(Value column0, int64_t vector) {
+  return e.lanesBelow(e.sub(sizes[column()], e.add(column0, vector * lanes)), lanes);
+}
+
+/// One vector of b's row `step`.
+Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
+  Value from = layout == Layout::OnStack ? panel : b.flat;
+  Value stride = layout == Layout::OnStack ? e.index(width) : b.steps[reduction()];
+  Value position = e.add(base, vector * lanes);
+  if (stride)
+    position = e.add(position, e.mul(stride, step));
+  bool masked = layout == Layout::InPlace && !wholePanels();
+  return readColumns(e, from, position, e.index(1), {lanes, masked ? columnMask(column0, vector) : Value()});
+}
+
+/// `count` rows from `row` on: products of the steps [from, to) into the buffer of sums, and the epilogue after the last ones.
+void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value from, Value to) {
+  Value column0 = e.mul(panelIndex, width), sumsFrom = blockSteps ? e.sub(row, rowFrom) : e.index(0);
+  SmallVector<Value> aRows;
+  for (int64_t r : llvm::seq(count)) {
+    point[this->row()] = e.add(row, r);
+    aRows.push_back(a.at(e, point));
+  }
+  point[this->row()] = {};
+  Value bBase;
+  if (layout == Layout::OnStack) {
+    bBase = e.sub(e.index(0), e.mul(from, width));
+  } else {
+    point[column()] = layout == Layout::InPlace ? column0 : Value();
+    point.back() = layout == Layout::Packed ? panelIndex : Value();
+    bBase = b.at(e, point);
+    point[column()] = point.back() = {};
+  }
+
+  // Few rows have few accumulators: several sets of them hide the latency of the additions.
+  int64_t tileSums = count * vectors, sets = std::clamp<int64_t>(8 / tileSums, 1, unroll);
+  Value zero = e.real(0, vectorType()), firstBlock = blockSteps ? e.builder.createOrFold<arith::CmpIOp>(e.loc, arith::CmpIPredicate::eq, from, e.index(0)) : Value();
+  SmallVector<Value> state;
+  auto sumAt = [&](int64_t sum) { return e.add(e.mul(sumsFrom, width), sum * lanes); };
+  for (int64_t sum : llvm::seq(tileSums * sets)) {
+    bool continued = blockSteps && sum < tileSums;
+    state.push_back(zero);
+    if (continued) {
+      Value before = vector::LoadOp::create(e.builder, e.loc, vectorType(), sums, sumAt(sum));
+      state.back() = arith::SelectOp::create(e.builder, e.loc, firstBlock, zero, before);
+    }
+  }
+  auto step = [&](Value k, MutableArrayRef<Value> state) {
+    SmallVector<Value> bVectors;
+    for (int64_t vector : llvm::seq(vectors))
+      bVectors.push_back(vectorOfB(bBase, k, column0, vector));
+    for (int64_t r : llvm::seq(count)) {
+      Value position = a.steps[reduction()] ? e.add(aRows[r], e.mul(a.steps[reduction()], k)) : aRows[r];
+      Value left = e.broadcast(memref::LoadOp::create(e.builder, e.loc, a.flat, position), lanes);
+      for (int64_t vector : llvm::seq(vectors)) {
+        Value &sum = state[r * vectors + vector];
+        sum = vector::FMAOp::create(e.builder, e.loc, left, bVectors[vector], sum);
+      }
+    }
+  };
+  Value unrolledTo = e.sub(to, e.remainder(e.sub(to, from), e.index(unroll)));
+  state = e.loop(from, unrolledTo, unroll, state, [&](Value k, ValueRange carried) {
+    SmallVector<Value> next = llvm::to_vector(carried);
+    for (int64_t u : llvm::seq(unroll))
+      step(e.add(k, u), MutableArrayRef(next).slice(u % sets * tileSums, tileSums));
+    return next;
+  });
+  for (int64_t set : llvm::seq<int64_t>(1, sets))
+    for (int64_t sum : llvm::seq(tileSums))
+      state[sum] = arith::AddFOp::create(e.builder, e.loc, state[sum], state[set * tileSums + sum]);
+  state.resize(tileSums);
+  state = e.loop(unrolledTo, to, 1, state, [&](Value k, ValueRange carried) {
+    SmallVector<Value> next = llvm::to_vector(carried);
+    step(k, next);
+    return next;
+  });
+  for (int64_t sum : llvm::seq(tileSums))
+    vector::StoreOp::create(e.builder, e.loc, state[sum], sums, sumAt(sum));
+
+  Value more = blockSteps ? e.less(to, sizes[reduction()]) : Value();
+  if (!more)
+    return finish(panelIndex, sumsFrom, row, e.index(count));
+  Value last = arith::XOrIOp::create(e.builder, e.loc, more, arith::ConstantIntOp::create(e.builder, e.loc, 1, 1));
+  e.branch(last, [&] { finish(panelIndex, sumsFrom, row, e.index(count)); });
+}
+
+/// The epilogue of `count` rows.
+void Gemm::finish(Value panelIndex, Value sumsFrom, Value row, Value count) {
+  Value column0 = e.mul(panelIndex, width);
+  auto all = [&](bool masked) {
+    e.loop(e.index(0), count, 1, [&](Value r) { finishRow(e.mul(e.add(sumsFrom, r), width), e.add(row, r), column0, masked); });
+  };
+  if (wholePanels())
+    return all(false);
+  e.branch(e.less(sizes[column()], e.add(column0, width)), [&] { all(true); }, [&] { all(false); });
+}
+
+void Gemm::finishRow(Value sumsAt, Value row, Value column0, bool masked) {
+  for (int64_t vector : llvm::seq(vectors)) {
+    Value firstColumn = e.add(column0, vector * lanes);
+    Columns columns{lanes, masked ? columnMask(column0, vector) : Value()};
+    Value result = vector::LoadOp::create(e.builder, e.loc, vectorType(), sums, e.add(sumsAt, vector * lanes));
+    point[this->row()] = row;
+    point[column()] = firstColumn;
+    if (product.epilogue) {
+      SmallVector<Value> arguments;
+      for (Access &input : epilogueInputs)
+        arguments.push_back(input.flat ? readColumns(e, input.flat, input.at(e, point), input.steps[column()], columns) : result);
+      result = computeLanes(e, site, product.epilogue, arguments, lanes, [](unsigned) { return Value(); })[0];
+    }
+    writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()], columns);
+  }
+  point[this->row()] = point[column()] = {};
+}
+
+/// Copies the panel of b for the steps [from, to) to the stack. Columns that do not exist repeat the last one.
+void Gemm::pack(Value panelIndex, Value from, Value to) {
+  Value column0 = e.mul(panelIndex, width), lastColumn = e.sub(sizes[column()], e.index(1));
+  auto at = [&](Value column, Value step) {
+    point[this->column()] = column, point[reduction()] = step;
+    Value position = b.at(e, point);
+    point[this->column()] = point[reduction()] = {};
+    return position;
+  };
+  auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
+  auto columnAt = [&](int64_t n) { return wholePanels() ? e.add(column0, n) : e.min(e.add(column0, n), lastColumn); };
+  if (product.bContiguousIn(column())) {
+    e.loop(from, to, 1, [&](Value step) {
+      auto copy = [&](bool masked) {
+        for (int64_t vector : llvm::seq(vectors)) {
+          Columns columns{lanes, masked ? columnMask(column0, vector) : Value()};
+          Value read = readColumns(e, b.flat, at(e.add(column0, vector * lanes), step), e.index(1), columns);
+          vector::StoreOp::create(e.builder, e.loc, read, panel, e.add(panelAt(step), vector * lanes));
+        }
+      };
+      if (wholePanels())
+        return copy(false);
+      e.branch(e.less(sizes[column()], e.add(column0, width)), [&] { copy(true); }, [&] { copy(false); });
+    });
+    return;
+  }
+  Value squaresTo = from;
+  if (product.bContiguousIn(reduction())) {
+    squaresTo = e.sub(to, e.remainder(e.sub(to, from), e.index(lanes)));
+    e.loop(from, squaresTo, lanes, [&](Value step) {
+      for (int64_t vector : llvm::seq(vectors)) {
+        SmallVector<Value> square;
+        for (int64_t lane : llvm::seq(lanes))
+          square.push_back(vector::LoadOp::create(e.builder, e.loc, vectorType(), b.flat, at(columnAt(vector * lanes + lane), step)));
+        transposeSquare(e, square);
+        for (int64_t lane : llvm::seq(lanes))
+          vector::StoreOp::create(e.builder, e.loc, square[lane], panel, e.add(panelAt(e.add(step, lane)), vector * lanes));
+      }
+    });
+  }
+  e.loop(squaresTo, to, 1, [&](Value step) {
+    e.loop(e.index(0), e.index(width), 1, [&](Value n) {
+      Value column = e.min(e.add(column0, n), lastColumn);
+      Value element = memref::LoadOp::create(e.builder, e.loc, b.flat, at(column, step));
+      memref::StoreOp::create(e.builder, e.loc, element, panel, e.add(panelAt(step), n));
+    });
+  });
+}
+
+static bool acceptsGemm(KernelOp kernel) { return matchProduct(kernel).has_value(); }
+
+static LogicalResult buildGemm(KernelSite &site) {
+  std::optional<Product> product = matchProduct(site.kernel);
+  ScheduleAttr schedule = site.kernel.getScheduleAttr();
+  if (!schedule)
+    schedule = gemmBuilder.schedule(site.kernel, site.target);
+  Gemm{site, *product, schedule}.build();
+  return success();
+}
+
+/// Whether b is a weight, which can be packed when compiling.
+static bool isWeight(KernelOp kernel, const Product &product) {
+  auto argument = dyn_cast<BlockArgument>(product.bOperand.value);
+  if (!argument || argument.getArgNumber() >= kernel.getInputs().size())
+    return false;
+  return kernel.getInputs()[argument.getArgNumber()].getDefiningOp<arith::ConstantOp>() != nullptr;
+}
+
+static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
+  Product product = *matchProduct(kernel);
+  auto rowCount = product.size(product.row()), columnCount = product.size(product.column()), steps = product.size(product.reduction());
+  int64_t lanes = target.lanes();
+  bool manyRegisters = target.vectorRegisters >= 32;
+  // All accumulators, one row of b and a broadcast element of a must fit in the registers.
+  int64_t rows = 6, vectors = manyRegisters ? 4 : 2;
+  if (rowCount && *rowCount < rows) {
+    rows = std::max<int64_t>(*rowCount, 1);
+    vectors = rows <= 2 ? 4 : manyRegisters ? 6 : 2;
+  } else if (manyRegisters && columnCount && llvm::alignTo(*columnCount, 3 * lanes) < llvm::alignTo(*columnCount, 4 * lanes)) {
+    rows = 8, vectors = 3;
+  }
+  if (product.packed) {
+    vectors = product.packed.getStaticInnerTiles()[0] / lanes;
+  } else if (columnCount) {
+    vectors = std::min(vectors, std::max<int64_t>(1, llvm::divideCeil(*columnCount, lanes)));
+  }
+  bool weight = product.packed || isWeight(kernel, product);
+  int64_t stepsAtOnce = std::min(steps.value_or(kLongestReduction), kLongestReduction);
+  int64_t taskRows = weight ? std::clamp<int64_t>(kRowBytes / (4 * std::max<int64_t>(stepsAtOnce, 1)), 24, 96) : 256;
+  taskRows = std::max(rows, taskRows / rows * rows);
+  return ScheduleAttr::get(kernel.getContext(), "gemm", {rows, vectors}, lanes, /*unroll=*/4, weight ? vectors * lanes : 0, taskRows);
+}
+
+const KernelBuilder fulgur::gemmBuilder = {"gemm", acceptsGemm, scheduleGemm, buildGemm};

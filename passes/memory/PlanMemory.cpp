@@ -1,0 +1,335 @@
+// Places every buffer of @main in one arena.
+//
+// Buffers whose lifetimes overlap must not share memory. Their sizes may depend on symbolic dims, so the plan is not a list
+// of offsets but an order: buffers are placed, largest first, at the lowest free offset for a typical size of the
+// symbols; then each buffer's offset is the largest end of the buffers that it was placed above, as an expression. For
+// fixed sizes the expressions fold to the constants of the placement; for others the order keeps buffers apart whatever
+// the sizes are. (Greedy by size for offset calculation: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural
+// Net Inference", 2020.)
+//
+// Also writes @plan, the pure function of the symbols that callers ask for the arena's size and the outputs' dims.
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/Passes.h"
+#include "passes/memory/BufferDims.h"
+
+using namespace mlir;
+
+namespace fulgur {
+#define GEN_PASS_DEF_PLANMEMORY
+#include "passes/Passes.h.inc"
+
+namespace {
+
+struct Buffer {
+  memref::AllocOp alloc;
+  int64_t first = 0, last = 0; // positions in the block of the first and last use
+  int64_t bytes = 0;           // for a typical size of the symbols
+  int64_t offset = -1;         // likewise
+  Value size, place;           // the expressions
+
+  bool meets(const Buffer &other) const { return first <= other.last && other.first <= last; }
+};
+
+/// Computes index arithmetic for a typical size of the symbols.
+class Typical {
+public:
+  explicit Typical(ModuleOp module) {
+    if (auto known = module->getAttrOfType<ArrayAttr>(kSymbolsAttr))
+      for (auto symbol : known.getAsRange<DictionaryAttr>()) {
+        int64_t min = symbol.getAs<IntegerAttr>("min").getInt(), max = symbol.getAs<IntegerAttr>("max").getInt();
+        sizes[symbol.getAs<StringAttr>("name").getValue()] = std::clamp<int64_t>(96, min, max);
+      }
+  }
+
+  int64_t operator()(Value value) {
+    if (auto it = known.find(value); it != known.end())
+      return it->second;
+    return known[value] = compute(value);
+  }
+
+private:
+  int64_t compute(Value value) {
+    Operation *op = value.getDefiningOp();
+    if (auto constant = getConstantIntValue(value))
+      return *constant;
+    if (auto symbol = dyn_cast_or_null<SymbolOp>(op))
+      return sizes.lookup(symbol.getName());
+    if (!op || op->getNumOperands() != 2)
+      return 96;
+    int64_t a = (*this)(op->getOperand(0)), b = (*this)(op->getOperand(1));
+    if (isa<arith::AddIOp>(op))
+      return a + b;
+    if (isa<arith::SubIOp>(op))
+      return a - b;
+    if (isa<arith::MulIOp>(op))
+      return a * b;
+    if (isa<arith::AndIOp>(op))
+      return a & b;
+    if (isa<arith::MaxSIOp, arith::MaxUIOp>(op))
+      return std::max(a, b);
+    if (isa<arith::MinSIOp, arith::MinUIOp>(op))
+      return std::min(a, b);
+    if (b > 0 && isa<arith::DivSIOp, arith::DivUIOp, arith::FloorDivSIOp>(op))
+      return a / b;
+    if (b > 0 && isa<arith::CeilDivSIOp, arith::CeilDivUIOp>(op))
+      return llvm::divideCeil(a, b);
+    if (b > 0 && isa<arith::RemSIOp, arith::RemUIOp>(op))
+      return a % b;
+    return std::max(a, b);
+  }
+
+  llvm::StringMap<int64_t> sizes;
+  llvm::DenseMap<Value, int64_t> known;
+};
+
+struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto main = module.lookupSymbol<func::FuncOp>("main");
+    if (!main || main.getBody().empty())
+      return;
+    Block &block = main.getBody().front();
+    if (failed(collect(block)))
+      return signalPassFailure();
+    Typical typical(module);
+    for (Buffer &buffer : buffers)
+      buffer.bytes = typical(buffer.size);
+    place();
+    Value total = writeOffsets(block);
+    if (failed(writePlan(main, total)))
+      return signalPassFailure();
+    auto constant = getConstantIntValue(total);
+    module->setAttr("fulgur.arena_bytes", OpBuilder(module).getI64IntegerAttr(constant ? *constant : 0));
+  }
+
+private:
+  /// Finds the buffers, their sizes and their lifetimes, views included.
+  LogicalResult collect(Block &block) {
+    buffers.clear();
+    llvm::DenseMap<Operation *, int64_t> position;
+    for (auto [i, op] : llvm::enumerate(block))
+      position[&op] = i;
+    WalkResult nested = block.getParentOp()->walk([&](memref::AllocOp alloc) {
+      if (alloc->getBlock() == &block)
+        return WalkResult::advance();
+      alloc.emitOpError("is inside a region of @main");
+      return WalkResult::interrupt();
+    });
+    if (nested.wasInterrupted())
+      return failure();
+    for (auto alloc : block.getOps<memref::AllocOp>()) {
+      Buffer buffer{alloc};
+      buffer.first = std::numeric_limits<int64_t>::max();
+      SmallVector<Value> views{alloc.getResult()};
+      while (!views.empty()) {
+        Value view = views.pop_back_val();
+        for (Operation *user : view.getUsers()) {
+          if (isa<ViewLikeOpInterface>(user)) {
+            llvm::append_range(views, user->getResults());
+            continue;
+          }
+          int64_t at = position.lookup(block.findAncestorOpInBlock(*user));
+          buffer.first = std::min(buffer.first, at);
+          buffer.last = std::max(buffer.last, at);
+        }
+      }
+      if (buffer.first <= buffer.last)
+        buffers.push_back(buffer);
+    }
+    // Sizes are wanted before anything runs, so they are computed where the symbols are: at the top.
+    for (Buffer &buffer : buffers) {
+      OpBuilder builder(buffer.alloc);
+      FailureOr<Value> bytes = bufferBytes(builder, buffer.alloc);
+      if (failed(bytes))
+        return buffer.alloc.emitOpError("has a size that is not a function of the model's symbols");
+      buffer.size = *bytes;
+    }
+    return success();
+  }
+
+  /// Greedy by size.
+  void place() {
+    SmallVector<Buffer *> bySize;
+    for (Buffer &buffer : buffers)
+      bySize.push_back(&buffer);
+    llvm::stable_sort(bySize, [](Buffer *a, Buffer *b) { return a->bytes > b->bytes; });
+    SmallVector<Buffer *> placed;
+    for (Buffer *buffer : bySize) {
+      SmallVector<Buffer *> near;
+      llvm::copy_if(placed, std::back_inserter(near), [&](Buffer *other) { return other->meets(*buffer); });
+      llvm::stable_sort(near, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
+      int64_t offset = 0;
+      for (Buffer *other : near) {
+        if (offset + buffer->bytes <= other->offset)
+          break;
+        offset = std::max(offset, other->offset + other->bytes);
+      }
+      buffer->offset = offset;
+      placed.push_back(buffer);
+    }
+  }
+
+  /// Replaces the allocations by buffers of the arena; returns its size.
+  Value writeOffsets(Block &block) {
+    SmallVector<Buffer *> order;
+    for (Buffer &buffer : buffers)
+      order.push_back(&buffer);
+    llvm::stable_sort(order, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
+    // Everything the sizes need moves to the top, then the offsets follow it.
+    Operation *top = &block.front();
+    OpBuilder builder(top);
+    Location loc = block.getParentOp()->getLoc();
+    llvm::DenseSet<Operation *> moved;
+    for (Buffer *buffer : order)
+      hoist(buffer->size, top, moved);
+    auto constant = [&](int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value).getResult(); };
+    auto end = [&](Buffer *buffer) -> Value {
+      auto place = getConstantIntValue(buffer->place), size = getConstantIntValue(buffer->size);
+      if (place && size)
+        return constant(*place + *size);
+      return arith::AddIOp::create(builder, loc, buffer->place, buffer->size);
+    };
+    auto largest = [&](Value a, Value b) -> Value {
+      auto ca = getConstantIntValue(a), cb = getConstantIntValue(b);
+      if (ca && cb)
+        return *ca >= *cb ? a : b;
+      if (cb && *cb == 0)
+        return a;
+      if (ca && *ca == 0)
+        return b;
+      return arith::MaxUIOp::create(builder, loc, a, b);
+    };
+    Value total = constant(0);
+    SmallVector<Buffer *> done;
+    for (Buffer *buffer : order) {
+      // Of the buffers below, those that are themselves below another such one add nothing.
+      SmallVector<Buffer *> below;
+      for (Buffer *other : llvm::reverse(done)) {
+        if (!other->meets(*buffer))
+          continue;
+        bool covered = llvm::any_of(below, [&](Buffer *b) { return b->offset > other->offset && b->meets(*other); });
+        if (!covered)
+          below.push_back(other);
+      }
+      buffer->place = constant(0);
+      for (Buffer *other : below)
+        buffer->place = largest(buffer->place, end(other));
+      total = largest(total, end(buffer));
+      done.push_back(buffer);
+    }
+    Value call = block.getArgument(0);
+    for (Buffer *buffer : order) {
+      OpBuilder at(buffer->alloc);
+      Value inArena = BufferOp::create(at, buffer->alloc.getLoc(), buffer->alloc.getType(), call, Segment::arena, buffer->place, buffer->alloc.getDynamicSizes());
+      buffer->alloc.replaceAllUsesWith(inArena);
+    }
+    for (auto alloc : llvm::make_early_inc_range(block.getOps<memref::AllocOp>()))
+      if (alloc.use_empty() || llvm::all_of(alloc->getUsers(), [](Operation *op) { return op->use_empty() && isa<ViewLikeOpInterface>(op); })) {
+        for (Operation *user : llvm::make_early_inc_range(alloc->getUsers()))
+          user->erase();
+        alloc.erase();
+      }
+    return total;
+  }
+
+  static void hoist(Value value, Operation *top, llvm::DenseSet<Operation *> &moved) {
+    Operation *op = value.getDefiningOp();
+    if (!op || op == top || !moved.insert(op).second)
+      return;
+    for (Value operand : op->getOperands())
+      hoist(operand, top, moved);
+    op->moveBefore(top);
+  }
+
+  /// @plan(symbols, arena bytes, output dims): requirements first, then the sizes.
+  LogicalResult writePlan(func::FuncOp main, Value total) {
+    ModuleOp module = getOperation();
+    OpBuilder builder(main);
+    Location loc = main.getLoc();
+    auto pointer = LLVM::LLVMPointerType::get(&getContext());
+    auto plan = func::FuncOp::create(builder, loc, "plan", builder.getFunctionType({pointer, pointer, pointer}, {builder.getI32Type()}));
+    plan.setPrivate();
+    builder.setInsertionPointToStart(plan.addEntryBlock());
+    IRMapping mapping;
+    SmallVector<Attribute> messages;
+    Value status = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
+    Block &block = main.getBody().front();
+    SmallVector<RequireOp> requirements(block.getOps<RequireOp>());
+    // The first requirement that fails decides, so they are looked at last to first.
+    for (int64_t number = requirements.size(); number > 0; --number) {
+      RequireOp require = requirements[number - 1];
+      Value condition = rebuild(require.getCondition(), builder, mapping);
+      if (!condition)
+        return require.emitOpError("has a condition that is not a function of the model's symbols");
+      Value failed = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(number));
+      status = arith::SelectOp::create(builder, loc, condition, status, failed);
+    }
+    for (RequireOp require : requirements)
+      messages.push_back(builder.getStringAttr(message(require.getLoc(), require.getMessage())));
+    auto store = [&](Value value, Value base, int64_t index) {
+      Value at = LLVM::GEPOp::create(builder, loc, pointer, builder.getI64Type(), base, ArrayRef<LLVM::GEPArg>{int32_t(index)});
+      Value wide = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), value);
+      LLVM::StoreOp::create(builder, loc, wide, at);
+    };
+    Value bytes = rebuild(total, builder, mapping);
+    if (!bytes)
+      return main.emitError("the arena's size is not a function of the model's symbols");
+    store(bytes, plan.getArgument(1), 0);
+    // Outputs in order, each dim after the other.
+    SmallVector<BufferOp> outputs;
+    main.walk([&](BufferOp op) {
+      if (op.getSegment() == Segment::output)
+        outputs.push_back(op);
+    });
+    llvm::sort(outputs, [](BufferOp a, BufferOp b) { return *getConstantIntValue(a.getPosition()) < *getConstantIntValue(b.getPosition()); });
+    int64_t index = 0, expected = 0;
+    for (BufferOp output : outputs) {
+      if (*getConstantIntValue(output.getPosition()) != expected++)
+        return output.emitOpError("is not the only buffer of its output");
+      for (OpFoldResult dim : getMixedValues(output.getType().getShape(), output.getSizes(), builder)) {
+        Value size = isa<Attribute>(dim) ? getValueOrCreateConstantIndexOp(builder, loc, dim) : rebuild(cast<Value>(dim), builder, mapping);
+        if (!size)
+          return output.emitOpError("has a dim that is not a function of the model's symbols");
+        store(size, plan.getArgument(2), index++);
+      }
+    }
+    func::ReturnOp::create(builder, loc, status);
+    for (RequireOp require : requirements)
+      require.erase();
+    for (CheckBoundsOp check : block.getOps<CheckBoundsOp>()) {
+      messages.push_back(builder.getStringAttr(message(check.getLoc(), check.getMessage())));
+      check->setAttr("number", builder.getI32IntegerAttr(messages.size()));
+    }
+    module->setAttr("fulgur.messages", builder.getArrayAttr(messages));
+    return success();
+  }
+
+  /// "node 'x': text".
+  static std::string message(Location loc, StringRef text) {
+    std::string result;
+    if (auto name = loc->findInstanceOf<NameLoc>())
+      result = ("node '" + name.getName().getValue() + "': ").str();
+    return result + text.str();
+  }
+
+  /// Clones the pure computation of `value`; null where it is not one.
+  static Value rebuild(Value value, OpBuilder &builder, IRMapping &mapping) {
+    if (Value known = mapping.lookupOrNull(value))
+      return known;
+    Operation *op = value.getDefiningOp();
+    if (!op || !isPure(op) || op->getNumRegions() != 0)
+      return {};
+    for (Value operand : op->getOperands())
+      if (!rebuild(operand, builder, mapping))
+        return {};
+    builder.clone(*op, mapping);
+    return mapping.lookup(value);
+  }
+
+  SmallVector<Buffer> buffers;
+};
+} // namespace
+} // namespace fulgur

@@ -1,0 +1,27 @@
+# Every file here with a RUN line is a test. ctest runs these folder by folder; by hand: FULGUR_BUILD=build/dev lit test/lit
+import os
+import shlex
+import sys
+
+import lit.formats
+
+root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+build = os.path.abspath(os.environ.get("FULGUR_BUILD", os.path.join(root, "build", "dev")))
+llvm = os.environ.get("FULGUR_LLVM_BIN", "/usr/lib/llvm-22/bin")
+python = os.environ.get("FULGUR_PYTHON", sys.executable)
+
+config.name = "fulgur"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".onnxtxt", ".test"]
+config.test_source_root = os.path.dirname(os.path.abspath(__file__))
+config.test_exec_root = os.path.join(build, "test", "lit")
+config.environment["PATH"] = os.pathsep.join([os.path.join(build, "bin"), llvm, os.environ["PATH"]])
+for name in ["ASAN_OPTIONS", "UBSAN_OPTIONS", "HOME"]:
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
+
+# %onnx turns the ONNX text of a test (its lines without //) into a model file: %onnx %s %t.onnx
+config.substitutions.append(("%onnx", shlex.join([python, os.path.join(config.test_source_root, "onnxtxt.py")])))
+config.substitutions.append(("%python", shlex.quote(python)))
+config.substitutions.append(("%build", build))
+config.substitutions.append(("%include", os.path.join(root, "runtime")))
