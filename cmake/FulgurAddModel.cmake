@@ -32,12 +32,14 @@ function(fulgur_add_model target)
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/${target}.fulgur)
   set(stem ${folder}/${ARG_PREFIX})
   set(outputs ${stem}.a ${stem}.h)
+  set(kinds lib,header)
   if(ARG_WEIGHTS STREQUAL file)
     list(APPEND outputs ${stem}.weights)
+    string(APPEND kinds ,weights)
   endif()
   file(MAKE_DIRECTORY ${folder})
   add_custom_command(OUTPUT ${outputs}
-    COMMAND ${compiler} ${model} -o ${stem} --prefix=${ARG_PREFIX} --weights=${ARG_WEIGHTS} -MD -MF ${stem}.d ${ARG_ARGS}
+    COMMAND ${compiler} ${model} -o ${stem} --prefix=${ARG_PREFIX} --weights=${ARG_WEIGHTS} --emit=${kinds} -MD -MF ${stem}.d ${ARG_ARGS}
     DEPENDS ${model} ${compiler} DEPFILE ${stem}.d COMMENT "Compiling ${name}" VERBATIM)
   add_custom_target(${target}_compile DEPENDS ${outputs})
 

@@ -97,3 +97,9 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
   ];
 }
+
+def ApproximateMath : Pass<"fulgur-approximate-math"> {
+  let summary = "Writes math functions of f32, and of narrower floats, as polynomials; no math library is called";
+  let description = "Functions of f64 stay.";
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::vector::VectorDialect"];
+}
