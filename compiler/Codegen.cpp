@@ -51,7 +51,7 @@ static void prepare(Module &module, const CpuTarget &target, const CodegenOption
     function.addFnAttr("target-cpu", target.cpu);
     if (!target.features.empty())
       function.addFnAttr("target-features", target.features);
-    function.addFnAttr("prefer-vector-width", std::to_string(target.vectorBits));
+    function.addFnAttr("prefer-vector-width", std::to_string(target.unit.vectorBytes * 8));
     function.addFnAttr("frame-pointer", "none");
     function.addFnAttr("warn-stack-size", "0"); // has LLVM tell every frame's size
     // Kernels are big and called from few places: inlining them would only make one huge function.

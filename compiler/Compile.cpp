@@ -120,7 +120,7 @@ private:
   CodegenOptions codegenOptions() const;
   Expected<std::string> findRuntime() const;
 
-  const Options &options;
+  Options options; // with what the defaults come to
   Diagnostics &diagnostics;
   Phases phases;
   MLIRContext context;
@@ -152,6 +152,8 @@ Error Compilation::plan() {
     return resolved.takeError();
   target = std::move(*resolved);
   symbols.emplace(files.prefix);
+  options.prefix = files.prefix;
+  options.unit = target.unit;
   if (options.input != "-" && !llvm::sys::fs::exists(options.input))
     return failFile("read", options.input, std::make_error_code(std::errc::no_such_file_or_directory));
   return Error::success();

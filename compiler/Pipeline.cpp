@@ -72,7 +72,7 @@ static void buildLLVM(OpPassManager &pm, const Options &options) {
 }
 
 void fulgur::buildStage(OpPassManager &pm, const Options &options, Stage stage) {
-  Target target;
+  const Target &target = options.unit;
   switch (stage) {
   case Stage::import:
     return;
