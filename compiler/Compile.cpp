@@ -120,7 +120,7 @@ private:
   CodegenOptions codegenOptions() const;
   Expected<std::string> findRuntime() const;
 
-  Options options; // with what the defaults come to
+  const Options &options;
   Diagnostics &diagnostics;
   Phases phases;
   MLIRContext context;
@@ -152,8 +152,6 @@ Error Compilation::plan() {
     return resolved.takeError();
   target = std::move(*resolved);
   symbols.emplace(files.prefix);
-  options.prefix = files.prefix;
-  options.unit = target.unit;
   if (options.input != "-" && !llvm::sys::fs::exists(options.input))
     return failFile("read", options.input, std::make_error_code(std::errc::no_such_file_or_directory));
   return Error::success();
@@ -202,6 +200,7 @@ Error Compilation::readMlir() {
 
 /// Each stage is a pass manager of its own, so that it can be timed, dumped and stopped at.
 Error Compilation::runPasses() {
+  PipelineOptions pipeline{files.prefix, target.unit};
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;
@@ -211,7 +210,7 @@ Error Compilation::runPasses() {
     PassManager pm(&context, ModuleOp::getOperationName());
     if (failed(applyPassManagerCLOptions(pm)))
       return failSilently(ExitCode::usage);
-    buildStage(pm, options, stage);
+    buildStage(pm, pipeline, stage);
     SmallString<128> reproducer;
     if (!options.crashDir.empty()) {
       if (std::error_code reason = llvm::sys::fs::create_directories(options.crashDir))

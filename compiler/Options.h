@@ -2,7 +2,6 @@
 #pragma once
 #include "frontends/onnx/Import.h"
 #include "compiler/Stage.h"
-#include "passes/Target.h"
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,7 +28,6 @@ struct Options {
   std::string triple;              ///< empty: the host's
   std::string cpu;                 ///< empty: a portable baseline ("x86-64-v3"); "native": the host's
   std::string features;            ///< "+avx512f,-fma", added to the CPU's
-  Target unit;                     ///< the CPU's vector unit; compile() fills it in from the above
   unsigned level = 3;              ///< -O0 .. -O3
   unsigned threads = 0;            ///< of the compiler; 0: one per CPU
   uint64_t maxMemory = 0;          ///< bytes the compiler may allocate; 0: no limit
