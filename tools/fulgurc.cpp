@@ -244,8 +244,9 @@ int main(int argc, char **argv) {
   ExitCode code = ExitCode::internal;
   CrashRecoveryContext::Enable();
   CrashRecoveryContext recovery;
+  recovery.DumpStackAndCleanupOnFailure = options.verbose;
   if (!recovery.RunSafelyOnThread([&] { code = compile(options); }, stackBytes)) {
-    errs() << "fulgurc: error: internal error: the compiler crashed; please report it with the model\n";
+    errs() << "fulgurc: error: internal error: the compiler crashed; please report it with the model" << (options.verbose ? "" : " and what -v prints") << "\n";
     sys::RunInterruptHandlers();
   }
   outs().flush();
