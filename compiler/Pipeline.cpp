@@ -1,19 +1,93 @@
 // The order of all passes: the line of the compiler, in one place.
 #include "compiler/Pipeline.h"
-#include "passes/Passes.h"
+#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/IR/TensorInferTypeOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "passes/Passes.h"
+#include "passes/Target.h"
 
 using namespace mlir;
 using namespace fulgur;
 
-void fulgur::buildStage(OpPassManager &pm, const Options &options, Stage stage) {}
+/// On tensors: operations still say what they mean.
+static void buildGraph(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  // Transposes first: a product takes its operands through any map, an elementwise loop only in its own order.
+  pm.addNestedPass<func::FuncOp>(createFoldTransposes());
+  pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
 
-void fulgur::buildPipeline(OpPassManager &pm, const Options &options, Stage upTo, Stage from) {
+/// Still on tensors: what becomes one native function each, and how.
+static void buildKernels(OpPassManager &pm, const Target &target) {
+  pm.addNestedPass<func::FuncOp>(createFormKernels());
+  pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
+}
+
+/// From here on buffers. Kernels become loops; afterwards everything that a run touches has a place.
+static void buildMemory(OpPassManager &pm, const Target &target) {
+  pm.addPass(createBindPorts());
+  pm.addPass(createCSEPass());
+  pm.addPass(createBufferize());
+  pm.addPass(createOutlineKernels({target.vectorBytes, target.vectorRegisters}));
+  // The bodies of generic kernels are still on tensors.
+  pm.addNestedPass<func::FuncOp>(bufferization::createEmptyTensorEliminationPass());
+  pm.addPass(createBufferize());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createLowerLinalg());
+  pm.addPass(createHoistScratch());
+  pm.addPass(createPlaceWeights());
+  pm.addPass(createCSEPass()); // equal sizes are one value, which the plan can compare
+  pm.addPass(createPlanMemory());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+/// Down to LLVM.
+static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addPass(createOutlineTasks());
+  pm.addPass(createLowerEntry({options.prefix}));
+  pm.addPass(createApproximateMath());
+  pm.addPass(createConvertVectorToSCFPass());
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createLowerToLLVM());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options, Stage stage) {
+  switch (stage) {
+  case Stage::import:
+    return;
+  case Stage::graph:
+    return buildGraph(pm);
+  case Stage::kernel:
+    return buildKernels(pm, options.target);
+  case Stage::memory:
+    return buildMemory(pm, options.target);
+  case Stage::llvm:
+    return buildLLVM(pm, options);
+  }
+}
+
+void fulgur::buildPipeline(OpPassManager &pm, const PipelineOptions &options, Stage upTo, Stage from) {
   for (Stage stage : stages)
     if (stage > from && stage <= upTo)
       buildStage(pm, options, stage);
@@ -30,4 +104,15 @@ void fulgur::registerDialects(DialectRegistry &registry) {
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerInferTypeOpInterfaceExternalModels(registry);
   registerBufferization(registry);
+}
+
+void fulgur::registerPipelines() {
+  for (Stage stage : stages)
+    if (stage != Stage::import) {
+      auto build = [stage](OpPassManager &pm, StringRef, function_ref<LogicalResult(const Twine &)>) {
+        buildStage(pm, PipelineOptions(), stage);
+        return success();
+      };
+      registerPassPipeline(("fulgur-stage-" + stageName(stage)).str(), ("the passes that lead to the stage '" + stageName(stage) + "'").str(), build, [](function_ref<void(const mlir::detail::PassOptions &)>) {});
+    }
 }

@@ -1,6 +1,21 @@
 // Every pass: its name, what it guarantees and its options. The code is in the file of the same name.
 include "mlir/Pass/PassBase.td"
 
+//===-- graph -----------------------------------------------------------------------------------------------------===//
+
+def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
+  let summary = "Folds transposes into the products that read or write them";
+  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
+def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
+  let summary = "Fuses chains of elementwise operations into one loop each";
+  let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
+  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
+}
+
+//===-- kernel ----------------------------------------------------------------------------------------------------===//
+
 def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
   let summary = "Groups the graph's operations into fulgur.kernel regions";
   let description = [{
@@ -16,6 +31,11 @@ def BindPorts : Pass<"fulgur-bind-ports", "mlir::ModuleOp"> {
   let summary = "Turns @main from a function on tensors into one run on the caller's buffers";
   let description = "Sets fulgur.inputs and fulgur.outputs on the module. Kernels that compute an output write it in place.";
   let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+}
+
+def Bufferize : Pass<"fulgur-bufferize", "mlir::ModuleOp"> {
+  let summary = "One-shot bufferization of everything but the bodies of kernels";
+  let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect"];
 }
 
 def HoistScratch : Pass<"fulgur-hoist-scratch", "mlir::ModuleOp"> {
@@ -65,4 +85,21 @@ def LowerEntry : Pass<"fulgur-lower-entry", "mlir::ModuleOp"> {
 def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
   let summary = "Converts everything that is left to the LLVM dialect";
   let dependentDialects = ["mlir::LLVM::LLVMDialect"];
+}
+
+//===-- kernel ----------------------------------------------------------------------------------------------------===//
+
+def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
+  let summary = "Gives every kernel its #fulgur.schedule: the first builder that accepts its body, and that builder's choice";
+  let description = "Kernels that no builder accepts, and those that have a schedule already, stay as they are.";
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+  ];
+}
+
+def ApproximateMath : Pass<"fulgur-approximate-math"> {
+  let summary = "Writes math functions of f32, and of narrower floats, as polynomials; no math library is called";
+  let description = "Functions of f64 stay.";
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::vector::VectorDialect"];
 }

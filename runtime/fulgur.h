@@ -21,7 +21,8 @@ extern "C" {
 
 #define FULGUR_ABI_VERSION 1u
 #define FULGUR_MAX_RANK 8
-#define FULGUR_ALIGNMENT 64 /* bytes; of the arena, and of every weight within the weights segment */
+#define FULGUR_MAX_PORTS 512 /* inputs, outputs and symbols: at most so many of each */
+#define FULGUR_ALIGNMENT 64  /* bytes; of the arena, and of every weight within the weights segment */
 
 #ifndef FULGUR_API
 #define FULGUR_API
@@ -30,12 +31,12 @@ extern "C" {
 /* What a call came to. fulgur_last_message() has the sentence that goes with it. */
 typedef enum fulgur_status {
   FULGUR_OK = 0,
-  FULGUR_INVALID_ARGUMENT = 1, /* a null pointer, a wrong struct size, a misaligned arena */
+  FULGUR_INVALID_ARGUMENT = 1, /* a null pointer, a wrong struct size, a misaligned arena or tensor */
   FULGUR_INVALID_COUNT = 2,    /* wrong number of inputs or outputs */
   FULGUR_INVALID_DTYPE = 3,
   FULGUR_INVALID_RANK = 4,
   FULGUR_INVALID_DIMS = 5,     /* a dim differs from the model's, is out of its range, or contradicts another */
-  FULGUR_BUFFER_TOO_SMALL = 6, /* an output buffer or the arena */
+  FULGUR_BUFFER_TOO_SMALL = 6, /* a tensor's buffer or the arena */
   FULGUR_INVALID_VALUE = 7,    /* found while running, for example an index outside its axis; names the node */
   FULGUR_UNSUPPORTED_CPU = 8,  /* this CPU lacks instructions the model was compiled for */
   FULGUR_INVALID_WEIGHTS = 9,  /* the weights file is missing, of the wrong size, or not this model's */
@@ -110,12 +111,13 @@ typedef struct fulgur_model {
   const char *const *messages;   /* one for each 1-based number that plan and run can return */
   const void *embedded_weights;  /* NULL when the weights are a file */
   uint64_t weights_bytes;
-  uint64_t weights_hash;         /* XXH3-64 of the segment */
+  uint64_t weights_hash;         /* XXH64, seed 0, of the segment */
   uint64_t cpu_features;         /* FULGUR_CPU_* that the code uses */
   uint64_t stack_bytes;          /* upper bound of the stack used by one thread inside a run */
   uint64_t arena_bytes;          /* constant, or 0 when it depends on the symbols */
-  /* Pure function of the symbols: writes the arena's size and all outputs' dims, rank by rank. Returns 0, or the
-   * number of the message that says which requirement between the symbols does not hold. */
+  /* Pure function of the symbols: writes the arena's size (negative when it does not fit an int64) and all outputs'
+   * dims, one output after the other. Returns 0, or the number of the message that says which requirement between the
+   * symbols does not hold. */
   int32_t (*plan)(const int64_t *symbols, int64_t *arena_bytes, int64_t *output_dims);
   /* Returns 0, or the number of the message that names the node that met a bad value. */
   int32_t (*run)(const fulgur_call *call);
@@ -141,12 +143,14 @@ typedef struct fulgur_context {
 /* Sets every field to "none" and the struct's size. */
 FULGUR_API void fulgur_context_init(fulgur_context *context);
 
-/* Checks count, dtypes, ranks and dims of the inputs; writes the arena's size and, when `outputs` is not NULL, each
- * output's dtype, rank and dims (data and bytes are left alone). This is how a caller learns how much to allocate. */
+/* Checks count, dtypes, ranks and dims of the inputs (not their data); writes the arena's size when `arena_bytes` is not
+ * NULL and, when `outputs` is not NULL, each output's dtype, rank and dims (data and bytes are left alone). This is how a
+ * caller learns how much to allocate. */
 FULGUR_API fulgur_status fulgur_plan(const fulgur_model *model, const fulgur_tensor *inputs, int32_t n_inputs,
                                      fulgur_tensor *outputs, int32_t n_outputs, size_t *arena_bytes);
 
-/* Runs the model once. Everything is checked first (see fulgur_status); outputs are written only after the checks. */
+/* Runs the model once. Everything is checked first (see fulgur_status); outputs are written only after the checks. The
+ * weights are the context's when it has some, else those embedded in the model. */
 FULGUR_API fulgur_status fulgur_run(const fulgur_model *model, const fulgur_context *context,
                                     const fulgur_tensor *inputs, int32_t n_inputs, fulgur_tensor *outputs,
                                     int32_t n_outputs);
@@ -160,11 +164,28 @@ FULGUR_API const char *fulgur_status_name(fulgur_status status);
 FULGUR_API const char *fulgur_last_message(void);
 
 /* The default executor: `threads` threads in all, the calling one among them (0: one per CPU this process may use).
- * Tasks are claimed one by one, so a thread that the system does not schedule delays nobody. NULL when out of memory. */
+ * Tasks are claimed one by one, so a thread that the system does not schedule delays nobody. While the pool is busy with
+ * one loop, loops from inside its tasks or from other threads run on the thread that asks. NULL when out of memory or
+ * threads. Destroy a pool only when no run uses it. */
 FULGUR_API fulgur_executor *fulgur_pool_create(int32_t threads);
 FULGUR_API void fulgur_pool_destroy(fulgur_executor *pool);
 
-/* Maps a weights file for `model` read-only and checks its size and header; with `verify`, its hash too. */
+/* A weights file is this header (little-endian), zeros up to `header_bytes`, and the weights segment up to the end of
+ * the file. FULGUR_WEIGHTS_HEADER_BYTES keeps the segment page-aligned in a mapping of the whole file. */
+#define FULGUR_WEIGHTS_MAGIC "FULGURW1"
+#define FULGUR_WEIGHTS_VERSION 1u
+#define FULGUR_WEIGHTS_HEADER_BYTES 4096u
+typedef struct fulgur_weights_header {
+  char magic[8];
+  uint32_t version;
+  uint32_t header_bytes;  /* where the segment starts: FULGUR_WEIGHTS_HEADER_BYTES */
+  uint64_t payload_bytes; /* fulgur_model.weights_bytes */
+  uint64_t hash;          /* fulgur_model.weights_hash: XXH64, seed 0, of the segment */
+  uint8_t reserved[32];   /* zeros */
+} fulgur_weights_header;
+
+/* Maps a weights file for `model` read-only and checks its size and header; with `verify`, also the hash of the segment
+ * itself (which reads all of it). `weights` and `weights_bytes` are what fulgur_context wants. */
 FULGUR_API fulgur_status fulgur_weights_map(const fulgur_model *model, const char *path, int verify,
                                             const void **weights, size_t *weights_bytes);
 FULGUR_API void fulgur_weights_unmap(const void *weights, size_t weights_bytes);

@@ -1,5 +1,5 @@
 // Gives every constant of @main its place in the weights segment. The module's attribute fulgur.weights lists them as
-// {offset, value}, in order; equal constants are stored once (bufferization has made one global of them).
+// {offset, resource}, in order; equal constants are stored once (bufferization has made one global of them).
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/Passes.h"
@@ -28,7 +28,7 @@ struct PlaceWeights : impl::PlaceWeightsBase<PlaceWeights> {
       if (isNew) {
         auto global = module.lookupSymbol<memref::GlobalOp>(get.getName());
         weights.push_back(attributes.getDictionaryAttr({attributes.getNamedAttr("offset", attributes.getI64IntegerAttr(end)),
-                                                        attributes.getNamedAttr("value", *global.getInitialValue())}));
+                                                        attributes.getNamedAttr("resource", *global.getInitialValue())}));
         end = llvm::alignTo(end + type.getNumElements() * elementBytes(type.getElementType()), kAlignment);
       }
       OpBuilder builder(get);

@@ -5,6 +5,7 @@ using namespace mlir;
 using namespace fulgur;
 
 Value KernelSite::operand(Value value) const {
+  KernelOp kernel = this->kernel;
   auto argument = dyn_cast<BlockArgument>(value);
   if (!argument || argument.getOwner() != kernel.bodyBlock())
     return {};

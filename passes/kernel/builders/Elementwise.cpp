@@ -60,7 +60,7 @@ Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step, Co
   Value zero = arith::ConstantOp::create(b, e.loc, b.getZeroAttr(type));
   if (known(step) == 1)
     return vector::MaskedLoadOp::create(b, e.loc, type, flat, position, columns.mask, zero);
-  Value lanes = vector::StepOp::create(b, e.loc, VectorType::get(columns.lanes, b.getIndexType()));
+  Value lanes = e.iota(columns.lanes, b.getIndexType());
   Value offsets = arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
   Value all = arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()), true));
   return vector::GatherOp::create(b, e.loc, type, flat, position, offsets, columns.mask ? columns.mask : all, zero);
@@ -84,7 +84,7 @@ void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position, 
       vector::StoreOp::create(b, e.loc, vector, flat, position);
     return;
   }
-  Value lanes = vector::StepOp::create(b, e.loc, VectorType::get(columns.lanes, b.getIndexType()));
+  Value lanes = e.iota(columns.lanes, b.getIndexType());
   Value offsets = arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
   Value all = arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()), true));
   vector::ScatterOp::create(b, e.loc, /*resultType=*/Type(), flat, position, offsets, columns.mask ? columns.mask : all, vector);

@@ -64,6 +64,18 @@ Value Emitter::broadcast(Value scalar, int64_t lanes) {
   return builder.createOrFold<vector::BroadcastOp>(loc, VectorType::get(lanes, scalar.getType()), scalar);
 }
 
+Value Emitter::iota(int64_t lanes, Type type) {
+  SmallVector<Attribute> values;
+  for (int64_t lane : llvm::seq(lanes))
+    values.push_back(IntegerAttr::get(type, lane));
+  return arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(VectorType::get(lanes, type), values));
+}
+
+Value Emitter::lanesBelow(Value count, int64_t lanes) {
+  Value narrow = builder.createOrFold<arith::IndexCastOp>(loc, builder.getI32Type(), count);
+  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, iota(lanes, builder.getI32Type()), broadcast(narrow, lanes));
+}
+
 Value Emitter::reduce(vector::CombiningKind kind, Value vector) {
   auto fast = arith::FastMathFlags::reassoc | arith::FastMathFlags::nnan | arith::FastMathFlags::nsz;
   return vector::ReductionOp::create(builder, loc, kind, vector, fast);

@@ -29,6 +29,10 @@ struct Emitter {
   /// The greater of two floats in one instruction; b when one of them is NaN.
   mlir::Value greater(mlir::Value a, mlir::Value b);
   mlir::Value broadcast(mlir::Value scalar, int64_t lanes);
+  /// 0, 1, 2 ... as a vector of `type`.
+  mlir::Value iota(int64_t lanes, mlir::Type type);
+  /// The mask of the lanes below `count`, which may be negative or more than there are.
+  mlir::Value lanesBelow(mlir::Value count, int64_t lanes);
   /// Sum or maximum of all lanes, in any order.
   mlir::Value reduce(mlir::vector::CombiningKind kind, mlir::Value vector);
 

@@ -28,14 +28,14 @@ struct Gemm {
   int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1], lanes = schedule.getLanes(), width = vectors * lanes;
   int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
 
-  Layout layout;
+  Layout layout = Layout::Packed;
   int64_t blockSteps = 0; // of the reduction; 0: it is not cut
-  SmallVector<Value> sizes;
-  Access a, b, out;
-  SmallVector<Access> epilogueInputs;
+  SmallVector<Value> sizes{};
+  Access a{}, b{}, out{};
+  SmallVector<Access> epilogueInputs{};
   // One task.
-  SmallVector<Value> point; // the indices of the outer loops; the others are null
-  Value sums, panel;
+  SmallVector<Value> point{}; // the indices of the outer loops; the others are null
+  Value sums{}, panel{};
 
   VectorType vectorType() { return VectorType::get(lanes, e.builder.getF32Type()); }
   unsigned row() { return product.row(); }
@@ -197,8 +197,7 @@ void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from, Va
 }
 
 Value Gemm::columnMask(Value column0, int64_t vector) {
-  Value left = e.sub(sizes[column()], e.add(column0, vector * lanes));
-  return vector::CreateMaskOp::create(e.builder, e.loc, VectorType::get(lanes, e.builder.getI1Type()), left);
+  return e.lanesBelow(e.sub(sizes[column()], e.add(column0, vector * lanes)), lanes);
 }
 
 /// One vector of b's row `step`.

@@ -143,7 +143,7 @@ static bool isPackedForLoops(const Product &product) {
 }
 
 std::optional<int64_t> Product::size(unsigned loop) const {
-  SmallVector<int64_t> ranges = cast<linalg::LinalgOp>(contraction.getOperation()).getStaticLoopRanges();
+  SmallVector<int64_t> ranges = linalg::LinalgOp(contraction).getStaticLoopRanges();
   int64_t size = 1;
   for (unsigned dim : loops[loop]) {
     if (ShapedType::isDynamic(ranges[dim]))

@@ -1,0 +1,523 @@
+// The compiler as one function: a model in, files out. Read run() first: it is the line.
+#include "compiler/Compile.h"
+#include "compiler/Artifacts.h"
+#include "compiler/Codegen.h"
+#include "compiler/Descriptor.h"
+#include "compiler/Header.h"
+#include "compiler/Link.h"
+#include "compiler/ModelInfo.h"
+#include "compiler/Outputs.h"
+#include "compiler/Phases.h"
+#include "compiler/Pipeline.h"
+#include "compiler/Weights.h"
+#include "runtime/fulgur.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/Endian.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/Threading.h"
+#include "llvm/Transforms/Utils/Cloning.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+
+using namespace mlir;
+using namespace fulgur;
+using llvm::Error;
+using llvm::Expected;
+
+/// Written into IR that a compilation stopped at, so that the next one knows where to go on.
+static constexpr llvm::StringLiteral stageAttr = "fulgur.stage";
+
+std::string fulgur::producer() { return "fulgurc " FULGUR_VERSION " (LLVM " LLVM_VERSION_STRING ")"; }
+
+/// Diagnostics have said it.
+static Error failSilently(ExitCode code) { return fail(code, ""); }
+
+namespace {
+
+/// All inputs of one compilation and everything it has found out so far.
+class Compilation {
+public:
+  Compilation(const Options &options, Diagnostics &diagnostics)
+      : options(options), diagnostics(diagnostics), phases(diagnostics, options.verbose), context(makeRegistry()) {
+    diagnostics.attach(context);
+    context.printOpOnDiagnostic(false);
+    if (options.threads == 1)
+      context.disableMultithreading();
+  }
+
+  ~Compilation() { diagnostics.detach(); }
+
+  Error run() {
+    if (Error error = plan())
+      return error;
+    if (Error error = read())
+      return error;
+    if (Error error = runPasses())
+      return error;
+    if (options.stopAfter) {
+      if (Error error = writeMlir())
+        return error;
+      return outputs.commit();
+    }
+    if (Error error = describe())
+      return error;
+    if (wants(Artifact::mlir))
+      if (Error error = writeMlir())
+        return error;
+    if (Error error = translate())
+      return error;
+    if (Error error = generate())
+      return error;
+    if (Error error = writeWeights())
+      return error;
+    if (Error error = writeObject())
+      return error;
+    if (Error error = writeLibraries())
+      return error;
+    if (Error error = writeHeaderAndPkgConfig())
+      return error;
+    if (Error error = writeDependencies())
+      return error;
+    return outputs.commit();
+  }
+
+private:
+  static DialectRegistry makeRegistry() {
+    DialectRegistry registry;
+    registerDialects(registry);
+    registerBuiltinDialectTranslation(registry);
+    registerLLVMDialectTranslation(registry);
+    return registry;
+  }
+
+  bool wants(Artifact artifact) const { return files.files.count(artifact); }
+  bool wantsObject() const { return wants(Artifact::object) || wants(Artifact::archive) || wants(Artifact::shared); }
+  bool embedsWeights() const { return options.weights == WeightsMode::embed; }
+
+  Error plan();
+  Error read();
+  Error readMlir();
+  Error runPasses();
+  Error failPass(Stage stage, StringRef reproducer);
+  Error describe();
+  Error translate();
+  Error generate();
+  Error writeMlir();
+  Error writeWeights();
+  Error writeObject();
+  Error writeLibraries();
+  Error writeHeaderAndPkgConfig();
+  Error writeDependencies();
+  Error saveTemp(const Twine &name, llvm::function_ref<void(raw_ostream &)> print);
+  Error writeText(Artifact artifact, llvm::function_ref<void(raw_ostream &)> print);
+  CodegenOptions codegenOptions() const;
+  Expected<std::string> findRuntime() const;
+
+  const Options &options;
+  Diagnostics &diagnostics;
+  Phases phases;
+  MLIRContext context;
+  Outputs outputs;
+
+  Plan files;
+  CpuTarget target;
+  std::optional<Symbols> symbols;
+  OwningOpRef<ModuleOp> module;
+  Stage reached = Stage::import;
+  bool fromMlir = false;
+  ModelInfo info;
+  llvm::LLVMContext llvmContext;
+  std::unique_ptr<llvm::Module> llvmModule;
+  Code code;
+  std::optional<uint64_t> weightsHash;
+  std::string objectFile; ///< where m.o is at the moment
+};
+
+} // namespace
+
+Error Compilation::plan() {
+  Expected<Plan> planned = planArtifacts(options);
+  if (!planned)
+    return planned.takeError();
+  files = std::move(*planned);
+  Expected<CpuTarget> resolved = resolveTarget(options);
+  if (!resolved)
+    return resolved.takeError();
+  target = std::move(*resolved);
+  symbols.emplace(files.prefix);
+  if (options.input != "-" && !llvm::sys::fs::exists(options.input))
+    return failFile("read", options.input, std::make_error_code(std::errc::no_such_file_or_directory));
+  return Error::success();
+}
+
+Error Compilation::read() {
+  phases.begin("import");
+  StringRef extension = llvm::sys::path::extension(options.input);
+  if (extension == ".mlir" || extension == ".mlirbc" || options.input == "-")
+    return readMlir();
+  onnx::ImportStatus status = onnx::import(options.input, options.import, context, module);
+  if (status == onnx::ImportStatus::ok && module)
+    return saveTemp("import.mlir", [&](raw_ostream &os) { module->print(os, OpPrintingFlags().elideLargeResourceString(64).elideLargeElementsAttrs(64)); });
+  if (diagnostics.errors() == 0)
+    return fail(ExitCode::internal, "internal error: the import of '" + options.input + "' failed without a reason");
+  switch (status) {
+  case onnx::ImportStatus::unsupported:
+    return failSilently(ExitCode::unsupported);
+  case onnx::ImportStatus::resourceLimit:
+    return failSilently(ExitCode::resourceLimit);
+  default:
+    return failSilently(ExitCode::model);
+  }
+}
+
+/// Reads MLIR of any stage: what --compile-to wrote, or what somebody wrote by hand.
+Error Compilation::readMlir() {
+  fromMlir = true;
+  auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(options.input);
+  if (!buffer)
+    return failFile("read", options.input, buffer.getError());
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+  module = parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+  if (!module)
+    return failSilently(ExitCode::model);
+  if (auto written = (*module)->getAttrOfType<StringAttr>(stageAttr))
+    reached = stageNamed(written.getValue()).value_or(Stage::import);
+  else if ((*module)->hasAttr("fulgur.weights_bytes") && module->lookupSymbol<LLVM::LLVMFuncOp>(symbols->run))
+    reached = Stage::llvm;
+  (*module)->removeAttr(stageAttr);
+  if (options.startAfter)
+    reached = *options.startAfter;
+  return Error::success();
+}
+
+/// Each stage is a pass manager of its own, so that it can be timed, dumped and stopped at.
+Error Compilation::runPasses() {
+  PipelineOptions pipeline{files.prefix, {}};
+  pipeline.target.vectorBytes = target.vectorBits / 8;
+  pipeline.target.vectorRegisters = target.vectorBits == 512 || target.triple.isAArch64() ? 32 : 16;
+  for (Stage stage : stages) {
+    if (stage <= reached)
+      continue;
+    if (options.stopAfter && stage > *options.stopAfter)
+      break;
+    phases.begin(stageName(stage));
+    PassManager pm(&context, ModuleOp::getOperationName());
+    if (failed(applyPassManagerCLOptions(pm)))
+      return failSilently(ExitCode::usage);
+    buildStage(pm, pipeline, stage);
+    SmallString<128> reproducer;
+    if (!options.crashDir.empty()) {
+      if (std::error_code reason = llvm::sys::fs::create_directories(options.crashDir))
+        return failFile("create folder", options.crashDir, reason);
+      reproducer = options.crashDir;
+      llvm::sys::path::append(reproducer, files.prefix + "-" + stageName(stage) + ".mlir");
+      pm.enableCrashReproducerGeneration(reproducer);
+    }
+    if (failed(pm.run(*module)))
+      return failPass(stage, reproducer);
+    reached = stage;
+    if (Error error = saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {
+          module->print(os, OpPrintingFlags().elideLargeResourceString(64).elideLargeElementsAttrs(64));
+        }))
+      return error;
+  }
+  return Error::success();
+}
+
+/// What the frontend accepts the passes have to compile: if they do not, it is our fault.
+Error Compilation::failPass(Stage stage, StringRef reproducer) {
+  const Place &place = diagnostics.lastPlace();
+  std::string where = place.node.empty() ? "" : " on node '" + place.node + "'";
+  std::string message = "internal error: stage '" + stageName(stage).str() + "' failed" + where + "; please report it with the model";
+  if (reproducer.empty())
+    return fail(ExitCode::internal, message + ", or with what --crash-dir=DIR then writes");
+  return fail(ExitCode::internal, message + ", or with '" + reproducer + "'");
+}
+
+Error Compilation::describe() {
+  if (reached != Stage::llvm)
+    return fail(ExitCode::usage, "the input is past stage '" + stageName(reached) + "' and cannot be compiled from there");
+  FailureOr<ModelInfo> read = readModelInfo(*module);
+  if (failed(read))
+    return failSilently(fromMlir ? ExitCode::model : ExitCode::internal);
+  info = std::move(*read);
+  return Error::success();
+}
+
+Error Compilation::translate() {
+  phases.begin("translate");
+  llvmModule = translateModuleToLLVMIR(*module, llvmContext, files.prefix);
+  if (!llvmModule)
+    return fail(ExitCode::internal, "internal error: the module cannot be translated to LLVM IR; please report it with the model");
+  llvmModule->setTargetTriple(target.triple);
+  llvmModule->setDataLayout(target.machine(options.level)->createDataLayout());
+  DescriptorOptions description;
+  description.producer = producer();
+  description.target = target.triple.str() + " " + target.shownCpu;
+  description.cpuFeatures = target.cpuFeatures;
+  description.embedWeights = embedsWeights();
+  if (Error error = addDescriptor(*llvmModule, info, *symbols, description))
+    return error;
+  return saveTemp("ll", [&](raw_ostream &os) { llvmModule->print(os, nullptr); });
+}
+
+CodegenOptions Compilation::codegenOptions() const {
+  CodegenOptions result;
+  result.level = options.level;
+  result.threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
+  result.root = symbols->run;
+  llvm::append_range(result.exports, symbols->exported());
+  return result;
+}
+
+Error Compilation::generate() {
+  phases.begin("codegen");
+  for (Artifact artifact : {Artifact::llvm, Artifact::assembly}) {
+    if (!wants(artifact))
+      continue;
+    std::unique_ptr<llvm::Module> copy = llvm::CloneModule(*llvmModule);
+    llvm::SmallVector<char, 0> text;
+    llvm::raw_svector_ostream stream(text);
+    if (Error error = generateText(*copy, target, codegenOptions(), artifact == Artifact::assembly, stream))
+      return error;
+    if (Error error = writeText(artifact, [&](raw_ostream &os) { os << stream.str(); }))
+      return error;
+  }
+  if (!wantsObject() && !wants(Artifact::header)) // the header tells the stack's size
+    return Error::success();
+  CodegenOptions choices = codegenOptions();
+  choices.linker = findLinker("");
+  Expected<Code> generated = generateObject(*llvmModule, target, choices);
+  llvmModule.reset();
+  if (!generated)
+    return generated.takeError();
+  code = std::move(*generated);
+  return Error::success();
+}
+
+/// Runs `print` on a new file `path`.
+static Error writeFile(StringRef path, llvm::function_ref<void(raw_ostream &)> print) {
+  std::error_code reason;
+  llvm::raw_fd_ostream os(path, reason);
+  if (reason)
+    return failFile("write", path, reason);
+  print(os);
+  os.close();
+  reason = os.error();
+  os.clear_error();
+  return reason ? failFile("write", path, reason) : Error::success();
+}
+
+Error Compilation::saveTemp(const Twine &name, llvm::function_ref<void(raw_ostream &)> print) {
+  if (options.saveTemps.empty())
+    return Error::success();
+  if (std::error_code reason = llvm::sys::fs::create_directories(options.saveTemps))
+    return failFile("create folder", options.saveTemps, reason);
+  SmallString<128> path(options.saveTemps);
+  llvm::sys::path::append(path, files.prefix + "." + name);
+  return writeFile(path, print);
+}
+
+Error Compilation::writeText(Artifact artifact, llvm::function_ref<void(raw_ostream &)> print) {
+  const std::string &path = files.files.at(artifact);
+  if (path == "-") {
+    print(llvm::outs());
+    llvm::outs().flush();
+    return Error::success();
+  }
+  Expected<std::string> temporary = outputs.stage(path);
+  return temporary ? writeFile(*temporary, print) : temporary.takeError();
+}
+
+Error Compilation::writeMlir() {
+  (*module)->setAttr(stageAttr, StringAttr::get(&context, stageName(reached)));
+  llvm::scope_exit remove([&] { (*module)->removeAttr(stageAttr); });
+  return writeText(Artifact::mlir, [&](raw_ostream &os) { module->print(os); });
+}
+
+Error Compilation::writeWeights() {
+  if (!wants(Artifact::weights))
+    return Error::success();
+  phases.begin("weights");
+  Expected<std::string> path = outputs.stage(files.files.at(Artifact::weights));
+  if (!path)
+    return path.takeError();
+  Expected<uint64_t> hash = writeWeightsFile(info, *path);
+  if (!hash)
+    return hash.takeError();
+  weightsHash = *hash;
+  return Error::success();
+}
+
+/// Writes the object: what the code generator made, the weights behind it, and then, into the descriptor, the numbers
+/// that are known only now.
+Error Compilation::writeObject() {
+  if (!wantsObject())
+    return Error::success();
+  phases.begin("object");
+  auto field = [&](size_t at) { return offsetOfSymbol(code.object, symbols->model, at); };
+  Expected<uint64_t> stackAt = field(offsetof(fulgur_model, stack_bytes)), hashAt = field(offsetof(fulgur_model, weights_hash));
+  if (!stackAt || !hashAt)
+    return llvm::joinErrors(stackAt.takeError(), hashAt.takeError());
+  llvm::support::endian::write64le(code.object.data() + *stackAt, code.stackBytes);
+  if (weightsHash)
+    llvm::support::endian::write64le(code.object.data() + *hashAt, *weightsHash);
+  bool embeds = embedsWeights() && info.weightsBytes > 0;
+  if (embeds) {
+    Expected<uint64_t> offset = fillSection(code.object, symbols->weightsSection);
+    if (!offset)
+      return offset.takeError();
+  }
+
+  // Also made when only m.so or m.a is wanted; what has no final name is removed at the end.
+  std::string path = wants(Artifact::object) ? files.files.at(Artifact::object) : files.stem + ".o";
+  Expected<std::string> temporary = wants(Artifact::object) ? outputs.stage(path) : outputs.scratch(path);
+  if (!temporary)
+    return temporary.takeError();
+  objectFile = *temporary;
+  std::error_code reason;
+  llvm::raw_fd_ostream os(objectFile, reason);
+  if (reason)
+    return failFile("write", path, reason);
+  os.write(code.object.data(), code.object.size());
+  if (embeds) {
+    Expected<uint64_t> hash = writeSegment(info, os);
+    if (!hash)
+      return hash.takeError();
+    char bytes[8];
+    llvm::support::endian::write64le(bytes, *hash);
+    os.pwrite(bytes, sizeof bytes, *hashAt);
+  }
+  os.close();
+  reason = os.error();
+  os.clear_error();
+  return reason ? failFile("write", path, reason) : Error::success();
+}
+
+/// libfulgur_rt.a stands beside the compiler: in ../lib when installed as when built.
+Expected<std::string> Compilation::findRuntime() const {
+  if (!options.runtimeLibrary.empty())
+    return options.runtimeLibrary;
+  SmallString<128> path(llvm::sys::path::parent_path(llvm::sys::path::parent_path(options.programPath)));
+  llvm::sys::path::append(path, "lib", "libfulgur_rt.a");
+  if (llvm::sys::fs::exists(path))
+    return std::string(path);
+  return fail(ExitCode::model, "cannot make a shared library: '" + path + "' does not exist; name libfulgur_rt.a with --runtime, or use --emit without 'so'");
+}
+
+Error Compilation::writeLibraries() {
+  if (wants(Artifact::archive)) {
+    phases.begin("archive");
+    Expected<std::string> path = outputs.stage(files.files.at(Artifact::archive));
+    if (!path)
+      return path.takeError();
+    std::string member = (llvm::sys::path::filename(files.stem) + ".o").str();
+    auto exported = symbols->exported();
+    if (Error error = writeArchive(*path, objectFile, member, exported))
+      return error;
+  }
+  if (!wants(Artifact::shared))
+    return Error::success();
+  phases.begin("link");
+  const std::string &final = files.files.at(Artifact::shared);
+  Expected<std::string> runtime = findRuntime();
+  if (!runtime)
+    return runtime.takeError();
+  Expected<std::string> path = outputs.stage(final);
+  if (!path)
+    return path.takeError();
+  SharedLibrary library;
+  library.path = *path;
+  library.soname = llvm::sys::path::filename(final).str();
+  library.object = objectFile;
+  library.runtimeLibrary = *runtime;
+  llvm::append_range(library.exports, symbols->exported());
+  library.linker = options.linker;
+  return linkShared(library, target);
+}
+
+Error Compilation::writeHeaderAndPkgConfig() {
+  phases.begin("header");
+  if (wants(Artifact::header)) {
+    HeaderOptions header;
+    header.prefix = files.prefix;
+    header.source = llvm::sys::path::filename(options.input).str();
+    header.producer = producer();
+    header.target = target.triple.str() + " " + target.shownCpu;
+    header.stackBytes = code.stackBytes;
+    header.embedWeights = embedsWeights();
+    header.weightsFile = (llvm::sys::path::filename(files.stem) + suffixOf(Artifact::weights)).str();
+    if (Error error = writeText(Artifact::header, [&](raw_ostream &os) { writeHeader(info, header, os); }))
+      return error;
+  }
+  if (!wants(Artifact::pkgConfig))
+    return Error::success();
+  return writeText(Artifact::pkgConfig, [&](raw_ostream &os) {
+    StringRef name = llvm::sys::path::filename(files.stem);
+    os << "Name: " << name << "\nDescription: a model compiled by " << producer() << "\nVersion: " FULGUR_VERSION "\n"
+       << "Cflags: -I${pcfiledir}\nLibs: ${pcfiledir}/" << name << ".a -lfulgur_rt -pthread\n";
+  });
+}
+
+/// -MD: a rule for make and ninja.
+Error Compilation::writeDependencies() {
+  if (!options.dependencies && options.dependencyFile.empty())
+    return Error::success();
+  std::string path = options.dependencyFile.empty() ? files.stem + ".d" : options.dependencyFile;
+  Expected<std::string> temporary = outputs.stage(path);
+  if (!temporary)
+    return temporary.takeError();
+  auto escape = [](StringRef name) {
+    std::string result;
+    for (char c : name) {
+      if (c == ' ' || c == '#')
+        result += '\\';
+      if (c == '$')
+        result += '$';
+      result += c;
+    }
+    return result;
+  };
+  return writeFile(*temporary, [&](raw_ostream &os) {
+    for (auto &[artifact, file] : files.files)
+      if (file != "-")
+        os << escape(file) << ' ';
+    os << ": " << escape(options.input) << '\n';
+  });
+}
+
+ExitCode fulgur::compile(const Options &options) {
+  Diagnostics diagnostics(options);
+  bool tracing = !options.timeTrace.empty();
+  if (tracing)
+    llvm::timeTraceProfilerInitialize(/*TimeTraceGranularity=*/500, "fulgurc");
+  llvm::scope_exit stopTracing([&] {
+    if (tracing)
+      llvm::timeTraceProfilerCleanup();
+  });
+
+  Error error = Compilation(options, diagnostics).run();
+  if (!error && tracing)
+    error = llvm::timeTraceProfilerWrite(options.timeTrace, "fulgurc");
+  ExitCode code = ExitCode::ok;
+  llvm::handleAllErrors(
+      std::move(error),
+      [&](const Failure &failure) {
+        code = failure.code;
+        if (!failure.message.empty())
+          diagnostics.error(failure.message);
+      },
+      [&](const llvm::ErrorInfoBase &other) {
+        code = ExitCode::internal;
+        diagnostics.error("internal error: " + other.message());
+      });
+  return code;
+}

@@ -1,0 +1,48 @@
+// What the module says about the model once the pipeline has run: ports, symbols, messages, arena and weights.
+#pragma once
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include <string>
+#include <vector>
+
+namespace fulgur {
+
+struct ModelInfo {
+  struct Dim {
+    int64_t value = -1;  ///< -1: depends on the symbols
+    int32_t symbol = -1; ///< index of the symbol that this dim is, or -1
+    std::string text;    ///< as in the model
+  };
+  struct Port {
+    std::string name; ///< the ONNX name
+    int32_t dtype = 0;
+    std::vector<Dim> dims;
+  };
+  struct Symbol {
+    std::string name;
+    int64_t min = 1, max = 1;
+  };
+  struct Weight {
+    uint64_t offset = 0; ///< in the segment
+    mlir::ElementsAttr value;
+  };
+
+  std::string name;
+  std::vector<Port> inputs, outputs;
+  std::vector<Symbol> symbols;
+  std::vector<std::string> messages;
+  int64_t arenaBytes = 0; ///< 0: depends on the symbols, if there are any
+  std::vector<Weight> weights; ///< ordered by offset, disjoint
+  uint64_t weightsBytes = 0;
+
+  bool arenaIsConstant() const { return arenaBytes != 0 || symbols.empty(); }
+};
+
+/// Reads the attributes of `module`:
+///   fulgur.model = "stem", fulgur.inputs / fulgur.outputs = [{name, dtype, dims = [...], texts = [...], symbols = [...]}],
+///   fulgur.symbols = [{name, min, max}], fulgur.messages = ["..."], fulgur.arena_bytes,
+///   fulgur.weights = [{offset, resource}], fulgur.weights_bytes.
+/// Emits an error at the module when they do not fit together.
+mlir::FailureOr<ModelInfo> readModelInfo(mlir::ModuleOp module);
+
+} // namespace fulgur

@@ -1,0 +1,29 @@
+// The machine that the code is for.
+#pragma once
+#include "llvm/Support/Error.h"
+#include "llvm/Target/TargetMachine.h"
+#include <memory>
+#include <string>
+
+namespace fulgur {
+struct Options;
+
+struct CpuTarget {
+  llvm::Triple triple;
+  std::string cpu, features; ///< as LLVM wants them
+  std::string shownCpu;      ///< cpu and the user's features, for people: "x86-64-v3 +avx512f"
+  uint64_t cpuFeatures = 0;  ///< FULGUR_CPU_* that the code may use
+  unsigned vectorBits = 128; ///< of the widest registers
+  const llvm::Target *backend = nullptr;
+
+  /// A machine that generates code for it at -O`level`. One thread uses one machine.
+  std::unique_ptr<llvm::TargetMachine> machine(unsigned level) const;
+};
+
+/// Makes LLVM's targets known. Call it once, before resolveTarget().
+void initializeTargets();
+
+/// Finds what --target, --mcpu and --mattr mean. A name that LLVM does not know is a usage error.
+llvm::Expected<CpuTarget> resolveTarget(const Options &options);
+
+} // namespace fulgur

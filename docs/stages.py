@@ -1,0 +1,46 @@
+"""Writes the section of architecture.md that shows one model after each stage: stages.py FULGURC"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+PAGE = DOCS / "architecture.md"
+STAGES = {
+    "import": "As the model says it:",
+    "graph": "Fused:",
+    "kernel": "What becomes one native function, and its schedule:",
+    "memory": "Buffers at known places; the kernel is loops:",
+    "llvm": "The entry point and the task (shortened):",
+}
+LINES, WIDTH = 60, 160
+
+
+def stage(compiler, model, name):
+    command = [compiler, model, f"--compile-to={name}", "--prefix=hello", "-o", "-"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = re.sub(r"\{-#.*?#-\}\n?", "", text, flags=re.DOTALL)  # the bytes of resources
+    text = re.sub(r" loc\(.*?\)$", "", text, flags=re.MULTILINE)
+    lines = [line if len(line) <= WIDTH else line[: WIDTH - 4] + " ..." for line in text.rstrip().splitlines()]
+    return lines if len(lines) <= LINES else [*lines[:LINES], f"... {len(lines) - LINES} more lines"]
+
+
+def main(compiler):
+    with tempfile.TemporaryDirectory() as scratch:
+        model = f"{scratch}/hello.onnx"
+        subprocess.run([sys.executable, DOCS.parent / "examples" / "hello" / "make_model.py", model], check=True)
+        parts = []
+        for name, title in STAGES.items():
+            parts += [f"### {name}", "", title, "", "```mlir", *stage(compiler, model, name), "```", ""]
+    begin, end = "<!-- stages: begin -->\n", "<!-- stages: end -->"
+    page = PAGE.read_text(encoding="utf-8")
+    before, after = page.split(begin)[0], page.split(end)[1]
+    PAGE.write_text(before + begin + "\n" + "\n".join(parts) + "\n" + end + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

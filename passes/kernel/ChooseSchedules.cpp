@@ -1,0 +1,33 @@
+// Decides how every kernel is computed. Decisions are functions of the kernel's body and the target, so that equal kernels
+// stay equal and the same model always gives the same code.
+#include "passes/Passes.h"
+#include "passes/kernel/builders/Builder.h"
+
+using namespace mlir;
+
+namespace fulgur {
+#define GEN_PASS_DEF_CHOOSESCHEDULES
+#include "passes/Passes.h.inc"
+
+namespace {
+struct ChooseSchedules : impl::ChooseSchedulesBase<ChooseSchedules> {
+  using ChooseSchedulesBase::ChooseSchedulesBase;
+
+  void runOnOperation() override {
+    Target target;
+    target.vectorBytes = vectorBytes;
+    target.vectorRegisters = vectorRegisters;
+    getOperation().walk([&](KernelOp kernel) {
+      if (kernel.getSchedule())
+        return;
+      for (const KernelBuilder &builder : kernelBuilders()) {
+        if (!builder.accepts(kernel))
+          continue;
+        kernel.setScheduleAttr(builder.schedule(kernel, target));
+        return;
+      }
+    });
+  }
+};
+} // namespace
+} // namespace fulgur

@@ -1,0 +1,144 @@
+// Opens model libraries. The descriptor is found among the library's exported
+// symbols: the one whose name ends in "_model".
+#include "LoadedModel.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+namespace fs = std::filesystem;
+
+/// Reads a record at a place of a file; zeros where the file ends.
+template <typename T> static T readAt(std::ifstream &file, uint64_t offset) {
+  T value = {};
+  file.seekg(std::streamoff(offset));
+  file.read(reinterpret_cast<char *>(&value), sizeof value);
+  return value;
+}
+
+/// Data symbols that the library defines and that end in "_model".
+static std::vector<std::string> modelSymbols(const std::string &path) {
+  std::vector<std::string> names;
+  std::ifstream file(path, std::ios::binary);
+  auto header = readAt<Elf64_Ehdr>(file, 0);
+  for (int i = 0; i < header.e_shnum && file; ++i) {
+    auto place = [&](uint64_t k) {
+      return header.e_shoff + k * sizeof(Elf64_Shdr);
+    };
+    auto section = readAt<Elf64_Shdr>(file, place(uint64_t(i)));
+    if (section.sh_type != SHT_DYNSYM)
+      continue;
+    auto strings = readAt<Elf64_Shdr>(file, place(section.sh_link));
+    for (uint64_t at = 0; at < section.sh_size && file;
+         at += sizeof(Elf64_Sym)) {
+      auto symbol = readAt<Elf64_Sym>(file, section.sh_offset + at);
+      if (symbol.st_shndx == SHN_UNDEF ||
+          ELF64_ST_TYPE(symbol.st_info) != STT_OBJECT)
+        continue;
+      file.seekg(std::streamoff(strings.sh_offset + symbol.st_name));
+      std::string name;
+      std::getline(file, name, '\0');
+      // Sanitizers add __odr_asan_gen_<name>.
+      if (name.ends_with("_model") && !name.starts_with("__"))
+        names.push_back(name);
+    }
+  }
+  return names;
+}
+
+static std::string onlyModelSymbol(const std::string &path) {
+  std::vector<std::string> names = modelSymbols(path);
+  if (names.size() == 1)
+    return names.front();
+  if (names.empty())
+    throw std::runtime_error("'" + path + "' exports no model");
+  std::string list;
+  for (const std::string &name : names)
+    list += (list.empty() ? "" : ", ") + name;
+  throw std::runtime_error("'" + path + "' exports " +
+                           std::to_string(names.size()) + " models (" + list +
+                           "); choose one with --model-symbol");
+}
+
+LoadedModel::LoadedModel(const std::string &path, const Options &options) {
+  std::string absolute = fs::absolute(path); // or dlopen() searches for it
+  library = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library)
+    throw std::runtime_error("cannot load '" + path + "': " + dlerror());
+  std::string symbol =
+      options.symbol.empty() ? onlyModelSymbol(path) : options.symbol;
+  model = static_cast<const fulgur_model *>(dlsym(library, symbol.c_str()));
+  if (!model)
+    throw std::runtime_error("'" + path + "' has no symbol '" + symbol + "'");
+  if (model->abi_version != FULGUR_ABI_VERSION)
+    throw std::runtime_error(
+        "'" + path + "' has ABI version " + std::to_string(model->abi_version) +
+        ", but this tool has " + std::to_string(FULGUR_ABI_VERSION));
+  bool wanted = model->weights_bytes > 0 && !model->embedded_weights;
+  if (!wanted && options.weights.empty())
+    return;
+  std::string weights =
+      options.weights.empty()
+          ? fs::path(path).replace_extension(".weights").string()
+          : options.weights;
+  if (fulgur_weights_map(model, weights.c_str(), options.verifyWeights, &mapped,
+                         &mappedBytes) != FULGUR_OK)
+    throw std::runtime_error(fulgur_last_message());
+}
+
+LoadedModel::~LoadedModel() {
+  fulgur_weights_unmap(mapped, mappedBytes);
+  if (library)
+    dlclose(library);
+}
+
+std::span<const fulgur_port> LoadedModel::inputs() const {
+  return {model->inputs, size_t(model->n_inputs)};
+}
+
+std::span<const fulgur_port> LoadedModel::outputs() const {
+  return {model->outputs, size_t(model->n_outputs)};
+}
+
+ModelRun::ModelRun(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
+                   fulgur_executor *executor)
+    : model(loaded.descriptor()) {
+  for (const Tensor &input : inputs)
+    inputViews.push_back(input.view());
+  outputViews.resize(loaded.outputs().size());
+  size_t arenaBytes = 0;
+  if (fulgur_plan(&model, inputViews.data(), int32_t(inputViews.size()),
+                  outputViews.data(), int32_t(outputViews.size()),
+                  &arenaBytes) != FULGUR_OK)
+    throw std::runtime_error(fulgur_last_message());
+  arena = AlignedBytes(arenaBytes);
+  for (size_t i = 0; i < outputViews.size(); ++i) {
+    const fulgur_tensor &view = outputViews[i];
+    outputs.push_back(Tensor::zeros(loaded.outputs()[i].name, view.dtype,
+                                    {view.dims, view.dims + view.rank}));
+    outputViews[i] = outputs.back().view();
+  }
+  fulgur_context_init(&context);
+  context.arena = arena.data();
+  context.arena_bytes = arena.size();
+  context.weights = loaded.weights();
+  context.weights_bytes = loaded.weightsBytes();
+  context.executor = executor;
+}
+
+void ModelRun::run() {
+  if (fulgur_run(&model, &context, inputViews.data(),
+                 int32_t(inputViews.size()), outputViews.data(),
+                 int32_t(outputViews.size())) != FULGUR_OK)
+    throw std::runtime_error(fulgur_last_message());
+}
+
+Threads::Threads(int count) {
+  if (count == 1)
+    return;
+  pool = fulgur_pool_create(count);
+  if (!pool)
+    throw std::runtime_error(fulgur_last_message());
+}

@@ -1,0 +1,70 @@
+// A compiled model in a shared library, and runs of it.
+#ifndef FULGUR_TOOLS_LOADEDMODEL_H
+#define FULGUR_TOOLS_LOADEDMODEL_H
+
+#include "Tensor.h"
+
+/// A model library and its weights, loaded as long as this lives.
+class LoadedModel {
+public:
+  struct Options {
+    std::string symbol;  ///< of the descriptor; empty: the library's only one
+    std::string weights; ///< file; empty: beside the library
+    bool verifyWeights = false; ///< hash them
+  };
+
+  /// Throws std::runtime_error.
+  LoadedModel(const std::string &library, const Options &options);
+  ~LoadedModel();
+  LoadedModel(const LoadedModel &) = delete;
+  LoadedModel &operator=(const LoadedModel &) = delete;
+
+  const fulgur_model &descriptor() const { return *model; }
+  std::span<const fulgur_port> inputs() const;
+  std::span<const fulgur_port> outputs() const;
+  const void *weights() const { return mapped; }
+  size_t weightsBytes() const { return mappedBytes; }
+
+private:
+  void *library = nullptr;
+  const fulgur_model *model = nullptr;
+  const void *mapped = nullptr;
+  size_t mappedBytes = 0;
+};
+
+/// Memory for runs of a model on inputs of one shape.
+class ModelRun {
+public:
+  /// Plans and allocates; `executor` may be null. The model and the inputs must
+  /// outlive this. Throws std::runtime_error with the runtime's message.
+  ModelRun(const LoadedModel &model, const std::vector<Tensor> &inputs,
+           fulgur_executor *executor);
+
+  /// Runs once. Throws std::runtime_error with the runtime's message.
+  void run();
+
+  std::vector<Tensor> outputs;
+  size_t arenaBytes() const { return arena.size(); }
+
+private:
+  const fulgur_model &model;
+  AlignedBytes arena;
+  fulgur_context context;
+  std::vector<fulgur_tensor> inputViews, outputViews;
+};
+
+/// The executor that `--threads N` means: none for 1, else a pool.
+class Threads {
+public:
+  /// Throws std::runtime_error.
+  explicit Threads(int count);
+  ~Threads() { fulgur_pool_destroy(pool); }
+  Threads(const Threads &) = delete;
+  Threads &operator=(const Threads &) = delete;
+  fulgur_executor *executor() const { return pool; }
+
+private:
+  fulgur_executor *pool = nullptr;
+};
+
+#endif // FULGUR_TOOLS_LOADEDMODEL_H

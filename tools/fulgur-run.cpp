@@ -1,0 +1,224 @@
+// fulgur-run: runs a compiled model on tensors from files, and compares.
+#include "CompareTensors.h"
+#include "LoadedModel.h"
+#include "RunCompiler.h"
+#include "TensorFile.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstring>
+
+namespace {
+
+enum ExitStatus { Success = 0, Failure = 1, Usage = 2, OverTolerance = 4 };
+
+struct Options {
+  std::string model, outputs, compare, compileArguments;
+  std::vector<std::string> inputs;
+  LoadedModel::Options load;
+  Tolerance tolerance;
+  int threads = 1, runs = 1;
+  bool compile = false, quiet = false;
+};
+
+constexpr const char *Examples = R"(
+PLACES
+  Tensors are read from an ONNX data set folder (input_0.pb, input_1.pb, ...), a
+  folder of NAME.npy files, a .npz file, .npy and .pb files in the order of the
+  model's inputs, or NAME=@FILE. Names win over order. A folder that holds
+  test_data_set_0, test_data_set_1, ... stands for all of these sets.
+
+EXAMPLES
+  fulgur-run model.so --inputs test_data_set_0 --compare test_data_set_0
+  fulgur-run model.so --inputs input_ids=@ids.npy mask=@mask.npy --outputs y.npz
+  fulgur-run --compile model.onnx --inputs test_data_set_0 --outputs results
+
+EXIT STATUS
+  0 everything right; 1 the model or a file is bad; 2 wrong usage; 4 an output is
+  outside the tolerance. With --compile, what fulgurc exits with when it fails.
+)";
+
+void addOptions(CLI::App &app, Options &options) {
+  app.add_option("MODEL", options.model,
+                 "Library that fulgurc made; with --compile, an ONNX file")
+      ->required()
+      ->check(CLI::ExistingFile);
+  app.add_option("-i,--inputs", options.inputs, "Where the inputs are (below)")
+      ->type_name("PLACE...");
+  app.add_option("-o,--outputs", options.outputs,
+                 "Write the outputs to a .npz file, or to a folder as "
+                 "output_0.pb, output_1.pb, ...")
+      ->type_name("PLACE");
+  app.add_option("--compare", options.compare,
+                 "Compare the outputs with those at this place")
+      ->type_name("PLACE");
+  app.add_option(
+         "--max-relative", options.tolerance.maxRelative,
+         "Largest difference, relative to the reference's largest value")
+      ->capture_default_str();
+  app.add_option("--rtol", options.tolerance.rtol,
+                 "Compare elementwise instead: |a - b| <= atol + rtol * |b|");
+  app.add_option("--atol", options.tolerance.atol, "See --rtol");
+  app.add_option("--threads", options.threads,
+                 "Threads; 0 is one for each CPU that may be used")
+      ->capture_default_str();
+  app.add_option("--runs", options.runs,
+                 "Run so many times, and fail unless all give the same bits")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--weights", options.load.weights,
+                 "Weights file; default: MODEL's name with .weights")
+      ->type_name("FILE");
+  app.add_flag("--verify-weights", options.load.verifyWeights,
+               "Check the hash of the weights file");
+  app.add_option("--model-symbol", options.load.symbol,
+                 "Descriptor to use, when the library has several")
+      ->type_name("NAME");
+  app.add_flag("--compile", options.compile,
+               "Compile MODEL with fulgurc into a temporary folder first");
+  app.add_option("--compile-args", options.compileArguments,
+                 "More arguments for fulgurc, separated by spaces (write "
+                 "--compile-args=..., since they begin with a dash)")
+      ->type_name("ARGS");
+  app.add_flag("-q,--quiet", options.quiet, "Print failures only");
+}
+
+/// One line that tells what an output looks like.
+void printSummary(const Tensor &tensor) {
+  double least = INFINITY, most = -INFINITY, total = 0;
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    double value = tensor.number(i);
+    least = std::min(least, value);
+    most = std::max(most, value);
+    total += value;
+  }
+  std::printf("%s %s", tensor.name.c_str(), tensor.type().c_str());
+  if (int64_t count = tensor.elements())
+    std::printf(": min = %g, max = %g, mean = %g", least, most,
+                total / double(count));
+  std::printf("\n");
+}
+
+/// Prints a line per output; are all of them within the tolerance?
+bool compareAll(const std::vector<Tensor> &outputs,
+                const std::vector<Tensor> &references, const Options &options) {
+  bool ok = true;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    Difference difference =
+        compareTensors(outputs[i], references[i], options.tolerance);
+    ok &= difference.ok;
+    if (options.quiet && difference.ok)
+      continue;
+    std::printf("%s %s: max abs = %.3g, max relative = %.3g, rms = %.3g: %s",
+                outputs[i].name.c_str(), outputs[i].type().c_str(),
+                difference.maxAbsolute, difference.maxRelative, difference.rms,
+                difference.ok ? "ok" : "FAIL");
+    if (int64_t k = difference.firstWrong; k >= 0)
+      std::printf(" (element %lld is %.9g instead of %.9g)",
+                  static_cast<long long>(k), outputs[i].number(k),
+                  references[i].number(k));
+    std::printf("\n");
+  }
+  return ok;
+}
+
+/// Later runs must repeat the first one bit by bit.
+void repeat(ModelRun &run, int runs) {
+  std::vector<std::string> first;
+  for (const Tensor &output : run.outputs)
+    first.emplace_back(reinterpret_cast<const char *>(output.data.data()),
+                       output.data.size());
+  for (int i = 1; i < runs; ++i) {
+    run.run();
+    for (size_t k = 0; k < first.size(); ++k)
+      if (std::memcmp(first[k].data(), run.outputs[k].data.data(),
+                      first[k].size()) != 0)
+        throw std::runtime_error("run " + std::to_string(i + 1) + " gives '" +
+                                 run.outputs[k].name +
+                                 "' other bits than run 1");
+  }
+}
+
+/// Runs one set of inputs; is the result within the tolerance?
+bool runSet(const LoadedModel &model, const Options &options,
+            fulgur_executor *executor) {
+  std::vector<Tensor> inputs =
+      arrange(readTensors(options.inputs, "input"), model.inputs(), "input");
+  ModelRun run(model, inputs, executor);
+  run.run();
+  repeat(run, options.runs);
+  if (!options.outputs.empty())
+    writeTensors(options.outputs, run.outputs, "output");
+  if (!options.compare.empty())
+    return compareAll(run.outputs,
+                      arrange(readTensors({options.compare}, "output"),
+                              model.outputs(), "output"),
+                      options);
+  if (!options.quiet)
+    for (const Tensor &output : run.outputs)
+      printSummary(output);
+  return true;
+}
+
+/// Runs all sets, if the inputs are a folder of sets, or the only one.
+bool runSets(const LoadedModel &model, const Options &options) {
+  Threads threads(options.threads);
+  std::vector<std::string> sets;
+  if (options.inputs.size() == 1)
+    sets = dataSets(options.inputs.front());
+  if (sets.empty())
+    return runSet(model, options, threads.executor());
+  bool ok = true;
+  for (const std::string &set : sets) {
+    std::filesystem::path name = std::filesystem::path(set).filename();
+    Options one = options;
+    one.inputs = {set};
+    if (!options.outputs.empty())
+      one.outputs = std::filesystem::path(options.outputs) / name;
+    if (!options.compare.empty())
+      one.compare = std::filesystem::path(options.compare) / name;
+    if (!options.quiet)
+      std::printf("%s:\n", name.c_str());
+    ok &= runSet(model, one, threads.executor());
+  }
+  return ok;
+}
+
+int compileAndRun(Options options) {
+  TemporaryFolder folder;
+  std::istringstream words(options.compileArguments);
+  std::vector<std::string> arguments{std::istream_iterator<std::string>(words),
+                                     {}};
+  std::string output = folder.path / "model";
+  if (int status = runCompiler(options.model, output, arguments))
+    return status;
+  LoadedModel model(output + ".so", options.load);
+  return runSets(model, options) ? Success : OverTolerance;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  CLI::App app("Runs a model that fulgurc compiled, on tensors from files.",
+               "fulgur-run");
+  Options options;
+  addOptions(app, options);
+  app.footer(Examples);
+  app.set_version_flag("--version", "fulgur-run " FULGUR_VERSION);
+  app.get_formatter()->column_width(36);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? Success : Usage;
+  }
+  try {
+    if (options.compile)
+      return compileAndRun(options);
+    LoadedModel model(options.model, options.load);
+    return runSets(model, options) ? Success : OverTolerance;
+  } catch (const std::exception &error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "fulgur-run: error: %s\n", error.what());
+    return Failure;
+  }
+}
