@@ -1,7 +1,7 @@
 // What a node says: its attributes and operands, with complaints at the node when they are not what the op needs.
 #include "frontends/onnx/Core.h"
 #include "frontends/onnx/Model.h"
-#include "frontends/onnx/Tensors.h"
+#include "frontends/onnx/TensorData.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
