@@ -62,7 +62,7 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
   }
   DType type = accumulatorOf(a.type);
   Extent count = product(batch);
-  if (sizes.atoms.knownEqual(product(batchA), count) && sizes.atoms.knownEqual(product(batchB), count)) {
+  if (batch.size() == 1 && sizes.atoms.knownEqual(product(batchA), count) && sizes.atoms.knownEqual(product(batchB), count)) {
     Shape flat{count, rows, columns};
     Value in[] = {value(reshape(a, {count, rows, inner})), value(reshape(b, {count, inner, columns}))}, out = zeros(*this, flat, type);
     Value result = linalg::BatchMatmulOp::create(builder, loc, TypeRange{out.getType()}, in, out).getResult(0);
