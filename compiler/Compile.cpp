@@ -200,6 +200,9 @@ Error Compilation::readMlir() {
 
 /// Each stage is a pass manager of its own, so that it can be timed, dumped and stopped at.
 Error Compilation::runPasses() {
+  PipelineOptions pipeline{files.prefix, {}};
+  pipeline.target.vectorBytes = target.vectorBits / 8;
+  pipeline.target.vectorRegisters = target.vectorBits == 512 || target.triple.isAArch64() ? 32 : 16;
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;
@@ -209,7 +212,7 @@ Error Compilation::runPasses() {
     PassManager pm(&context, ModuleOp::getOperationName());
     if (failed(applyPassManagerCLOptions(pm)))
       return failSilently(ExitCode::usage);
-    buildStage(pm, options, stage);
+    buildStage(pm, pipeline, stage);
     SmallString<128> reproducer;
     if (!options.crashDir.empty()) {
       if (std::error_code reason = llvm::sys::fs::create_directories(options.crashDir))

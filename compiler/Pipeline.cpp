@@ -57,9 +57,10 @@ static void buildMemory(OpPassManager &pm, const Target &target) {
 }
 
 /// Down to LLVM.
-static void buildLLVM(OpPassManager &pm, const Options &options) {
+static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createOutlineTasks());
   pm.addPass(createLowerEntry({options.prefix}));
+  pm.addPass(createApproximateMath());
   pm.addPass(createConvertVectorToSCFPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
@@ -71,23 +72,22 @@ static void buildLLVM(OpPassManager &pm, const Options &options) {
   pm.addPass(createCSEPass());
 }
 
-void fulgur::buildStage(OpPassManager &pm, const Options &options, Stage stage) {
-  Target target;
+void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options, Stage stage) {
   switch (stage) {
   case Stage::import:
     return;
   case Stage::graph:
     return buildGraph(pm);
   case Stage::kernel:
-    return buildKernels(pm, target);
+    return buildKernels(pm, options.target);
   case Stage::memory:
-    return buildMemory(pm, target);
+    return buildMemory(pm, options.target);
   case Stage::llvm:
     return buildLLVM(pm, options);
   }
 }
 
-void fulgur::buildPipeline(OpPassManager &pm, const Options &options, Stage upTo, Stage from) {
+void fulgur::buildPipeline(OpPassManager &pm, const PipelineOptions &options, Stage upTo, Stage from) {
   for (Stage stage : stages)
     if (stage > from && stage <= upTo)
       buildStage(pm, options, stage);
@@ -110,9 +110,7 @@ void fulgur::registerPipelines() {
   for (Stage stage : stages)
     if (stage != Stage::import) {
       auto build = [stage](OpPassManager &pm, StringRef, function_ref<LogicalResult(const Twine &)>) {
-        Options options;
-        options.prefix = "model";
-        buildStage(pm, options, stage);
+        buildStage(pm, PipelineOptions(), stage);
         return success();
       };
       registerPassPipeline(("fulgur-stage-" + stageName(stage)).str(), ("the passes that lead to the stage '" + stageName(stage) + "'").str(), build, [](function_ref<void(const mlir::detail::PassOptions &)>) {});

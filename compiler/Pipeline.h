@@ -1,16 +1,24 @@
 // The order of all passes: the line of the compiler, in one place.
 #pragma once
-#include "compiler/Options.h"
+#include "compiler/Stage.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Pass/PassManager.h"
+#include "passes/Target.h"
+#include <string>
 
 namespace fulgur {
 
+/// What the passes need to know that the module does not say.
+struct PipelineOptions {
+  std::string prefix = "model"; ///< of the generated functions
+  Target target;
+};
+
 /// Appends the passes that lead from the stage before `stage` to it. Nothing is appended for Stage::import.
-void buildStage(mlir::OpPassManager &pm, const Options &options, Stage stage);
+void buildStage(mlir::OpPassManager &pm, const PipelineOptions &options, Stage stage);
 
 /// Appends the passes of all stages after `from`, up to and with `upTo`.
-void buildPipeline(mlir::OpPassManager &pm, const Options &options, Stage upTo, Stage from = Stage::import);
+void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options, Stage upTo, Stage from = Stage::import);
 
 /// Registers the dialects that the passes meet, and the interfaces that upstream keeps apart from them.
 void registerDialects(mlir::DialectRegistry &registry);

@@ -25,6 +25,52 @@ void FulgurDialect::initialize() {
       >();
 }
 
+/// `<kind = "gemm", tile = [6, 2], lanes = 8>`; what has its default value is left out.
+void ScheduleAttr::print(AsmPrinter &printer) const {
+  printer << "<kind = \"" << getKind() << '"';
+  if (!getTile().empty()) {
+    printer << ", tile = [";
+    llvm::interleaveComma(getTile(), printer.getStream());
+    printer << ']';
+  }
+  auto number = [&](StringRef name, int64_t value, int64_t usual) {
+    if (value != usual)
+      printer << ", " << name << " = " << value;
+  };
+  number("lanes", getLanes(), 1);
+  number("unroll", getUnroll(), 1);
+  number("pack", getPack(), 0);
+  number("grain", getGrain(), 1);
+  printer << '>';
+}
+
+Attribute ScheduleAttr::parse(AsmParser &parser, Type) {
+  std::string kind;
+  SmallVector<int64_t> tile;
+  int64_t lanes = 1, unroll = 1, pack = 0, grain = 1;
+  auto field = [&]() -> ParseResult {
+    StringRef name;
+    if (parser.parseKeyword(&name) || parser.parseEqual())
+      return failure();
+    if (name == "kind")
+      return parser.parseString(&kind);
+    if (name == "tile")
+      return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&] { return parser.parseInteger(tile.emplace_back()); });
+    if (name == "lanes")
+      return parser.parseInteger(lanes);
+    if (name == "unroll")
+      return parser.parseInteger(unroll);
+    if (name == "pack")
+      return parser.parseInteger(pack);
+    if (name == "grain")
+      return parser.parseInteger(grain);
+    return parser.emitError(parser.getCurrentLocation()) << "a schedule has no field '" << name << "'";
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater, field))
+    return {};
+  return get(parser.getContext(), parser.getBuilder().getStringAttr(kind).getValue(), tile, lanes, unroll, pack, grain);
+}
+
 /// Checks that `axis` names a dim of `input`; row operations normalise or reduce from it on.
 static LogicalResult verifyAxis(Operation *op, Value input, int64_t axis) {
   int64_t rank = cast<RankedTensorType>(input.getType()).getRank();

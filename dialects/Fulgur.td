@@ -39,7 +39,7 @@ def Fulgur_ScheduleAttr : AttrDef<Fulgur_Dialect, "Schedule"> {
   let parameters = (ins StringRefParameter<"builder">:$kind, OptionalArrayRefParameter<"int64_t">:$tile,
     DefaultValuedParameter<"int64_t", "1">:$lanes, DefaultValuedParameter<"int64_t", "1">:$unroll,
     DefaultValuedParameter<"int64_t", "0">:$pack, DefaultValuedParameter<"int64_t", "1">:$grain);
-  let assemblyFormat = "`<` `kind` `=` $kind (`,` `tile` `=` `[` $tile^ `]`)? (`,` `lanes` `=` $lanes^)? (`,` `unroll` `=` $unroll^)? (`,` `pack` `=` $pack^)? (`,` `grain` `=` $grain^)? `>`";
+  let hasCustomAssemblyFormat = 1;
 }
 
 //===-- The graph -------------------------------------------------------------------------------------------------===//

@@ -2,7 +2,6 @@
 #include "LatencyStatistics.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -10,9 +9,10 @@
 #include <thread>
 #include <unistd.h>
 
-static double percentile(const std::vector<double> &sorted, double percent) {
-  size_t rank = size_t(std::ceil(percent / 100 * double(sorted.size())));
-  return sorted[std::min(std::max<size_t>(rank, 1), sorted.size()) - 1];
+/// The measurement that `permille` of all are not above.
+static double percentile(const std::vector<double> &sorted, size_t permille) {
+  size_t rank = (permille * sorted.size() + 999) / 1000;
+  return sorted[std::max<size_t>(rank, 1) - 1];
 }
 
 LatencyStatistics::LatencyStatistics(const Latencies &latencies) {
@@ -23,11 +23,11 @@ LatencyStatistics::LatencyStatistics(const Latencies &latencies) {
   min = sorted.front();
   max = sorted.back();
   mean = total / double(runs);
-  median = percentile(sorted, 50);
-  p90 = percentile(sorted, 90);
-  p95 = percentile(sorted, 95);
-  p99 = percentile(sorted, 99);
-  p999 = percentile(sorted, 99.9);
+  median = percentile(sorted, 500);
+  p90 = percentile(sorted, 900);
+  p95 = percentile(sorted, 950);
+  p99 = percentile(sorted, 990);
+  p999 = percentile(sorted, 999);
   throughput = total > 0 ? 1000 * double(runs) / total : 0;
   cpuMean = latencies.cpuMilliseconds / double(runs);
 }

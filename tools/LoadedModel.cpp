@@ -40,7 +40,8 @@ static std::vector<std::string> modelSymbols(const std::string &path) {
       file.seekg(std::streamoff(strings.sh_offset + symbol.st_name));
       std::string name;
       std::getline(file, name, '\0');
-      if (name.ends_with("_model"))
+      // Sanitizers add __odr_asan_gen_<name>.
+      if (name.ends_with("_model") && !name.starts_with("__"))
         names.push_back(name);
     }
   }

@@ -96,14 +96,15 @@ Tensor parse(const std::string &where, const std::string &name,
   std::string_view header(content.data() + start, headerBytes);
   if (!valueOf(where, header, "descr").starts_with('\''))
     fail(where, "its elements are records");
-  Tensor tensor =
-      Tensor::zeros(name, dtypeOf(where, valueOf(where, header, "descr")),
-                    dimsOf(where, valueOf(where, header, "shape")));
-  size_t given = content.size() - start - headerBytes;
-  if (given != tensor.data.size())
-    fail(where, "it has " + std::to_string(given) + " bytes of elements, but " +
-                    tensor.type() + " needs " +
-                    std::to_string(tensor.data.size()));
+  fulgur_dtype dtype = dtypeOf(where, valueOf(where, header, "descr"));
+  std::vector<int64_t> dims = dimsOf(where, valueOf(where, header, "shape"));
+  size_t given = content.size() - start - headerBytes,
+         needed = denseBytes(name, dtype, dims);
+  if (given != needed)
+    fail(where, "it has " + std::to_string(given) +
+                    " bytes of elements, but its shape needs " +
+                    std::to_string(needed));
+  Tensor tensor = Tensor::zeros(name, dtype, std::move(dims));
   const char *elements = content.data() + start + headerBytes;
   if (valueOf(where, header, "fortran_order").starts_with("True"))
     copyTransposed(elements, tensor);

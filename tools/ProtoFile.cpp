@@ -10,37 +10,28 @@ namespace {
 
 /// Copies a typed list, each number cut to the tensor's element.
 template <typename List>
-bool copyList(const List &list, Tensor &tensor, size_t element) {
-  if (list.size() != tensor.elements())
-    return false;
+void copyList(const List &list, Tensor &tensor, size_t element) {
   for (int i = 0; i < list.size(); ++i) {
     auto value = list[i]; // little-endian: the low bytes come first
     std::memcpy(tensor.data.data() + size_t(i) * element, &value, element);
   }
-  return true;
 }
 
-bool copyElements(const onnx::TensorProto &proto, Tensor &tensor) {
-  if (proto.has_raw_data()) {
-    if (proto.raw_data().size() != tensor.data.size())
-      return false;
-    std::memcpy(tensor.data.data(), proto.raw_data().data(),
-                tensor.data.size());
-    return true;
-  }
-  size_t element = fulgur_dtype_bytes(tensor.dtype);
-  switch (tensor.dtype) {
+/// Calls `use` with the list that holds elements of this type.
+template <typename Use>
+void withList(const onnx::TensorProto &proto, fulgur_dtype dtype, Use use) {
+  switch (dtype) {
   case FULGUR_FLOAT32:
-    return copyList(proto.float_data(), tensor, element);
+    return use(proto.float_data());
   case FULGUR_FLOAT64:
-    return copyList(proto.double_data(), tensor, element);
+    return use(proto.double_data());
   case FULGUR_INT64:
-    return copyList(proto.int64_data(), tensor, element);
+    return use(proto.int64_data());
   case FULGUR_UINT32:
   case FULGUR_UINT64:
-    return copyList(proto.uint64_data(), tensor, element);
+    return use(proto.uint64_data());
   default: // smaller ones, and the bits of 16-bit floats
-    return copyList(proto.int32_data(), tensor, element);
+    return use(proto.int32_data());
   }
 }
 
@@ -58,13 +49,22 @@ Tensor readProto(const std::string &path) {
     throw std::runtime_error("'" + path + "' has element type " +
                              std::to_string(proto.data_type()) +
                              ", which is not known");
-  Tensor tensor = Tensor::zeros(proto.name(), dtype,
-                                {proto.dims().begin(), proto.dims().end()});
-  if (!copyElements(proto, tensor))
-    throw std::runtime_error("'" + path +
-                             "' has another number of elements "
-                             "than its type " +
-                             tensor.type() + " needs");
+  std::vector<int64_t> dims(proto.dims().begin(), proto.dims().end());
+  size_t element = fulgur_dtype_bytes(dtype), given = proto.raw_data().size();
+  if (!proto.has_raw_data())
+    withList(proto, dtype,
+             [&](const auto &list) { given = size_t(list.size()) * element; });
+  size_t needed = denseBytes(proto.name(), dtype, dims);
+  if (given != needed)
+    throw std::runtime_error("'" + path + "' has " + std::to_string(given) +
+                             " bytes of elements, but its dims need " +
+                             std::to_string(needed));
+  Tensor tensor = Tensor::zeros(proto.name(), dtype, std::move(dims));
+  if (proto.has_raw_data())
+    std::memcpy(tensor.data.data(), proto.raw_data().data(), given);
+  else
+    withList(proto, dtype,
+             [&](const auto &list) { copyList(list, tensor, element); });
   return tensor;
 }
 

@@ -24,8 +24,8 @@ bool isFloat(fulgur_dtype dtype) {
          dtype == FULGUR_FLOAT16 || dtype == FULGUR_BFLOAT16;
 }
 
-Tensor Tensor::zeros(std::string name, fulgur_dtype dtype,
-                     std::vector<int64_t> dims) {
+size_t denseBytes(const std::string &name, fulgur_dtype dtype,
+                  const std::vector<int64_t> &dims) {
   int64_t bytes = int64_t(fulgur_dtype_bytes(dtype));
   if (bytes == 0)
     throw std::runtime_error("tensor '" + name + "' has element type " +
@@ -38,7 +38,13 @@ Tensor Tensor::zeros(std::string name, fulgur_dtype dtype,
     if (dim < 0 || __builtin_mul_overflow(bytes, dim, &bytes))
       throw std::runtime_error("tensor '" + name +
                                "' has dims that are negative or too large");
-  return {std::move(name), dtype, std::move(dims), AlignedBytes(size_t(bytes))};
+  return size_t(bytes);
+}
+
+Tensor Tensor::zeros(std::string name, fulgur_dtype dtype,
+                     std::vector<int64_t> dims) {
+  size_t bytes = denseBytes(name, dtype, dims);
+  return {std::move(name), dtype, std::move(dims), AlignedBytes(bytes)};
 }
 
 int64_t Tensor::elements() const {

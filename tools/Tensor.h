@@ -28,6 +28,12 @@ private:
   size_t bytes = 0;
 };
 
+/// Bytes of a dense tensor; `name` is for the message. Throws
+/// std::runtime_error when the type is unknown, or the dims are negative, too
+/// many or too large.
+size_t denseBytes(const std::string &name, fulgur_dtype dtype,
+                  const std::vector<int64_t> &dims);
+
 /// A dense row-major tensor.
 struct Tensor {
   std::string name;
@@ -35,7 +41,7 @@ struct Tensor {
   std::vector<int64_t> dims;
   AlignedBytes data;
 
-  /// Allocates zeros. Throws std::runtime_error when the dims are too large.
+  /// Allocates zeros. Throws as denseBytes() does.
   static Tensor zeros(std::string name, fulgur_dtype dtype,
                       std::vector<int64_t> dims);
 

@@ -93,8 +93,9 @@ std::vector<Tensor> readTensors(const std::vector<std::string> &places,
 template <typename Range> static std::string listNames(const Range &things) {
   std::string text;
   for (const auto &thing : things)
-    text += (text.empty() ? "'" : ", '") + std::string(thing.name) + "'";
-  return text.empty() ? "none" : text;
+    if (std::string_view name = thing.name; !name.empty())
+      text += (text.empty() ? "'" : ", '") + std::string(name) + "'";
+  return text.empty() ? "without names" : text;
 }
 
 std::vector<Tensor> arrange(std::vector<Tensor> tensors,

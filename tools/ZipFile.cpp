@@ -127,6 +127,7 @@ std::vector<ZipMember> readZip(const std::string &path) {
   size_t end = content.rfind("PK\5\6");
   if (end == std::string::npos)
     file.damaged("it has no end record");
+  file.at(end, 22); // all of it
   uint64_t count = file.get<uint16_t>(end + 10),
            at = file.get<uint32_t>(end + 16);
   if ((count == UINT16_MAX || at == UINT32_MAX) && end >= 20 &&

@@ -77,7 +77,8 @@ void addOptions(CLI::App &app, Options &options) {
   app.add_flag("--compile", options.compile,
                "Compile MODEL with fulgurc into a temporary folder first");
   app.add_option("--compile-args", options.compileArguments,
-                 "More arguments for fulgurc, separated by spaces")
+                 "More arguments for fulgurc, separated by spaces (write "
+                 "--compile-args=..., since they begin with a dash)")
       ->type_name("ARGS");
   app.add_flag("-q,--quiet", options.quiet, "Print failures only");
 }

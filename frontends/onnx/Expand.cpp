@@ -7,8 +7,6 @@
 #include "llvm/ADT/StringSet.h"
 #include "onnx/defs/function.h"
 #include "onnx/defs/schema.h"
-#include "onnx/shape_inference/implementation.h"
-#include <map>
 
 using namespace llvm;
 namespace pb = ::onnx;
@@ -57,11 +55,6 @@ struct Types {
           own[value.name()] = value.type();
   }
 };
-
-void infer(pb::ModelProto &model) {
-  pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(),
-                                   pb::ShapeInferenceOptions(/*check_type=*/false, /*error_mode=*/0, /*data_prop=*/true));
-}
 
 /// Puts a body's nodes into the caller's names: parameters become arguments, everything else gets a prefix.
 struct Renaming {
@@ -206,7 +199,7 @@ private:
         if (const pb::TypeProto *type = types.find(port))
           *value.mutable_type() = *type;
       }
-    infer(body);
+    inferShapes(body);
     Types inner{&types, {}};
     inner.add(body.graph());
     for (pb::NodeProto &child : *graph.mutable_node())

@@ -8,8 +8,8 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/ADT/Twine.h"
 #include "onnx/checker.h"
+#include "onnx/defs/schema.h"
 #include "onnx/inliner/inliner.h"
-#include "onnx/shape_inference/implementation.h"
 #include "onnx/version_converter/convert.h"
 
 using namespace llvm;
@@ -101,11 +101,6 @@ void convert(pb::ModelProto &model) {
   }
 }
 
-void infer(pb::ModelProto &model) {
-  pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(),
-                                   pb::ShapeInferenceOptions(/*check_type=*/false, /*error_mode=*/0, /*data_prop=*/true));
-}
-
 /// No value may be larger than an address space.
 void refuseAbsurdSizes(const pb::GraphProto &graph) {
   constexpr int64_t mostBytes = int64_t(1) << 47;
@@ -150,11 +145,11 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
   forgetClaims(*model.mutable_graph());
   inlineFunctions(model);
   convert(model);
-  infer(model);
+  inferShapes(model);
   expandSchemaFunctions(model);
   removeDead(*model.mutable_graph());
   forgetClaims(*model.mutable_graph()); // bodies are inferred anew, with the shapes around them
-  infer(model);
+  inferShapes(model);
   settleTensors(); // those that the library made
   refuseAbsurdSizes(model.graph());
 }

@@ -21,6 +21,9 @@ void refuseEndlessFunctions(const ::onnx::ModelProto &model);
 /// Replaces nodes that ONNX defines by a function by that function, except for those that the importer knows how to do better.
 void expandSchemaFunctions(::onnx::ModelProto &model);
 
+/// Gives values their types and shapes, as far as ONNX can find them; what it cannot stays unknown.
+void inferShapes(::onnx::ModelProto &model);
+
 /// Removes nodes and initializers of the main graph whose results nobody uses.
 void removeDead(::onnx::GraphProto &graph);
 

@@ -2,6 +2,7 @@
 //
 //   product(transpose(a), b)   = product'(a, b)         reads a through a permuted map
 //   transpose(product(a, b))   = product'(a, b)         writes its result through one
+//   transpose(collapse(x))     = collapse(transpose(x))    so that reshapes meet and cancel
 //   f(transpose(x), scalars)   = transpose(f(x, scalars))  so that the transpose reaches a product
 //
 // Exporters put q, k and v through reshape, transpose and a scaling before the products of attention; afterwards the products
@@ -9,6 +10,7 @@
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "passes/Dims.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -115,10 +117,40 @@ struct SinkBelowElementwise : OpRewritePattern<linalg::GenericOp> {
   }
 };
 
+/// transpose(collapse(x)) = collapse(transpose(x)): groups of dims move as a whole.
+struct SinkCollapse : OpRewritePattern<linalg::TransposeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(linalg::TransposeOp transpose, PatternRewriter &rewriter) const override {
+    auto collapse = transpose.getInput().getDefiningOp<tensor::CollapseShapeOp>();
+    if (!collapse || !collapse->hasOneUse())
+      return rewriter.notifyMatchFailure(transpose, "is not of a collapse of its own");
+    FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(rewriter, collapse.getSrc());
+    if (failed(dims))
+      return rewriter.notifyMatchFailure(transpose, "of dims that are not known");
+    SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices(), moved;
+    SmallVector<int64_t> permutation;
+    SmallVector<OpFoldResult> sizes;
+    for (int64_t from : transpose.getPermutation()) {
+      moved.emplace_back();
+      for (int64_t dim : groups[from]) {
+        moved.back().push_back(permutation.size());
+        permutation.push_back(dim);
+        sizes.push_back((*dims)[dim]);
+      }
+    }
+    Value init = tensor::EmptyOp::create(rewriter, transpose.getLoc(), sizes, collapse.getSrcType().getElementType());
+    Value result = linalg::TransposeOp::create(rewriter, transpose.getLoc(), collapse.getSrc(), init, permutation)->getResult(0);
+    rewriter.replaceOpWithNewOp<tensor::CollapseShapeOp>(transpose, transpose->getResult(0).getType(), result, moved);
+    return success();
+  }
+};
+
 struct FoldTransposes : impl::FoldTransposesBase<FoldTransposes> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FoldIntoOperand, FoldIntoResult, SinkBelowElementwise>(&getContext());
+    patterns.add<FoldIntoOperand, FoldIntoResult, SinkBelowElementwise, SinkCollapse>(&getContext());
+    tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, &getContext());
+    tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns, &getContext());
     linalg::TransposeOp::getCanonicalizationPatterns(patterns, &getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();

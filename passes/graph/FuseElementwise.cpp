@@ -1,8 +1,10 @@
 // Fuses chains of elementwise operations into one loop each, and moves reshapes out of their way.
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Tensor/Transforms/Transforms.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "passes/Dims.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -42,10 +44,23 @@ bool shouldCollapse(OpOperand *operand) {
   if (!isa_and_nonnull<tensor::ExpandShapeOp>(producer) || !producer->hasOneUse() || !consumer || !linalg::isElementwise(consumer))
     return false;
   auto source = producer->getOperand(0).getDefiningOp<linalg::LinalgOp>();
-  return source && linalg::isaContractionOpInterface(source) && source->hasOneUse();
+  return source && source->hasOneUse() && (linalg::isaContractionOpInterface(source) || linalg::isElementwise(source));
 }
 
 struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
+  /// Upstream's patterns ask tensors for their dims; sizes are arithmetic on symbols here.
+  void resolveDims() {
+    getOperation().walk([](tensor::DimOp dim) {
+      OpBuilder builder(dim);
+      auto dims = dimsOf(builder, dim.getSource());
+      std::optional<int64_t> index = dim.getConstantIndex();
+      if (failed(dims) || !index)
+        return;
+      dim.replaceAllUsesWith(getValueOrCreateConstantIndexOp(builder, dim.getLoc(), (*dims)[*index]));
+      dim.erase();
+    });
+  }
+
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     linalg::populateFoldReshapeOpsByCollapsingPatterns(patterns, shouldCollapse);
@@ -62,7 +77,8 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns), config)))
-      signalPassFailure();
+      return signalPassFailure();
+    resolveDims();
   }
 };
 } // namespace

@@ -129,6 +129,12 @@ TEST_F(Prepare, RefusesSizesBeyondReason) {
                  resourceLimit, "value 'y'");
 }
 
+TEST_F(Prepare, DoesNotFollowLongValuesElementByElement) {
+  Loaded loaded = load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[10000000000000] x, float[1] s) => (float[n] y) { y = Mul(x, s) }"));
+  ASSERT_TRUE(loaded.model) << loaded.text();
+  EXPECT_EQ(loaded.model->typeOf("y")->tensor_type().shape().dim(0).dim_value(), 10000000000000);
+}
+
 TEST_F(Prepare, ReadsOutOfOuterGraphs) {
   Loaded loaded = load(parse(R"(<ir_version: 9, opset_import: ["": 20]> g (bool c, float[4] x) => (float[4] y) {
     y = If(c) <then_branch = t () => (float[4] p) { p = Neg(z) }, else_branch = e () => (float[4] q) { q = Relu(z) }> z = Exp(x) })"));

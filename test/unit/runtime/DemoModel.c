@@ -89,7 +89,7 @@ const fulgur_model demo_model = {
     .embedded_weights = weights,
 #endif
     .weights_bytes = 64,
-    .weights_hash = UINT64_C(0x0),
+    .weights_hash = UINT64_C(0xf58ac6382d7436fd),
     .stack_bytes = 1024,
     .plan = plan,
     .run = run,

@@ -304,9 +304,8 @@ TEST(RunRefuses, misalignment) {
                "the arena is not aligned to 64 bytes");
   demo = DemoRun();
   demo.inputs[1].data = reinterpret_cast<char *>(demo.ids.data()) + 4;
-  EXPECT_FAILS(
-      demo.run(), FULGUR_INVALID_ARGUMENT,
-      "input 'ids': its data is not aligned to the 8 bytes of int64");
+  EXPECT_FAILS(demo.run(), FULGUR_INVALID_ARGUMENT,
+               "input 'ids': its data is not aligned to the 8 bytes of int64");
 }
 
 TEST(RunRefuses, arenaOfNothing) {

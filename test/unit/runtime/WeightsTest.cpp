@@ -39,6 +39,11 @@ TEST(Xxh64, piecesMakeTheWhole) {
   }
 }
 
+TEST(Xxh64, ofTheDemoModel) {
+  EXPECT_EQ(hashOf(demo_model.embedded_weights, demo_model.weights_bytes),
+            demo_model.weights_hash);
+}
+
 /// A weights file for the demo model, for tests to spoil.
 struct WeightsFile : testing::Test {
   float weights[16] = {0.5f, 1, 2, 3};

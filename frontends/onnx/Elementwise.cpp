@@ -1,0 +1,229 @@
+// Ops that work element by element.
+#include "frontends/onnx/Core.h"
+
+using namespace fulgur::onnx;
+
+namespace {
+using Unary = Scalar (*)(const Scalar &);
+using Binary = Scalar (*)(const Scalar &, const Scalar &);
+
+void requireSameType(const Core &c, const Tensor &a, const Tensor &b) {
+  if (a.type != b.type)
+    c.fail("inputs are of types " + name(a.type) + " and " + name(b.type));
+}
+
+/// A function of floating-point numbers.
+template <Unary f> Tensor importReal(const Core &c, const Site &s) {
+  c.requireType(s[0], isReal(s[0].type), "floating point");
+  return c.map(s[0], f);
+}
+
+/// A function of numbers.
+template <Unary f> Tensor importNumber(const Core &c, const Site &s) {
+  c.requireType(s[0], s[0].type != DType::boolean, "a number");
+  return c.map(s[0], f);
+}
+
+template <Binary f> Tensor apply(const Core &c, const Site &s, DType type) {
+  requireSameType(c, s[0], s[1]);
+  return c.map({s[0], s[1]}, type, [](ArrayRef<Scalar> v) { return f(v[0], v[1]); });
+}
+
+template <Binary f> Tensor importArithmetic(const Core &c, const Site &s) {
+  c.requireType(s[0], s[0].type != DType::boolean, "a number");
+  return apply<f>(c, s, s[0].type);
+}
+
+template <Binary f> Tensor importComparison(const Core &c, const Site &s) { return apply<f>(c, s, DType::boolean); }
+
+template <Binary f> Tensor importLogical(const Core &c, const Site &s) {
+  c.requireType(s[0], s[0].type == DType::boolean, "bool");
+  return apply<f>(c, s, DType::boolean);
+}
+
+template <Binary f> Tensor importBitwise(const Core &c, const Site &s) {
+  c.requireType(s[0], isInteger(s[0].type), "integer");
+  return apply<f>(c, s, s[0].type);
+}
+
+/// One operation over any number of inputs.
+template <Binary f> Tensor importVariadic(const Core &c, const Site &s) {
+  SmallVector<Tensor> in;
+  for (size_t k = 0; k < s.size(); ++k) {
+    requireSameType(c, s[0], s[k]);
+    in.push_back(s[k]);
+  }
+  return c.map(in, in[0].type, [](ArrayRef<Scalar> v) {
+    Scalar result = v[0];
+    for (const Scalar &x : v.drop_front())
+      result = f(result, x);
+    return result;
+  });
+}
+
+Tensor importMean(const Core &c, const Site &s) { return c.mul(importVariadic<operator+>(c, s), 1.0 / s.size()); }
+
+Scalar complement(const Scalar &x) { return ~x; }
+
+Tensor importNot(const Core &c, const Site &s) {
+  c.requireType(s[0], s[0].type == DType::boolean, "bool");
+  return c.map(s[0], complement);
+}
+
+Scalar negate(const Scalar &x) { return -x; }
+Scalar difference(const Scalar &a, const Scalar &b) { return a - b; }
+Scalar less(const Scalar &a, const Scalar &b) { return a < b; }
+Scalar lessOrEqual(const Scalar &a, const Scalar &b) { return a <= b; }
+Scalar greater(const Scalar &a, const Scalar &b) { return a > b; }
+Scalar greaterOrEqual(const Scalar &a, const Scalar &b) { return a >= b; }
+Scalar reciprocal(const Scalar &x) { return 1.0 / x; }
+
+/// -1, 0 or 1; NaN stays.
+Scalar sign(const Scalar &x) { return select(x > 0, x.like(1), select(x < 0, x.like(-1), x)); }
+
+Tensor importIsNaN(const Core &c, const Site &s) {
+  return c.map({s[0]}, DType::boolean, [](ArrayRef<Scalar> v) { return differ(v[0], v[0]); });
+}
+
+Tensor importIsInf(const Core &c, const Site &s) {
+  c.requireType(s[0], isReal(s[0].type), "floating point");
+  bool positive = s.integer("detect_positive", 1), negative = s.integer("detect_negative", 1);
+  return c.map({s[0]}, DType::boolean, [&](ArrayRef<Scalar> v) {
+    Scalar infinity = v[0].like(std::numeric_limits<double>::infinity()), x = positive && negative ? abs(v[0]) : negative ? -v[0] : v[0];
+    return positive || negative ? equal(x, infinity) : Scalar::constant(*x.body, DType::boolean, 0);
+  });
+}
+
+/// Common exponents are products and roots; the result has the type of the base.
+Tensor importPow(const Core &c, const Site &s) {
+  Tensor x = s[0], y = s[1];
+  c.requireType(x, x.type != DType::boolean, "a number");
+  return c.map({x, y}, x.type, [](ArrayRef<Scalar> v) {
+    Scalar base = v[0], exponent = v[1];
+    bool real = isReal(exponent.type);
+    std::optional<double> known;
+    if (exponent.known && real)
+      known = exponent.known->real;
+    else if (exponent.known && exponent.known->integer.constant())
+      known = *exponent.known->integer.constant();
+    if (known == 1.0)
+      return base;
+    if (known == 2.0)
+      return base * base;
+    if (known == 3.0)
+      return base * base * base;
+    if (isReal(base.type) && known == 0.5)
+      return sqrt(base);
+    if (isReal(base.type) && known == -0.5)
+      return 1.0 / sqrt(base);
+    if (isReal(base.type) && known == -1.0)
+      return 1.0 / base;
+    DType type = isReal(base.type) || !real ? base.type : exponent.type;
+    return power(convert(base, type), convert(exponent, type));
+  });
+}
+
+/// The sign of the divisor as in Python, or that of the dividend with fmod = 1.
+Tensor importMod(const Core &c, const Site &s) {
+  requireSameType(c, s[0], s[1]);
+  bool fmod = s.integer("fmod", 0);
+  return c.map({s[0], s[1]}, s[0].type, [&](ArrayRef<Scalar> v) {
+    Scalar rest = remainder(v[0], v[1]);
+    if (fmod || isUnsigned(rest.type))
+      return rest;
+    Scalar opposite = (rest < 0) ^ (v[1] < 0);
+    return select(opposite, select(differ(rest, rest.like(0)), rest + v[1], rest), rest);
+  });
+}
+
+Tensor importBitShift(const Core &c, const Site &s) {
+  c.requireType(s[0], isInteger(s[0].type) && isUnsigned(s[0].type), "an unsigned integer");
+  if (s.text("direction", "") == "LEFT")
+    return apply<shiftLeft>(c, s, s[0].type);
+  return apply<shiftRight>(c, s, s[0].type);
+}
+
+Tensor importWhere(const Core &c, const Site &s) {
+  c.requireType(s[0], s[0].type == DType::boolean, "bool");
+  requireSameType(c, s[1], s[2]);
+  return c.select(s[0], s[1], s[2]);
+}
+
+Tensor importCast(const Core &c, const Site &s) { return c.cast(s[0], s.dtype("to", DType::undefined)); }
+Tensor importCastLike(const Core &c, const Site &s) { return c.cast(s[0], s[1].type); }
+
+/// Bounds are inputs, or attributes before opset 11.
+Tensor importClip(const Core &c, const Site &s) {
+  Tensor x = s[0];
+  auto bound = [&](size_t input, StringRef attribute) {
+    return s[input] ? s[input] : s.has(attribute) ? c.scalar(x.type, s.real(attribute, 0)) : Tensor();
+  };
+  Tensor low = bound(1, "min"), high = bound(2, "max");
+  SmallVector<Tensor> in{x};
+  for (const Tensor &one : {low, high})
+    if (one) {
+      requireSameType(c, x, one);
+      in.push_back(one);
+    }
+  return c.map(in, x.type, [&](ArrayRef<Scalar> v) {
+    Scalar result = low ? maximum(v[0], v[1]) : v[0];
+    return high ? minimum(result, v.back()) : result;
+  });
+}
+} // namespace
+
+void fulgur::onnx::registerElementwise(OpTable &ops) {
+  ops["Abs"] = importNumber<abs>;
+  ops["Acos"] = importReal<acos>;
+  ops["Acosh"] = importReal<acosh>;
+  ops["Add"] = {importArithmetic<operator+>, 2};
+  ops["And"] = {importLogical<operator&>, 2};
+  ops["Asin"] = importReal<asin>;
+  ops["Asinh"] = importReal<asinh>;
+  ops["Atan"] = importReal<atan>;
+  ops["Atanh"] = importReal<atanh>;
+  ops["BitShift"] = {importBitShift, 2};
+  ops["BitwiseAnd"] = {importBitwise<operator&>, 2};
+  ops["BitwiseNot"] = importNumber<complement>;
+  ops["BitwiseOr"] = {importBitwise<operator|>, 2};
+  ops["BitwiseXor"] = {importBitwise<operator^>, 2};
+  ops["Cast"] = importCast;
+  ops["CastLike"] = {importCastLike, 2};
+  ops["Ceil"] = importReal<ceil>;
+  ops["Clip"] = importClip;
+  ops["Cos"] = importReal<cos>;
+  ops["Cosh"] = importReal<cosh>;
+  ops["Div"] = {importArithmetic<operator/>, 2};
+  ops["Equal"] = {importComparison<equal>, 2};
+  ops["Erf"] = importReal<erf>;
+  ops["Exp"] = importReal<exp>;
+  ops["Floor"] = importReal<floor>;
+  ops["Greater"] = {importComparison<greater>, 2};
+  ops["GreaterOrEqual"] = {importComparison<greaterOrEqual>, 2};
+  ops["IsInf"] = importIsInf;
+  ops["IsNaN"] = importIsNaN;
+  ops["Less"] = {importComparison<less>, 2};
+  ops["LessOrEqual"] = {importComparison<lessOrEqual>, 2};
+  ops["Log"] = importReal<log>;
+  ops["Max"] = importVariadic<maximum>;
+  ops["Mean"] = importMean;
+  ops["Min"] = importVariadic<minimum>;
+  ops["Mod"] = {importMod, 2};
+  ops["Mul"] = {importArithmetic<operator*>, 2};
+  ops["Neg"] = importNumber<negate>;
+  ops["Not"] = importNot;
+  ops["Or"] = {importLogical<operator|>, 2};
+  ops["Pow"] = {importPow, 2};
+  ops["Reciprocal"] = importReal<reciprocal>;
+  ops["Round"] = importReal<round>;
+  ops["Sign"] = importNumber<sign>;
+  ops["Sin"] = importReal<sin>;
+  ops["Sinh"] = importReal<sinh>;
+  ops["Sqrt"] = importReal<sqrt>;
+  ops["Sub"] = {importArithmetic<difference>, 2};
+  ops["Sum"] = importVariadic<operator+>;
+  ops["Tan"] = importReal<tan>;
+  ops["Tanh"] = importReal<tanh>;
+  ops["Where"] = {importWhere, 3};
+  ops["Xor"] = {importLogical<operator^>, 2};
+}

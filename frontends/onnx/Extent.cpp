@@ -1,0 +1,417 @@
+// Polynomials in graded lexicographic order, so that division by a leading term terminates, over interned atoms.
+#include "frontends/onnx/Extent.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include <stdexcept>
+
+using namespace fulgur::onnx;
+
+namespace {
+[[noreturn]] void overflow() { throw std::overflow_error("a size does not fit into 64 bits"); }
+
+int64_t add(int64_t a, int64_t b) {
+  int64_t sum;
+  if (__builtin_add_overflow(a, b, &sum))
+    overflow();
+  return sum;
+}
+
+int64_t multiply(int64_t a, int64_t b) {
+  int64_t product;
+  if (__builtin_mul_overflow(a, b, &product))
+    overflow();
+  return product;
+}
+
+int64_t saturate(__int128 x) { return x > Atoms::kMax ? Atoms::kMax : x < Atoms::kMin ? Atoms::kMin : int64_t(x); }
+
+int64_t floorOf(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+
+/// Higher degree first, then the atoms with lower numbers.
+bool before(llvm::ArrayRef<unsigned> a, llvm::ArrayRef<unsigned> b) {
+  return a.size() != b.size() ? a.size() > b.size() : std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+}
+
+/// The quotient of two terms, if it is one.
+std::optional<Extent::Term> divide(const Extent::Term &a, const Extent::Term &b) {
+  if (a.coefficient % b.coefficient || !std::includes(a.factors.begin(), a.factors.end(), b.factors.begin(), b.factors.end()))
+    return std::nullopt;
+  Extent::Term quotient{{}, a.coefficient / b.coefficient};
+  std::set_difference(a.factors.begin(), a.factors.end(), b.factors.begin(), b.factors.end(), std::back_inserter(quotient.factors));
+  return quotient;
+}
+} // namespace
+
+Extent::Extent(int64_t constant) {
+  if (constant)
+    sum.push_back({{}, constant});
+}
+
+Extent Extent::atom(unsigned id) {
+  Extent result;
+  result.sum.push_back({{id}, 1});
+  return result;
+}
+
+std::optional<int64_t> Extent::constant() const {
+  if (sum.empty())
+    return 0;
+  if (sum.size() == 1 && sum[0].factors.empty())
+    return sum[0].coefficient;
+  return std::nullopt;
+}
+
+std::optional<unsigned> Extent::atom() const {
+  if (sum.size() == 1 && sum[0].coefficient == 1 && sum[0].factors.size() == 1)
+    return sum[0].factors[0];
+  return std::nullopt;
+}
+
+bool Extent::operator<(const Extent &other) const {
+  return std::lexicographical_compare(sum.begin(), sum.end(), other.sum.begin(), other.sum.end(), [](const Term &a, const Term &b) {
+    return a.factors == b.factors ? a.coefficient < b.coefficient : before(a.factors, b.factors);
+  });
+}
+
+namespace fulgur::onnx {
+Extent operator+(const Extent &a, const Extent &b) {
+  Extent result;
+  auto i = a.sum.begin(), j = b.sum.begin();
+  while (i != a.sum.end() || j != b.sum.end()) {
+    if (j == b.sum.end() || (i != a.sum.end() && before(i->factors, j->factors))) {
+      result.sum.push_back(*i++);
+    } else if (i == a.sum.end() || before(j->factors, i->factors)) {
+      result.sum.push_back(*j++);
+    } else {
+      if (int64_t coefficient = add(i->coefficient, j->coefficient))
+        result.sum.push_back({i->factors, coefficient});
+      ++i, ++j;
+    }
+  }
+  return result;
+}
+
+Extent operator*(const Extent &a, const Extent &b) {
+  Extent result;
+  for (const Extent::Term &x : a.sum) {
+    Extent row;
+    for (const Extent::Term &y : b.sum) {
+      Extent::Term term{{}, multiply(x.coefficient, y.coefficient)};
+      std::merge(x.factors.begin(), x.factors.end(), y.factors.begin(), y.factors.end(), std::back_inserter(term.factors));
+      row.sum.push_back(std::move(term)); // multiplying by one term keeps the order
+    }
+    result = result + row;
+  }
+  return result;
+}
+
+Extent operator-(const Extent &a, const Extent &b) { return a + Extent(-1) * b; }
+
+Extent product(llvm::ArrayRef<Extent> extents) {
+  Extent result = 1;
+  for (const Extent &extent : extents)
+    result *= extent;
+  return result;
+}
+} // namespace fulgur::onnx
+
+std::optional<Extent> Extent::divideExactly(const Extent &by) const {
+  if (by.sum.empty())
+    return std::nullopt;
+  Extent quotient, rest = *this;
+  while (!rest.sum.empty()) {
+    std::optional<Term> term = divide(rest.sum.front(), by.sum.front());
+    if (!term)
+      return std::nullopt;
+    Extent step;
+    step.sum.push_back(*term);
+    quotient += step;
+    rest = rest - step * by;
+  }
+  return quotient;
+}
+
+Extent Atoms::symbol(llvm::StringRef name, int64_t lower, int64_t upper) {
+  auto [it, isNew] = symbols.try_emplace(name, atoms.size());
+  if (isNew)
+    atoms.push_back({Kind::symbol, name.str(), 0, 0, lower, upper});
+  return Extent::atom(it->second);
+}
+
+Extent Atoms::make(Kind kind, const Extent &a, const Extent &b, int64_t lower, int64_t upper) {
+  auto [it, isNew] = made.try_emplace({kind, a, b}, atoms.size());
+  if (isNew)
+    atoms.push_back({kind, "", a, b, lower, upper});
+  return Extent::atom(it->second);
+}
+
+Extent Atoms::takeDivisible(Extent &a, const Extent &by) {
+  Extent quotient, rest;
+  for (const Extent::Term &term : a.sum) {
+    Extent one;
+    one.sum.push_back(term);
+    if (std::optional<Extent> part = one.divideExactly(by))
+      quotient += *part;
+    else
+      rest += one;
+  }
+  a = rest;
+  return quotient;
+}
+
+Extent Atoms::floorDiv(const Extent &a, const Extent &b) {
+  if (std::optional<Extent> exact = a.divideExactly(b))
+    return *exact;
+  Extent rest = a, quotient = takeDivisible(rest, b);
+  if (auto x = rest.constant(), y = b.constant(); x && y)
+    return quotient + floorOf(*x, *y);
+  if (knownAtLeast(rest, 0) && knownAtLeast(b, rest + 1))
+    return quotient;
+  bool positive = lower(rest) >= 0 && lower(b) > 0;
+  return quotient + make(Kind::floorDiv, rest, b, positive ? lower(rest) / upper(b) : kMin, positive ? upper(rest) / lower(b) : kMax);
+}
+
+Extent Atoms::mod(const Extent &a, const Extent &b) {
+  if (a.divideExactly(b))
+    return 0;
+  Extent rest = a;
+  takeDivisible(rest, b);
+  if (auto x = rest.constant(), y = b.constant(); x && y)
+    return *x - floorOf(*x, *y) * *y;
+  if (knownAtLeast(rest, 0) && knownAtLeast(b, rest + 1))
+    return rest;
+  bool positive = lower(b) > 0;
+  return make(Kind::mod, rest, b, positive ? 0 : kMin, positive ? upper(b) - 1 : kMax);
+}
+
+Extent Atoms::max(const Extent &a, const Extent &b) {
+  if (knownAtLeast(a, b))
+    return a;
+  if (knownAtLeast(b, a))
+    return b;
+  bool swap = b < a;
+  return make(Kind::max, swap ? b : a, swap ? a : b, std::max(lower(a), lower(b)), std::max(upper(a), upper(b)));
+}
+
+Extent Atoms::min(const Extent &a, const Extent &b) {
+  if (knownAtLeast(a, b))
+    return b;
+  if (knownAtLeast(b, a))
+    return a;
+  bool swap = b < a;
+  return make(Kind::min, swap ? b : a, swap ? a : b, std::min(lower(a), lower(b)), std::min(upper(a), upper(b)));
+}
+
+int64_t Atoms::lower(const Extent &e) const {
+  // A term is bounded by the corners of its factors' ranges; a sum by the sum of the bounds.
+  __int128 total = 0;
+  for (const Extent::Term &term : e.sum) {
+    int64_t low = term.coefficient, high = term.coefficient;
+    for (unsigned id : term.factors) {
+      int64_t corners[] = {saturate((__int128)low * atoms[id].lower), saturate((__int128)low * atoms[id].upper),
+                           saturate((__int128)high * atoms[id].lower), saturate((__int128)high * atoms[id].upper)};
+      low = *std::min_element(corners, corners + 4);
+      high = *std::max_element(corners, corners + 4);
+    }
+    if (low == kMin)
+      return kMin;
+    total += low;
+  }
+  return saturate(total);
+}
+
+int64_t Atoms::upper(const Extent &e) const {
+  int64_t low = lower(Extent(-1) * e);
+  return low == kMin ? kMax : -low;
+}
+
+bool Atoms::knownAtLeast(const Extent &a, const Extent &b) const {
+  if (a.is(kMax) || b.is(kMin))
+    return true;
+  if (a.is(kMin) || b.is(kMax))
+    return a == b;
+  return lower(a - b) >= 0;
+}
+
+bool Atoms::knownEqual(const Extent &a, const Extent &b) {
+  Extent difference = simplify(a - b);
+  return difference.is(0) || llvm::is_contained(zeros, difference) || llvm::is_contained(zeros, Extent(-1) * difference);
+}
+
+bool Atoms::knownDifferent(const Extent &a, const Extent &b) {
+  Extent difference = simplify(a - b);
+  return lower(difference) > 0 || upper(difference) < 0;
+}
+
+void Atoms::unite(const Extent &left, const Extent &right) {
+  Extent a = simplify(left), b = simplify(right);
+  auto replaceable = [&](const Extent &from, const Extent &to) {
+    return from.atom() && atoms[*from.atom()].kind == Kind::symbol && !contains(to, *from.atom());
+  };
+  // Of two symbols the later one goes: the earlier is the one that the model names first.
+  if (replaceable(a, b) && !(replaceable(b, a) && *a.atom() < *b.atom()))
+    replacements[*a.atom()] = b;
+  else if (replaceable(b, a))
+    replacements[*b.atom()] = a;
+  else
+    zeros.push_back(a - b);
+  for (Extent &zero : zeros)
+    zero = simplify(zero);
+}
+
+Extent Atoms::simplify(const Extent &e) {
+  if (replacements.empty())
+    return e;
+  Extent result;
+  for (const Extent::Term &term : e.sum) {
+    Extent value = term.coefficient;
+    for (unsigned id : term.factors) {
+      auto it = replacements.find(id);
+      if (it != replacements.end()) {
+        value *= simplify(it->second);
+        continue;
+      }
+      Atom atom = atoms[id]; // a copy: making atoms moves them
+      switch (atom.kind) {
+      case Kind::symbol: value *= Extent::atom(id); break;
+      case Kind::floorDiv: value *= floorDiv(simplify(atom.a), simplify(atom.b)); break;
+      case Kind::mod: value *= mod(simplify(atom.a), simplify(atom.b)); break;
+      case Kind::max: value *= max(simplify(atom.a), simplify(atom.b)); break;
+      case Kind::min: value *= min(simplify(atom.a), simplify(atom.b)); break;
+      }
+    }
+    result += value;
+  }
+  return result;
+}
+
+bool Atoms::contains(const Extent &e, unsigned id) const {
+  return llvm::any_of(e.sum, [&](const Extent::Term &term) {
+    return llvm::any_of(term.factors, [&](unsigned factor) { return factor == id || contains(atoms[factor].a, id) || contains(atoms[factor].b, id); });
+  });
+}
+
+void Atoms::symbolsOf(const Extent &e, llvm::SmallVectorImpl<std::string> &names) const {
+  for (const Extent::Term &term : e.sum)
+    for (unsigned id : term.factors) {
+      const Atom &atom = atoms[id];
+      if (atom.kind == Kind::symbol && !llvm::is_contained(names, atom.name))
+        names.push_back(atom.name);
+      symbolsOf(atom.a, names);
+      symbolsOf(atom.b, names);
+    }
+}
+
+std::string Atoms::text(const Extent &e) const {
+  if (e.sum.empty())
+    return "0";
+  auto nested = [&](const Extent &x) { return x.constant() || x.atom() ? text(x) : "(" + text(x) + ")"; };
+  std::string out;
+  for (const Extent::Term &term : e.sum) {
+    std::vector<std::string> parts;
+    uint64_t size = term.coefficient < 0 ? -uint64_t(term.coefficient) : term.coefficient;
+    if (size != 1 || term.factors.empty())
+      parts.push_back(std::to_string(size));
+    for (unsigned id : term.factors) {
+      const Atom &atom = atoms[id];
+      switch (atom.kind) {
+      case Kind::symbol: parts.push_back(atom.name); break;
+      case Kind::floorDiv: parts.push_back("(" + nested(atom.a) + " // " + nested(atom.b) + ")"); break;
+      case Kind::mod: parts.push_back("(" + nested(atom.a) + " % " + nested(atom.b) + ")"); break;
+      case Kind::max: parts.push_back("max(" + text(atom.a) + ", " + text(atom.b) + ")"); break;
+      case Kind::min: parts.push_back("min(" + text(atom.a) + ", " + text(atom.b) + ")"); break;
+      }
+    }
+    out += out.empty() ? (term.coefficient < 0 ? "-" : "") : (term.coefficient < 0 ? " - " : " + ");
+    out += llvm::join(parts, "*");
+  }
+  return out;
+}
+
+namespace {
+/// Recursive descent over the text of one dim. Names become symbols only when the whole text is an expression.
+class Parser {
+public:
+  Parser(llvm::StringRef text, Atoms *atoms) : rest(text), atoms(atoms) {}
+
+  std::optional<Extent> whole() {
+    std::optional<Extent> result = sum();
+    return rest.ltrim().empty() ? result : std::nullopt;
+  }
+
+private:
+  bool eat(llvm::StringRef token) {
+    rest = rest.ltrim();
+    return rest.consume_front(token);
+  }
+
+  std::optional<Extent> sum() {
+    std::optional<Extent> left = eat("-") ? negate(term()) : term();
+    while (left) {
+      bool plus = eat("+");
+      if (!plus && !eat("-"))
+        break;
+      std::optional<Extent> right = term();
+      if (!right)
+        return std::nullopt;
+      left = plus ? *left + *right : *left - *right;
+    }
+    return left;
+  }
+
+  static std::optional<Extent> negate(std::optional<Extent> x) { return x ? std::optional(Extent(-1) * *x) : x; }
+
+  std::optional<Extent> term() {
+    std::optional<Extent> left = factor();
+    while (left) {
+      char op = eat("//") ? '/' : eat("*") ? '*' : eat("%") ? '%' : 0;
+      if (!op)
+        break;
+      std::optional<Extent> right = factor();
+      if (!right || (op != '*' && right->is(0)))
+        return std::nullopt;
+      if (op == '*')
+        left = *left * *right;
+      else if (atoms)
+        left = op == '/' ? atoms->floorDiv(*left, *right) : atoms->mod(*left, *right);
+    }
+    return left;
+  }
+
+  std::optional<Extent> factor() {
+    if (eat("(")) {
+      std::optional<Extent> inner = sum();
+      return eat(")") ? inner : std::nullopt;
+    }
+    rest = rest.ltrim();
+    int64_t number;
+    if (!rest.empty() && llvm::isDigit(rest.front()))
+      return rest.consumeInteger(10, number) ? std::nullopt : std::optional(Extent(number));
+    llvm::StringRef name = rest.take_while([](char c) { return llvm::isAlnum(c) || c == '_' || c == '.' || c == ':'; });
+    if (name.empty())
+      return std::nullopt;
+    rest = rest.drop_front(name.size());
+    if ((name.equals_insensitive("max") || name.equals_insensitive("min")) && eat("("))
+      return extremum(name.equals_insensitive("max"));
+    return atoms ? atoms->symbol(name) : Extent(1);
+  }
+
+  std::optional<Extent> extremum(bool max) {
+    std::optional<Extent> a = sum(), b = eat(",") ? sum() : std::nullopt;
+    if (!a || !b || !eat(")"))
+      return std::nullopt;
+    return !atoms ? Extent(1) : max ? atoms->max(*a, *b) : atoms->min(*a, *b);
+  }
+
+  llvm::StringRef rest;
+  Atoms *atoms; ///< null while only the grammar is checked
+};
+} // namespace
+
+Extent Atoms::parse(llvm::StringRef text) {
+  if (!Parser(text, nullptr).whole())
+    return symbol(text);
+  if (std::optional<Extent> result = Parser(text, this).whole())
+    return *result;
+  return symbol(text);
+}

@@ -1,0 +1,118 @@
+// Sizes of dims as polynomials over symbols: what "batch" times 12 is, whether two dims are equal, what is left after a slice.
+#pragma once
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringRef.h"
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace fulgur::onnx {
+
+/// A polynomial with integer coefficients over atoms (see Atoms). Equal polynomials compare equal; arithmetic that
+/// leaves 64 bits throws std::overflow_error.
+class Extent {
+public:
+  /// A product of atoms, sorted and with repetition, and its coefficient.
+  struct Term {
+    llvm::SmallVector<unsigned, 2> factors;
+    int64_t coefficient;
+    bool operator==(const Term &) const = default;
+  };
+
+  Extent(int64_t constant = 0);
+  /// The atom with the number `id`.
+  static Extent atom(unsigned id);
+
+  /// The value of a polynomial without atoms.
+  std::optional<int64_t> constant() const;
+  /// The atom of a polynomial that is just one.
+  std::optional<unsigned> atom() const;
+  bool is(int64_t value) const { return constant() == value; }
+  /// Terms, highest degree first; none for 0.
+  llvm::ArrayRef<Term> terms() const { return sum; }
+
+  bool operator==(const Extent &) const = default;
+  /// An arbitrary total order, for maps.
+  bool operator<(const Extent &) const;
+
+  friend Extent operator+(const Extent &, const Extent &);
+  friend Extent operator-(const Extent &, const Extent &);
+  friend Extent operator*(const Extent &, const Extent &);
+  Extent &operator+=(const Extent &x) { return *this = *this + x; }
+  Extent &operator*=(const Extent &x) { return *this = *this * x; }
+  /// The q with p = q · by, if there is one.
+  std::optional<Extent> divideExactly(const Extent &by) const;
+
+private:
+  friend class Atoms;
+  std::vector<Term> sum;
+};
+
+/// The product of all of them; 1 of none.
+Extent product(llvm::ArrayRef<Extent> extents);
+
+/// The atoms of one model: symbols, and quotients, remainders, maxima and minima of polynomials, each made once.
+/// Knows the range of every symbol and which extents the model needs to be equal.
+class Atoms {
+public:
+  static constexpr int64_t kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
+  enum class Kind { symbol, floorDiv, mod, max, min };
+  struct Atom {
+    Kind kind;
+    std::string name; ///< of a symbol
+    Extent a, b;      ///< operands of the others
+    int64_t lower, upper;
+  };
+
+  /// The symbol called `name`; a new one gets the range.
+  Extent symbol(llvm::StringRef name, int64_t lower = 1, int64_t upper = kMax);
+  bool hasSymbol(llvm::StringRef name) const { return symbols.contains(name); }
+  const Atom &operator[](unsigned id) const { return atoms[id]; }
+  size_t size() const { return atoms.size(); }
+
+  /// ⌊a / b⌋ and its remainder; `b` must not be 0.
+  Extent floorDiv(const Extent &a, const Extent &b);
+  Extent mod(const Extent &a, const Extent &b);
+  Extent ceilDiv(const Extent &a, const Extent &b) { return floorDiv(a + b - 1, b); }
+  Extent max(const Extent &a, const Extent &b);
+  Extent min(const Extent &a, const Extent &b);
+
+  /// Bounds that hold for every value of the symbols; saturated.
+  int64_t lower(const Extent &) const;
+  int64_t upper(const Extent &) const;
+  bool knownAtLeast(const Extent &a, const Extent &b) const;
+  bool knownEqual(const Extent &a, const Extent &b);
+  bool knownDifferent(const Extent &a, const Extent &b);
+
+  /// From now on `a` and `b` count as equal: a symbol on one side is replaced by the other side wherever `simplify` looks.
+  void unite(const Extent &a, const Extent &b);
+  /// The extent with replaced symbols.
+  Extent simplify(const Extent &);
+  /// Whether the extent is built on the atom, at any depth.
+  bool contains(const Extent &, unsigned id) const;
+  /// The names of the symbols that the extent is built on, in order of appearance.
+  void symbolsOf(const Extent &, llvm::SmallVectorImpl<std::string> &names) const;
+
+  /// The extent as `parse` reads it.
+  std::string text(const Extent &) const;
+  /// Reads + - * // % max min, parentheses, numbers and names; text that is none of this is a symbol as a whole.
+  Extent parse(llvm::StringRef text);
+
+private:
+  Extent make(Kind kind, const Extent &a, const Extent &b, int64_t lower, int64_t upper);
+  /// Moves the terms of `a` that `by` divides into the quotient that is returned.
+  static Extent takeDivisible(Extent &a, const Extent &by);
+
+  std::vector<Atom> atoms;
+  llvm::StringMap<unsigned> symbols;
+  std::map<std::tuple<Kind, Extent, Extent>, unsigned> made;
+  std::map<unsigned, Extent> replacements;
+  std::vector<Extent> zeros; ///< differences that count as 0
+};
+
+} // namespace fulgur::onnx

@@ -1,0 +1,401 @@
+#include "frontends/onnx/Scalar.h"
+#include "llvm/ADT/APFloat.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace fulgur::onnx;
+
+bool fulgur::onnx::isReal(DType t) { return t == DType::f32 || t == DType::f64 || isHalf(t); }
+bool fulgur::onnx::isHalf(DType t) { return t == DType::f16 || t == DType::bf16; }
+bool fulgur::onnx::isUnsigned(DType t) { return t == DType::u8 || t == DType::u16 || t == DType::u32 || t == DType::u64 || t == DType::boolean; }
+bool fulgur::onnx::isInteger(DType t) { return !isReal(t) && bitWidth(t) >= 8 && t != DType::index; }
+
+unsigned fulgur::onnx::bitWidth(DType t) {
+  switch (t) {
+  case DType::boolean: return 1;
+  case DType::u8: case DType::i8: return 8;
+  case DType::u16: case DType::i16: case DType::f16: case DType::bf16: return 16;
+  case DType::u32: case DType::i32: case DType::f32: return 32;
+  case DType::u64: case DType::i64: case DType::f64: case DType::index: return 64;
+  default: return 0;
+  }
+}
+
+StringRef fulgur::onnx::name(DType t) {
+  switch (t) {
+  case DType::index: return "index";
+  case DType::f32: return "float";
+  case DType::u8: return "uint8";
+  case DType::i8: return "int8";
+  case DType::u16: return "uint16";
+  case DType::i16: return "int16";
+  case DType::i32: return "int32";
+  case DType::i64: return "int64";
+  case DType::string: return "string";
+  case DType::boolean: return "bool";
+  case DType::f16: return "float16";
+  case DType::f64: return "double";
+  case DType::u32: return "uint32";
+  case DType::u64: return "uint64";
+  case DType::bf16: return "bfloat16";
+  default: return "an unsupported type";
+  }
+}
+
+Type fulgur::onnx::mlirType(DType t, MLIRContext *context) {
+  switch (t) {
+  case DType::f32: return Float32Type::get(context);
+  case DType::f64: return Float64Type::get(context);
+  case DType::f16: return Float16Type::get(context);
+  case DType::bf16: return BFloat16Type::get(context);
+  case DType::index: return IndexType::get(context);
+  default: return bitWidth(t) ? Type(IntegerType::get(context, bitWidth(t))) : Type();
+  }
+}
+
+namespace {
+/// The nearest number that the type has.
+double rounded(DType type, double x) {
+  if (type == DType::f32)
+    return float(x);
+  if (!isHalf(type))
+    return x;
+  APFloat value(x);
+  bool lost;
+  value.convert(type == DType::f16 ? APFloat::IEEEhalf() : APFloat::BFloat(), APFloat::rmNearestTiesToEven, &lost);
+  value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
+  return value.convertToDouble();
+}
+
+/// The integer modulo 2^width, as the type reads it.
+int64_t wrapped(DType type, int64_t x) {
+  unsigned bits = bitWidth(type);
+  if (bits == 1)
+    return x & 1;
+  if (bits >= 64)
+    return x;
+  uint64_t low = uint64_t(x) & ((uint64_t(1) << bits) - 1);
+  return isUnsigned(type) ? int64_t(low) : int64_t(low << (64 - bits)) >> (64 - bits);
+}
+
+Scalar known(const Scalar &like, DType type, Element element) {
+  if (isReal(type))
+    element.real = rounded(type, element.real);
+  else if (auto constant = element.integer.constant())
+    element.integer = wrapped(type, *constant);
+  return {like.body, type, Value(), element};
+}
+
+Scalar truth(const Scalar &like, bool x) { return known(like, DType::boolean, {int64_t(x)}); }
+
+/// Not known while importing: undecided, or what `make` emits.
+template <typename Make> Scalar otherwise(const Scalar &like, DType type, ArrayRef<Scalar> operands, Make make) {
+  OpBuilder *builder = like.body->builder;
+  if (!builder || !llvm::all_of(operands, [](const Scalar &x) { return x.decided(); }))
+    return {like.body, type, Value(), std::nullopt};
+  SmallVector<Value> values;
+  for (const Scalar &operand : operands)
+    values.push_back(operand.emit());
+  return {like.body, type, make(*builder, like.body->loc, values), std::nullopt};
+}
+
+std::optional<int64_t> whole(const Scalar &x) { return x.known && !isReal(x.type) ? x.known->integer.constant() : std::nullopt; }
+std::optional<double> real(const Scalar &x) { return x.known && isReal(x.type) ? std::optional(x.known->real) : std::nullopt; }
+const Extent *size(const Scalar &x) { return x.known && !isReal(x.type) ? &x.known->integer : nullptr; }
+
+/// One operation of arith for floating-point numbers and one for integers.
+template <typename RealOp, typename IntOp, typename RealFold, typename IntFold>
+Scalar arithmetic(const Scalar &a, const Scalar &b, RealFold foldReal, IntFold foldInt) {
+  if (auto x = real(a), y = real(b); x && y)
+    return known(a, a.type, {0, foldReal(*x, *y)});
+  if (auto x = size(a), y = size(b); x && y)
+    if (std::optional<Extent> result = foldInt(*x, *y))
+      return known(a, a.type, {*result});
+  return otherwise(a, a.type, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    return isReal(a.type) ? Value(RealOp::create(builder, loc, v[0], v[1])) : Value(IntOp::create(builder, loc, v[0], v[1]));
+  });
+}
+
+template <typename Op> Scalar function(const Scalar &x, double (*fold)(double)) {
+  if (auto value = real(x))
+    return known(x, x.type, {0, fold(*value)});
+  return otherwise(x, x.type, {x}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value { return Op::create(builder, loc, v[0]); });
+}
+
+template <typename Op> Scalar bitwise(const Scalar &a, const Scalar &b, int64_t (*fold)(int64_t, int64_t)) {
+  if (auto x = whole(a), y = whole(b); x && y)
+    return known(a, a.type, {fold(*x, *y)});
+  return otherwise(a, a.type, {a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value { return Op::create(builder, loc, v[0], v[1]); });
+}
+
+Scalar compare(const Scalar &a, const Scalar &b, arith::CmpFPredicate real, arith::CmpIPredicate isSigned, arith::CmpIPredicate isUnsignedly) {
+  return otherwise(a, DType::boolean, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    if (isReal(a.type))
+      return arith::CmpFOp::create(builder, loc, real, v[0], v[1]);
+    return arith::CmpIOp::create(builder, loc, isUnsigned(a.type) ? isUnsignedly : isSigned, v[0], v[1]);
+  });
+}
+
+/// Quotients and remainders of integers trap on 0 and on the least number by -1: those divisors never reach the hardware.
+template <typename Op> Value guarded(OpBuilder &builder, Location loc, Value a, Value b, Value onMinusOne) {
+  auto constant = [&](int64_t x) { return arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(a.getType(), x)); };
+  auto is = [&](int64_t x) { return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, b, constant(x)); };
+  Value zero = is(0), unsafe = zero;
+  if (onMinusOne)
+    unsafe = arith::OrIOp::create(builder, loc, zero, is(-1));
+  Value result = Op::create(builder, loc, a, arith::SelectOp::create(builder, loc, unsafe, constant(1), b));
+  if (onMinusOne)
+    result = arith::SelectOp::create(builder, loc, is(-1), onMinusOne, result);
+  return arith::SelectOp::create(builder, loc, zero, constant(0), result);
+}
+
+bool isSafeDivisor(const Scalar &b) {
+  std::optional<int64_t> x = whole(b);
+  return x && *x != 0 && *x != -1;
+}
+} // namespace
+
+Scalar Scalar::constant(Body &body, DType type, double number) {
+  Scalar like{&body, type, Value(), std::nullopt};
+  return ::known(like, type, isReal(type) ? Element{0, number} : Element{int64_t(number)});
+}
+
+Scalar Scalar::extent(Body &body, DType type, const Extent &extent) { return {&body, type, Value(), Element{extent}}; }
+
+Value Scalar::emit() const {
+  if (value)
+    return value;
+  OpBuilder &b = *body->builder;
+  Type to = mlirType(type, b.getContext());
+  if (isReal(type))
+    return arith::ConstantOp::create(b, body->loc, b.getFloatAttr(to, known->real));
+  if (auto constant = known->integer.constant())
+    return arith::ConstantOp::create(b, body->loc, b.getIntegerAttr(to, *constant));
+  Value index = body->sizes.index(known->integer, body->loc);
+  return type == DType::index ? index : Value(arith::IndexCastOp::create(b, body->loc, to, index));
+}
+
+namespace fulgur::onnx {
+Scalar operator+(const Scalar &a, const Scalar &b) {
+  return arithmetic<arith::AddFOp, arith::AddIOp>(a, b, std::plus<double>(), [](const Extent &x, const Extent &y) { return std::optional(x + y); });
+}
+Scalar operator-(const Scalar &a, const Scalar &b) {
+  return arithmetic<arith::SubFOp, arith::SubIOp>(a, b, std::minus<double>(), [](const Extent &x, const Extent &y) { return std::optional(x - y); });
+}
+Scalar operator*(const Scalar &a, const Scalar &b) {
+  return arithmetic<arith::MulFOp, arith::MulIOp>(a, b, std::multiplies<double>(), [](const Extent &x, const Extent &y) { return std::optional(x * y); });
+}
+
+Scalar operator/(const Scalar &a, const Scalar &b) {
+  if (auto x = real(a), y = real(b); x && y)
+    return known(a, a.type, {0, *x / *y});
+  if (auto x = whole(a), y = whole(b); x && y && *y && !(*y == -1 && *x == Atoms::kMin))
+    return known(a, a.type, {a.type == DType::u64 ? int64_t(uint64_t(*x) / uint64_t(*y)) : *x / *y});
+  if (auto x = size(a), y = size(b); x && y && a.body->sizes.atoms.lower(*x) >= 0 && a.body->sizes.atoms.lower(*y) > 0)
+    return known(a, a.type, {a.body->sizes.atoms.floorDiv(*x, *y)});
+  return otherwise(a, a.type, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    if (isReal(a.type))
+      return arith::DivFOp::create(builder, loc, v[0], v[1]);
+    if (isUnsigned(a.type))
+      return isSafeDivisor(b) ? Value(arith::DivUIOp::create(builder, loc, v[0], v[1])) : guarded<arith::DivUIOp>(builder, loc, v[0], v[1], Value());
+    if (isSafeDivisor(b))
+      return arith::DivSIOp::create(builder, loc, v[0], v[1]);
+    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(v[0].getType()));
+    return guarded<arith::DivSIOp>(builder, loc, v[0], v[1], arith::SubIOp::create(builder, loc, zero, v[0]));
+  });
+}
+
+Scalar operator-(const Scalar &x) {
+  if (!isReal(x.type))
+    return 0.0 - x;
+  return function<arith::NegFOp>(x, [](double v) { return -v; });
+}
+
+Scalar operator<(const Scalar &a, const Scalar &b) {
+  if (auto x = real(a), y = real(b); x && y)
+    return truth(a, *x < *y);
+  if (auto x = size(a), y = size(b); x && y && a.type != DType::u64) {
+    const Atoms &atoms = a.body->sizes.atoms;
+    if (atoms.knownAtLeast(*x, *y))
+      return truth(a, false);
+    if (atoms.knownAtLeast(*y, *x + 1))
+      return truth(a, true);
+  }
+  return compare(a, b, arith::CmpFPredicate::OLT, arith::CmpIPredicate::slt, arith::CmpIPredicate::ult);
+}
+
+Scalar operator<=(const Scalar &a, const Scalar &b) {
+  if (auto x = real(a), y = real(b); x && y)
+    return truth(a, *x <= *y);
+  if (auto x = size(a), y = size(b); x && y && a.type != DType::u64) {
+    const Atoms &atoms = a.body->sizes.atoms;
+    if (atoms.knownAtLeast(*y, *x))
+      return truth(a, true);
+    if (atoms.knownAtLeast(*x, *y + 1))
+      return truth(a, false);
+  }
+  return compare(a, b, arith::CmpFPredicate::OLE, arith::CmpIPredicate::sle, arith::CmpIPredicate::ule);
+}
+
+Scalar equal(const Scalar &a, const Scalar &b) {
+  if (auto x = real(a), y = real(b); x && y)
+    return truth(a, *x == *y);
+  if (auto x = size(a), y = size(b); x && y) {
+    Atoms &atoms = a.body->sizes.atoms;
+    if (atoms.knownEqual(*x, *y))
+      return truth(a, true);
+    if (atoms.knownDifferent(*x, *y))
+      return truth(a, false);
+  }
+  return compare(a, b, arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq, arith::CmpIPredicate::eq);
+}
+
+Scalar differ(const Scalar &a, const Scalar &b) {
+  if (!isReal(a.type))
+    return ~equal(a, b);
+  if (auto x = real(a), y = real(b); x && y)
+    return truth(a, *x != *y);
+  return compare(a, b, arith::CmpFPredicate::UNE, arith::CmpIPredicate::ne, arith::CmpIPredicate::ne);
+}
+
+Scalar operator&(const Scalar &a, const Scalar &b) { return bitwise<arith::AndIOp>(a, b, [](int64_t x, int64_t y) { return x & y; }); }
+Scalar operator|(const Scalar &a, const Scalar &b) { return bitwise<arith::OrIOp>(a, b, [](int64_t x, int64_t y) { return x | y; }); }
+Scalar operator^(const Scalar &a, const Scalar &b) { return bitwise<arith::XOrIOp>(a, b, [](int64_t x, int64_t y) { return x ^ y; }); }
+Scalar operator~(const Scalar &x) { return x ^ x.like(x.type == DType::boolean ? 1 : -1); }
+
+static Scalar shift(const Scalar &a, const Scalar &by, bool left) {
+  Scalar fits = by < double(bitWidth(a.type));
+  Scalar safe = select(fits, by, by.like(0));
+  Scalar moved = otherwise(a, a.type, {a, safe}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    return left ? Value(arith::ShLIOp::create(builder, loc, v[0], v[1])) : Value(arith::ShRUIOp::create(builder, loc, v[0], v[1]));
+  });
+  return select(fits, moved, a.like(0));
+}
+Scalar shiftLeft(const Scalar &a, const Scalar &by) { return shift(a, by, true); }
+Scalar shiftRight(const Scalar &a, const Scalar &by) { return shift(a, by, false); }
+
+Scalar select(const Scalar &condition, const Scalar &a, const Scalar &b) {
+  if (auto known = whole(condition))
+    return *known ? a : b;
+  return otherwise(a, a.type, {condition, a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    return arith::SelectOp::create(builder, loc, v[0], v[1], v[2]);
+  });
+}
+
+Scalar maximum(const Scalar &a, const Scalar &b) {
+  if (!isUnsigned(a.type))
+    return arithmetic<arith::MaximumFOp, arith::MaxSIOp>(
+        a, b, [](double x, double y) { return std::isnan(x) || x > y ? x : y; },
+        [&](const Extent &x, const Extent &y) { return std::optional(a.body->sizes.atoms.max(x, y)); });
+  return bitwise<arith::MaxUIOp>(a, b, [](int64_t x, int64_t y) { return uint64_t(x) > uint64_t(y) ? x : y; });
+}
+
+Scalar minimum(const Scalar &a, const Scalar &b) {
+  if (!isUnsigned(a.type))
+    return arithmetic<arith::MinimumFOp, arith::MinSIOp>(
+        a, b, [](double x, double y) { return std::isnan(x) || x < y ? x : y; },
+        [&](const Extent &x, const Extent &y) { return std::optional(a.body->sizes.atoms.min(x, y)); });
+  return bitwise<arith::MinUIOp>(a, b, [](int64_t x, int64_t y) { return uint64_t(x) < uint64_t(y) ? x : y; });
+}
+
+Scalar remainder(const Scalar &a, const Scalar &b) {
+  if (auto x = real(a), y = real(b); x && y)
+    return known(a, a.type, {0, std::fmod(*x, *y)});
+  if (auto x = whole(a), y = whole(b); x && y && *y && *y != -1)
+    return known(a, a.type, {a.type == DType::u64 ? int64_t(uint64_t(*x) % uint64_t(*y)) : *x % *y});
+  if (auto x = size(a), y = size(b); x && y && a.body->sizes.atoms.lower(*x) >= 0 && a.body->sizes.atoms.lower(*y) > 0)
+    return known(a, a.type, {a.body->sizes.atoms.mod(*x, *y)});
+  return otherwise(a, a.type, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    if (isReal(a.type))
+      return arith::RemFOp::create(builder, loc, v[0], v[1]);
+    if (isUnsigned(a.type))
+      return isSafeDivisor(b) ? Value(arith::RemUIOp::create(builder, loc, v[0], v[1])) : guarded<arith::RemUIOp>(builder, loc, v[0], v[1], Value());
+    if (isSafeDivisor(b))
+      return arith::RemSIOp::create(builder, loc, v[0], v[1]);
+    return guarded<arith::RemSIOp>(builder, loc, v[0], v[1], arith::ConstantOp::create(builder, loc, builder.getZeroAttr(v[0].getType())));
+  });
+}
+
+Scalar power(const Scalar &a, const Scalar &b) {
+  if (auto x = real(a), y = real(b); x && y)
+    return known(a, a.type, {0, std::pow(*x, *y)});
+  if (!isReal(a.type))
+    return otherwise(a, a.type, {a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+      return math::IPowIOp::create(builder, loc, v[0], v[1]);
+    });
+  return otherwise(a, a.type, {a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    return math::PowFOp::create(builder, loc, v[0], v[1]);
+  });
+}
+
+Scalar abs(const Scalar &x) {
+  if (isReal(x.type))
+    return function<math::AbsFOp>(x, [](double v) { return std::fabs(v); });
+  return isUnsigned(x.type) ? x : maximum(x, -x);
+}
+
+Scalar exp(const Scalar &x) { return function<math::ExpOp>(x, std::exp); }
+Scalar log(const Scalar &x) { return function<math::LogOp>(x, std::log); }
+Scalar log1p(const Scalar &x) { return function<math::Log1pOp>(x, std::log1p); }
+Scalar expm1(const Scalar &x) { return function<math::ExpM1Op>(x, std::expm1); }
+Scalar sqrt(const Scalar &x) { return function<math::SqrtOp>(x, std::sqrt); }
+Scalar erf(const Scalar &x) { return function<math::ErfOp>(x, std::erf); }
+Scalar tanh(const Scalar &x) { return function<math::TanhOp>(x, std::tanh); }
+Scalar sin(const Scalar &x) { return function<math::SinOp>(x, std::sin); }
+Scalar cos(const Scalar &x) { return function<math::CosOp>(x, std::cos); }
+Scalar tan(const Scalar &x) { return function<math::TanOp>(x, std::tan); }
+Scalar asin(const Scalar &x) { return function<math::AsinOp>(x, std::asin); }
+Scalar acos(const Scalar &x) { return function<math::AcosOp>(x, std::acos); }
+Scalar atan(const Scalar &x) { return function<math::AtanOp>(x, std::atan); }
+Scalar sinh(const Scalar &x) { return function<math::SinhOp>(x, std::sinh); }
+Scalar cosh(const Scalar &x) { return function<math::CoshOp>(x, std::cosh); }
+Scalar asinh(const Scalar &x) { return function<math::AsinhOp>(x, std::asinh); }
+Scalar acosh(const Scalar &x) { return function<math::AcoshOp>(x, std::acosh); }
+Scalar atanh(const Scalar &x) { return function<math::AtanhOp>(x, std::atanh); }
+Scalar floor(const Scalar &x) { return function<math::FloorOp>(x, std::floor); }
+Scalar ceil(const Scalar &x) { return function<math::CeilOp>(x, std::ceil); }
+Scalar round(const Scalar &x) { return function<math::RoundEvenOp>(x, std::nearbyint); }
+
+Scalar convert(const Scalar &x, DType to) {
+  if (x.type == to)
+    return x;
+  if (to == DType::boolean)
+    return differ(x, x.like(0));
+  if (auto value = real(x)) {
+    if (isReal(to))
+      return known(x, to, {0, *value});
+    if (std::fabs(*value) < 9.2e18)
+      return known(x, to, {int64_t(*value)});
+  }
+  if (auto value = whole(x); value && isReal(to))
+    return known(x, to, {0, x.type == DType::u64 ? double(uint64_t(*value)) : double(*value)});
+  if (auto value = size(x); value && !isReal(to))
+    return known(x, to, {*value});
+  return otherwise(x, to, {x}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+    Type type = mlirType(to, builder.getContext());
+    if (x.type == DType::index && isReal(to)) {
+      Value wide = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), v[0]);
+      return arith::SIToFPOp::create(builder, loc, type, wide);
+    }
+    if (x.type == DType::index || to == DType::index)
+      return isUnsigned(x.type) || isUnsigned(to) ? Value(arith::IndexCastUIOp::create(builder, loc, type, v[0]))
+                                                  : Value(arith::IndexCastOp::create(builder, loc, type, v[0]));
+    if (isReal(x.type) && isReal(to)) {
+      if (bitWidth(to) > bitWidth(x.type))
+        return arith::ExtFOp::create(builder, loc, type, v[0]);
+      if (bitWidth(to) < bitWidth(x.type))
+        return arith::TruncFOp::create(builder, loc, type, v[0]);
+      return arith::TruncFOp::create(builder, loc, type, arith::ExtFOp::create(builder, loc, builder.getF32Type(), v[0]));
+    }
+    if (isReal(x.type))
+      return isUnsigned(to) ? Value(arith::FPToUIOp::create(builder, loc, type, v[0])) : Value(arith::FPToSIOp::create(builder, loc, type, v[0]));
+    if (isReal(to))
+      return isUnsigned(x.type) ? Value(arith::UIToFPOp::create(builder, loc, type, v[0])) : Value(arith::SIToFPOp::create(builder, loc, type, v[0]));
+    if (bitWidth(to) == bitWidth(x.type))
+      return v[0];
+    if (bitWidth(to) < bitWidth(x.type))
+      return arith::TruncIOp::create(builder, loc, type, v[0]);
+    return isUnsigned(x.type) ? Value(arith::ExtUIOp::create(builder, loc, type, v[0])) : Value(arith::ExtSIOp::create(builder, loc, type, v[0]));
+  });
+}
+} // namespace fulgur::onnx

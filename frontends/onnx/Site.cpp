@@ -1,0 +1,141 @@
+// What a node says: its attributes and operands, with complaints at the node when they are not what the op needs.
+#include "frontends/onnx/Core.h"
+#include "frontends/onnx/Model.h"
+#include "frontends/onnx/TensorData.h"
+
+using namespace mlir;
+using namespace fulgur::onnx;
+
+using ::onnx::AttributeProto;
+
+StringRef Site::nameOf(size_t k) const { return k < size_t(node.input_size()) ? StringRef(node.input(k)) : StringRef(); }
+size_t Site::outputs() const { return node.output_size(); }
+bool Site::wants(size_t output) const { return output < outputs() && !node.output(output).empty(); }
+StringRef Site::op() const { return node.op_type(); }
+int64_t Site::opset() const { return model->opset(node.domain()); }
+
+const AttributeProto *Site::find(StringRef name, int type) const {
+  for (const AttributeProto &attribute : node.attribute()) {
+    if (StringRef(attribute.name()) != name)
+      continue;
+    if (attribute.type() != type)
+      core.fail("attribute '" + name + "' has the wrong type");
+    return &attribute;
+  }
+  return nullptr;
+}
+
+bool Site::has(StringRef name) const {
+  return llvm::any_of(node.attribute(), [&](const AttributeProto &attribute) { return StringRef(attribute.name()) == name; });
+}
+
+int64_t Site::integer(StringRef name, int64_t otherwise) const {
+  const AttributeProto *attribute = find(name, AttributeProto::INT);
+  return attribute ? attribute->i() : otherwise;
+}
+
+double Site::real(StringRef name, double otherwise) const {
+  const AttributeProto *attribute = find(name, AttributeProto::FLOAT);
+  return attribute ? attribute->f() : otherwise;
+}
+
+StringRef Site::text(StringRef name, StringRef otherwise) const {
+  const AttributeProto *attribute = find(name, AttributeProto::STRING);
+  return attribute ? StringRef(attribute->s()) : otherwise;
+}
+
+SmallVector<int64_t> Site::integers(StringRef name) const {
+  const AttributeProto *attribute = find(name, AttributeProto::INTS);
+  return attribute ? SmallVector<int64_t>(attribute->ints().begin(), attribute->ints().end()) : SmallVector<int64_t>();
+}
+
+SmallVector<double> Site::reals(StringRef name) const {
+  const AttributeProto *attribute = find(name, AttributeProto::FLOATS);
+  return attribute ? SmallVector<double>(attribute->floats().begin(), attribute->floats().end()) : SmallVector<double>();
+}
+
+Tensor Site::tensor(StringRef name) const {
+  const AttributeProto *attribute = find(name, AttributeProto::TENSOR);
+  return attribute ? constantOf(core, model, attribute->t(), node.output_size() ? node.output(0) : node.name()) : Tensor();
+}
+
+DType Site::dtype(StringRef name, DType otherwise) const { return DType(integer(name, int64_t(otherwise))); }
+
+std::optional<SmallVector<int64_t>> Site::integers(size_t input, StringRef attribute) const {
+  if (!(*this)[input])
+    return has(attribute) ? std::optional(integers(attribute)) : std::nullopt;
+  SmallVector<int64_t> result;
+  for (const Extent &extent : extents(input)) {
+    std::optional<int64_t> constant = extent.constant();
+    if (!constant)
+      core.unsupported("input '" + nameOf(input) + "' must be constant");
+    result.push_back(*constant);
+  }
+  return result;
+}
+
+Shape Site::extents(size_t input) const {
+  Tensor x = (*this)[input];
+  core.requireType(x, isInteger(x.type) || x.type == DType::boolean, "integer");
+  if (!x.known())
+    core.unsupported("the values of input '" + nameOf(input) + "' decide about shapes but depend on data");
+  Shape result;
+  for (const Element &element : *x.known())
+    result.push_back(core.sizes.atoms.simplify(element.integer));
+  return result;
+}
+
+/// One element of ONNX's raw bytes.
+static Element elementAt(DType type, const char *bytes) {
+  auto read = [&](auto zero) {
+    std::memcpy(&zero, bytes, sizeof(zero));
+    return zero;
+  };
+  auto half = [&](const llvm::fltSemantics &semantics) {
+    APFloat value(semantics, APInt(16, read(uint16_t())));
+    bool lost;
+    value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
+    return Element{0, value.convertToDouble()};
+  };
+  switch (type) {
+  case DType::f32: return {0, read(float())};
+  case DType::f64: return {0, read(double())};
+  case DType::f16: return half(APFloat::IEEEhalf());
+  case DType::bf16: return half(APFloat::BFloat());
+  case DType::boolean: return {int64_t(*bytes != 0)};
+  case DType::i8: return {int64_t(read(int8_t()))};
+  case DType::u8: return {int64_t(read(uint8_t()))};
+  case DType::i16: return {int64_t(read(int16_t()))};
+  case DType::u16: return {int64_t(read(uint16_t()))};
+  case DType::i32: return {int64_t(read(int32_t()))};
+  case DType::u32: return {int64_t(read(uint32_t()))};
+  default: return {read(int64_t())};
+  }
+}
+
+Tensor fulgur::onnx::constantOf(const Core &core, const std::shared_ptr<const Model> &model, const ::onnx::TensorProto &proto, StringRef name) {
+  DType type = DType(proto.data_type());
+  if (!bitWidth(type))
+    core.unsupported("tensor '" + name + "' is of type " + fulgur::onnx::name(type) + ", which is not supported");
+  Shape shape(proto.dims().begin(), proto.dims().end());
+  std::optional<int64_t> count = elementCount(SmallVector<int64_t>(proto.dims().begin(), proto.dims().end()));
+  ArrayRef<char> bytes = model->bytes(proto);
+  size_t width = (bitWidth(type) + 7) / 8;
+  if (!count || bytes.size() != *count * width)
+    core.fail("tensor '" + name + "' of shape " + core.text(shape) + " does not have the bytes that its shape asks for");
+  std::optional<Elements> known;
+  if (*count <= knownLimit(type)) {
+    known.emplace();
+    for (int64_t k = 0; k < *count; ++k)
+      known->push_back(elementAt(type, bytes.data() + k * width));
+  }
+  if (*count <= 64)
+    return Tensor(std::move(*known), type, shape);
+  // The blob points into the file and keeps the model, which holds the mapping, alive.
+  AsmResourceBlob blob(bytes, width, [model](void *, size_t, size_t) {}, /*dataIsMutable=*/false);
+  auto attribute = DenseResourceElementsAttr::get(core.typeOf(shape, type), name, std::move(blob));
+  Tensor result = core.tensor(arith::ConstantOp::create(core.builder, core.loc, attribute), type, shape);
+  if (known)
+    result.setKnown(std::move(*known));
+  return result;
+}

@@ -1,0 +1,80 @@
+#include "frontends/onnx/Sizes.h"
+#include "dialects/Fulgur.h"
+
+using namespace mlir;
+using namespace fulgur::onnx;
+
+template <typename Op, typename... Args> Value Sizes::emit(Location loc, Args &&...args) {
+  if (values.empty())
+    builder.setInsertionPointToStart(entry);
+  auto op = Op::create(builder, loc, std::forward<Args>(args)...);
+  builder.setInsertionPointAfter(op);
+  return op.getResult();
+}
+
+Value Sizes::atom(unsigned id, Location loc) {
+  Atoms::Atom atom = atoms[id];
+  if (atom.kind == Atoms::Kind::symbol)
+    return emit<SymbolOp>(loc, builder.getIndexType(), builder.getStringAttr(atom.name));
+  Value a = index(atom.a, loc), b = index(atom.b, loc);
+  bool natural = atoms.lower(atom.a) >= 0 && atoms.lower(atom.b) >= 0;
+  switch (atom.kind) {
+  case Atoms::Kind::max: return emit<arith::MaxSIOp>(loc, a, b);
+  case Atoms::Kind::min: return emit<arith::MinSIOp>(loc, a, b);
+  case Atoms::Kind::floorDiv: return natural ? emit<arith::DivUIOp>(loc, a, b) : emit<arith::FloorDivSIOp>(loc, a, b);
+  default: break;
+  }
+  if (natural)
+    return emit<arith::RemUIOp>(loc, a, b);
+  return emit<arith::SubIOp>(loc, a, emit<arith::MulIOp>(loc, emit<arith::FloorDivSIOp>(loc, a, b), b));
+}
+
+Value Sizes::index(const Extent &unsimplified, Location loc) {
+  Extent extent = atoms.simplify(unsimplified);
+  auto known = values.find(extent);
+  if (known != values.end())
+    return known->second;
+  auto noWrap = arith::IntegerOverflowFlags::nsw;
+  Value sum;
+  if (std::optional<int64_t> constant = extent.constant())
+    sum = emit<arith::ConstantIndexOp>(loc, *constant);
+  else if (std::optional<unsigned> id = extent.atom())
+    sum = atom(*id, loc);
+  else
+    for (const Extent::Term &term : extent.terms()) {
+      Value product;
+      for (unsigned id : term.factors) {
+        Value factor = index(Extent::atom(id), loc);
+        product = product ? emit<arith::MulIOp>(loc, product, factor, noWrap) : factor;
+      }
+      if (!product || term.coefficient != 1) {
+        Value coefficient = index(term.coefficient, loc);
+        product = product ? emit<arith::MulIOp>(loc, product, coefficient, noWrap) : coefficient;
+      }
+      sum = sum ? emit<arith::AddIOp>(loc, sum, product, noWrap) : product;
+    }
+  values[extent] = sum;
+  return sum;
+}
+
+void Sizes::require(int predicate, const Extent &a, const Extent &b, const Twine &message, Location loc) {
+  Value left = index(a, loc), right = index(b, loc);
+  Value condition = emit<arith::CmpIOp>(loc, arith::CmpIPredicate(predicate), left, right);
+  auto op = RequireOp::create(builder, loc, condition, builder.getStringAttr(message));
+  builder.setInsertionPointAfter(op);
+}
+
+void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &message, Location loc) {
+  if (atoms.knownEqual(left, right))
+    return;
+  Extent a = atoms.simplify(left), b = atoms.simplify(right);
+  require(int(arith::CmpIPredicate::eq), a, b, message, loc);
+  atoms.unite(a, b);
+}
+
+void Sizes::requireAtLeast(const Extent &left, const Extent &right, const Twine &message, Location loc) {
+  Extent a = atoms.simplify(left), b = atoms.simplify(right);
+  if (atoms.knownAtLeast(a, b) || !minima.insert({a, b}).second)
+    return;
+  require(int(arith::CmpIPredicate::sge), a, b, message, loc);
+}
