@@ -103,6 +103,17 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
   ];
 }
 
+def DecomposeRowOps : Pass<"fulgur-decompose-row-ops"> {
+  let summary = "Writes softmax and normalizations as loops, except in kernels whose schedule names a builder for them";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
+}
+
+def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
+  let summary = "Rewrites the constant operands of products in the layout that their schedules ask for";
+  let description = "A weight that several kernels use in the same layout is packed once.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
+}
+
 def ApproximateMath : Pass<"fulgur-approximate-math"> {
   let summary = "Writes math functions of f32, and of narrower floats, as polynomials; no math library is called";
   let description = "Functions of f64 stay.";
