@@ -23,7 +23,7 @@ struct HeaderOptions {
   std::string prefix, source, producer, target;
   uint64_t stackBytes = 0;
   bool embedWeights = true;
-  std::string weightsFile; ///< its name, when the weights are a file
+  std::string weightsFile = ""; ///< its name, when the weights are a file
 };
 
 void writeHeader(const ModelInfo &info, const HeaderOptions &options,
