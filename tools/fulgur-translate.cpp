@@ -1,6 +1,6 @@
 // mlir-translate with ONNX as one more language: prints the module the compiler starts from.
 #include "frontends/onnx/Import.h"
-#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/SourceMgr.h"
 #include "mlir/InitAllTranslations.h"
 #include "mlir/Tools/mlir-translate/MlirTranslateMain.h"
 #include "mlir/Tools/mlir-translate/Translation.h"

@@ -245,18 +245,28 @@ bool Atoms::knownDifferent(const Extent &a, const Extent &b) {
 
 void Atoms::unite(const Extent &left, const Extent &right) {
   Extent a = simplify(left), b = simplify(right);
-  auto replaceable = [&](const Extent &from, const Extent &to) {
-    return from.atom() && atoms[*from.atom()].kind == Kind::symbol && !contains(to, *from.atom());
-  };
-  // Of two symbols the later one goes: the earlier is the one that the model names first.
-  if (replaceable(a, b) && !(replaceable(b, a) && *a.atom() < *b.atom()))
+  // An atom can stand for anything that is not built on it: quotients and the like go first, of two symbols the later one.
+  auto replaceable = [&](const Extent &from, const Extent &to) { return from.atom() && !contains(to, *from.atom()); };
+  auto rank = [&](const Extent &e) { return std::pair(atoms[*e.atom()].kind != Kind::symbol, *e.atom()); };
+  bool first = replaceable(a, b), second = replaceable(b, a);
+  if (first && second)
+    first = rank(a) > rank(b);
+  if (first)
     replacements[*a.atom()] = b;
-  else if (replaceable(b, a))
+  else if (second)
     replacements[*b.atom()] = a;
   else
     zeros.push_back(a - b);
   for (Extent &zero : zeros)
     zero = simplify(zero);
+}
+
+void Atoms::restrict(const Extent &e, int64_t least, int64_t greatest) {
+  std::optional<unsigned> id = simplify(e).atom();
+  if (!id)
+    return;
+  atoms[*id].lower = std::max(atoms[*id].lower, least);
+  atoms[*id].upper = std::min(atoms[*id].upper, greatest);
 }
 
 Extent Atoms::simplify(const Extent &e) {

@@ -89,8 +89,10 @@ public:
   bool knownEqual(const Extent &a, const Extent &b);
   bool knownDifferent(const Extent &a, const Extent &b);
 
-  /// From now on `a` and `b` count as equal: a symbol on one side is replaced by the other side wherever `simplify` looks.
+  /// From now on `a` and `b` count as equal: an atom that is one side is replaced by the other side wherever `simplify` looks.
   void unite(const Extent &a, const Extent &b);
+  /// From now on the extent, if it is an atom, counts as being in the range.
+  void restrict(const Extent &e, int64_t least, int64_t greatest);
   /// The extent with replaced symbols.
   Extent simplify(const Extent &);
   /// Whether the extent is built on the atom, at any depth.

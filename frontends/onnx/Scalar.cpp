@@ -101,6 +101,8 @@ template <typename Make> Scalar otherwise(const Scalar &like, DType type, ArrayR
 
 std::optional<int64_t> whole(const Scalar &x) { return x.known && !isReal(x.type) ? x.known->integer.constant() : std::nullopt; }
 std::optional<double> real(const Scalar &x) { return x.known && isReal(x.type) ? std::optional(x.known->real) : std::nullopt; }
+/// A known integer, whose operation can be left out.
+bool isWhole(const Scalar &x, int64_t value) { return whole(x) == value; }
 const Extent *size(const Scalar &x) { return x.known && !isReal(x.type) ? &x.known->integer : nullptr; }
 
 /// One operation of arith for floating-point numbers and one for integers.
@@ -177,12 +179,22 @@ Value Scalar::emit() const {
 
 namespace fulgur::onnx {
 Scalar operator+(const Scalar &a, const Scalar &b) {
+  if (isWhole(a, 0))
+    return b;
+  if (isWhole(b, 0))
+    return a;
   return arithmetic<arith::AddFOp, arith::AddIOp>(a, b, std::plus<double>(), [](const Extent &x, const Extent &y) { return std::optional(x + y); });
 }
 Scalar operator-(const Scalar &a, const Scalar &b) {
+  if (isWhole(b, 0))
+    return a;
   return arithmetic<arith::SubFOp, arith::SubIOp>(a, b, std::minus<double>(), [](const Extent &x, const Extent &y) { return std::optional(x - y); });
 }
 Scalar operator*(const Scalar &a, const Scalar &b) {
+  if (isWhole(a, 1) || real(a) == 1.0)
+    return b;
+  if (isWhole(b, 1) || real(b) == 1.0)
+    return a;
   return arithmetic<arith::MulFOp, arith::MulIOp>(a, b, std::multiplies<double>(), [](const Extent &x, const Extent &y) { return std::optional(x * y); });
 }
 
@@ -258,8 +270,21 @@ Scalar differ(const Scalar &a, const Scalar &b) {
   return compare(a, b, arith::CmpFPredicate::UNE, arith::CmpIPredicate::ne, arith::CmpIPredicate::ne);
 }
 
-Scalar operator&(const Scalar &a, const Scalar &b) { return bitwise<arith::AndIOp>(a, b, [](int64_t x, int64_t y) { return x & y; }); }
-Scalar operator|(const Scalar &a, const Scalar &b) { return bitwise<arith::OrIOp>(a, b, [](int64_t x, int64_t y) { return x | y; }); }
+Scalar operator&(const Scalar &a, const Scalar &b) {
+  int64_t all = a.type == DType::boolean ? 1 : -1;
+  if (isWhole(a, all) || isWhole(b, 0))
+    return b;
+  if (isWhole(b, all) || isWhole(a, 0))
+    return a;
+  return bitwise<arith::AndIOp>(a, b, [](int64_t x, int64_t y) { return x & y; });
+}
+Scalar operator|(const Scalar &a, const Scalar &b) {
+  if (isWhole(a, 0))
+    return b;
+  if (isWhole(b, 0))
+    return a;
+  return bitwise<arith::OrIOp>(a, b, [](int64_t x, int64_t y) { return x | y; });
+}
 Scalar operator^(const Scalar &a, const Scalar &b) { return bitwise<arith::XOrIOp>(a, b, [](int64_t x, int64_t y) { return x ^ y; }); }
 Scalar operator~(const Scalar &x) { return x ^ x.like(x.type == DType::boolean ? 1 : -1); }
 

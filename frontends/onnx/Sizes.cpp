@@ -68,6 +68,17 @@ void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &m
   if (atoms.knownEqual(left, right))
     return;
   Extent a = atoms.simplify(left), b = atoms.simplify(right);
+  // Being the minimum of oneself and a limit is to be within the limit, which says more to whoever reads it.
+  for (auto [x, y] : {std::pair(a, b), std::pair(b, a)})
+    if (y.atom() && atoms[*y.atom()].kind == Atoms::Kind::min) {
+      Atoms::Atom min = atoms[*y.atom()];
+      if (x == min.a || x == min.b) {
+        const Extent &limit = x == min.a ? min.b : min.a;
+        requireAtLeast(limit, x, "'" + atoms.text(x) + "' must be at most " + atoms.text(limit), loc);
+        atoms.unite(y, x);
+        return;
+      }
+    }
   require(int(arith::CmpIPredicate::eq), a, b, message, loc);
   atoms.unite(a, b);
 }
@@ -77,4 +88,6 @@ void Sizes::requireAtLeast(const Extent &left, const Extent &right, const Twine 
   if (atoms.knownAtLeast(a, b) || !minima.insert({a, b}).second)
     return;
   require(int(arith::CmpIPredicate::sge), a, b, message, loc);
+  atoms.restrict(a, atoms.lower(b), Atoms::kMax);
+  atoms.restrict(b, Atoms::kMin, atoms.upper(a));
 }
