@@ -9,6 +9,13 @@ for ((folder = 0; folder < 8; ++folder)); do
   [[ $PWD/$up -ef $root ]] && break
   up+=../
 done
-arguments=("${@//$PWD\//}")
-[[ $folder == 8 ]] || arguments=("${arguments[@]//$root\//$up}")
+((folder < 8)) || exec "$@"
+arguments=()
+for argument in "$@"; do
+  if [[ $argument != -D* ]]; then # what a macro says is meant literally
+    argument=${argument//$PWD\//}
+    argument=${argument//$root\//$up}
+  fi
+  arguments+=("$argument")
+done
 exec "${arguments[@]}"
