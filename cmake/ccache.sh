@@ -10,5 +10,6 @@ for ((folder = 0; folder < 8; ++folder)); do
   up+=../
 done
 arguments=("${@//$PWD\//}")
+arguments=("${arguments[@]//$PWD/.}") # the build tree itself, so that Ninja knows generated headers by its own names for them
 [[ $folder == 8 ]] || arguments=("${arguments[@]//$root\//$up}")
 exec "${arguments[@]}"
