@@ -51,7 +51,7 @@ static void prepare(Module &module, const CpuTarget &target, const CodegenOption
     function.addFnAttr("target-cpu", target.cpu);
     if (!target.features.empty())
       function.addFnAttr("target-features", target.features);
-    function.addFnAttr("prefer-vector-width", std::to_string(target.vectorBits));
+    function.addFnAttr("prefer-vector-width", std::to_string(target.unit.vectorBytes * 8));
     function.addFnAttr("frame-pointer", "none");
     function.addFnAttr("warn-stack-size", "0"); // has LLVM tell every frame's size
     // Kernels are big and called from few places: inlining them would only make one huge function.
@@ -151,7 +151,8 @@ static void exposeInternals(Module &module) {
 }
 
 /// Returns for every function defined in `module` the part that it goes to: always the next largest to the emptiest.
-static StringMap<unsigned> assignParts(const Module &module, unsigned &numParts) {
+/// Public ones go to part 0, where the variables are: only within one part can code refer to what others may preempt.
+static StringMap<unsigned> assignParts(const Module &module, ArrayRef<std::string> exports, unsigned &numParts) {
   std::vector<std::pair<size_t, const Function *>> functions;
   size_t total = 0;
   for (const Function &function : module)
@@ -164,6 +165,8 @@ static StringMap<unsigned> assignParts(const Module &module, unsigned &numParts)
   std::vector<size_t> load(numParts, 0);
   StringMap<unsigned> assignment;
   for (auto [size, function] : functions) {
+    if (is_contained(exports, function->getName()))
+      continue; // 0, which is what lookup() returns for them
     unsigned emptiest = llvm::min_element(load) - load.begin();
     assignment[function->getName()] = emptiest;
     load[emptiest] += size;
@@ -283,7 +286,7 @@ Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target, c
   if (!options.linker.empty()) {
     exposeInternals(module);
     graph = callGraph(module); // anonymous functions have names now
-    assignment = assignParts(module, numParts);
+    assignment = assignParts(module, options.exports, numParts);
   }
   if (numParts > 1) {
     parts = compileParts(module, target, options, assignment, numParts);
@@ -314,7 +317,7 @@ Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target, c
   }
   if (Error error = checkUndefined(code.object))
     return std::move(error);
-  if (Error error = localizeHidden(code.object))
+  if (Error error = tidyObject(code.object, options.renamedSections))
     return std::move(error);
   StringMap<uint64_t> known;
   code.stackBytes = stackBelow(options.root, graph, frames, known);

@@ -12,6 +12,7 @@ struct CodegenOptions {
   std::string linker;                     ///< an ld that merges objects; empty: the module is compiled in one part
   std::string root;                       ///< the function whose calls bound the stack
   std::vector<std::string> exports;       ///< symbols that stay global
+  std::vector<std::pair<std::string, std::string>> renamedSections; ///< in the object
 };
 
 struct Code {

@@ -200,9 +200,7 @@ Error Compilation::readMlir() {
 
 /// Each stage is a pass manager of its own, so that it can be timed, dumped and stopped at.
 Error Compilation::runPasses() {
-  PipelineOptions pipeline{files.prefix, {}};
-  pipeline.target.vectorBytes = target.vectorBits / 8;
-  pipeline.target.vectorRegisters = target.vectorBits == 512 || target.triple.isAArch64() ? 32 : 16;
+  PipelineOptions pipeline{files.prefix, target.unit};
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;
@@ -275,6 +273,7 @@ CodegenOptions Compilation::codegenOptions() const {
   result.threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
   result.root = symbols->run;
   llvm::append_range(result.exports, symbols->exported());
+  result.renamedSections = {{symbols->weightsSpace, symbols->weightsSection}};
   return result;
 }
 

@@ -11,7 +11,8 @@ using namespace fulgur;
 Symbols::Symbols(StringRef prefix)
     : model((prefix + "_model").str()), planCall((prefix + "_plan").str()), runCall((prefix + "_run").str()),
       lastMessage((prefix + "_last_message").str()), plan((prefix + "__plan").str()), run((prefix + "__run").str()),
-      weights((prefix + "__weights").str()), weightsSection((".rodata." + prefix + "_weights").str()) {}
+      weights((prefix + "__weights").str()), weightsSpace((".bss." + prefix + "_weights").str()),
+      weightsSection((".rodata." + prefix + "_weights").str()) {}
 
 namespace {
 
@@ -126,7 +127,7 @@ static Constant *weightsVariable(Builder &b, uint64_t bytes, const Symbols &symb
   auto *variable = new GlobalVariable(b.module, type, /*isConstant=*/false, GlobalValue::ExternalLinkage, ConstantAggregateZero::get(type), symbols.weights);
   variable->setVisibility(GlobalValue::HiddenVisibility);
   variable->setAlignment(Align(FULGUR_ALIGNMENT));
-  variable->setSection(symbols.weightsSection);
+  variable->setSection(symbols.weightsSpace);
   return variable;
 }
 

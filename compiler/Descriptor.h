@@ -13,7 +13,8 @@ struct Symbols {
 
   std::string model, planCall, runCall, lastMessage; ///< m_model, m_plan, m_run, m_last_message: the public ones
   std::string plan, run;                             ///< m__plan, m__run: made by the pipeline
-  std::string weights, weightsSection;               ///< m__weights in .rodata.m_weights
+  std::string weights;                               ///< m__weights
+  std::string weightsSpace, weightsSection;          ///< .bss.m_weights in LLVM IR, .rodata.m_weights in the object
 
   std::array<std::string, 4> exported() const { return {lastMessage, model, planCall, runCall}; }
 };
@@ -25,7 +26,7 @@ struct DescriptorOptions {
 };
 
 /// Appends to `module`, which defines `symbols.plan` and `symbols.run`, the model's descriptor (fulgur_model), its
-/// functions and, for embedded weights, a zero-filled section of their size, to be filled with fillSection().
+/// functions and, for embedded weights, a zero-filled section of their size, to be renamed and filled with fillSection().
 /// The hash and the stack's size are left 0; they are known when all is compiled (see offsetOfSymbol()).
 llvm::Error addDescriptor(llvm::Module &module, const ModelInfo &info, const Symbols &symbols, const DescriptorOptions &options);
 

@@ -27,6 +27,8 @@ Expected<uint64_t> fulgur::fillSection(ObjectBytes &object, StringRef name) {
       return sectionName.takeError();
     if (*sectionName != name)
       continue;
+    if (section.sh_type != ELF::SHT_NOBITS)
+      return fail(ExitCode::internal, "internal error: section '" + name + "' already has content");
     auto &header = const_cast<Elf::Elf_Shdr &>(section); // `object` is ours
     uint64_t offset = alignTo(object.size(), std::max<uint64_t>(header.sh_addralign, 1));
     header.sh_type = ELF::SHT_PROGBITS;
@@ -66,13 +68,19 @@ Expected<uint64_t> fulgur::offsetOfSymbol(const ObjectBytes &object, StringRef s
   return fail(ExitCode::internal, "internal error: the object does not define '" + symbol + "'");
 }
 
-Error fulgur::localizeHidden(ObjectBytes &object) {
+Error fulgur::tidyObject(ObjectBytes &object, ArrayRef<std::pair<std::string, std::string>> renamedSections) {
   auto file = object::ObjectFile::createELFObjectFile(MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
   if (!file)
     return file.takeError();
   objcopy::ConfigManager config;
   config.ELF.LocalizeHidden = true;
   config.Common.StripDebug = true;
+  for (auto &[from, to] : renamedSections) {
+    objcopy::SectionRename rename;
+    rename.OriginalName = from;
+    rename.NewName = to;
+    config.Common.SectionsToRename[from] = rename;
+  }
   ObjectBytes result;
   raw_svector_ostream os(result);
   if (Error error = objcopy::executeObjcopyOnBinary(config, **file, os))

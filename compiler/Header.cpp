@@ -117,7 +117,7 @@ public:
   }
 
   void write() {
-    os << "/* " << prefix << ".h - made by " << options.producer << " from " << inComment(options.source) << " for " << options.target
+    os << "/* Model '" << inComment(info.name) << "', made by " << options.producer << " from " << inComment(options.source) << " for " << options.target
        << "; do not edit. */\n";
     os << "#ifndef FULGUR_MODEL_" << upper << "_H\n#define FULGUR_MODEL_" << upper << "_H\n\n#include <fulgur.h>\n\n";
     os << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
@@ -229,7 +229,7 @@ private:
     StringRef type = elementType(port.port.dtype);
     os << formatv("/* \"{0}\" {1}, row by row. */\n", inComment(port.port.name), port.shape());
     os << formatv("static inline void {0}_set_{1}({0}_inputs *inputs, const {2} *data{3}) {{\n", prefix, port.name, type, dimList(port, true));
-    os << formatv("  fulgur_tensor *tensor = &inputs->{0};\n  tensor->data = (void *)data;\n", port.name);
+    os << formatv("  fulgur_tensor *tensor = &inputs->{0};\n  tensor->data = (void *)(uintptr_t)data;\n", port.name);
     os << formatv("  tensor->dtype = (fulgur_dtype){0};\n  tensor->rank = {1};\n", port.port.dtype, port.port.dims.size());
     std::string bytes = ("sizeof(" + type + ")").str();
     for (auto [i, dim] : enumerate(dims)) {

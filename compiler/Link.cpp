@@ -9,6 +9,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 #include "llvm/TargetParser/Host.h"
+#include <sys/resource.h>
 
 using namespace llvm;
 using namespace fulgur;
@@ -58,6 +59,11 @@ static Error runProgram(StringRef program, ArrayRef<std::string> arguments) {
   llvm::append_range(words, arguments);
   std::optional<StringRef> redirects[] = {StringRef(""), StringRef(log), StringRef(log)};
   std::string reason;
+  rlimit limit{}, lifted{};
+  getrlimit(RLIMIT_DATA, &limit); // --max-memory is about this compiler
+  lifted = {limit.rlim_max, limit.rlim_max};
+  setrlimit(RLIMIT_DATA, &lifted);
+  scope_exit restore([&] { setrlimit(RLIMIT_DATA, &limit); });
   int status = sys::ExecuteAndWait(program, words, std::nullopt, redirects, /*SecondsToWait=*/0, /*MemoryLimit=*/0, &reason);
   if (status == 0)
     return Error::success();

@@ -62,6 +62,7 @@ static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createLowerEntry({options.prefix}));
   pm.addPass(createApproximateMath());
   pm.addPass(createConvertVectorToSCFPass());
+  pm.addPass(createLowerReshapes());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());

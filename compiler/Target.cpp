@@ -37,10 +37,13 @@ static uint64_t cpuFeaturesOf(const MCSubtargetInfo &subtarget, const Triple &tr
   return set;
 }
 
-static unsigned vectorBitsOf(const Triple &triple, uint64_t cpuFeatures) {
-  if (triple.isX86() && cpuFeatures & FULGUR_CPU_AVX512F)
-    return 512;
-  return triple.isX86() && cpuFeatures & FULGUR_CPU_AVX ? 256 : 128;
+static fulgur::Target vectorUnitOf(const Triple &triple, uint64_t cpuFeatures) {
+  if (!triple.isX86())
+    return {.vectorBytes = 16, .vectorRegisters = 32, .fma = true};
+  bool fma = cpuFeatures & FULGUR_CPU_FMA;
+  if (cpuFeatures & FULGUR_CPU_AVX512F)
+    return {.vectorBytes = 64, .vectorRegisters = 32, .fma = true};
+  return {.vectorBytes = cpuFeatures & FULGUR_CPU_AVX ? 32 : 16, .vectorRegisters = 16, .fma = fma};
 }
 
 static std::string hostFeatures() {
@@ -90,7 +93,7 @@ Expected<CpuTarget> fulgur::resolveTarget(const Options &options) {
 
   std::unique_ptr<MCSubtargetInfo> subtarget(target.backend->createMCSubtargetInfo(target.triple, target.cpu, target.features));
   target.cpuFeatures = cpuFeaturesOf(*subtarget, target.triple);
-  target.vectorBits = vectorBitsOf(target.triple, target.cpuFeatures);
+  target.unit = vectorUnitOf(target.triple, target.cpuFeatures);
   return target;
 }
 

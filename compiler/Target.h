@@ -1,5 +1,6 @@
 // The machine that the code is for.
 #pragma once
+#include "passes/Target.h"
 #include "llvm/Support/Error.h"
 #include "llvm/Target/TargetMachine.h"
 #include <memory>
@@ -13,7 +14,7 @@ struct CpuTarget {
   std::string cpu, features; ///< as LLVM wants them
   std::string shownCpu;      ///< cpu and the user's features, for people: "x86-64-v3 +avx512f"
   uint64_t cpuFeatures = 0;  ///< FULGUR_CPU_* that the code may use
-  unsigned vectorBits = 128; ///< of the widest registers
+  fulgur::Target unit;       ///< what the passes need to know
   const llvm::Target *backend = nullptr;
 
   /// A machine that generates code for it at -O`level`. One thread uses one machine.

@@ -82,6 +82,11 @@ def LowerEntry : Pass<"fulgur-lower-entry", "mlir::ModuleOp"> {
   let options = [Option<"prefix", "prefix", "std::string", "\"model\"", "start of the names of the generated functions">];
 }
 
+def LowerReshapes : Pass<"fulgur-lower-reshapes"> {
+  let summary = "Turns reshapes of contiguous buffers into reinterpretations";
+  let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
+}
+
 def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
   let summary = "Converts everything that is left to the LLVM dialect";
   let dependentDialects = ["mlir::LLVM::LLVMDialect"];
@@ -96,6 +101,17 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
   ];
+}
+
+def DecomposeRowOps : Pass<"fulgur-decompose-row-ops"> {
+  let summary = "Writes softmax and normalizations as loops, except in kernels whose schedule names a builder for them";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
+}
+
+def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
+  let summary = "Rewrites the constant operands of products in the layout that their schedules ask for";
+  let description = "A weight that several kernels use in the same layout is packed once.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
 
 def ApproximateMath : Pass<"fulgur-approximate-math"> {

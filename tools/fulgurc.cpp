@@ -179,16 +179,21 @@ static void onBadAlloc(void *, const char *, bool) {
 }
 
 static void onFatalError(void *, const char *reason, bool) {
+  if (StringRef(reason).contains("pthread_create"))
+    return onBadAlloc(nullptr, reason, false);
   errs() << "fulgurc: error: internal error: " << reason << "; please report it with the model\n";
   sys::RunInterruptHandlers();
   _exit(static_cast<int>(ExitCode::internal));
 }
 
-/// Lets no more than `bytes` be allocated; mapped files do not count.
+/// Of the thread that compiles: graphs are deep.
+static constexpr unsigned stackBytes = 256 << 20;
+
+/// Lets no more than `bytes` be allocated, not counting mapped files and the stack.
 static void limitMemory(uint64_t bytes) {
   rlimit limit{};
   getrlimit(RLIMIT_DATA, &limit);
-  limit.rlim_cur = std::min<rlim_t>(bytes, limit.rlim_max);
+  limit.rlim_cur = std::min<rlim_t>(bytes + stackBytes, limit.rlim_max);
   setrlimit(RLIMIT_DATA, &limit);
 }
 
@@ -218,7 +223,9 @@ int main(int argc, char **argv) {
   raw_string_ostream complaintStream(complaints);
   if (!cl::ParseCommandLineOptions(arguments.size(), arguments.data(),
                                    "fulgurc compiles an ONNX model to native code: m.o, m.a, m.so, m.h and m.pc\n", &complaintStream)) {
-    usageError(StringRef(complaints).split('\n').first.trim());
+    StringRef complaint = StringRef(complaints).split('\n').first.trim();
+    complaint.consume_front("fulgurc: ");
+    usageError(complaint);
   }
   if (commandLine.printTargets) {
     TargetRegistry::printRegisteredTargetsForVersion(outs());
@@ -233,12 +240,13 @@ int main(int argc, char **argv) {
   if (options.maxMemory)
     limitMemory(options.maxMemory);
 
-  // A crash in the compiler is caught, says so, and leaves no files behind. The stack is large: graphs are deep.
+  // A crash in the compiler is caught, says so, and leaves no files behind.
   ExitCode code = ExitCode::internal;
   CrashRecoveryContext::Enable();
   CrashRecoveryContext recovery;
-  if (!recovery.RunSafelyOnThread([&] { code = compile(options); }, /*RequestedStackSize=*/256 << 20)) {
-    errs() << "fulgurc: error: internal error: the compiler crashed; please report it with the model\n";
+  recovery.DumpStackAndCleanupOnFailure = options.verbose;
+  if (!recovery.RunSafelyOnThread([&] { code = compile(options); }, stackBytes)) {
+    errs() << "fulgurc: error: internal error: the compiler crashed; please report it with the model" << (options.verbose ? "" : " and what -v prints") << "\n";
     sys::RunInterruptHandlers();
   }
   outs().flush();

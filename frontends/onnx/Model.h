@@ -11,7 +11,7 @@
 
 namespace fulgur::onnx {
 
-/// A model ready to be imported: every node has a schema, local functions and (but for Prepare.cpp's keep list) schema
+/// A model ready to be imported: every node has a schema, local functions and (but for Expand.cpp's keep list) schema
 /// functions are expanded, types and shapes are inferred as far as ONNX can, nodes stand in topological order, and the
 /// bytes of every tensor are known to be there. Everything it hands out lives as long as the model.
 class Model {

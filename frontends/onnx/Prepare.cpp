@@ -144,6 +144,8 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
 
   forgetClaims(*model.mutable_graph());
   inlineFunctions(model);
+  inferShapes(model);
+  refuseAbsurdCounts(model);
   convert(model);
   inferShapes(model);
   expandSchemaFunctions(model);

@@ -24,6 +24,9 @@ void expandSchemaFunctions(::onnx::ModelProto &model);
 /// Gives values their types and shapes, as far as ONNX can find them; what it cannot stays unknown.
 void inferShapes(::onnx::ModelProto &model);
 
+/// Refuses operands that would make the library's converter, which infers less carefully, count without end.
+void refuseAbsurdCounts(const ::onnx::ModelProto &model);
+
 /// Removes nodes and initializers of the main graph whose results nobody uses.
 void removeDead(::onnx::GraphProto &graph);
 

@@ -76,6 +76,9 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
     }
     for (Operation *op : roots)
       op->erase();
+    for (Operation *copy : clones)
+      copy->erase();
+    clones.clear();
     sortTopologically(&block);
   }
 
@@ -108,7 +111,6 @@ private:
 
   SmallVector<Operation *> groupOf(Operation *root, const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
-    clones.clear();
     if (isElementwiseLoop(root)) {
       // Taken last to first, the epilogue of a product is met before the product.
       for (Value input : cast<linalg::GenericOp>(root).getDpsInputs())
@@ -207,8 +209,6 @@ private:
     YieldOp::create(builder, root->getLoc(), yielded);
     for (auto [result, value] : llvm::zip(root->getResults(), kernel.getResults()))
       result.replaceAllUsesWith(value);
-    for (Operation *copy : llvm::reverse(clones))
-      copy->erase();
     return success();
   }
 
@@ -258,7 +258,7 @@ private:
       });
   }
 
-  SmallVector<Operation *> clones;
+  SmallVector<Operation *> clones; ///< fills made for one kernel each; they go with the operations that use them
 };
 } // namespace
 } // namespace fulgur

@@ -229,6 +229,12 @@ private:
 
 struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
   void runOnOperation() override {
+    // A copy is a loop like any other; LLVM makes memcpy of the contiguous ones.
+    getOperation().walk([](memref::CopyOp copy) {
+      OpBuilder builder(copy);
+      linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(), copy.getTarget());
+      copy.erase();
+    });
     SmallVector<linalg::LinalgOp> ops;
     getOperation().walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     for (linalg::LinalgOp op : ops) {

@@ -53,6 +53,7 @@ struct Gemm {
   void packColumn(Value step, Value from, Value column0);
   void finish(Value panelIndex, Value sumsFrom, Value row, Value count);
   void finishRow(Value sumsAt, Value row, Value column0, bool masked);
+  Value indexOf(unsigned epilogueLoop);
   Value columnMask(Value column0, int64_t vector);
   Value vectorOfB(Value base, Value step, Value column0, int64_t vector);
 };
@@ -304,11 +305,21 @@ void Gemm::finishRow(Value sumsAt, Value row, Value column0, bool masked) {
       SmallVector<Value> arguments;
       for (Access &input : epilogueInputs)
         arguments.push_back(input.flat ? readColumns(e, input.flat, input.at(e, point), input.steps[column()], columns) : result);
-      result = computeLanes(e, site, product.epilogue, arguments, lanes, [](unsigned) { return Value(); })[0];
+      result = computeLanes(e, site, product.epilogue, arguments, lanes, [&](unsigned loop) { return indexOf(loop); })[0];
     }
     writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()], columns);
   }
   point[this->row()] = point[column()] = {};
+}
+
+/// The lanes' indices along a loop of the epilogue.
+Value Gemm::indexOf(unsigned epilogueLoop) {
+  int dim = product.epilogueDims[epilogueLoop];
+  unsigned loop = llvm::find_if(product.loops, [&](auto &dims) { return llvm::is_contained(dims, unsigned(dim)); }) - product.loops.begin();
+  Value index = e.broadcast(point[loop], lanes);
+  if (loop != column())
+    return index;
+  return arith::AddIOp::create(e.builder, e.loc, index, e.iota(lanes, e.builder.getIndexType()));
 }
 
 /// Copies the panel of b for the steps [from, to) to the stack. Columns that do not exist repeat the last one.

@@ -67,6 +67,7 @@ static bool matchOperands(KernelOp kernel, Product &product) {
         return false;
       product.epilogueInputs.push_back(operand);
     }
+    product.epilogueDims = dimOf;
     product.outOperand = operandOf(product.epilogue, product.epilogue.getNumDpsInputs());
     for (int &dim : product.outOperand.dims)
       dim = dimOf[dim];
@@ -86,7 +87,12 @@ static bool areNeighbours(const Product &product, unsigned outer, unsigned inner
     auto position = llvm::find(operand.dims, int(outer));
     return position != operand.dims.end() && position + 1 != operand.dims.end() && position[1] == int(inner);
   };
-  return !product.packed && inOperand(product.aOperand) && inOperand(product.bOperand) && inOperand(product.outOperand) && llvm::all_of(product.epilogueInputs, inOperand);
+  // A packed dim has no neighbours, and positions along joined loops are not known to the epilogue's linalg.index.
+  if (product.packed && (product.bOperand.has(outer) || product.bOperand.has(inner)))
+    return false;
+  if (product.epilogue && !linalg::GenericOp(product.epilogue).getBody()->getOps<linalg::IndexOp>().empty())
+    return false;
+  return inOperand(product.aOperand) && (product.packed || inOperand(product.bOperand)) && inOperand(product.outOperand) && llvm::all_of(product.epilogueInputs, inOperand);
 }
 
 /// Sorts the dims into loops. False when there is no column or no single reduction.

@@ -31,6 +31,7 @@ struct Product {
   };
   Operand aOperand, bOperand, outOperand;
   llvm::SmallVector<Operand> epilogueInputs; ///< in the order of the epilogue's inputs; the product's value is null
+  llvm::SmallVector<int> epilogueDims;       ///< for each loop of the epilogue the dim of the contraction
 
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;

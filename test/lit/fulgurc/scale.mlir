@@ -1,3 +1,5 @@
+// RUN: fulgurc %s -o - --emit=llvm | FileCheck %s
+// CHECK: @scale_model = {{.*}}constant
 // The border between pipeline and code generation: a module as the pipeline leaves it, written by hand.
 // y = x * w, row by row, for any batch.
 module attributes {

@@ -1,8 +1,13 @@
 // A model is a stranger: whatever it says about files, it reaches regular files inside its own folder and nothing else.
 #include "Scratch.h"
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -170,6 +175,36 @@ TEST_F(ExternalData, SurvivesFilesThatAreSwappedMeanwhile) {
   }
   stop = true;
   swapper.join();
+}
+
+/// Makes openat2 unknown, as it is to old kernels and strict sandboxes.
+bool forgetOpenat2() {
+  sock_filter rules[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+                         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  sock_fprog program = {std::size(rules), rules};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST_F(ExternalData, ObeysTheSameRulesWithoutOpenat2) {
+  std::filesystem::create_directory(folder / "a");
+  write(folder / "a/w.bin", std::string(16, '\x33'));
+  std::filesystem::create_directory_symlink(folder.parent_path(), folder / "up");
+  std::filesystem::create_symlink("weights.bin", folder / "link");
+  std::filesystem::create_hard_link(folder.parent_path() / "secret", folder / "hard");
+  pid_t child = fork(); // the filter cannot be taken off again
+  if (child == 0) {
+    if (!forgetOpenat2())
+      _exit(77);
+    bool right = loadAt("a/w.bin").model && loadAt("weights.bin").model && !loadAt("up/secret").model && !loadAt("link").model && !loadAt("hard").model &&
+                 !loadAt("a").model && !loadAt("absent/w.bin").model && !loadAt("a/w.bin/x").model && !loadAt("../secret").model;
+    _exit(right ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77)
+    GTEST_SKIP() << "this sandbox allows no seccomp filters";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 } // namespace

@@ -135,6 +135,13 @@ TEST_F(Prepare, DoesNotFollowLongValuesElementByElement) {
   EXPECT_EQ(loaded.model->typeOf("y")->tensor_type().shape().dim(0).dim_value(), 10000000000000);
 }
 
+TEST_F(Prepare, RefusesCountsBeyondReason) {
+  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[8] x) => (float[n] y) { y = Split<num_outputs = 4611686018427387904>(x) }")),
+                 invalidModel, "num_outputs is 4611686018427387904, but the node has 1 outputs");
+  EXPECT_REFUSED(load(parse("<ir_version: 7, opset_import: [\"\": 9]> g (float[8] x, int64[10000000000000] s) => (float[n] y) { y = Expand(x, s) }")),
+                 invalidModel, "has 10000000000000 dims");
+}
+
 TEST_F(Prepare, ReadsOutOfOuterGraphs) {
   Loaded loaded = load(parse(R"(<ir_version: 9, opset_import: ["": 20]> g (bool c, float[4] x) => (float[4] y) {
     y = If(c) <then_branch = t () => (float[4] p) { p = Neg(z) }, else_branch = e () => (float[4] q) { q = Relu(z) }> z = Exp(x) })"));

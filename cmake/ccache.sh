@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# ccache.sh SOURCE_ROOT CCACHE COMPILER ARGUMENT...: calls ccache with every path below the source root made relative to the current
+# folder, the build tree. (ccache does this itself, but not to arguments behind -Xclang, where CMake puts precompiled headers.)
+root=$1
+shift
+export CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+up=
+for ((folder = 0; folder < 8; ++folder)); do
+  [[ $PWD/$up -ef $root ]] && break
+  up+=../
+done
+arguments=("${@//$PWD\//}")
+[[ $folder == 8 ]] || arguments=("${arguments[@]//$root\//$up}")
+exec "${arguments[@]}"
