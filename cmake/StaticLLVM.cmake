@@ -8,7 +8,7 @@ function(fulgur_static_llvm)
   foreach(library IN LISTS mlir LLVM_AVAILABLE_LIBS)
     if(TARGET ${library})
       get_target_property(type ${library} TYPE)
-      if(type STREQUAL STATIC_LIBRARY)
+      if(type STREQUAL STATIC_LIBRARY AND NOT library MATCHES "^Polly") # which packages leave out
         target_link_libraries(MLIRStatic INTERFACE $<TARGET_FILE:${library}>)
       endif()
     endif()

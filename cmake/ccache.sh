@@ -9,7 +9,14 @@ for ((folder = 0; folder < 8; ++folder)); do
   [[ $PWD/$up -ef $root ]] && break
   up+=../
 done
-arguments=("${@//$PWD\//}")
-arguments=("${arguments[@]//$PWD/.}") # the build tree itself, so that Ninja knows generated headers by its own names for them
-[[ $folder == 8 ]] || arguments=("${arguments[@]//$root\//$up}")
+((folder < 8)) || exec "$@"
+arguments=()
+for argument in "$@"; do
+  if [[ $argument != -D* ]]; then # what a macro says is meant literally
+    argument=${argument//$PWD\//}
+    argument=${argument//$PWD/.} # the build tree itself: Ninja knows generated headers by their names in it
+    argument=${argument//$root\//$up}
+  fi
+  arguments+=("$argument")
+done
 exec "${arguments[@]}"

@@ -49,7 +49,7 @@ def main(model, tokens, embeddings):
     timed = feeds([[1000 + 37 * i for i in range(TOKENS)]])
     threads = len(os.sched_getaffinity(0))
     for count, label in [(1, "1 thread"), (threads, "all threads")]:
-        print(f"  ONNX Runtime, {label:<12}{median_latency(session(model, count).run, timed):7.2f} ms")
+        print(f"  ONNX Runtime, {label:<14}{median_latency(session(model, count).run, timed):7.2f} ms")
 
     data = feeds(read_tokens(tokens))
     expected = session(model, 1).run(None, data)[0]

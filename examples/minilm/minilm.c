@@ -177,8 +177,8 @@ int main(int argc, char **argv) {
   if (!pool)
     die("threads", "there is not enough memory");
   printf("\n  latency of one text of %d tokens, median of %d runs\n", TimedTokens, TimedRuns);
-  printf("  Fulgur, 1 thread        %7.2f ms\n", median_latency(NULL));
-  printf("  Fulgur, all threads     %7.2f ms\n", median_latency(pool));
+  printf("  Fulgur, 1 thread            %7.2f ms\n", median_latency(NULL));
+  printf("  Fulgur, all threads         %7.2f ms\n", median_latency(pool));
   fulgur_pool_destroy(pool);
   return 0;
 }
