@@ -56,6 +56,8 @@ struct Formula {
   Value shl(Value x, int32_t by) const { return arith::ShLIOp::create(b, loc, x, integer(by)); }
   Value andi(Value x, int32_t mask) const { return arith::AndIOp::create(b, loc, x, integer(mask)); }
   Value xori(Value x, Value y) const { return arith::XOrIOp::create(b, loc, x, y); }
+  /// A magnitude with the sign of x.
+  Value withSign(Value magnitude, Value x) const { return fromBits(arith::OrIOp::create(b, loc, bits(magnitude), andi(bits(x), INT32_MIN))); }
   /// x + kRound has round(x) in its low bits.
   static constexpr float kRound = 12582912.0f; // 1.5 * 2²³
 
@@ -128,7 +130,7 @@ Value approximate(const Formula &f, math::SinhOp, Value x) {
   // Beyond 89 the quotient is inf / inf; there it is 1.
   Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, up, f.real(1e30f));
   down = arith::SelectOp::create(f.b, f.loc, large, f.real(1.0f), down);
-  return math::CopySignOp::create(f.b, f.loc, f.mul(f.add(up, down), f.real(0.5f)), x);
+  return f.withSign(f.mul(f.add(up, down), f.real(0.5f)), x);
 }
 
 Value approximate(const Formula &f, math::AsinhOp, Value x) {
@@ -138,7 +140,7 @@ Value approximate(const Formula &f, math::AsinhOp, Value x) {
   // Squares of large numbers overflow; there asinh is log 2x.
   Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, size, f.real(1e9f));
   Value logarithm = f.add(math::LogOp::create(f.b, f.loc, size), f.real(0.693147181f));
-  return math::CopySignOp::create(f.b, f.loc, arith::SelectOp::create(f.b, f.loc, large, logarithm, small), x);
+  return f.withSign(arith::SelectOp::create(f.b, f.loc, large, logarithm, small), x);
 }
 
 Value approximate(const Formula &f, math::AcoshOp, Value x) {
