@@ -1,5 +1,7 @@
-// LLVM IR to machine code. The module is split into parts of similar size, each with a context of its own, so that they
-// compile in parallel; the linker merges them again. Which function goes into which part depends on the module alone.
+// LLVM IR to machine code. The module is split into parts of similar size, each
+// with a context of its own, so that they compile in parallel; the linker
+// merges them again. Which function goes into which part depends on the module
+// alone.
 #include "compiler/Codegen.h"
 #include "compiler/Failure.h"
 #include "compiler/Link.h"
@@ -21,15 +23,18 @@
 using namespace llvm;
 using namespace fulgur;
 
-/// A part holds about so many instructions: enough to pay for its context, few enough to spread a model over threads.
+/// A part holds about so many instructions: enough to pay for its context, few
+/// enough to spread a model over threads.
 static constexpr size_t instructionsPerPart = 3000;
 static constexpr size_t maxParts = 32;
 
-/// What the return address and saved registers' alignment cost per call, beyond the frame that LLVM reports.
+/// What the return address and saved registers' alignment cost per call, beyond
+/// the frame that LLVM reports.
 static constexpr uint64_t callBytes = 16;
 
 /// Sets what every function of the module is compiled with.
-static void prepare(Module &module, const CpuTarget &target, const CodegenOptions &options) {
+static void prepare(Module &module, const CpuTarget &target,
+                    const CodegenOptions &options) {
   std::unique_ptr<TargetMachine> machine = target.machine(options.level);
   module.setTargetTriple(target.triple);
   module.setDataLayout(machine->createDataLayout());
@@ -40,7 +45,8 @@ static void prepare(Module &module, const CpuTarget &target, const CodegenOption
     bool isPublic = is_contained(options.exports, value.getName());
     if (isPublic)
       value.setVisibility(GlobalValue::DefaultVisibility);
-    else if (!value.hasLocalLinkage() && value.getVisibility() != GlobalValue::HiddenVisibility)
+    else if (!value.hasLocalLinkage() &&
+             value.getVisibility() != GlobalValue::HiddenVisibility)
       value.setLinkage(GlobalValue::InternalLinkage);
     value.setDSOLocal(true);
   }
@@ -51,10 +57,13 @@ static void prepare(Module &module, const CpuTarget &target, const CodegenOption
     function.addFnAttr("target-cpu", target.cpu);
     if (!target.features.empty())
       function.addFnAttr("target-features", target.features);
-    function.addFnAttr("prefer-vector-width", std::to_string(target.unit.vectorBytes * 8));
+    function.addFnAttr("prefer-vector-width",
+                       std::to_string(target.unit.vectorBytes * 8));
     function.addFnAttr("frame-pointer", "none");
-    function.addFnAttr("warn-stack-size", "0"); // has LLVM tell every frame's size
-    // Kernels are big and called from few places: inlining them would only make one huge function.
+    function.addFnAttr("warn-stack-size",
+                       "0"); // has LLVM tell every frame's size
+    // Kernels are big and called from few places: inlining them would only make
+    // one huge function.
     if (!function.hasFnAttribute(Attribute::AlwaysInline))
       function.addFnAttr(Attribute::NoInline);
     if (options.level == 0 && !function.hasFnAttribute(Attribute::AlwaysInline))
@@ -64,13 +73,15 @@ static void prepare(Module &module, const CpuTarget &target, const CodegenOption
 
 static void optimize(Module &module, TargetMachine &machine, unsigned level) {
   PipelineTuningOptions tuning;
-  tuning.LoopVectorization = tuning.SLPVectorization = tuning.LoopInterleaving = tuning.LoopUnrolling = level > 1;
+  tuning.LoopVectorization = tuning.SLPVectorization = tuning.LoopInterleaving =
+      tuning.LoopUnrolling = level > 1;
   PassBuilder builder(&machine, tuning);
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager components;
   ModuleAnalysisManager modules;
-  // There is no C library to call except for moving and filling memory, which loops may well be turned into.
+  // There is no C library to call except for moving and filling memory, which
+  // loops may well be turned into.
   TargetLibraryInfoImpl library(machine.getTargetTriple());
   library.disableAllFunctions();
   for (LibFunc function : {LibFunc_memcpy, LibFunc_memmove, LibFunc_memset})
@@ -81,9 +92,13 @@ static void optimize(Module &module, TargetMachine &machine, unsigned level) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, components, modules);
-  static const OptimizationLevel levels[] = {OptimizationLevel::O0, OptimizationLevel::O1, OptimizationLevel::O2, OptimizationLevel::O3};
+  static const OptimizationLevel levels[] = {
+      OptimizationLevel::O0, OptimizationLevel::O1, OptimizationLevel::O2,
+      OptimizationLevel::O3};
   ModulePassManager passes =
-      level == 0 ? builder.buildO0DefaultPipeline(OptimizationLevel::O0) : builder.buildPerModuleDefaultPipeline(levels[std::min(level, 3u)]);
+      level == 0
+          ? builder.buildO0DefaultPipeline(OptimizationLevel::O0)
+          : builder.buildPerModuleDefaultPipeline(levels[std::min(level, 3u)]);
   passes.run(module, modules);
 }
 
@@ -93,7 +108,8 @@ namespace {
 struct Listener : DiagnosticHandler {
   std::map<std::string, uint64_t> &frames;
   std::string &error;
-  Listener(std::map<std::string, uint64_t> &frames, std::string &error) : frames(frames), error(error) {}
+  Listener(std::map<std::string, uint64_t> &frames, std::string &error)
+      : frames(frames), error(error) {}
 
   bool handleDiagnostics(const DiagnosticInfo &info) override {
     if (const auto *size = dyn_cast<DiagnosticInfoStackSize>(&info)) {
@@ -117,9 +133,11 @@ struct Part {
 
 } // namespace
 
-static void emit(Module &module, const CpuTarget &target, unsigned level, CodeGenFileType kind, raw_pwrite_stream &os, Part &part) {
+static void emit(Module &module, const CpuTarget &target, unsigned level,
+                 CodeGenFileType kind, raw_pwrite_stream &os, Part &part) {
   std::unique_ptr<TargetMachine> machine = target.machine(level);
-  module.getContext().setDiagnosticHandler(std::make_unique<Listener>(part.frames, part.error));
+  module.getContext().setDiagnosticHandler(
+      std::make_unique<Listener>(part.frames, part.error));
   {
     TimeTraceScope scope("Optimize", module.getName());
     optimize(module, *machine, level);
@@ -133,15 +151,17 @@ static void emit(Module &module, const CpuTarget &target, unsigned level, CodeGe
   passes.run(module);
 }
 
-/// Gives internal functions and variables names that other parts can refer to. Constants stay internal: each part that
-/// needs one keeps its own copy, as it does with functions that are meant to be inlined.
+/// Gives internal functions and variables names that other parts can refer to.
+/// Constants stay internal: each part that needs one keeps its own copy, as it
+/// does with functions that are meant to be inlined.
 static void exposeInternals(Module &module) {
   for (GlobalObject &object : module.global_objects()) {
     if (!object.hasLocalLinkage())
       continue;
     auto *variable = dyn_cast<GlobalVariable>(&object);
     auto *function = dyn_cast<Function>(&object);
-    if ((variable && variable->isConstant()) || (function && function->hasFnAttribute(Attribute::AlwaysInline)))
+    if ((variable && variable->isConstant()) ||
+        (function && function->hasFnAttribute(Attribute::AlwaysInline)))
       continue;
     if (!object.hasName())
       object.setName("anonymous");
@@ -150,9 +170,13 @@ static void exposeInternals(Module &module) {
   }
 }
 
-/// Returns for every function defined in `module` the part that it goes to: always the next largest to the emptiest.
-/// Public ones go to part 0, where the variables are: only within one part can code refer to what others may preempt.
-static StringMap<unsigned> assignParts(const Module &module, ArrayRef<std::string> exports, unsigned &numParts) {
+/// Returns for every function defined in `module` the part that it goes to:
+/// always the next largest to the emptiest. Public ones go to part 0, where the
+/// variables are: only within one part can code refer to what others may
+/// preempt.
+static StringMap<unsigned> assignParts(const Module &module,
+                                       ArrayRef<std::string> exports,
+                                       unsigned &numParts) {
   std::vector<std::pair<size_t, const Function *>> functions;
   size_t total = 0;
   for (const Function &function : module)
@@ -160,8 +184,13 @@ static StringMap<unsigned> assignParts(const Module &module, ArrayRef<std::strin
       functions.push_back({function.getInstructionCount(), &function});
       total += functions.back().first;
     }
-  numParts = std::clamp<size_t>(total / instructionsPerPart, 1, std::min(maxParts, std::max<size_t>(functions.size(), 1)));
-  llvm::sort(functions, [](auto &a, auto &b) { return std::pair(b.first, a.second->getName()) < std::pair(a.first, b.second->getName()); });
+  numParts = std::clamp<size_t>(
+      total / instructionsPerPart, 1,
+      std::min(maxParts, std::max<size_t>(functions.size(), 1)));
+  llvm::sort(functions, [](auto &a, auto &b) {
+    return std::pair(b.first, a.second->getName()) <
+           std::pair(a.first, b.second->getName());
+  });
   std::vector<size_t> load(numParts, 0);
   StringMap<unsigned> assignment;
   for (auto [size, function] : functions) {
@@ -174,8 +203,10 @@ static StringMap<unsigned> assignParts(const Module &module, ArrayRef<std::strin
   return assignment;
 }
 
-/// Reduces `module` to what belongs to part `index`: its functions, the constants they use and, in part 0, all variables.
-static void keepPart(Module &module, const StringMap<unsigned> &assignment, unsigned index) {
+/// Reduces `module` to what belongs to part `index`: its functions, the
+/// constants they use and, in part 0, all variables.
+static void keepPart(Module &module, const StringMap<unsigned> &assignment,
+                     unsigned index) {
   for (Function &function : module) {
     if (function.isDeclaration() || function.hasLocalLinkage())
       continue;
@@ -183,16 +214,19 @@ static void keepPart(Module &module, const StringMap<unsigned> &assignment, unsi
       function.deleteBody();
   }
   for (GlobalVariable &variable : module.globals())
-    if (index != 0 && !variable.isDeclaration() && !variable.hasLocalLinkage()) {
+    if (index != 0 && !variable.isDeclaration() &&
+        !variable.hasLocalLinkage()) {
       variable.setInitializer(nullptr);
       variable.setSection("");
     }
   // What nothing here refers to any more, and what only that referred to.
   for (bool changed = true; changed;) {
     changed = false;
-    for (GlobalObject &object : llvm::make_early_inc_range(module.global_objects())) {
+    for (GlobalObject &object :
+         llvm::make_early_inc_range(module.global_objects())) {
       object.removeDeadConstantUsers();
-      if (object.use_empty() && (object.hasLocalLinkage() || object.isDeclaration())) {
+      if (object.use_empty() &&
+          (object.hasLocalLinkage() || object.isDeclaration())) {
         object.eraseFromParent();
         changed = true;
       }
@@ -201,8 +235,11 @@ static void keepPart(Module &module, const StringMap<unsigned> &assignment, unsi
 }
 
 /// Compiles all parts on up to `threads` threads.
-static std::vector<Part> compileParts(const Module &module, const CpuTarget &target, const CodegenOptions &options,
-                                      const StringMap<unsigned> &assignment, unsigned numParts) {
+static std::vector<Part> compileParts(const Module &module,
+                                      const CpuTarget &target,
+                                      const CodegenOptions &options,
+                                      const StringMap<unsigned> &assignment,
+                                      unsigned numParts) {
   SmallVector<char, 0> bitcode;
   {
     raw_svector_ostream os(bitcode);
@@ -214,14 +251,18 @@ static std::vector<Part> compileParts(const Module &module, const CpuTarget &tar
   auto work = [&] {
     for (unsigned i; (i = next++) < numParts;) {
       LLVMContext context;
-      auto copy = parseBitcodeFile(MemoryBufferRef(StringRef(bitcode.data(), bitcode.size()), "part" + std::to_string(i)), context);
+      auto copy = parseBitcodeFile(
+          MemoryBufferRef(StringRef(bitcode.data(), bitcode.size()),
+                          "part" + std::to_string(i)),
+          context);
       if (!copy) {
         parts[i].error = toString(copy.takeError());
         continue;
       }
       keepPart(**copy, assignment, i);
       raw_svector_ostream os(parts[i].object);
-      emit(**copy, target, options.level, CodeGenFileType::ObjectFile, os, parts[i]);
+      emit(**copy, target, options.level, CodeGenFileType::ObjectFile, os,
+           parts[i]);
     }
   };
   std::vector<std::thread> helpers;
@@ -241,20 +282,24 @@ static std::vector<Part> compileParts(const Module &module, const CpuTarget &tar
 
 using CallGraph = StringMap<std::vector<std::string>>;
 
-/// For each function the functions that it calls or takes the address of: a task that is handed to an executor runs,
-/// at worst, on the stack of the function that handed it out.
+/// For each function the functions that it calls or takes the address of: a
+/// task that is handed to an executor runs, at worst, on the stack of the
+/// function that handed it out.
 static CallGraph callGraph(Module &module) {
   CallGraph graph;
   for (Function &function : module)
     for (Instruction &instruction : instructions(function))
       for (Value *operand : instruction.operand_values())
-        if (auto *callee = dyn_cast<Function>(operand->stripPointerCasts()); callee && !callee->isDeclaration())
+        if (auto *callee = dyn_cast<Function>(operand->stripPointerCasts());
+            callee && !callee->isDeclaration())
           graph[function.getName()].push_back(callee->getName().str());
   return graph;
 }
 
-/// The deepest stack below and including `function`. `known` holds what has been computed, and 0 for what is under way.
-static uint64_t stackBelow(const std::string &function, const CallGraph &graph, const std::map<std::string, uint64_t> &frames,
+/// The deepest stack below and including `function`. `known` holds what has
+/// been computed, and 0 for what is under way.
+static uint64_t stackBelow(const std::string &function, const CallGraph &graph,
+                           const std::map<std::string, uint64_t> &frames,
                            StringMap<uint64_t> &known) {
   if (auto [found, isNew] = known.try_emplace(function, 0); !isNew)
     return found->second;
@@ -263,21 +308,27 @@ static uint64_t stackBelow(const std::string &function, const CallGraph &graph, 
     for (const std::string &callee : callees->second)
       deepest = std::max(deepest, stackBelow(callee, graph, frames, known));
   auto frame = frames.find(function);
-  return known[function] = deepest + callBytes + (frame == frames.end() ? 0 : frame->second);
+  return known[function] =
+             deepest + callBytes + (frame == frames.end() ? 0 : frame->second);
 }
 
-/// Generated code may move and fill memory and call the runtime; anything else would be a library the product lacks.
+/// Generated code may move and fill memory and call the runtime; anything else
+/// would be a library the product lacks.
 static Error checkUndefined(const ObjectBytes &object) {
   auto undefined = globalSymbols(object, /*defined=*/false);
   if (!undefined)
     return undefined.takeError();
   for (StringRef name : *undefined)
-    if (!is_contained({"memcpy", "memmove", "memset"}, name) && !name.starts_with("fulgur_") && name != "_GLOBAL_OFFSET_TABLE_")
-      return fail(ExitCode::internal, "internal error: the generated code calls '" + name + "', which no product has to have");
+    if (!is_contained({"memcpy", "memmove", "memset"}, name) &&
+        !name.starts_with("fulgur_") && name != "_GLOBAL_OFFSET_TABLE_")
+      return fail(ExitCode::internal,
+                  "internal error: the generated code calls '" + name +
+                      "', which no product has to have");
   return Error::success();
 }
 
-Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target, const CodegenOptions &options) {
+Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target,
+                                      const CodegenOptions &options) {
   prepare(module, target, options);
   CallGraph graph = callGraph(module);
   unsigned numParts = 1;
@@ -293,14 +344,16 @@ Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target, c
   } else {
     parts.resize(1);
     raw_svector_ostream os(parts[0].object);
-    emit(module, target, options.level, CodeGenFileType::ObjectFile, os, parts[0]);
+    emit(module, target, options.level, CodeGenFileType::ObjectFile, os,
+         parts[0]);
   }
 
   std::map<std::string, uint64_t> frames;
   std::vector<ObjectBytes> objects;
   for (Part &part : parts) {
     if (!part.error.empty())
-      return fail(ExitCode::internal, "internal error: code generation failed: " + part.error);
+      return fail(ExitCode::internal,
+                  "internal error: code generation failed: " + part.error);
     for (auto &[function, bytes] : part.frames)
       frames[function] = std::max(frames[function], bytes);
     objects.push_back(std::move(part.object));
@@ -324,11 +377,14 @@ Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target, c
   return code;
 }
 
-Error fulgur::generateText(Module &module, const CpuTarget &target, const CodegenOptions &options, bool assembly, raw_pwrite_stream &os) {
+Error fulgur::generateText(Module &module, const CpuTarget &target,
+                           const CodegenOptions &options, bool assembly,
+                           raw_pwrite_stream &os) {
   prepare(module, target, options);
   Part part;
   if (assembly) {
-    emit(module, target, options.level, CodeGenFileType::AssemblyFile, os, part);
+    emit(module, target, options.level, CodeGenFileType::AssemblyFile, os,
+         part);
   } else {
     for (Function &function : module)
       function.removeFnAttr("warn-stack-size");
@@ -336,6 +392,7 @@ Error fulgur::generateText(Module &module, const CpuTarget &target, const Codege
     module.print(os, nullptr);
   }
   if (!part.error.empty())
-    return fail(ExitCode::internal, "internal error: code generation failed: " + part.error);
+    return fail(ExitCode::internal,
+                "internal error: code generation failed: " + part.error);
   return Error::success();
 }

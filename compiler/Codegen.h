@@ -9,22 +9,31 @@ namespace fulgur {
 struct CodegenOptions {
   unsigned level = 3;
   unsigned threads = 1;
-  std::string linker;                     ///< an ld that merges objects; empty: the module is compiled in one part
-  std::string root;                       ///< the function whose calls bound the stack
-  std::vector<std::string> exports;       ///< symbols that stay global
-  std::vector<std::pair<std::string, std::string>> renamedSections; ///< in the object
+  std::string linker; ///< an ld that merges objects; empty: the module is
+                      ///< compiled in one part
+  std::string root;   ///< the function whose calls bound the stack
+  std::vector<std::string> exports; ///< symbols that stay global
+  std::vector<std::pair<std::string, std::string>>
+      renamedSections; ///< in the object
 };
 
 struct Code {
   ObjectBytes object;
-  uint64_t stackBytes = 0; ///< upper bound of what `root` and everything it calls or hands out needs
+  uint64_t stackBytes = 0; ///< upper bound of what `root` and everything it
+                           ///< calls or hands out needs
 };
 
-/// Compiles `module` to one relocatable object in which only public symbols are global. Functions are compiled in
-/// parallel, in parts that depend on the module alone: the result does not depend on `threads`.
-llvm::Expected<Code> generateObject(llvm::Module &module, const CpuTarget &target, const CodegenOptions &options);
+/// Compiles `module` to one relocatable object in which only public symbols are
+/// global. Functions are compiled in parallel, in parts that depend on the
+/// module alone: the result does not depend on `threads`.
+llvm::Expected<Code> generateObject(llvm::Module &module,
+                                    const CpuTarget &target,
+                                    const CodegenOptions &options);
 
-/// Optimises `module` in one part and writes it as LLVM IR or, with `assembly`, as assembly.
-llvm::Error generateText(llvm::Module &module, const CpuTarget &target, const CodegenOptions &options, bool assembly, llvm::raw_pwrite_stream &os);
+/// Optimises `module` in one part and writes it as LLVM IR or, with `assembly`,
+/// as assembly.
+llvm::Error generateText(llvm::Module &module, const CpuTarget &target,
+                         const CodegenOptions &options, bool assembly,
+                         llvm::raw_pwrite_stream &os);
 
 } // namespace fulgur

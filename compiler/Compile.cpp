@@ -1,4 +1,5 @@
-// The compiler as one function: a model in, files out. Read run() first: it is the line.
+// The compiler as one function: a model in, files out. Read run() first: it is
+// the line.
 #include "compiler/Compile.h"
 #include "compiler/Artifacts.h"
 #include "compiler/Codegen.h"
@@ -10,6 +11,10 @@
 #include "compiler/Phases.h"
 #include "compiler/Pipeline.h"
 #include "compiler/Weights.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
 #include "runtime/fulgur.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Config/llvm-config.h"
@@ -21,20 +26,19 @@
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/Threading.h"
 #include "llvm/Transforms/Utils/Cloning.h"
-#include "mlir/Parser/Parser.h"
-#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Export.h"
 
 using namespace mlir;
 using namespace fulgur;
 using llvm::Error;
 using llvm::Expected;
 
-/// Written into IR that a compilation stopped at, so that the next one knows where to go on.
+/// Written into IR that a compilation stopped at, so that the next one knows
+/// where to go on.
 static constexpr llvm::StringLiteral stageAttr = "fulgur.stage";
 
-std::string fulgur::producer() { return "fulgurc " FULGUR_VERSION " (LLVM " LLVM_VERSION_STRING ")"; }
+std::string fulgur::producer() {
+  return "fulgurc " FULGUR_VERSION " (LLVM " LLVM_VERSION_STRING ")";
+}
 
 /// Diagnostics have said it.
 static Error failSilently(ExitCode code) { return fail(code, ""); }
@@ -45,7 +49,8 @@ namespace {
 class Compilation {
 public:
   Compilation(const Options &options, Diagnostics &diagnostics)
-      : options(options), diagnostics(diagnostics), phases(diagnostics, options.verbose), context(makeRegistry()) {
+      : options(options), diagnostics(diagnostics),
+        phases(diagnostics, options.verbose), context(makeRegistry()) {
     diagnostics.attach(context);
     context.printOpOnDiagnostic(false);
     if (options.threads == 1)
@@ -98,7 +103,10 @@ private:
   }
 
   bool wants(Artifact artifact) const { return files.files.count(artifact); }
-  bool wantsObject() const { return wants(Artifact::object) || wants(Artifact::archive) || wants(Artifact::shared); }
+  bool wantsObject() const {
+    return wants(Artifact::object) || wants(Artifact::archive) ||
+           wants(Artifact::shared);
+  }
   bool embedsWeights() const { return options.weights == WeightsMode::embed; }
 
   Error plan();
@@ -115,8 +123,10 @@ private:
   Error writeLibraries();
   Error writeHeaderAndPkgConfig();
   Error writeDependencies();
-  Error saveTemp(const Twine &name, llvm::function_ref<void(raw_ostream &)> print);
-  Error writeText(Artifact artifact, llvm::function_ref<void(raw_ostream &)> print);
+  Error saveTemp(const Twine &name,
+                 llvm::function_ref<void(raw_ostream &)> print);
+  Error writeText(Artifact artifact,
+                  llvm::function_ref<void(raw_ostream &)> print);
   CodegenOptions codegenOptions() const;
   Expected<std::string> findRuntime() const;
 
@@ -153,7 +163,8 @@ Error Compilation::plan() {
   target = std::move(*resolved);
   symbols.emplace(files.prefix);
   if (options.input != "-" && !llvm::sys::fs::exists(options.input))
-    return failFile("read", options.input, std::make_error_code(std::errc::no_such_file_or_directory));
+    return failFile("read", options.input,
+                    std::make_error_code(std::errc::no_such_file_or_directory));
   return Error::success();
 }
 
@@ -162,11 +173,18 @@ Error Compilation::read() {
   StringRef extension = llvm::sys::path::extension(options.input);
   if (extension == ".mlir" || extension == ".mlirbc" || options.input == "-")
     return readMlir();
-  onnx::ImportStatus status = onnx::import(options.input, options.import, context, module);
+  onnx::ImportStatus status =
+      onnx::import(options.input, options.import, context, module);
   if (status == onnx::ImportStatus::ok && module)
-    return saveTemp("import.mlir", [&](raw_ostream &os) { module->print(os, OpPrintingFlags().elideLargeResourceString(64).elideLargeElementsAttrs(64)); });
+    return saveTemp("import.mlir", [&](raw_ostream &os) {
+      module->print(os, OpPrintingFlags()
+                            .elideLargeResourceString(64)
+                            .elideLargeElementsAttrs(64));
+    });
   if (diagnostics.errors() == 0)
-    return fail(ExitCode::internal, "internal error: the import of '" + options.input + "' failed without a reason");
+    return fail(ExitCode::internal, "internal error: the import of '" +
+                                        options.input +
+                                        "' failed without a reason");
   switch (status) {
   case onnx::ImportStatus::unsupported:
     return failSilently(ExitCode::unsupported);
@@ -177,7 +195,8 @@ Error Compilation::read() {
   }
 }
 
-/// Reads MLIR of any stage: what --compile-to wrote, or what somebody wrote by hand.
+/// Reads MLIR of any stage: what --compile-to wrote, or what somebody wrote by
+/// hand.
 Error Compilation::readMlir() {
   fromMlir = true;
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(options.input);
@@ -190,7 +209,8 @@ Error Compilation::readMlir() {
     return failSilently(ExitCode::model);
   if (auto written = (*module)->getAttrOfType<StringAttr>(stageAttr))
     reached = stageNamed(written.getValue()).value_or(Stage::import);
-  else if ((*module)->hasAttr("fulgur.weights_bytes") && module->lookupSymbol<LLVM::LLVMFuncOp>(symbols->run))
+  else if ((*module)->hasAttr("fulgur.weights_bytes") &&
+           module->lookupSymbol<LLVM::LLVMFuncOp>(symbols->run))
     reached = Stage::llvm;
   (*module)->removeAttr(stageAttr);
   if (options.startAfter)
@@ -198,7 +218,8 @@ Error Compilation::readMlir() {
   return Error::success();
 }
 
-/// Each stage is a pass manager of its own, so that it can be timed, dumped and stopped at.
+/// Each stage is a pass manager of its own, so that it can be timed, dumped and
+/// stopped at.
 Error Compilation::runPasses() {
   PipelineOptions pipeline{files.prefix, target.unit};
   for (Stage stage : stages) {
@@ -213,36 +234,47 @@ Error Compilation::runPasses() {
     buildStage(pm, pipeline, stage);
     SmallString<128> reproducer;
     if (!options.crashDir.empty()) {
-      if (std::error_code reason = llvm::sys::fs::create_directories(options.crashDir))
+      if (std::error_code reason =
+              llvm::sys::fs::create_directories(options.crashDir))
         return failFile("create folder", options.crashDir, reason);
       reproducer = options.crashDir;
-      llvm::sys::path::append(reproducer, files.prefix + "-" + stageName(stage) + ".mlir");
+      llvm::sys::path::append(reproducer,
+                              files.prefix + "-" + stageName(stage) + ".mlir");
       pm.enableCrashReproducerGeneration(reproducer);
     }
     if (failed(pm.run(*module)))
       return failPass(stage, reproducer);
     reached = stage;
-    if (Error error = saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {
-          module->print(os, OpPrintingFlags().elideLargeResourceString(64).elideLargeElementsAttrs(64));
-        }))
+    if (Error error =
+            saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {
+              module->print(os, OpPrintingFlags()
+                                    .elideLargeResourceString(64)
+                                    .elideLargeElementsAttrs(64));
+            }))
       return error;
   }
   return Error::success();
 }
 
-/// What the frontend accepts the passes have to compile: if they do not, it is our fault.
+/// What the frontend accepts the passes have to compile: if they do not, it is
+/// our fault.
 Error Compilation::failPass(Stage stage, StringRef reproducer) {
   const Place &place = diagnostics.lastPlace();
   std::string where = place.node.empty() ? "" : " on node '" + place.node + "'";
-  std::string message = "internal error: stage '" + stageName(stage).str() + "' failed" + where + "; please report it with the model";
+  std::string message = "internal error: stage '" + stageName(stage).str() +
+                        "' failed" + where +
+                        "; please report it with the model";
   if (reproducer.empty())
-    return fail(ExitCode::internal, message + ", or with what --crash-dir=DIR then writes");
+    return fail(ExitCode::internal,
+                message + ", or with what --crash-dir=DIR then writes");
   return fail(ExitCode::internal, message + ", or with '" + reproducer + "'");
 }
 
 Error Compilation::describe() {
   if (reached != Stage::llvm)
-    return fail(ExitCode::usage, "the input is past stage '" + stageName(reached) + "' and cannot be compiled from there");
+    return fail(ExitCode::usage, "the input is past stage '" +
+                                     stageName(reached) +
+                                     "' and cannot be compiled from there");
   FailureOr<ModelInfo> read = readModelInfo(*module);
   if (failed(read))
     return failSilently(fromMlir ? ExitCode::model : ExitCode::internal);
@@ -254,7 +286,9 @@ Error Compilation::translate() {
   phases.begin("translate");
   llvmModule = translateModuleToLLVMIR(*module, llvmContext, files.prefix);
   if (!llvmModule)
-    return fail(ExitCode::internal, "internal error: the module cannot be translated to LLVM IR; please report it with the model");
+    return fail(ExitCode::internal,
+                "internal error: the module cannot be translated to LLVM IR; "
+                "please report it with the model");
   llvmModule->setTargetTriple(target.triple);
   llvmModule->setDataLayout(target.machine(options.level)->createDataLayout());
   DescriptorOptions description;
@@ -264,13 +298,16 @@ Error Compilation::translate() {
   description.embedWeights = embedsWeights();
   if (Error error = addDescriptor(*llvmModule, info, *symbols, description))
     return error;
-  return saveTemp("ll", [&](raw_ostream &os) { llvmModule->print(os, nullptr); });
+  return saveTemp("ll",
+                  [&](raw_ostream &os) { llvmModule->print(os, nullptr); });
 }
 
 CodegenOptions Compilation::codegenOptions() const {
   CodegenOptions result;
   result.level = options.level;
-  result.threads = options.threads ? options.threads : llvm::hardware_concurrency().compute_thread_count();
+  result.threads = options.threads
+                       ? options.threads
+                       : llvm::hardware_concurrency().compute_thread_count();
   result.root = symbols->run;
   llvm::append_range(result.exports, symbols->exported());
   result.renamedSections = {{symbols->weightsSpace, symbols->weightsSection}};
@@ -285,12 +322,15 @@ Error Compilation::generate() {
     std::unique_ptr<llvm::Module> copy = llvm::CloneModule(*llvmModule);
     llvm::SmallVector<char, 0> text;
     llvm::raw_svector_ostream stream(text);
-    if (Error error = generateText(*copy, target, codegenOptions(), artifact == Artifact::assembly, stream))
+    if (Error error = generateText(*copy, target, codegenOptions(),
+                                   artifact == Artifact::assembly, stream))
       return error;
-    if (Error error = writeText(artifact, [&](raw_ostream &os) { os << stream.str(); }))
+    if (Error error =
+            writeText(artifact, [&](raw_ostream &os) { os << stream.str(); }))
       return error;
   }
-  if (!wantsObject() && !wants(Artifact::header)) // the header tells the stack's size
+  if (!wantsObject() &&
+      !wants(Artifact::header)) // the header tells the stack's size
     return Error::success();
   CodegenOptions choices = codegenOptions();
   choices.linker = findLinker("");
@@ -303,7 +343,8 @@ Error Compilation::generate() {
 }
 
 /// Runs `print` on a new file `path`.
-static Error writeFile(StringRef path, llvm::function_ref<void(raw_ostream &)> print) {
+static Error writeFile(StringRef path,
+                       llvm::function_ref<void(raw_ostream &)> print) {
   std::error_code reason;
   llvm::raw_fd_ostream os(path, reason);
   if (reason)
@@ -315,17 +356,20 @@ static Error writeFile(StringRef path, llvm::function_ref<void(raw_ostream &)> p
   return reason ? failFile("write", path, reason) : Error::success();
 }
 
-Error Compilation::saveTemp(const Twine &name, llvm::function_ref<void(raw_ostream &)> print) {
+Error Compilation::saveTemp(const Twine &name,
+                            llvm::function_ref<void(raw_ostream &)> print) {
   if (options.saveTemps.empty())
     return Error::success();
-  if (std::error_code reason = llvm::sys::fs::create_directories(options.saveTemps))
+  if (std::error_code reason =
+          llvm::sys::fs::create_directories(options.saveTemps))
     return failFile("create folder", options.saveTemps, reason);
   SmallString<128> path(options.saveTemps);
   llvm::sys::path::append(path, files.prefix + "." + name);
   return writeFile(path, print);
 }
 
-Error Compilation::writeText(Artifact artifact, llvm::function_ref<void(raw_ostream &)> print) {
+Error Compilation::writeText(Artifact artifact,
+                             llvm::function_ref<void(raw_ostream &)> print) {
   const std::string &path = files.files.at(artifact);
   if (path == "-") {
     print(llvm::outs());
@@ -356,29 +400,38 @@ Error Compilation::writeWeights() {
   return Error::success();
 }
 
-/// Writes the object: what the code generator made, the weights behind it, and then, into the descriptor, the numbers
-/// that are known only now.
+/// Writes the object: what the code generator made, the weights behind it, and
+/// then, into the descriptor, the numbers that are known only now.
 Error Compilation::writeObject() {
   if (!wantsObject())
     return Error::success();
   phases.begin("object");
-  auto field = [&](size_t at) { return offsetOfSymbol(code.object, symbols->model, at); };
-  Expected<uint64_t> stackAt = field(offsetof(fulgur_model, stack_bytes)), hashAt = field(offsetof(fulgur_model, weights_hash));
+  auto field = [&](size_t at) {
+    return offsetOfSymbol(code.object, symbols->model, at);
+  };
+  Expected<uint64_t> stackAt = field(offsetof(fulgur_model, stack_bytes)),
+                     hashAt = field(offsetof(fulgur_model, weights_hash));
   if (!stackAt || !hashAt)
     return llvm::joinErrors(stackAt.takeError(), hashAt.takeError());
-  llvm::support::endian::write64le(code.object.data() + *stackAt, code.stackBytes);
+  llvm::support::endian::write64le(code.object.data() + *stackAt,
+                                   code.stackBytes);
   if (weightsHash)
-    llvm::support::endian::write64le(code.object.data() + *hashAt, *weightsHash);
+    llvm::support::endian::write64le(code.object.data() + *hashAt,
+                                     *weightsHash);
   bool embeds = embedsWeights() && info.weightsBytes > 0;
   if (embeds) {
-    Expected<uint64_t> offset = fillSection(code.object, symbols->weightsSection);
+    Expected<uint64_t> offset =
+        fillSection(code.object, symbols->weightsSection);
     if (!offset)
       return offset.takeError();
   }
 
-  // Also made when only m.so or m.a is wanted; what has no final name is removed at the end.
-  std::string path = wants(Artifact::object) ? files.files.at(Artifact::object) : files.stem + ".o";
-  Expected<std::string> temporary = wants(Artifact::object) ? outputs.stage(path) : outputs.scratch(path);
+  // Also made when only m.so or m.a is wanted; what has no final name is
+  // removed at the end.
+  std::string path = wants(Artifact::object) ? files.files.at(Artifact::object)
+                                             : files.stem + ".o";
+  Expected<std::string> temporary =
+      wants(Artifact::object) ? outputs.stage(path) : outputs.scratch(path);
   if (!temporary)
     return temporary.takeError();
   objectFile = *temporary;
@@ -401,21 +454,26 @@ Error Compilation::writeObject() {
   return reason ? failFile("write", path, reason) : Error::success();
 }
 
-/// libfulgur_rt.a stands beside the compiler: in ../lib when installed as when built.
+/// libfulgur_rt.a stands beside the compiler: in ../lib when installed as when
+/// built.
 Expected<std::string> Compilation::findRuntime() const {
   if (!options.runtimeLibrary.empty())
     return options.runtimeLibrary;
-  SmallString<128> path(llvm::sys::path::parent_path(llvm::sys::path::parent_path(options.programPath)));
+  SmallString<128> path(llvm::sys::path::parent_path(
+      llvm::sys::path::parent_path(options.programPath)));
   llvm::sys::path::append(path, "lib", "libfulgur_rt.a");
   if (llvm::sys::fs::exists(path))
     return std::string(path);
-  return fail(ExitCode::model, "cannot make a shared library: '" + path + "' does not exist; name libfulgur_rt.a with --runtime, or use --emit without 'so'");
+  return fail(ExitCode::model, "cannot make a shared library: '" + path +
+                                   "' does not exist; name libfulgur_rt.a with "
+                                   "--runtime, or use --emit without 'so'");
 }
 
 Error Compilation::writeLibraries() {
   if (wants(Artifact::archive)) {
     phases.begin("archive");
-    Expected<std::string> path = outputs.stage(files.files.at(Artifact::archive));
+    Expected<std::string> path =
+        outputs.stage(files.files.at(Artifact::archive));
     if (!path)
       return path.takeError();
     std::string member = (llvm::sys::path::filename(files.stem) + ".o").str();
@@ -453,16 +511,22 @@ Error Compilation::writeHeaderAndPkgConfig() {
     header.target = target.triple.str() + " " + target.shownCpu;
     header.stackBytes = code.stackBytes;
     header.embedWeights = embedsWeights();
-    header.weightsFile = (llvm::sys::path::filename(files.stem) + suffixOf(Artifact::weights)).str();
-    if (Error error = writeText(Artifact::header, [&](raw_ostream &os) { writeHeader(info, header, os); }))
+    header.weightsFile =
+        (llvm::sys::path::filename(files.stem) + suffixOf(Artifact::weights))
+            .str();
+    if (Error error = writeText(Artifact::header, [&](raw_ostream &os) {
+          writeHeader(info, header, os);
+        }))
       return error;
   }
   if (!wants(Artifact::pkgConfig))
     return Error::success();
   return writeText(Artifact::pkgConfig, [&](raw_ostream &os) {
     StringRef name = llvm::sys::path::filename(files.stem);
-    os << "Name: " << name << "\nDescription: a model compiled by " << producer() << "\nVersion: " FULGUR_VERSION "\n"
-       << "Cflags: -I${pcfiledir}\nLibs: ${pcfiledir}/" << name << ".a -lfulgur_rt -pthread\n";
+    os << "Name: " << name << "\nDescription: a model compiled by "
+       << producer() << "\nVersion: " FULGUR_VERSION "\n"
+       << "Cflags: -I${pcfiledir}\nLibs: ${pcfiledir}/" << name
+       << ".a -lfulgur_rt -pthread\n";
   });
 }
 
@@ -470,7 +534,8 @@ Error Compilation::writeHeaderAndPkgConfig() {
 Error Compilation::writeDependencies() {
   if (!options.dependencies && options.dependencyFile.empty())
     return Error::success();
-  std::string path = options.dependencyFile.empty() ? files.stem + ".d" : options.dependencyFile;
+  std::string path = options.dependencyFile.empty() ? files.stem + ".d"
+                                                    : options.dependencyFile;
   Expected<std::string> temporary = outputs.stage(path);
   if (!temporary)
     return temporary.takeError();

@@ -5,8 +5,9 @@
 
 namespace fulgur {
 
-/// Compiles as `options` say. Whatever is wrong has been printed when this returns; files exist only after success.
-/// The process's targets must have been initialised (initializeTargets()).
+/// Compiles as `options` say. Whatever is wrong has been printed when this
+/// returns; files exist only after success. The process's targets must have
+/// been initialised (initializeTargets()).
 ExitCode compile(const Options &options);
 
 /// "fulgurc 0.1.0 (LLVM 22.1.8)"

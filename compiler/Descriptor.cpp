@@ -1,4 +1,5 @@
-// What a compiled model shows to the world: its descriptor and its functions, as LLVM IR.
+// What a compiled model shows to the world: its descriptor and its functions,
+// as LLVM IR.
 #include "compiler/Descriptor.h"
 #include "compiler/Failure.h"
 #include "runtime/fulgur.h"
@@ -9,9 +10,12 @@ using namespace llvm;
 using namespace fulgur;
 
 Symbols::Symbols(StringRef prefix)
-    : model((prefix + "_model").str()), planCall((prefix + "_plan").str()), runCall((prefix + "_run").str()),
-      lastMessage((prefix + "_last_message").str()), plan((prefix + "__plan").str()), run((prefix + "__run").str()),
-      weights((prefix + "__weights").str()), weightsSpace((".bss." + prefix + "_weights").str()),
+    : model((prefix + "_model").str()), planCall((prefix + "_plan").str()),
+      runCall((prefix + "_run").str()),
+      lastMessage((prefix + "_last_message").str()),
+      plan((prefix + "__plan").str()), run((prefix + "__run").str()),
+      weights((prefix + "__weights").str()),
+      weightsSpace((".bss." + prefix + "_weights").str()),
       weightsSection((".rodata." + prefix + "_weights").str()) {}
 
 namespace {
@@ -21,49 +25,64 @@ struct Field {
   size_t offset;
   Constant *value;
 };
-#define FIELD(type, name, value) Field{offsetof(type, name), value}
+#define FIELD(type, name, value)                                               \
+  Field { offsetof(type, name), value }
 
 class Builder {
 public:
-  explicit Builder(Module &module) : module(module), context(module.getContext()), pointer(PointerType::getUnqual(context)) {}
+  explicit Builder(Module &module)
+      : module(module), context(module.getContext()),
+        pointer(PointerType::getUnqual(context)) {}
 
-  Constant *i32(int64_t value) { return ConstantInt::getSigned(Type::getInt32Ty(context), value); }
-  Constant *i64(int64_t value) { return ConstantInt::getSigned(Type::getInt64Ty(context), value); }
+  Constant *i32(int64_t value) {
+    return ConstantInt::getSigned(Type::getInt32Ty(context), value);
+  }
+  Constant *i64(int64_t value) {
+    return ConstantInt::getSigned(Type::getInt64Ty(context), value);
+  }
   Constant *null() { return ConstantPointerNull::get(pointer); }
 
   /// A pointer to `text` as a C string.
   Constant *string(StringRef text) {
     Constant *&known = strings[text];
     if (!known) {
-      auto *variable = constant(ConstantDataArray::getString(context, text), "text");
+      auto *variable =
+          constant(ConstantDataArray::getString(context, text), "text");
       variable->setAlignment(Align(1));
       known = variable;
     }
     return known;
   }
 
-  /// A struct laid out as in fulgur.h: a field that would lie elsewhere is our mistake.
+  /// A struct laid out as in fulgur.h: a field that would lie elsewhere is our
+  /// mistake.
   Constant *record(ArrayRef<Field> fields, size_t bytes) {
     SmallVector<Constant *> values;
     for (const Field &field : fields)
       values.push_back(field.value);
     Constant *result = ConstantStruct::getAnon(context, values);
-    const StructLayout *layout = module.getDataLayout().getStructLayout(cast<StructType>(result->getType()));
+    const StructLayout *layout = module.getDataLayout().getStructLayout(
+        cast<StructType>(result->getType()));
     sameLayout &= layout->getSizeInBytes() == bytes;
     for (auto [i, field] : enumerate(fields))
       sameLayout &= layout->getElementOffset(i) == field.offset;
     return result;
   }
 
-  /// A pointer to an array of `records`, which all have one type; NULL when there are none.
+  /// A pointer to an array of `records`, which all have one type; NULL when
+  /// there are none.
   Constant *array(ArrayRef<Constant *> records, StringRef name) {
     if (records.empty())
       return null();
-    return constant(ConstantArray::get(ArrayType::get(records[0]->getType(), records.size()), records), name);
+    return constant(
+        ConstantArray::get(
+            ArrayType::get(records[0]->getType(), records.size()), records),
+        name);
   }
 
   GlobalVariable *constant(Constant *value, StringRef name) {
-    return new GlobalVariable(module, value->getType(), /*isConstant=*/true, GlobalValue::InternalLinkage, value, name);
+    return new GlobalVariable(module, value->getType(), /*isConstant=*/true,
+                              GlobalValue::InternalLinkage, value, name);
   }
 
   Constant *ports(ArrayRef<ModelInfo::Port> ports, StringRef name) {
@@ -71,11 +90,14 @@ public:
     for (const ModelInfo::Port &port : ports) {
       SmallVector<Constant *> dims;
       for (const ModelInfo::Dim &dim : port.dims)
-        dims.push_back(record({FIELD(fulgur_dim, value, i64(dim.value)), FIELD(fulgur_dim, symbol, i32(dim.symbol)),
+        dims.push_back(record({FIELD(fulgur_dim, value, i64(dim.value)),
+                               FIELD(fulgur_dim, symbol, i32(dim.symbol)),
                                FIELD(fulgur_dim, text, string(dim.text))},
                               sizeof(fulgur_dim)));
-      records.push_back(record({FIELD(fulgur_port, name, string(port.name)), FIELD(fulgur_port, dtype, i32(port.dtype)),
-                                FIELD(fulgur_port, rank, i32(port.dims.size())), FIELD(fulgur_port, dims, array(dims, "dims"))},
+      records.push_back(record({FIELD(fulgur_port, name, string(port.name)),
+                                FIELD(fulgur_port, dtype, i32(port.dtype)),
+                                FIELD(fulgur_port, rank, i32(port.dims.size())),
+                                FIELD(fulgur_port, dims, array(dims, "dims"))},
                                sizeof(fulgur_port)));
     }
     return array(records, name);
@@ -84,7 +106,8 @@ public:
   Constant *symbols(ArrayRef<ModelInfo::Symbol> symbols) {
     SmallVector<Constant *> records;
     for (const ModelInfo::Symbol &symbol : symbols)
-      records.push_back(record({FIELD(fulgur_symbol, name, string(symbol.name)), FIELD(fulgur_symbol, min, i64(symbol.min)),
+      records.push_back(record({FIELD(fulgur_symbol, name, string(symbol.name)),
+                                FIELD(fulgur_symbol, min, i64(symbol.min)),
                                 FIELD(fulgur_symbol, max, i64(symbol.max))},
                                sizeof(fulgur_symbol)));
     return array(records, "symbols");
@@ -97,16 +120,22 @@ public:
     return array(records, "messages");
   }
 
-  /// Defines the public function `name` of `numArguments` pointers as a call of the runtime's `callee`.
-  void forward(StringRef name, StringRef callee, Type *result, unsigned numArguments, function_ref<SmallVector<Value *>(Function &)> arguments) {
+  /// Defines the public function `name` of `numArguments` pointers as a call of
+  /// the runtime's `callee`.
+  void forward(StringRef name, StringRef callee, Type *result,
+               unsigned numArguments,
+               function_ref<SmallVector<Value *>(Function &)> arguments) {
     SmallVector<Type *> types(numArguments, pointer);
-    auto *function = Function::Create(FunctionType::get(result, types, false), GlobalValue::ExternalLinkage, name, module);
+    auto *function =
+        Function::Create(FunctionType::get(result, types, false),
+                         GlobalValue::ExternalLinkage, name, module);
     SmallVector<Value *> values = arguments(*function);
     SmallVector<Type *> valueTypes;
     for (Value *value : values)
       valueTypes.push_back(value->getType());
     IRBuilder<> builder(BasicBlock::Create(context, "entry", function));
-    FunctionCallee runtime = module.getOrInsertFunction(callee, FunctionType::get(result, valueTypes, false));
+    FunctionCallee runtime = module.getOrInsertFunction(
+        callee, FunctionType::get(result, valueTypes, false));
     builder.CreateRet(builder.CreateCall(runtime, values));
   }
 
@@ -121,53 +150,90 @@ private:
 
 } // namespace
 
-/// The space of the embedded weights. It is zero-filled and not constant for LLVM, which then writes none of it out.
-static Constant *weightsVariable(Builder &b, uint64_t bytes, const Symbols &symbols) {
+/// The space of the embedded weights. It is zero-filled and not constant for
+/// LLVM, which then writes none of it out.
+static Constant *weightsVariable(Builder &b, uint64_t bytes,
+                                 const Symbols &symbols) {
   auto *type = ArrayType::get(Type::getInt8Ty(b.context), bytes);
-  auto *variable = new GlobalVariable(b.module, type, /*isConstant=*/false, GlobalValue::ExternalLinkage, ConstantAggregateZero::get(type), symbols.weights);
+  auto *variable = new GlobalVariable(
+      b.module, type, /*isConstant=*/false, GlobalValue::ExternalLinkage,
+      ConstantAggregateZero::get(type), symbols.weights);
   variable->setVisibility(GlobalValue::HiddenVisibility);
   variable->setAlignment(Align(FULGUR_ALIGNMENT));
   variable->setSection(symbols.weightsSpace);
   return variable;
 }
 
-Error fulgur::addDescriptor(Module &module, const ModelInfo &info, const Symbols &symbols, const DescriptorOptions &options) {
+Error fulgur::addDescriptor(Module &module, const ModelInfo &info,
+                            const Symbols &symbols,
+                            const DescriptorOptions &options) {
   Builder b(module);
-  Function *plan = module.getFunction(symbols.plan), *run = module.getFunction(symbols.run);
+  Function *plan = module.getFunction(symbols.plan),
+           *run = module.getFunction(symbols.run);
   if (!plan || !run || plan->isDeclaration() || run->isDeclaration())
-    return fail(ExitCode::internal, "internal error: the module does not define '" + symbols.plan + "' and '" + symbols.run + "'");
-  if (plan->arg_size() != 3 || run->arg_size() != 1 || !plan->getReturnType()->isIntegerTy(32) || !run->getReturnType()->isIntegerTy(32))
-    return fail(ExitCode::internal, "internal error: '" + symbols.plan + "' or '" + symbols.run + "' has not the signature that fulgur.h says");
+    return fail(ExitCode::internal,
+                "internal error: the module does not define '" + symbols.plan +
+                    "' and '" + symbols.run + "'");
+  if (plan->arg_size() != 3 || run->arg_size() != 1 ||
+      !plan->getReturnType()->isIntegerTy(32) ||
+      !run->getReturnType()->isIntegerTy(32))
+    return fail(ExitCode::internal,
+                "internal error: '" + symbols.plan + "' or '" + symbols.run +
+                    "' has not the signature that fulgur.h says");
   for (const std::string &name : symbols.exported())
     if (module.getNamedValue(name))
-      return fail(ExitCode::internal, "internal error: the module already has a symbol '" + name + "'");
+      return fail(ExitCode::internal,
+                  "internal error: the module already has a symbol '" + name +
+                      "'");
 
-  Constant *weights = options.embedWeights && info.weightsBytes ? weightsVariable(b, info.weightsBytes, symbols) : b.null();
-  Constant *record = b.record(
-      {FIELD(fulgur_model, abi_version, b.i32(FULGUR_ABI_VERSION)), FIELD(fulgur_model, struct_bytes, b.i32(sizeof(fulgur_model))),
-       FIELD(fulgur_model, name, b.string(info.name)), FIELD(fulgur_model, producer, b.string(options.producer)),
-       FIELD(fulgur_model, target, b.string(options.target)), FIELD(fulgur_model, n_inputs, b.i32(info.inputs.size())),
-       FIELD(fulgur_model, n_outputs, b.i32(info.outputs.size())), FIELD(fulgur_model, n_symbols, b.i32(info.symbols.size())),
-       FIELD(fulgur_model, n_messages, b.i32(info.messages.size())), FIELD(fulgur_model, inputs, b.ports(info.inputs, "inputs")),
-       FIELD(fulgur_model, outputs, b.ports(info.outputs, "outputs")), FIELD(fulgur_model, symbols, b.symbols(info.symbols)),
-       FIELD(fulgur_model, messages, b.messages(info.messages)), FIELD(fulgur_model, embedded_weights, weights),
-       FIELD(fulgur_model, weights_bytes, b.i64(info.weightsBytes)), FIELD(fulgur_model, weights_hash, b.i64(0)),
-       FIELD(fulgur_model, cpu_features, b.i64(options.cpuFeatures)), FIELD(fulgur_model, stack_bytes, b.i64(0)),
-       FIELD(fulgur_model, arena_bytes, b.i64(info.arenaBytes)), FIELD(fulgur_model, plan, plan), FIELD(fulgur_model, run, run)},
-      sizeof(fulgur_model));
+  Constant *weights = options.embedWeights && info.weightsBytes
+                          ? weightsVariable(b, info.weightsBytes, symbols)
+                          : b.null();
+  Constant *record =
+      b.record({FIELD(fulgur_model, abi_version, b.i32(FULGUR_ABI_VERSION)),
+                FIELD(fulgur_model, struct_bytes, b.i32(sizeof(fulgur_model))),
+                FIELD(fulgur_model, name, b.string(info.name)),
+                FIELD(fulgur_model, producer, b.string(options.producer)),
+                FIELD(fulgur_model, target, b.string(options.target)),
+                FIELD(fulgur_model, n_inputs, b.i32(info.inputs.size())),
+                FIELD(fulgur_model, n_outputs, b.i32(info.outputs.size())),
+                FIELD(fulgur_model, n_symbols, b.i32(info.symbols.size())),
+                FIELD(fulgur_model, n_messages, b.i32(info.messages.size())),
+                FIELD(fulgur_model, inputs, b.ports(info.inputs, "inputs")),
+                FIELD(fulgur_model, outputs, b.ports(info.outputs, "outputs")),
+                FIELD(fulgur_model, symbols, b.symbols(info.symbols)),
+                FIELD(fulgur_model, messages, b.messages(info.messages)),
+                FIELD(fulgur_model, embedded_weights, weights),
+                FIELD(fulgur_model, weights_bytes, b.i64(info.weightsBytes)),
+                FIELD(fulgur_model, weights_hash, b.i64(0)),
+                FIELD(fulgur_model, cpu_features, b.i64(options.cpuFeatures)),
+                FIELD(fulgur_model, stack_bytes, b.i64(0)),
+                FIELD(fulgur_model, arena_bytes, b.i64(info.arenaBytes)),
+                FIELD(fulgur_model, plan, plan),
+                FIELD(fulgur_model, run, run)},
+               sizeof(fulgur_model));
   if (!b.sameLayout)
-    return fail(ExitCode::internal, "internal error: structs of runtime/fulgur.h are laid out differently on target '" + module.getTargetTriple().str() + "'");
-  auto *model = new GlobalVariable(module, record->getType(), /*isConstant=*/true, GlobalValue::ExternalLinkage, record, symbols.model);
+    return fail(ExitCode::internal,
+                "internal error: structs of runtime/fulgur.h are laid out "
+                "differently on target '" +
+                    module.getTargetTriple().str() + "'");
+  auto *model =
+      new GlobalVariable(module, record->getType(), /*isConstant=*/true,
+                         GlobalValue::ExternalLinkage, record, symbols.model);
   model->setAlignment(Align(alignof(fulgur_model)));
 
-  Constant *numInputs = b.i32(info.inputs.size()), *numOutputs = b.i32(info.outputs.size());
+  Constant *numInputs = b.i32(info.inputs.size()),
+           *numOutputs = b.i32(info.outputs.size());
   Type *status = Type::getInt32Ty(b.context);
   b.forward(symbols.runCall, "fulgur_run", status, 3, [&](Function &f) {
-    return SmallVector<Value *>{model, f.getArg(0), f.getArg(1), numInputs, f.getArg(2), numOutputs};
+    return SmallVector<Value *>{model,     f.getArg(0), f.getArg(1),
+                                numInputs, f.getArg(2), numOutputs};
   });
   b.forward(symbols.planCall, "fulgur_plan", status, 3, [&](Function &f) {
-    return SmallVector<Value *>{model, f.getArg(0), numInputs, f.getArg(1), numOutputs, f.getArg(2)};
+    return SmallVector<Value *>{model,       f.getArg(0), numInputs,
+                                f.getArg(1), numOutputs,  f.getArg(2)};
   });
-  b.forward(symbols.lastMessage, "fulgur_last_message", b.pointer, 0, [](Function &) { return SmallVector<Value *>(); });
+  b.forward(symbols.lastMessage, "fulgur_last_message", b.pointer, 0,
+            [](Function &) { return SmallVector<Value *>(); });
   return Error::success();
 }

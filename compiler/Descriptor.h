@@ -1,4 +1,5 @@
-// What a compiled model shows to the world: its descriptor and its functions, as LLVM IR.
+// What a compiled model shows to the world: its descriptor and its functions,
+// as LLVM IR.
 #pragma once
 #include "compiler/ModelInfo.h"
 #include "llvm/IR/Module.h"
@@ -11,12 +12,16 @@ namespace fulgur {
 struct Symbols {
   explicit Symbols(llvm::StringRef prefix);
 
-  std::string model, planCall, runCall, lastMessage; ///< m_model, m_plan, m_run, m_last_message: the public ones
-  std::string plan, run;                             ///< m__plan, m__run: made by the pipeline
-  std::string weights;                               ///< m__weights
-  std::string weightsSpace, weightsSection;          ///< .bss.m_weights in LLVM IR, .rodata.m_weights in the object
+  std::string model, planCall, runCall,
+      lastMessage; ///< m_model, m_plan, m_run, m_last_message: the public ones
+  std::string plan, run; ///< m__plan, m__run: made by the pipeline
+  std::string weights;   ///< m__weights
+  std::string weightsSpace, weightsSection; ///< .bss.m_weights in LLVM IR,
+                                            ///< .rodata.m_weights in the object
 
-  std::array<std::string, 4> exported() const { return {lastMessage, model, planCall, runCall}; }
+  std::array<std::string, 4> exported() const {
+    return {lastMessage, model, planCall, runCall};
+  }
 };
 
 struct DescriptorOptions {
@@ -25,9 +30,13 @@ struct DescriptorOptions {
   bool embedWeights = true;
 };
 
-/// Appends to `module`, which defines `symbols.plan` and `symbols.run`, the model's descriptor (fulgur_model), its
-/// functions and, for embedded weights, a zero-filled section of their size, to be renamed and filled with fillSection().
-/// The hash and the stack's size are left 0; they are known when all is compiled (see offsetOfSymbol()).
-llvm::Error addDescriptor(llvm::Module &module, const ModelInfo &info, const Symbols &symbols, const DescriptorOptions &options);
+/// Appends to `module`, which defines `symbols.plan` and `symbols.run`, the
+/// model's descriptor (fulgur_model), its functions and, for embedded weights,
+/// a zero-filled section of their size, to be renamed and filled with
+/// fillSection(). The hash and the stack's size are left 0; they are known when
+/// all is compiled (see offsetOfSymbol()).
+llvm::Error addDescriptor(llvm::Module &module, const ModelInfo &info,
+                          const Symbols &symbols,
+                          const DescriptorOptions &options);
 
 } // namespace fulgur

@@ -1,7 +1,7 @@
 // What the user is told, as lines a person reads or JSON a program reads.
 #include "compiler/Diagnostics.h"
-#include "llvm/Support/JSON.h"
 #include "mlir/IR/Location.h"
+#include "llvm/Support/JSON.h"
 #include <cstdlib>
 #include <unistd.h>
 
@@ -25,14 +25,16 @@ static void addPlace(Location location, Place &place) {
       return;
     place.file = file.getFilename().str();
     if (file.getLine() > 0) // text has lines, models have not
-      place.file += ":" + std::to_string(file.getLine()) + ":" + std::to_string(file.getColumn());
+      place.file += ":" + std::to_string(file.getLine()) + ":" +
+                    std::to_string(file.getColumn());
   }
 }
 
 Place fulgur::placeOf(Location location) {
   Place place;
   addPlace(location, place);
-  // The frontend names a node "name (Op)" so that one string travels through all passes.
+  // The frontend names a node "name (Op)" so that one string travels through
+  // all passes.
   StringRef node = place.node;
   size_t open = node.rfind(" (");
   if (open != StringRef::npos && node.ends_with(")")) {
@@ -43,17 +45,20 @@ Place fulgur::placeOf(Location location) {
 }
 
 Diagnostics::Diagnostics(const Options &options, llvm::raw_ostream &os)
-    : os(os), json(options.diagnostics == DiagnosticsFormat::json), quiet(options.quiet), verbose(options.verbose) {
+    : os(os), json(options.diagnostics == DiagnosticsFormat::json),
+      quiet(options.quiet), verbose(options.verbose) {
   bool toStderr = &os == &llvm::errs();
   terminal = toStderr && !json && isatty(STDERR_FILENO);
   const char *noColor = std::getenv("NO_COLOR");
-  color = !json && (options.color == When::always || (options.color == When::automatic && terminal && !(noColor && *noColor)));
+  color = !json && (options.color == When::always ||
+                    (options.color == When::automatic && terminal &&
+                     !(noColor && *noColor)));
 }
-
 
 void Diagnostics::attach(MLIRContext &taken) {
   context = &taken;
-  handler = taken.getDiagEngine().registerHandler([this](Diagnostic &diagnostic) { report(diagnostic); });
+  handler = taken.getDiagEngine().registerHandler(
+      [this](Diagnostic &diagnostic) { report(diagnostic); });
 }
 
 void Diagnostics::detach() {
@@ -63,7 +68,8 @@ void Diagnostics::detach() {
 }
 
 void Diagnostics::report(Diagnostic &diagnostic) {
-  report(diagnostic.getSeverity(), placeOf(diagnostic.getLocation()), diagnostic.str());
+  report(diagnostic.getSeverity(), placeOf(diagnostic.getLocation()),
+         diagnostic.str());
   if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
     for (Diagnostic &note : diagnostic.getNotes())
       report(DiagnosticSeverity::Note, placeOf(note.getLocation()), note.str());
@@ -108,16 +114,19 @@ static std::string oneLine(StringRef text) {
   return line;
 }
 
-void Diagnostics::report(DiagnosticSeverity severity, const Place &place, StringRef message) {
+void Diagnostics::report(DiagnosticSeverity severity, const Place &place,
+                         StringRef message) {
   if (severity == DiagnosticSeverity::Error) {
     ++errorCount;
     last = place;
   }
-  if ((quiet && severity == DiagnosticSeverity::Warning) || (!verbose && severity == DiagnosticSeverity::Remark))
+  if ((quiet && severity == DiagnosticSeverity::Warning) ||
+      (!verbose && severity == DiagnosticSeverity::Remark))
     return;
   progress("");
   if (json) {
-    llvm::json::Object object{{"severity", severityName(severity)}, {"message", llvm::json::fixUTF8(message)}};
+    llvm::json::Object object{{"severity", severityName(severity)},
+                              {"message", llvm::json::fixUTF8(message)}};
     if (!place.file.empty())
       object["file"] = llvm::json::fixUTF8(place.file);
     if (!place.node.empty())

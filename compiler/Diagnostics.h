@@ -1,8 +1,8 @@
 // What the user is told, as lines a person reads or JSON a program reads.
 #pragma once
 #include "compiler/Options.h"
-#include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/Diagnostics.h"
+#include "llvm/Support/raw_ostream.h"
 
 namespace fulgur {
 
@@ -16,7 +16,8 @@ struct Place {
 /// Finds the innermost named node around `location`, and its file.
 Place placeOf(mlir::Location location);
 
-/// Prints `model.onnx: node 'encoder.3/attn/softmax' (Softmax): error: ...`, one line for each message.
+/// Prints `model.onnx: node 'encoder.3/attn/softmax' (Softmax): error: ...`,
+/// one line for each message.
 class Diagnostics {
 public:
   Diagnostics(const Options &options, llvm::raw_ostream &os = llvm::errs());
@@ -27,15 +28,21 @@ public:
   void attach(mlir::MLIRContext &context);
   void detach();
 
-  void report(mlir::DiagnosticSeverity severity, const Place &place, llvm::StringRef message);
-  void error(llvm::StringRef message) { report(mlir::DiagnosticSeverity::Error, {}, message); }
-  void note(llvm::StringRef message) { report(mlir::DiagnosticSeverity::Note, {}, message); }
+  void report(mlir::DiagnosticSeverity severity, const Place &place,
+              llvm::StringRef message);
+  void error(llvm::StringRef message) {
+    report(mlir::DiagnosticSeverity::Error, {}, message);
+  }
+  void note(llvm::StringRef message) {
+    report(mlir::DiagnosticSeverity::Note, {}, message);
+  }
 
   unsigned errors() const { return errorCount; }
   /// The place of the last error.
   const Place &lastPlace() const { return last; }
 
-  /// A line that the next one replaces; only on a terminal, and not with -q or -v.
+  /// A line that the next one replaces; only on a terminal, and not with -q or
+  /// -v.
   void progress(llvm::StringRef line);
 
 private:

@@ -1,4 +1,5 @@
-// The few things that a finished relocatable ELF64 object needs beyond what LLVM wrote.
+// The few things that a finished relocatable ELF64 object needs beyond what
+// LLVM wrote.
 #include "compiler/Elf.h"
 #include "compiler/Failure.h"
 #include "llvm/ObjCopy/ConfigManager.h"
@@ -11,7 +12,8 @@ using namespace llvm;
 using namespace fulgur;
 using Elf = object::ELFFile<object::ELF64LE>;
 
-/// Above this, sections go where references from code cannot reach and need not: far from the code.
+/// Above this, sections go where references from code cannot reach and need
+/// not: far from the code.
 static constexpr uint64_t farBytes = uint64_t(1) << 30;
 
 Expected<uint64_t> fulgur::fillSection(ObjectBytes &object, StringRef name) {
@@ -28,22 +30,28 @@ Expected<uint64_t> fulgur::fillSection(ObjectBytes &object, StringRef name) {
     if (*sectionName != name)
       continue;
     if (section.sh_type != ELF::SHT_NOBITS)
-      return fail(ExitCode::internal, "internal error: section '" + name + "' already has content");
+      return fail(ExitCode::internal,
+                  "internal error: section '" + name + "' already has content");
     auto &header = const_cast<Elf::Elf_Shdr &>(section); // `object` is ours
-    uint64_t offset = alignTo(object.size(), std::max<uint64_t>(header.sh_addralign, 1));
+    uint64_t offset =
+        alignTo(object.size(), std::max<uint64_t>(header.sh_addralign, 1));
     header.sh_type = ELF::SHT_PROGBITS;
     header.sh_flags = ELF::SHF_ALLOC;
-    if (elf->getHeader().e_machine == ELF::EM_X86_64 && header.sh_size > farBytes)
+    if (elf->getHeader().e_machine == ELF::EM_X86_64 &&
+        header.sh_size > farBytes)
       header.sh_flags |= ELF::SHF_X86_64_LARGE;
     header.sh_offset = offset;
     object.resize(offset);
     return offset;
   }
-  return fail(ExitCode::internal, "internal error: the object has no section '" + name + "'");
+  return fail(ExitCode::internal,
+              "internal error: the object has no section '" + name + "'");
 }
 
-Expected<uint64_t> fulgur::offsetOfSymbol(const ObjectBytes &object, StringRef symbol, uint64_t at) {
-  auto file = object::ObjectFile::createELFObjectFile(MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
+Expected<uint64_t> fulgur::offsetOfSymbol(const ObjectBytes &object,
+                                          StringRef symbol, uint64_t at) {
+  auto file = object::ObjectFile::createELFObjectFile(
+      MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
   if (!file)
     return file.takeError();
   for (const object::SymbolRef &candidate : (*file)->symbols()) {
@@ -65,11 +73,15 @@ Expected<uint64_t> fulgur::offsetOfSymbol(const ObjectBytes &object, StringRef s
       return content.takeError();
     return content->data() - object.data() + *value + at;
   }
-  return fail(ExitCode::internal, "internal error: the object does not define '" + symbol + "'");
+  return fail(ExitCode::internal,
+              "internal error: the object does not define '" + symbol + "'");
 }
 
-Error fulgur::tidyObject(ObjectBytes &object, ArrayRef<std::pair<std::string, std::string>> renamedSections) {
-  auto file = object::ObjectFile::createELFObjectFile(MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
+Error fulgur::tidyObject(
+    ObjectBytes &object,
+    ArrayRef<std::pair<std::string, std::string>> renamedSections) {
+  auto file = object::ObjectFile::createELFObjectFile(
+      MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
   if (!file)
     return file.takeError();
   objcopy::ConfigManager config;
@@ -89,8 +101,10 @@ Error fulgur::tidyObject(ObjectBytes &object, ArrayRef<std::pair<std::string, st
   return Error::success();
 }
 
-Expected<std::vector<std::string>> fulgur::globalSymbols(const ObjectBytes &object, bool defined) {
-  auto file = object::ObjectFile::createELFObjectFile(MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
+Expected<std::vector<std::string>>
+fulgur::globalSymbols(const ObjectBytes &object, bool defined) {
+  auto file = object::ObjectFile::createELFObjectFile(
+      MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
   if (!file)
     return file.takeError();
   std::vector<std::string> names;
@@ -102,7 +116,8 @@ Expected<std::vector<std::string>> fulgur::globalSymbols(const ObjectBytes &obje
     if (!name)
       return name.takeError();
     bool isDefined = !(*flags & object::SymbolRef::SF_Undefined);
-    if (isDefined == defined && *flags & object::SymbolRef::SF_Global && !name->empty())
+    if (isDefined == defined && *flags & object::SymbolRef::SF_Global &&
+        !name->empty())
       names.push_back(name->str());
   }
   llvm::sort(names);

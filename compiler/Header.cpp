@@ -7,37 +7,132 @@
 using namespace llvm;
 using namespace fulgur;
 
-/// Words of C and C++, and names that the headers we include may define as macros.
+/// Words of C and C++, and names that the headers we include may define as
+/// macros.
 static bool isWord(StringRef name) {
-  static const StringSet<> words = {
-      "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char",
-      "char16_t", "char32_t", "char8_t", "class", "co_await", "co_return", "co_yield", "compl", "concept", "const",
-      "const_cast", "consteval", "constexpr", "constinit", "continue", "decltype", "default", "delete", "do", "double",
-      "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if",
-      "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or",
-      "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "requires", "restrict", "return", "short",
-      "signed", "sizeof", "static", "static_assert", "static_cast", "struct", "switch", "template", "this", "thread_local",
-      "throw", "true", "try", "typedef", "typeid", "typename", "typeof", "typeof_unqual", "union", "unsigned", "using",
-      "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq", "NULL", "linux", "unix", "errno", "offsetof"};
+  static const StringSet<> words = {"alignas",
+                                    "alignof",
+                                    "and",
+                                    "and_eq",
+                                    "asm",
+                                    "auto",
+                                    "bitand",
+                                    "bitor",
+                                    "bool",
+                                    "break",
+                                    "case",
+                                    "catch",
+                                    "char",
+                                    "char16_t",
+                                    "char32_t",
+                                    "char8_t",
+                                    "class",
+                                    "co_await",
+                                    "co_return",
+                                    "co_yield",
+                                    "compl",
+                                    "concept",
+                                    "const",
+                                    "const_cast",
+                                    "consteval",
+                                    "constexpr",
+                                    "constinit",
+                                    "continue",
+                                    "decltype",
+                                    "default",
+                                    "delete",
+                                    "do",
+                                    "double",
+                                    "dynamic_cast",
+                                    "else",
+                                    "enum",
+                                    "explicit",
+                                    "export",
+                                    "extern",
+                                    "false",
+                                    "float",
+                                    "for",
+                                    "friend",
+                                    "goto",
+                                    "if",
+                                    "inline",
+                                    "int",
+                                    "long",
+                                    "mutable",
+                                    "namespace",
+                                    "new",
+                                    "noexcept",
+                                    "not",
+                                    "not_eq",
+                                    "nullptr",
+                                    "operator",
+                                    "or",
+                                    "or_eq",
+                                    "private",
+                                    "protected",
+                                    "public",
+                                    "register",
+                                    "reinterpret_cast",
+                                    "requires",
+                                    "restrict",
+                                    "return",
+                                    "short",
+                                    "signed",
+                                    "sizeof",
+                                    "static",
+                                    "static_assert",
+                                    "static_cast",
+                                    "struct",
+                                    "switch",
+                                    "template",
+                                    "this",
+                                    "thread_local",
+                                    "throw",
+                                    "true",
+                                    "try",
+                                    "typedef",
+                                    "typeid",
+                                    "typename",
+                                    "typeof",
+                                    "typeof_unqual",
+                                    "union",
+                                    "unsigned",
+                                    "using",
+                                    "virtual",
+                                    "void",
+                                    "volatile",
+                                    "wchar_t",
+                                    "while",
+                                    "xor",
+                                    "xor_eq",
+                                    "NULL",
+                                    "linux",
+                                    "unix",
+                                    "errno",
+                                    "offsetof"};
   return words.contains(name);
 }
 
 bool fulgur::isIdentifier(StringRef name) {
-  return !name.empty() && !isDigit(name[0]) && all_of(name, [](char c) { return isAlnum(c) || c == '_'; }) && !isWord(name);
+  return !name.empty() && !isDigit(name[0]) &&
+         all_of(name, [](char c) { return isAlnum(c) || c == '_'; }) &&
+         !isWord(name);
 }
 
 std::string fulgur::toIdentifier(StringRef name, StringRef fallback) {
   std::string result;
   for (char c : name)
     result += isAlnum(c) ? c : '_';
-  StringRef trimmed = StringRef(result).trim('_'); // leading underscores belong to the implementation
+  StringRef trimmed = StringRef(result).trim(
+      '_'); // leading underscores belong to the implementation
   if (trimmed.empty())
     return fallback.str();
   result = trimmed.str();
   return isIdentifier(result) ? result : (fallback + "_" + result).str();
 }
 
-std::string fulgur::uniqueIdentifier(StringRef name, StringRef fallback, StringSet<> &taken) {
+std::string fulgur::uniqueIdentifier(StringRef name, StringRef fallback,
+                                     StringSet<> &taken) {
   std::string first = toIdentifier(name, fallback), result = first;
   for (unsigned i = 2; !taken.insert(result).second; ++i)
     result = first + "_" + std::to_string(i);
@@ -49,7 +144,8 @@ static std::string inComment(StringRef text) {
   std::string result;
   for (char c : text) {
     bool plain = isPrint(c) || static_cast<unsigned char>(c) >= 0x80;
-    bool endsComment = (c == '/' && !result.empty() && result.back() == '*') || (c == '*' && !result.empty() && result.back() == '/');
+    bool endsComment = (c == '/' && !result.empty() && result.back() == '*') ||
+                       (c == '*' && !result.empty() && result.back() == '/');
     result += !plain || endsComment || c == '\\' || c == '?' ? '_' : c;
   }
   return result;
@@ -57,36 +153,62 @@ static std::string inComment(StringRef text) {
 
 static StringRef dtypeName(int32_t dtype) {
   switch (dtype) {
-  case FULGUR_FLOAT32: return "float32";
-  case FULGUR_UINT8: return "uint8";
-  case FULGUR_INT8: return "int8";
-  case FULGUR_UINT16: return "uint16";
-  case FULGUR_INT16: return "int16";
-  case FULGUR_INT32: return "int32";
-  case FULGUR_INT64: return "int64";
-  case FULGUR_BOOL: return "bool";
-  case FULGUR_FLOAT16: return "float16";
-  case FULGUR_FLOAT64: return "float64";
-  case FULGUR_UINT32: return "uint32";
-  case FULGUR_UINT64: return "uint64";
-  case FULGUR_BFLOAT16: return "bfloat16";
-  default: return "unknown";
+  case FULGUR_FLOAT32:
+    return "float32";
+  case FULGUR_UINT8:
+    return "uint8";
+  case FULGUR_INT8:
+    return "int8";
+  case FULGUR_UINT16:
+    return "uint16";
+  case FULGUR_INT16:
+    return "int16";
+  case FULGUR_INT32:
+    return "int32";
+  case FULGUR_INT64:
+    return "int64";
+  case FULGUR_BOOL:
+    return "bool";
+  case FULGUR_FLOAT16:
+    return "float16";
+  case FULGUR_FLOAT64:
+    return "float64";
+  case FULGUR_UINT32:
+    return "uint32";
+  case FULGUR_UINT64:
+    return "uint64";
+  case FULGUR_BFLOAT16:
+    return "bfloat16";
+  default:
+    return "unknown";
   }
 }
 
 /// The C type of one element.
 static StringRef elementType(int32_t dtype) {
   switch (dtype) {
-  case FULGUR_FLOAT32: return "float";
-  case FULGUR_FLOAT64: return "double";
-  case FULGUR_INT8: return "int8_t";
-  case FULGUR_INT16: return "int16_t";
-  case FULGUR_INT32: return "int32_t";
-  case FULGUR_INT64: return "int64_t";
-  case FULGUR_UINT16: case FULGUR_FLOAT16: case FULGUR_BFLOAT16: return "uint16_t";
-  case FULGUR_UINT32: return "uint32_t";
-  case FULGUR_UINT64: return "uint64_t";
-  default: return "uint8_t";
+  case FULGUR_FLOAT32:
+    return "float";
+  case FULGUR_FLOAT64:
+    return "double";
+  case FULGUR_INT8:
+    return "int8_t";
+  case FULGUR_INT16:
+    return "int16_t";
+  case FULGUR_INT32:
+    return "int32_t";
+  case FULGUR_INT64:
+    return "int64_t";
+  case FULGUR_UINT16:
+  case FULGUR_FLOAT16:
+  case FULGUR_BFLOAT16:
+    return "uint16_t";
+  case FULGUR_UINT32:
+    return "uint32_t";
+  case FULGUR_UINT64:
+    return "uint64_t";
+  default:
+    return "uint8_t";
   }
 }
 
@@ -107,8 +229,10 @@ struct NamedPort {
 
 class HeaderWriter {
 public:
-  HeaderWriter(const ModelInfo &info, const HeaderOptions &options, raw_ostream &os)
-      : info(info), options(options), os(os), prefix(options.prefix), upper(StringRef(prefix).upper()) {
+  HeaderWriter(const ModelInfo &info, const HeaderOptions &options,
+               raw_ostream &os)
+      : info(info), options(options), os(os), prefix(options.prefix),
+        upper(StringRef(prefix).upper()) {
     StringSet<> taken;
     for (const ModelInfo::Port &port : info.inputs)
       inputs.push_back({port, uniqueIdentifier(port.name, "tensor", taken)});
@@ -117,9 +241,11 @@ public:
   }
 
   void write() {
-    os << "/* Model '" << inComment(info.name) << "', made by " << options.producer << " from " << inComment(options.source) << " for " << options.target
-       << "; do not edit. */\n";
-    os << "#ifndef FULGUR_MODEL_" << upper << "_H\n#define FULGUR_MODEL_" << upper << "_H\n\n#include <fulgur.h>\n\n";
+    os << "/* Model '" << inComment(info.name) << "', made by "
+       << options.producer << " from " << inComment(options.source) << " for "
+       << options.target << "; do not edit. */\n";
+    os << "#ifndef FULGUR_MODEL_" << upper << "_H\n#define FULGUR_MODEL_"
+       << upper << "_H\n\n#include <fulgur.h>\n\n";
     os << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
     example();
     constants();
@@ -130,43 +256,68 @@ public:
       inputSetter(port);
     for (const NamedPort &port : outputs)
       outputSetter(port);
-    os << "#ifdef __cplusplus\n}\n#endif\n#endif /* FULGUR_MODEL_" << upper << "_H */\n";
+    os << "#ifdef __cplusplus\n}\n#endif\n#endif /* FULGUR_MODEL_" << upper
+       << "_H */\n";
   }
 
 private:
   void example() {
-    os << "/* How to run it (every call returns a fulgur_status; " << prefix << "_last_message() says what was wrong):\n *\n";
-    os << formatv(" *   {0}_inputs in; {0}_outputs out; fulgur_context context;\n", prefix);
+    os << "/* How to run it (every call returns a fulgur_status; " << prefix
+       << "_last_message() says what was wrong):\n *\n";
+    os << formatv(
+        " *   {0}_inputs in; {0}_outputs out; fulgur_context context;\n",
+        prefix);
     for (const NamedPort &port : inputs)
-      os << formatv(" *   {0}_set_{1}(&in, {1}{2});\n", prefix, port.name, dimList(port, /*typed=*/false));
+      os << formatv(" *   {0}_set_{1}(&in, {1}{2});\n", prefix, port.name,
+                    dimList(port, /*typed=*/false));
     if (info.arenaIsConstant())
       os << formatv(" *   size_t arena_bytes = {0}_ARENA_BYTES;\n", upper);
     else
-      os << formatv(" *   size_t arena_bytes; {0}_plan(&in, &out, &arena_bytes);  // and the outputs' dims\n", prefix);
+      os << formatv(" *   size_t arena_bytes; {0}_plan(&in, &out, "
+                    "&arena_bytes);  // and the outputs' dims\n",
+                    prefix);
     for (const NamedPort &port : outputs)
-      os << formatv(" *   {0}_set_{1}(&out, {1}, sizeof {1});\n", prefix, port.name);
+      os << formatv(" *   {0}_set_{1}(&out, {1}, sizeof {1});\n", prefix,
+                    port.name);
     os << " *   fulgur_context_init(&context);\n";
-    os << " *   context.arena = aligned_alloc(FULGUR_ALIGNMENT, arena_bytes), context.arena_bytes = arena_bytes;\n";
+    os << " *   context.arena = aligned_alloc(FULGUR_ALIGNMENT, arena_bytes), "
+          "context.arena_bytes = arena_bytes;\n";
     if (!options.embedWeights && info.weightsBytes)
-      os << formatv(" *   fulgur_weights_map(&{0}_model, \"{1}\", 0, &context.weights, &context.weights_bytes);\n", prefix, inComment(options.weightsFile));
-    os << formatv(" *   if ({0}_run(&context, &in, &out) != FULGUR_OK) puts({0}_last_message());\n */\n\n", prefix);
+      os << formatv(" *   fulgur_weights_map(&{0}_model, \"{1}\", 0, "
+                    "&context.weights, &context.weights_bytes);\n",
+                    prefix, inComment(options.weightsFile));
+    os << formatv(" *   if ({0}_run(&context, &in, &out) != FULGUR_OK) "
+                  "puts({0}_last_message());\n */\n\n",
+                  prefix);
   }
 
   void constants() {
     if (info.arenaIsConstant())
-      os << formatv("#define {0}_ARENA_BYTES {1}u /* scratch memory of one run */\n", upper, std::max<int64_t>(info.arenaBytes, 0));
+      os << formatv(
+          "#define {0}_ARENA_BYTES {1}u /* scratch memory of one run */\n",
+          upper, std::max<int64_t>(info.arenaBytes, 0));
     else
-      os << formatv("/* {0}_ARENA_BYTES: the scratch memory of one run depends on the symbols; {1}_plan() computes it. */\n", upper, prefix);
-    os << formatv("#define {0}_STACK_BYTES {1}u /* at most, on each thread inside a run */\n", upper, options.stackBytes);
-    os << formatv("#define {0}_WEIGHTS_BYTES UINT64_C({1}) /* {2} */\n\n", upper, info.weightsBytes,
-                  options.embedWeights ? "embedded" : "in " + inComment(options.weightsFile));
+      os << formatv("/* {0}_ARENA_BYTES: the scratch memory of one run depends "
+                    "on the symbols; {1}_plan() computes it. */\n",
+                    upper, prefix);
+    os << formatv("#define {0}_STACK_BYTES {1}u /* at most, on each thread "
+                  "inside a run */\n",
+                  upper, options.stackBytes);
+    os << formatv("#define {0}_WEIGHTS_BYTES UINT64_C({1}) /* {2} */\n\n",
+                  upper, info.weightsBytes,
+                  options.embedWeights
+                      ? "embedded"
+                      : "in " + inComment(options.weightsFile));
     if (info.symbols.empty())
       return;
-    os << "/* Symbolic dims, by their index in " << prefix << "_model.symbols. */\nenum {\n";
+    os << "/* Symbolic dims, by their index in " << prefix
+       << "_model.symbols. */\nenum {\n";
     StringSet<> taken;
     for (auto [i, symbol] : enumerate(info.symbols)) {
-      os << formatv("  {0}_SYMBOL_{1} = {2}, /* \"{3}\": {4}..", upper, StringRef(uniqueIdentifier(StringRef(symbol.name).upper(), "DIM", taken)), i,
-                    inComment(symbol.name), symbol.min);
+      os << formatv("  {0}_SYMBOL_{1} = {2}, /* \"{3}\": {4}..", upper,
+                    StringRef(uniqueIdentifier(StringRef(symbol.name).upper(),
+                                               "DIM", taken)),
+                    i, inComment(symbol.name), symbol.min);
       if (symbol.max != INT64_MAX)
         os << symbol.max;
       os << " */\n";
@@ -177,7 +328,8 @@ private:
   void ports(StringRef kind, ArrayRef<NamedPort> ports) {
     os << formatv("typedef struct {0}_{1} {{\n", prefix, kind);
     for (const NamedPort &port : ports)
-      os << formatv("  fulgur_tensor {0}; /* \"{1}\" {2} */\n", port.name, inComment(port.port.name), port.shape());
+      os << formatv("  fulgur_tensor {0}; /* \"{1}\" {2} */\n", port.name,
+                    inComment(port.port.name), port.shape());
     if (ports.empty())
       os << "  char none;\n";
     os << formatv("} {0}_{1};\n\n", prefix, kind);
@@ -185,16 +337,24 @@ private:
 
   void functions() {
     os << formatv("extern const fulgur_model {0}_model;\n\n", prefix);
-    os << "/* Checks the inputs' dtypes, ranks and dims; writes the arena's size and the outputs' dtypes, ranks and dims. */\n";
-    os << formatv("fulgur_status {0}_plan(const {0}_inputs *inputs, {0}_outputs *outputs, size_t *arena_bytes);\n\n", prefix);
+    os << "/* Checks the inputs' dtypes, ranks and dims; writes the arena's "
+          "size and the outputs' dtypes, ranks and dims. */\n";
+    os << formatv("fulgur_status {0}_plan(const {0}_inputs *inputs, "
+                  "{0}_outputs *outputs, size_t *arena_bytes);\n\n",
+                  prefix);
     os << "/* Runs the model once, after checking everything. */\n";
-    os << formatv("fulgur_status {0}_run(const fulgur_context *context, const {0}_inputs *inputs, {0}_outputs *outputs);\n\n", prefix);
-    os << "/* The sentence about the last call of this model that failed on this thread. */\n";
+    os << formatv("fulgur_status {0}_run(const fulgur_context *context, const "
+                  "{0}_inputs *inputs, {0}_outputs *outputs);\n\n",
+                  prefix);
+    os << "/* The sentence about the last call of this model that failed on "
+          "this thread. */\n";
     os << formatv("const char *{0}_last_message(void);\n\n", prefix);
   }
 
-  /// For each dim that is not a number, the name of the parameter that stands for it; dims that are the same share one.
-  SmallVector<std::string> dimNames(const NamedPort &port, SmallVectorImpl<std::string> &parameters) {
+  /// For each dim that is not a number, the name of the parameter that stands
+  /// for it; dims that are the same share one.
+  SmallVector<std::string> dimNames(const NamedPort &port,
+                                    SmallVectorImpl<std::string> &parameters) {
     StringSet<> taken;
     for (StringRef other : {"inputs", "outputs", "data"})
       taken.insert(other);
@@ -227,10 +387,17 @@ private:
   void inputSetter(const NamedPort &port) {
     SmallVector<std::string> parameters, dims = dimNames(port, parameters);
     StringRef type = elementType(port.port.dtype);
-    os << formatv("/* \"{0}\" {1}, row by row. */\n", inComment(port.port.name), port.shape());
-    os << formatv("static inline void {0}_set_{1}({0}_inputs *inputs, const {2} *data{3}) {{\n", prefix, port.name, type, dimList(port, true));
-    os << formatv("  fulgur_tensor *tensor = &inputs->{0};\n  tensor->data = (void *)(uintptr_t)data;\n", port.name);
-    os << formatv("  tensor->dtype = (fulgur_dtype){0};\n  tensor->rank = {1};\n", port.port.dtype, port.port.dims.size());
+    os << formatv("/* \"{0}\" {1}, row by row. */\n", inComment(port.port.name),
+                  port.shape());
+    os << formatv("static inline void {0}_set_{1}({0}_inputs *inputs, const "
+                  "{2} *data{3}) {{\n",
+                  prefix, port.name, type, dimList(port, true));
+    os << formatv("  fulgur_tensor *tensor = &inputs->{0};\n  tensor->data = "
+                  "(void *)(uintptr_t)data;\n",
+                  port.name);
+    os << formatv(
+        "  tensor->dtype = (fulgur_dtype){0};\n  tensor->rank = {1};\n",
+        port.port.dtype, port.port.dims.size());
     std::string bytes = ("sizeof(" + type + ")").str();
     for (auto [i, dim] : enumerate(dims)) {
       os << formatv("  tensor->dims[{0}] = {1};\n", i, dim);
@@ -240,10 +407,15 @@ private:
   }
 
   void outputSetter(const NamedPort &port) {
-    os << formatv("/* \"{0}\" {1}; `bytes` is the size of the buffer at `data`. */\n", inComment(port.port.name), port.shape());
-    os << formatv("static inline void {0}_set_{1}({0}_outputs *outputs, {2} *data, size_t bytes) {{\n", prefix, port.name,
-                  elementType(port.port.dtype));
-    os << formatv("  outputs->{0}.data = data;\n  outputs->{0}.bytes = bytes;\n}\n\n", port.name);
+    os << formatv(
+        "/* \"{0}\" {1}; `bytes` is the size of the buffer at `data`. */\n",
+        inComment(port.port.name), port.shape());
+    os << formatv("static inline void {0}_set_{1}({0}_outputs *outputs, {2} "
+                  "*data, size_t bytes) {{\n",
+                  prefix, port.name, elementType(port.port.dtype));
+    os << formatv(
+        "  outputs->{0}.data = data;\n  outputs->{0}.bytes = bytes;\n}\n\n",
+        port.name);
   }
 
   const ModelInfo &info;
@@ -255,4 +427,7 @@ private:
 
 } // namespace
 
-void fulgur::writeHeader(const ModelInfo &info, const HeaderOptions &options, raw_ostream &os) { HeaderWriter(info, options, os).write(); }
+void fulgur::writeHeader(const ModelInfo &info, const HeaderOptions &options,
+                         raw_ostream &os) {
+  HeaderWriter(info, options, os).write();
+}

@@ -1,4 +1,5 @@
-// The linker's work: merging objects, and the files that other tools link: m.a and m.so.
+// The linker's work: merging objects, and the files that other tools link: m.a
+// and m.so.
 #include "compiler/Link.h"
 #include "compiler/Failure.h"
 #include "llvm/ADT/ScopeExit.h"
@@ -28,8 +29,10 @@ std::string fulgur::findLinker(StringRef wanted) {
 }
 
 /// A file that is gone when this object is.
-static Expected<FileRemover> temporaryFile(StringRef suffix, SmallVectorImpl<char> &path) {
-  if (std::error_code reason = sys::fs::createTemporaryFile("fulgurc", suffix, path))
+static Expected<FileRemover> temporaryFile(StringRef suffix,
+                                           SmallVectorImpl<char> &path) {
+  if (std::error_code reason =
+          sys::fs::createTemporaryFile("fulgurc", suffix, path))
     return failFile("make", "temporary file", reason);
   return FileRemover(Twine(StringRef(path.data(), path.size())));
 }
@@ -57,32 +60,40 @@ static Error runProgram(StringRef program, ArrayRef<std::string> arguments) {
     return remover.takeError();
   SmallVector<StringRef> words{program};
   llvm::append_range(words, arguments);
-  std::optional<StringRef> redirects[] = {StringRef(""), StringRef(log), StringRef(log)};
+  std::optional<StringRef> redirects[] = {StringRef(""), StringRef(log),
+                                          StringRef(log)};
   std::string reason;
   rlimit limit{}, lifted{};
   getrlimit(RLIMIT_DATA, &limit); // --max-memory is about this compiler
   lifted = {limit.rlim_max, limit.rlim_max};
   setrlimit(RLIMIT_DATA, &lifted);
   scope_exit restore([&] { setrlimit(RLIMIT_DATA, &limit); });
-  int status = sys::ExecuteAndWait(program, words, std::nullopt, redirects, /*SecondsToWait=*/0, /*MemoryLimit=*/0, &reason);
+  int status =
+      sys::ExecuteAndWait(program, words, std::nullopt, redirects,
+                          /*SecondsToWait=*/0, /*MemoryLimit=*/0, &reason);
   if (status == 0)
     return Error::success();
   if (auto output = MemoryBuffer::getFile(log); reason.empty() && output)
     reason = (*output)->getBuffer().trim().split('\n').first.str();
-  return fail(ExitCode::model, "'" + program + "' failed with status " + Twine(status) + ": " + reason);
+  return fail(ExitCode::model, "'" + program + "' failed with status " +
+                                   Twine(status) + ": " + reason);
 }
 
-Expected<ObjectBytes> fulgur::mergeObjects(ArrayRef<ObjectBytes> objects, StringRef linker) {
-  // The names of these files must not reach the result, so that it is the same each time.
+Expected<ObjectBytes> fulgur::mergeObjects(ArrayRef<ObjectBytes> objects,
+                                           StringRef linker) {
+  // The names of these files must not reach the result, so that it is the same
+  // each time.
   SmallString<128> folder;
-  if (std::error_code reason = sys::fs::createUniqueDirectory("fulgurc", folder))
+  if (std::error_code reason =
+          sys::fs::createUniqueDirectory("fulgurc", folder))
     return failFile("make", "temporary folder", reason);
   scope_exit remove([&] { sys::fs::remove_directories(folder); });
   std::string merged = (folder + "/merged.o").str();
   std::vector<std::string> arguments{"-r", "-o", merged};
   for (auto [i, object] : enumerate(objects)) {
     arguments.push_back((folder + "/" + Twine(i) + ".o").str());
-    if (Error error = writeFile(arguments.back(), StringRef(object.data(), object.size())))
+    if (Error error = writeFile(arguments.back(),
+                                StringRef(object.data(), object.size())))
       return std::move(error);
   }
   if (Error error = runProgram(linker, arguments))
@@ -94,23 +105,29 @@ Expected<ObjectBytes> fulgur::mergeObjects(ArrayRef<ObjectBytes> objects, String
   return ObjectBytes(content.begin(), content.end());
 }
 
-/// The 60-byte header of an archive's member. Dates, owners and modes are fixed: same input, same bytes.
+/// The 60-byte header of an archive's member. Dates, owners and modes are
+/// fixed: same input, same bytes.
 static std::string memberHeader(StringRef name, uint64_t size) {
   std::string header;
   raw_string_ostream os(header);
-  os << left_justify(name, 16) << left_justify("0", 12) << left_justify("0", 6) << left_justify("0", 6) << left_justify("644", 8)
+  os << left_justify(name, 16) << left_justify("0", 12) << left_justify("0", 6)
+     << left_justify("0", 6) << left_justify("644", 8)
      << left_justify(std::to_string(size), 10) << "`\n";
   return header;
 }
 
-Error fulgur::writeArchive(StringRef path, StringRef object, StringRef member, ArrayRef<std::string> symbols) {
+Error fulgur::writeArchive(StringRef path, StringRef object, StringRef member,
+                           ArrayRef<std::string> symbols) {
   uint64_t objectBytes;
   if (std::error_code reason = sys::fs::file_size(object, objectBytes))
     return failFile("read", object, reason);
   if (objectBytes > 9'999'999'999) // ten decimal digits are the format's limit
-    return fail(ExitCode::resourceLimit, "a member of " + Twine(objectBytes) + " bytes does not fit an archive; use --weights=file");
+    return fail(ExitCode::resourceLimit,
+                "a member of " + Twine(objectBytes) +
+                    " bytes does not fit an archive; use --weights=file");
 
-  // The first member is the index: how many symbols, where the member of each starts, and their names.
+  // The first member is the index: how many symbols, where the member of each
+  // starts, and their names.
   std::string names;
   for (const std::string &symbol : symbols)
     names += symbol + '\0';
@@ -121,7 +138,8 @@ Error fulgur::writeArchive(StringRef path, StringRef object, StringRef member, A
   index += names;
   if (index.size() % 2)
     index += '\0';
-  uint32_t start = 8 + 60 + index.size() + (longName.empty() ? 0 : 60 + longName.size());
+  uint32_t start =
+      8 + 60 + index.size() + (longName.empty() ? 0 : 60 + longName.size());
   support::endian::write32be(index.data(), symbols.size());
   for (size_t i = 0; i < symbols.size(); ++i)
     support::endian::write32be(index.data() + 4 + 4 * i, start);
@@ -129,7 +147,8 @@ Error fulgur::writeArchive(StringRef path, StringRef object, StringRef member, A
   std::string head = "!<arch>\n" + memberHeader("/", index.size()) + index;
   if (!longName.empty())
     head += memberHeader("//", longName.size()) + longName;
-  head += memberHeader(longName.empty() ? (member + "/").str() : "/0", objectBytes);
+  head +=
+      memberHeader(longName.empty() ? (member + "/").str() : "/0", objectBytes);
 
   std::error_code reason;
   raw_fd_ostream os(path, reason);
@@ -146,7 +165,8 @@ Error fulgur::writeArchive(StringRef path, StringRef object, StringRef member, A
     if (!count)
       return failFile("read", object, errorToErrorCode(count.takeError()));
     if (*count == 0)
-      return fail(ExitCode::model, "'" + object + "' became shorter while it was read");
+      return fail(ExitCode::model,
+                  "'" + object + "' became shorter while it was read");
     os.write(piece.data(), *count);
     left -= *count;
   }
@@ -161,8 +181,10 @@ Error fulgur::writeArchive(StringRef path, StringRef object, StringRef member, A
   return Error::success();
 }
 
-Error fulgur::linkShared(const SharedLibrary &library, const CpuTarget &target) {
-  bool native = target.triple.getArch() == Triple(sys::getProcessTriple()).getArch();
+Error fulgur::linkShared(const SharedLibrary &library,
+                         const CpuTarget &target) {
+  bool native =
+      target.triple.getArch() == Triple(sys::getProcessTriple()).getArch();
   std::string linker = library.linker;
   if (linker.empty() && native)
     linker = findProgram({"cc", "clang-22", "clang", "gcc"});
@@ -171,7 +193,10 @@ Error fulgur::linkShared(const SharedLibrary &library, const CpuTarget &target) 
   else if (!sys::path::is_absolute(linker))
     linker = findProgram({linker});
   if (linker.empty())
-    return fail(ExitCode::model, "cannot make a shared library: found neither cc nor ld.lld; install one, name one with --linker, or use --emit without 'so'");
+    return fail(
+        ExitCode::model,
+        "cannot make a shared library: found neither cc nor ld.lld; install "
+        "one, name one with --linker, or use --emit without 'so'");
   bool isLd = sys::path::filename(linker).starts_with("ld");
 
   SmallString<128> script;

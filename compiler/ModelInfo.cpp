@@ -1,4 +1,5 @@
-// What the module says about the model once the pipeline has run: ports, symbols, messages, arena and weights.
+// What the module says about the model once the pipeline has run: ports,
+// symbols, messages, arena and weights.
 #include "compiler/ModelInfo.h"
 #include "runtime/fulgur.h"
 
@@ -7,7 +8,8 @@ using namespace fulgur;
 
 namespace {
 
-/// Reads typed entries of one dictionary; the first mismatch is reported and sticks.
+/// Reads typed entries of one dictionary; the first mismatch is reported and
+/// sticks.
 struct Reader {
   ModuleOp module;
   std::string what; // "fulgur.inputs[2]"
@@ -16,12 +18,12 @@ struct Reader {
 
   void complain(StringRef key, StringRef wanted) {
     if (ok)
-      module.emitError() << what << (what.empty() ? "" : ".") << key << " is not " << wanted;
+      module.emitError() << what << (what.empty() ? "" : ".") << key
+                         << " is not " << wanted;
     ok = false;
   }
 
-  template <typename T>
-  T get(StringRef key, StringRef wanted) {
+  template <typename T> T get(StringRef key, StringRef wanted) {
     auto value = dict.getAs<T>(key);
     if (!value)
       complain(key, wanted);
@@ -69,7 +71,8 @@ struct Reader {
       auto entry = dyn_cast<DictionaryAttr>(attr);
       if (!entry)
         return complain(key, "an array of dictionaries");
-      read(Reader{module, key.str() + "[" + std::to_string(i) + "]", entry, ok});
+      read(
+          Reader{module, key.str() + "[" + std::to_string(i) + "]", entry, ok});
     }
   }
 };
@@ -80,14 +83,17 @@ static ModelInfo::Port readPort(Reader entry, size_t numSymbols) {
   ModelInfo::Port port;
   port.name = entry.string("name");
   port.dtype = static_cast<int32_t>(entry.integer("dtype"));
-  SmallVector<int64_t> values = entry.integers("dims"), symbols = entry.integers("symbols");
+  SmallVector<int64_t> values = entry.integers("dims"),
+                       symbols = entry.integers("symbols");
   std::vector<std::string> texts = entry.strings("texts");
   if (texts.size() != values.size() || symbols.size() != values.size()) {
     entry.complain("texts", "as long as dims and symbols");
     return port;
   }
   if (values.size() > FULGUR_MAX_RANK)
-    entry.complain("dims", "within the " + std::to_string(FULGUR_MAX_RANK) + " dims that a tensor at the model's border may have");
+    entry.complain("dims",
+                   "within the " + std::to_string(FULGUR_MAX_RANK) +
+                       " dims that a tensor at the model's border may have");
   for (auto [value, symbol, text] : llvm::zip(values, symbols, texts)) {
     if (symbol < -1 || symbol >= static_cast<int64_t>(numSymbols))
       entry.complain("symbols", "an array of indices into fulgur.symbols");
@@ -98,7 +104,8 @@ static ModelInfo::Port readPort(Reader entry, size_t numSymbols) {
 
 static uint64_t bytesOf(ElementsAttr value) {
   auto type = cast<ShapedType>(value.getType());
-  return type.getNumElements() * llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  return type.getNumElements() *
+         llvm::divideCeil(type.getElementTypeBitWidth(), 8);
 }
 
 FailureOr<ModelInfo> fulgur::readModelInfo(ModuleOp module) {
@@ -110,18 +117,26 @@ FailureOr<ModelInfo> fulgur::readModelInfo(ModuleOp module) {
   info.arenaBytes = reader.integer("fulgur.arena_bytes");
   info.weightsBytes = reader.integer("fulgur.weights_bytes");
   reader.each("fulgur.symbols", [&](Reader entry) {
-    info.symbols.push_back({entry.string("name"), entry.integer("min"), entry.integer("max")});
+    info.symbols.push_back(
+        {entry.string("name"), entry.integer("min"), entry.integer("max")});
   });
-  reader.each("fulgur.inputs", [&](Reader entry) { info.inputs.push_back(readPort(entry, info.symbols.size())); });
-  reader.each("fulgur.outputs", [&](Reader entry) { info.outputs.push_back(readPort(entry, info.symbols.size())); });
+  reader.each("fulgur.inputs", [&](Reader entry) {
+    info.inputs.push_back(readPort(entry, info.symbols.size()));
+  });
+  reader.each("fulgur.outputs", [&](Reader entry) {
+    info.outputs.push_back(readPort(entry, info.symbols.size()));
+  });
   reader.each("fulgur.weights", [&](Reader entry) {
-    auto value = entry.get<ElementsAttr>("resource", "the elements of a weight");
+    auto value =
+        entry.get<ElementsAttr>("resource", "the elements of a weight");
     if (value && !isa<DenseElementsAttr, DenseResourceElementsAttr>(value))
       entry.complain("resource", "a dense weight");
     if (value)
-      info.weights.push_back({static_cast<uint64_t>(entry.integer("offset")), value});
+      info.weights.push_back(
+          {static_cast<uint64_t>(entry.integer("offset")), value});
   });
-  llvm::sort(info.weights, [](auto &a, auto &b) { return a.offset < b.offset; });
+  llvm::sort(info.weights,
+             [](auto &a, auto &b) { return a.offset < b.offset; });
   uint64_t end = 0;
   for (const ModelInfo::Weight &weight : info.weights) {
     if (weight.offset < end || weight.offset % FULGUR_ALIGNMENT != 0)

@@ -1,4 +1,5 @@
-// What the module says about the model once the pipeline has run: ports, symbols, messages, arena and weights.
+// What the module says about the model once the pipeline has run: ports,
+// symbols, messages, arena and weights.
 #pragma once
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -31,7 +32,7 @@ struct ModelInfo {
   std::vector<Port> inputs, outputs;
   std::vector<Symbol> symbols;
   std::vector<std::string> messages;
-  int64_t arenaBytes = 0; ///< 0: depends on the symbols, if there are any
+  int64_t arenaBytes = 0;      ///< 0: depends on the symbols, if there are any
   std::vector<Weight> weights; ///< ordered by offset, disjoint
   uint64_t weightsBytes = 0;
 
@@ -39,9 +40,10 @@ struct ModelInfo {
 };
 
 /// Reads the attributes of `module`:
-///   fulgur.model = "stem", fulgur.inputs / fulgur.outputs = [{name, dtype, dims = [...], texts = [...], symbols = [...]}],
-///   fulgur.symbols = [{name, min, max}], fulgur.messages = ["..."], fulgur.arena_bytes,
-///   fulgur.weights = [{offset, resource}], fulgur.weights_bytes.
+///   fulgur.model = "stem", fulgur.inputs / fulgur.outputs = [{name, dtype,
+///   dims = [...], texts = [...], symbols = [...]}], fulgur.symbols = [{name,
+///   min, max}], fulgur.messages = ["..."], fulgur.arena_bytes, fulgur.weights
+///   = [{offset, resource}], fulgur.weights_bytes.
 /// Emits an error at the module when they do not fit together.
 mlir::FailureOr<ModelInfo> readModelInfo(mlir::ModuleOp module);
 

@@ -1,4 +1,5 @@
-// Output files appear whole, all together and under their final names, or not at all.
+// Output files appear whole, all together and under their final names, or not
+// at all.
 #include "compiler/Outputs.h"
 #include "compiler/Failure.h"
 #include "llvm/Support/FileSystem.h"
@@ -15,13 +16,15 @@ Outputs::~Outputs() {
     sys::DontRemoveFileOnSignal(file.temporary);
   }
   for (const std::string &folder : reverse(folders))
-    sys::fs::remove(folder); // fails, as it should, when somebody else put something there
+    sys::fs::remove(
+        folder); // fails, as it should, when somebody else put something there
 }
 
 Expected<std::string> Outputs::stage(StringRef path) {
   StringRef parent = sys::path::parent_path(path);
   SmallVector<std::string> missing;
-  for (StringRef folder = parent; !folder.empty() && !sys::fs::exists(folder); folder = sys::path::parent_path(folder))
+  for (StringRef folder = parent; !folder.empty() && !sys::fs::exists(folder);
+       folder = sys::path::parent_path(folder))
     missing.push_back(folder.str());
   for (const std::string &folder : reverse(missing)) {
     if (std::error_code reason = sys::fs::create_directory(folder))
@@ -29,7 +32,8 @@ Expected<std::string> Outputs::stage(StringRef path) {
     folders.push_back(folder);
   }
   if (sys::fs::is_directory(path))
-    return fail(ExitCode::model, "cannot write '" + path + "': a folder of that name is in the way");
+    return fail(ExitCode::model, "cannot write '" + path +
+                                     "': a folder of that name is in the way");
 
   SmallString<128> model(parent), temporary;
   sys::path::append(model, "." + sys::path::filename(path) + ".%%%%%%%%");
@@ -50,7 +54,9 @@ Expected<std::string> Outputs::scratch(StringRef path) {
 Error Outputs::commit() {
   while (!files.empty()) {
     const File &file = files.front();
-    std::error_code reason = file.final.empty() ? sys::fs::remove(file.temporary) : sys::fs::rename(file.temporary, file.final);
+    std::error_code reason = file.final.empty()
+                                 ? sys::fs::remove(file.temporary)
+                                 : sys::fs::rename(file.temporary, file.final);
     if (reason)
       return failFile("write", file.final, reason);
     sys::DontRemoveFileOnSignal(file.temporary);

@@ -1,4 +1,5 @@
-// Output files appear whole, all together and under their final names, or not at all.
+// Output files appear whole, all together and under their final names, or not
+// at all.
 #pragma once
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
@@ -16,10 +17,12 @@ public:
   /// Removes what was not committed, and the folders made for it.
   ~Outputs();
 
-  /// Returns the temporary path at which to write what will be `path`. Makes missing folders.
+  /// Returns the temporary path at which to write what will be `path`. Makes
+  /// missing folders.
   llvm::Expected<std::string> stage(llvm::StringRef path);
 
-  /// The same for a file that is needed only until this object goes: commit() removes it.
+  /// The same for a file that is needed only until this object goes: commit()
+  /// removes it.
   llvm::Expected<std::string> scratch(llvm::StringRef path);
 
   /// Gives all files their final names.
@@ -30,7 +33,8 @@ private:
     std::string temporary, final; // no final name: scratch
   };
   std::vector<File> files;
-  std::vector<std::string> folders; // that did not exist before, outermost first
+  std::vector<std::string>
+      folders; // that did not exist before, outermost first
 };
 
 } // namespace fulgur

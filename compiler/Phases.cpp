@@ -1,4 +1,5 @@
-// How long each part of a compilation took, and how much memory the compiler had needed by then.
+// How long each part of a compilation took, and how much memory the compiler
+// had needed by then.
 #include "compiler/Phases.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <sys/resource.h>
@@ -21,10 +22,13 @@ void Phases::end() {
     llvm::timeTraceProfilerEnd(trace);
   trace = nullptr;
   if (verbose) {
-    std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    std::chrono::duration<double> seconds =
+        std::chrono::steady_clock::now() - start;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    llvm::errs() << llvm::formatv("fulgurc: {0,-10} {1,8:F3} s  {2,6} MiB peak\n", current, seconds.count(), usage.ru_maxrss / 1024);
+    llvm::errs() << llvm::formatv(
+        "fulgurc: {0,-10} {1,8:F3} s  {2,6} MiB peak\n", current,
+        seconds.count(), usage.ru_maxrss / 1024);
   }
   diagnostics.progress("");
   current.clear();

@@ -1,4 +1,5 @@
-// How long each part of a compilation took, and how much memory the compiler had needed by then.
+// How long each part of a compilation took, and how much memory the compiler
+// had needed by then.
 #pragma once
 #include "compiler/Diagnostics.h"
 #include "llvm/Support/TimeProfiler.h"
@@ -7,11 +8,13 @@
 
 namespace fulgur {
 
-/// One phase follows another: begin() ends the one before. With -v each is printed when it ends; on a terminal the
-/// current one is shown; all are in the time trace.
+/// One phase follows another: begin() ends the one before. With -v each is
+/// printed when it ends; on a terminal the current one is shown; all are in the
+/// time trace.
 class Phases {
 public:
-  Phases(Diagnostics &diagnostics, bool verbose) : diagnostics(diagnostics), verbose(verbose) {}
+  Phases(Diagnostics &diagnostics, bool verbose)
+      : diagnostics(diagnostics), verbose(verbose) {}
   ~Phases() { end(); }
 
   void begin(llvm::StringRef name);

@@ -1,4 +1,5 @@
-// The stations of the line. The IR can be written after each of them, and read again to go on from there.
+// The stations of the line. The IR can be written after each of them, and read
+// again to go on from there.
 #pragma once
 #include "llvm/ADT/StringRef.h"
 #include <array>
@@ -15,10 +16,12 @@ enum class Stage {
   llvm,   ///< LLVM dialect: what compiler/ModelInfo.h reads
 };
 
-inline constexpr std::array stages{Stage::import, Stage::graph, Stage::kernel, Stage::memory, Stage::llvm};
+inline constexpr std::array stages{Stage::import, Stage::graph, Stage::kernel,
+                                   Stage::memory, Stage::llvm};
 
 inline llvm::StringRef stageName(Stage stage) {
-  constexpr llvm::StringLiteral names[] = {"import", "graph", "kernel", "memory", "llvm"};
+  constexpr llvm::StringLiteral names[] = {"import", "graph", "kernel",
+                                           "memory", "llvm"};
   return names[static_cast<size_t>(stage)];
 }
 

@@ -12,19 +12,22 @@ struct Options;
 struct CpuTarget {
   llvm::Triple triple;
   std::string cpu, features; ///< as LLVM wants them
-  std::string shownCpu;      ///< cpu and the user's features, for people: "x86-64-v3 +avx512f"
-  uint64_t cpuFeatures = 0;  ///< FULGUR_CPU_* that the code may use
-  fulgur::Target unit;       ///< what the passes need to know
+  std::string shownCpu; ///< cpu and the user's features, for people: "x86-64-v3
+                        ///< +avx512f"
+  uint64_t cpuFeatures = 0; ///< FULGUR_CPU_* that the code may use
+  fulgur::Target unit;      ///< what the passes need to know
   const llvm::Target *backend = nullptr;
 
-  /// A machine that generates code for it at -O`level`. One thread uses one machine.
+  /// A machine that generates code for it at -O`level`. One thread uses one
+  /// machine.
   std::unique_ptr<llvm::TargetMachine> machine(unsigned level) const;
 };
 
 /// Makes LLVM's targets known. Call it once, before resolveTarget().
 void initializeTargets();
 
-/// Finds what --target, --mcpu and --mattr mean. A name that LLVM does not know is a usage error.
+/// Finds what --target, --mcpu and --mattr mean. A name that LLVM does not know
+/// is a usage error.
 llvm::Expected<CpuTarget> resolveTarget(const Options &options);
 
 } // namespace fulgur

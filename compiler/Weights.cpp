@@ -1,24 +1,27 @@
-// The weights segment: all constants of the model, in the order and layout the kernels read them.
+// The weights segment: all constants of the model, in the order and layout the
+// kernels read them.
 #include "compiler/Weights.h"
 #include "compiler/Failure.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "runtime/Xxh64.h"
 #include "runtime/fulgur.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
 
 using namespace mlir;
 using namespace fulgur;
 
 namespace {
 
-/// Writes and hashes in one go, in pieces that stay in the cache between the two.
+/// Writes and hashes in one go, in pieces that stay in the cache between the
+/// two.
 class Sink {
 public:
   explicit Sink(raw_ostream &os) : os(os) { fulgur_xxh64_init(&hash); }
 
   void write(ArrayRef<char> bytes) {
-    for (; !bytes.empty(); bytes = bytes.drop_front(std::min(bytes.size(), piece))) {
+    for (; !bytes.empty();
+         bytes = bytes.drop_front(std::min(bytes.size(), piece))) {
       ArrayRef<char> head = bytes.take_front(piece);
       fulgur_xxh64_update(&hash, head.data(), head.size());
       os.write(head.data(), head.size());
@@ -59,10 +62,12 @@ static void writeDense(DenseElementsAttr value, Sink &sink) {
   while (repeated.size() < std::min<uint64_t>(left, 4096))
     llvm::append_range(repeated, value.getRawData());
   for (; left > 0; left -= std::min<uint64_t>(left, repeated.size()))
-    sink.write(ArrayRef(repeated).take_front(std::min<uint64_t>(left, repeated.size())));
+    sink.write(ArrayRef(repeated).take_front(
+        std::min<uint64_t>(left, repeated.size())));
 }
 
-llvm::Expected<uint64_t> fulgur::writeSegment(const ModelInfo &info, raw_ostream &os) {
+llvm::Expected<uint64_t> fulgur::writeSegment(const ModelInfo &info,
+                                              raw_ostream &os) {
   Sink sink(os);
   for (const ModelInfo::Weight &weight : info.weights) {
     sink.zeros(weight.offset - sink.position());
@@ -72,17 +77,23 @@ llvm::Expected<uint64_t> fulgur::writeSegment(const ModelInfo &info, raw_ostream
     }
     auto resource = cast<DenseResourceElementsAttr>(weight.value);
     AsmResourceBlob *blob = resource.getRawHandle().getBlob();
-    uint64_t wanted = resource.getNumElements() * llvm::divideCeil(resource.getElementType().getIntOrFloatBitWidth(), 8);
+    uint64_t wanted =
+        resource.getNumElements() *
+        llvm::divideCeil(resource.getElementType().getIntOrFloatBitWidth(), 8);
     if (!blob || blob->getData().size() != wanted)
-      return fail(ExitCode::internal, "internal error: weight '" + resource.getRawHandle().getKey() + "' has " +
-                                          Twine(blob ? blob->getData().size() : 0) + " bytes of data, not " + Twine(wanted));
+      return fail(ExitCode::internal,
+                  "internal error: weight '" +
+                      resource.getRawHandle().getKey() + "' has " +
+                      Twine(blob ? blob->getData().size() : 0) +
+                      " bytes of data, not " + Twine(wanted));
     sink.write(blob->getData());
   }
   sink.zeros(info.weightsBytes - sink.position());
   return sink.digest();
 }
 
-llvm::Expected<uint64_t> fulgur::writeWeightsFile(const ModelInfo &info, StringRef path) {
+llvm::Expected<uint64_t> fulgur::writeWeightsFile(const ModelInfo &info,
+                                                  StringRef path) {
   std::error_code reason;
   llvm::raw_fd_ostream os(path, reason);
   if (reason)
@@ -96,9 +107,12 @@ llvm::Expected<uint64_t> fulgur::writeWeightsFile(const ModelInfo &info, StringR
   using namespace llvm::support::endian;
   char header[FULGUR_WEIGHTS_HEADER_BYTES] = {};
   memcpy(header, FULGUR_WEIGHTS_MAGIC, sizeof(fulgur_weights_header::magic));
-  write32le(header + offsetof(fulgur_weights_header, version), FULGUR_WEIGHTS_VERSION);
-  write32le(header + offsetof(fulgur_weights_header, header_bytes), FULGUR_WEIGHTS_HEADER_BYTES);
-  write64le(header + offsetof(fulgur_weights_header, payload_bytes), info.weightsBytes);
+  write32le(header + offsetof(fulgur_weights_header, version),
+            FULGUR_WEIGHTS_VERSION);
+  write32le(header + offsetof(fulgur_weights_header, header_bytes),
+            FULGUR_WEIGHTS_HEADER_BYTES);
+  write64le(header + offsetof(fulgur_weights_header, payload_bytes),
+            info.weightsBytes);
   write64le(header + offsetof(fulgur_weights_header, hash), *hash);
   os.pwrite(header, sizeof header, 0);
   os.close();

@@ -1,17 +1,18 @@
-// fulgurc: compiles a model to an object, libraries and a header. This file turns the command line into Options.
+// fulgurc: compiles a model to an object, libraries and a header. This file
+// turns the command line into Options.
 #include "compiler/Compile.h"
 #include "compiler/Target.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/CommandLine.h"
-#include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Signals.h"
-#include "mlir/IR/AsmState.h"
-#include "mlir/IR/MLIRContext.h"
-#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/thread.h"
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -24,46 +25,113 @@ using namespace fulgur;
   std::exit(static_cast<int>(ExitCode::usage));
 }
 
-/// Everything on the command line. It is made in main(), when LLVM's own options exist.
+/// Everything on the command line. It is made in main(), when LLVM's own
+/// options exist.
 struct CommandLine {
   cl::OptionCategory category{"fulgurc options"};
 
-  cl::opt<std::string> input{cl::Positional, cl::desc("<model.onnx | module.mlir>"), cl::cat(category)};
-  cl::opt<std::string> output{"o", cl::desc("Stem of the outputs (out/m), one file (m.so), a folder, or -"), cl::value_desc("path"), cl::cat(category)};
-  cl::list<std::string> emit{"emit", cl::desc("What to make: obj,lib,so,header,pc,weights,llvm,asm,mlir or all"), cl::value_desc("kinds"), cl::CommaSeparated, cl::cat(category)};
-  cl::opt<std::string> compileTo{"compile-to", cl::desc("Write the IR after a stage: import,graph,kernel,memory,llvm"), cl::value_desc("stage"), cl::cat(category)};
-  cl::opt<std::string> compileFrom{"compile-from", cl::desc("The stage that MLIR input has passed (default: as it says)"), cl::value_desc("stage"), cl::cat(category)};
-  cl::opt<std::string> prefix{"prefix", cl::desc("Prefix of all symbols (default: the outputs' name)"), cl::value_desc("name"), cl::cat(category)};
-  cl::list<std::string> dims{"dim", cl::desc("Fix a symbolic dim, or bound it: batch=1, sequence=1..512"), cl::value_desc("name=n|lo..hi"), cl::cat(category)};
-  cl::list<std::string> shapes{"shape", cl::desc("Set an input's shape: image:1x3x?x?"), cl::value_desc("input:dims"), cl::cat(category)};
-  cl::opt<WeightsMode> weights{"weights", cl::desc("Where the weights go:"), cl::cat(category), cl::init(WeightsMode::embed),
-                               cl::values(clEnumValN(WeightsMode::embed, "embed", "into the object (default)"),
-                                          clEnumValN(WeightsMode::file, "file", "into a file that the product maps"))};
+  cl::opt<std::string> input{cl::Positional,
+                             cl::desc("<model.onnx | module.mlir>"),
+                             cl::cat(category)};
+  cl::opt<std::string> output{
+      "o",
+      cl::desc("Stem of the outputs (out/m), one file (m.so), a folder, or -"),
+      cl::value_desc("path"), cl::cat(category)};
+  cl::list<std::string> emit{
+      "emit",
+      cl::desc(
+          "What to make: obj,lib,so,header,pc,weights,llvm,asm,mlir or all"),
+      cl::value_desc("kinds"), cl::CommaSeparated, cl::cat(category)};
+  cl::opt<std::string> compileTo{
+      "compile-to",
+      cl::desc("Write the IR after a stage: import,graph,kernel,memory,llvm"),
+      cl::value_desc("stage"), cl::cat(category)};
+  cl::opt<std::string> compileFrom{
+      "compile-from",
+      cl::desc("The stage that MLIR input has passed (default: as it says)"),
+      cl::value_desc("stage"), cl::cat(category)};
+  cl::opt<std::string> prefix{
+      "prefix", cl::desc("Prefix of all symbols (default: the outputs' name)"),
+      cl::value_desc("name"), cl::cat(category)};
+  cl::list<std::string> dims{
+      "dim",
+      cl::desc("Fix a symbolic dim, or bound it: batch=1, sequence=1..512"),
+      cl::value_desc("name=n|lo..hi"), cl::cat(category)};
+  cl::list<std::string> shapes{"shape",
+                               cl::desc("Set an input's shape: image:1x3x?x?"),
+                               cl::value_desc("input:dims"), cl::cat(category)};
+  cl::opt<WeightsMode> weights{
+      "weights", cl::desc("Where the weights go:"), cl::cat(category),
+      cl::init(WeightsMode::embed),
+      cl::values(
+          clEnumValN(WeightsMode::embed, "embed", "into the object (default)"),
+          clEnumValN(WeightsMode::file, "file",
+                     "into a file that the product maps"))};
 
-  cl::opt<std::string> target{"target", cl::desc("Target triple (default: this machine's)"), cl::value_desc("triple"), cl::cat(category)};
-  cl::opt<std::string> cpu{"mcpu", cl::desc("CPU: a name, or native (default on x86-64: x86-64-v3)"), cl::value_desc("cpu"), cl::cat(category)};
-  cl::opt<std::string> features{"mattr", cl::desc("CPU features to add or to leave out: +avx512f,-fma"), cl::value_desc("features"), cl::cat(category)};
-  cl::opt<unsigned> level{"O", cl::desc("Optimisation level, 0 to 3 (default: 3)"), cl::Prefix, cl::init(3), cl::cat(category)};
-  cl::opt<bool> printTargets{"print-targets", cl::desc("List the targets there are"), cl::cat(category)};
+  cl::opt<std::string> target{
+      "target", cl::desc("Target triple (default: this machine's)"),
+      cl::value_desc("triple"), cl::cat(category)};
+  cl::opt<std::string> cpu{
+      "mcpu", cl::desc("CPU: a name, or native (default on x86-64: x86-64-v3)"),
+      cl::value_desc("cpu"), cl::cat(category)};
+  cl::opt<std::string> features{
+      "mattr", cl::desc("CPU features to add or to leave out: +avx512f,-fma"),
+      cl::value_desc("features"), cl::cat(category)};
+  cl::opt<unsigned> level{"O",
+                          cl::desc("Optimisation level, 0 to 3 (default: 3)"),
+                          cl::Prefix, cl::init(3), cl::cat(category)};
+  cl::opt<bool> printTargets{"print-targets",
+                             cl::desc("List the targets there are"),
+                             cl::cat(category)};
 
-  cl::opt<unsigned> threads{"j", cl::desc("Threads of the compiler (default: one per CPU)"), cl::Prefix, cl::init(0), cl::value_desc("n"), cl::cat(category)};
-  cl::opt<std::string> maxMemory{"max-memory", cl::desc("Limit of the compiler's memory, as 4G or 512M"), cl::value_desc("size"), cl::cat(category)};
-  cl::opt<std::string> linker{"linker", cl::desc("Program that links m.so (default: cc, or ld.lld)"), cl::value_desc("program"), cl::cat(category)};
-  cl::opt<std::string> runtime{"runtime", cl::desc("The libfulgur_rt.a to put into m.so"), cl::value_desc("file"), cl::cat(category)};
+  cl::opt<unsigned> threads{
+      "j",
+      cl::desc("Threads of the compiler (default: one per CPU)"),
+      cl::Prefix,
+      cl::init(0),
+      cl::value_desc("n"),
+      cl::cat(category)};
+  cl::opt<std::string> maxMemory{
+      "max-memory", cl::desc("Limit of the compiler's memory, as 4G or 512M"),
+      cl::value_desc("size"), cl::cat(category)};
+  cl::opt<std::string> linker{
+      "linker", cl::desc("Program that links m.so (default: cc, or ld.lld)"),
+      cl::value_desc("program"), cl::cat(category)};
+  cl::opt<std::string> runtime{"runtime",
+                               cl::desc("The libfulgur_rt.a to put into m.so"),
+                               cl::value_desc("file"), cl::cat(category)};
 
-  cl::opt<std::string> saveTemps{"save-temps", cl::desc("Keep the IR after each stage (default folder: .)"), cl::value_desc("folder"), cl::ValueOptional, cl::cat(category)};
-  cl::opt<std::string> timeTrace{"time-trace", cl::desc("Write a Chrome trace of the compilation"), cl::value_desc("file"), cl::cat(category)};
-  cl::opt<std::string> crashDir{"crash-dir", cl::desc("Write a reproducer there when a pass fails"), cl::value_desc("folder"), cl::cat(category)};
-  cl::opt<bool> dependencies{"MD", cl::desc("Write a dependency file for make or ninja"), cl::cat(category)};
-  cl::opt<std::string> dependencyFile{"MF", cl::desc("Name of the dependency file"), cl::value_desc("file"), cl::cat(category)};
-  cl::opt<bool> verbose{"v", cl::desc("Print what each phase took"), cl::cat(category)};
+  cl::opt<std::string> saveTemps{
+      "save-temps",
+      cl::desc("Keep the IR after each stage (default folder: .)"),
+      cl::value_desc("folder"), cl::ValueOptional, cl::cat(category)};
+  cl::opt<std::string> timeTrace{
+      "time-trace", cl::desc("Write a Chrome trace of the compilation"),
+      cl::value_desc("file"), cl::cat(category)};
+  cl::opt<std::string> crashDir{
+      "crash-dir", cl::desc("Write a reproducer there when a pass fails"),
+      cl::value_desc("folder"), cl::cat(category)};
+  cl::opt<bool> dependencies{
+      "MD", cl::desc("Write a dependency file for make or ninja"),
+      cl::cat(category)};
+  cl::opt<std::string> dependencyFile{
+      "MF", cl::desc("Name of the dependency file"), cl::value_desc("file"),
+      cl::cat(category)};
+  cl::opt<bool> verbose{"v", cl::desc("Print what each phase took"),
+                        cl::cat(category)};
   cl::opt<bool> quiet{"q", cl::desc("Print errors only"), cl::cat(category)};
-  cl::opt<When> color{"color", cl::desc("Colours (also: NO_COLOR):"), cl::cat(category), cl::init(When::automatic),
-                      cl::values(clEnumValN(When::automatic, "auto", "on a terminal (default)"), clEnumValN(When::always, "always", ""),
-                                 clEnumValN(When::never, "never", ""))};
-  cl::opt<DiagnosticsFormat> diagnostics{"diagnostics-format", cl::desc("Format of errors and warnings:"), cl::cat(category), cl::init(DiagnosticsFormat::text),
-                                         cl::values(clEnumValN(DiagnosticsFormat::text, "text", "for people (default)"),
-                                                    clEnumValN(DiagnosticsFormat::json, "json", "one object per line"))};
+  cl::opt<When> color{
+      "color", cl::desc("Colours (also: NO_COLOR):"), cl::cat(category),
+      cl::init(When::automatic),
+      cl::values(clEnumValN(When::automatic, "auto", "on a terminal (default)"),
+                 clEnumValN(When::always, "always", ""),
+                 clEnumValN(When::never, "never", ""))};
+  cl::opt<DiagnosticsFormat> diagnostics{
+      "diagnostics-format", cl::desc("Format of errors and warnings:"),
+      cl::cat(category), cl::init(DiagnosticsFormat::text),
+      cl::values(
+          clEnumValN(DiagnosticsFormat::text, "text", "for people (default)"),
+          clEnumValN(DiagnosticsFormat::json, "json", "one object per line"))};
 
   Options options() const;
 };
@@ -71,20 +139,28 @@ struct CommandLine {
 /// "obj" and its like. "all" is what is made without --emit.
 static std::vector<Artifact> artifactsNamed(StringRef name) {
   if (name == "all")
-    return {Artifact::object, Artifact::archive, Artifact::shared, Artifact::header, Artifact::pkgConfig};
+    return {Artifact::object, Artifact::archive, Artifact::shared,
+            Artifact::header, Artifact::pkgConfig};
   static constexpr std::pair<StringLiteral, Artifact> names[] = {
-      {"obj", Artifact::object},   {"lib", Artifact::archive}, {"so", Artifact::shared},    {"header", Artifact::header}, {"pc", Artifact::pkgConfig},
-      {"weights", Artifact::weights}, {"llvm", Artifact::llvm},   {"asm", Artifact::assembly}, {"mlir", Artifact::mlir}};
+      {"obj", Artifact::object},   {"lib", Artifact::archive},
+      {"so", Artifact::shared},    {"header", Artifact::header},
+      {"pc", Artifact::pkgConfig}, {"weights", Artifact::weights},
+      {"llvm", Artifact::llvm},    {"asm", Artifact::assembly},
+      {"mlir", Artifact::mlir}};
   for (auto &[known, artifact] : names)
     if (known == name)
       return {artifact};
-  usageError("--emit=" + name + ": there is no such kind; there are obj, lib, so, header, pc, weights, llvm, asm, mlir and all");
+  usageError("--emit=" + name +
+             ": there is no such kind; there are obj, lib, so, header, pc, "
+             "weights, llvm, asm, mlir and all");
 }
 
 static Stage parseStage(StringRef option, StringRef name) {
   if (std::optional<Stage> stage = stageNamed(name))
     return *stage;
-  usageError("--" + option + "=" + name + ": there is no such stage; there are import, graph, kernel, memory and llvm");
+  usageError("--" + option + "=" + name +
+             ": there is no such stage; there are import, graph, kernel, "
+             "memory and llvm");
 }
 
 /// "batch=1" or "sequence=1..512".
@@ -106,7 +182,9 @@ static void parseDim(StringRef text, onnx::ImportOptions &import) {
 static void parseShape(StringRef text, onnx::ImportOptions &import) {
   auto [name, dims] = text.rsplit(':');
   if (name.empty() || !text.contains(':'))
-    usageError("--shape '" + text + "' is not INPUT:DIMxDIMx..., where a DIM is a number, ? or a name");
+    usageError(
+        "--shape '" + text +
+        "' is not INPUT:DIMxDIMx..., where a DIM is a number, ? or a name");
   std::vector<std::string> &shape = import.shapes[name];
   shape.clear();
   for (StringRef dim : split(dims, 'x'))
@@ -115,14 +193,16 @@ static void parseShape(StringRef text, onnx::ImportOptions &import) {
 }
 
 static uint64_t parseBytes(StringRef text) {
-  static constexpr std::pair<StringLiteral, unsigned> units[] = {{"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
+  static constexpr std::pair<StringLiteral, unsigned> units[] = {
+      {"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
   unsigned shift = 0;
   StringRef number = text;
   for (auto &[unit, bits] : units)
     if (number.consume_back(unit))
       shift = bits;
   uint64_t value;
-  if (number.getAsInteger(10, value) || value == 0 || value > (UINT64_MAX >> shift))
+  if (number.getAsInteger(10, value) || value == 0 ||
+      value > (UINT64_MAX >> shift))
     usageError("--max-memory '" + text + "' is not a size such as 4G or 512M");
   return value << shift;
 }
@@ -172,8 +252,10 @@ Options CommandLine::options() const {
 
 /// The last words of a compiler that ran out of memory.
 static void onBadAlloc(void *, const char *, bool) {
-  static const char message[] = "fulgurc: error: out of memory; give the compiler more, see --max-memory\n";
-  [[maybe_unused]] ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+  static const char message[] = "fulgurc: error: out of memory; give the "
+                                "compiler more, see --max-memory\n";
+  [[maybe_unused]] ssize_t written =
+      write(STDERR_FILENO, message, sizeof message - 1);
   sys::RunInterruptHandlers();
   _exit(static_cast<int>(ExitCode::resourceLimit));
 }
@@ -181,7 +263,20 @@ static void onBadAlloc(void *, const char *, bool) {
 static void onFatalError(void *, const char *reason, bool) {
   if (StringRef(reason).contains("pthread_create"))
     return onBadAlloc(nullptr, reason, false);
-  errs() << "fulgurc: error: internal error: " << reason << "; please report it with the model\n";
+  errs() << "fulgurc: error: internal error: " << reason
+         << "; please report it with the model\n";
+  sys::RunInterruptHandlers();
+  _exit(static_cast<int>(ExitCode::internal));
+}
+
+/// A crash in any thread of the compiler says so and leaves no files behind.
+static void onCrash(void *options) {
+  bool verbose = static_cast<const Options *>(options)->verbose;
+  errs() << "fulgurc: error: internal error: the compiler crashed; please "
+            "report it with the model"
+         << (verbose ? "\n" : " and what -v prints\n");
+  if (verbose)
+    sys::PrintStackTrace(errs());
   sys::RunInterruptHandlers();
   _exit(static_cast<int>(ExitCode::internal));
 }
@@ -189,7 +284,8 @@ static void onFatalError(void *, const char *reason, bool) {
 /// Of the thread that compiles: graphs are deep.
 static constexpr unsigned stackBytes = 256 << 20;
 
-/// Lets no more than `bytes` be allocated, not counting mapped files and the stack.
+/// Lets no more than `bytes` be allocated, not counting mapped files and the
+/// stack.
 static void limitMemory(uint64_t bytes) {
   rlimit limit{};
   getrlimit(RLIMIT_DATA, &limit);
@@ -209,11 +305,14 @@ int main(int argc, char **argv) {
   mlir::registerPassManagerCLOptions();
   cl::SetVersionPrinter([](raw_ostream &os) { os << producer() << "\n"; });
 
-  // --help shows what is ours; --help=all and --help-hidden also LLVM's and MLIR's.
+  // --help shows what is ours; --help=all and --help-hidden also LLVM's and
+  // MLIR's.
   SmallVector<const char *> arguments(argv, argv + argc);
   bool everything = false;
   for (const char *&argument : arguments)
-    if (StringRef(argument) == "--help=all" || StringRef(argument) == "--help-hidden" || StringRef(argument) == "-help-hidden") {
+    if (StringRef(argument) == "--help=all" ||
+        StringRef(argument) == "--help-hidden" ||
+        StringRef(argument) == "-help-hidden") {
       argument = "--help-hidden";
       everything = true;
     }
@@ -222,7 +321,9 @@ int main(int argc, char **argv) {
   std::string complaints;
   raw_string_ostream complaintStream(complaints);
   if (!cl::ParseCommandLineOptions(arguments.size(), arguments.data(),
-                                   "fulgurc compiles an ONNX model to native code: m.o, m.a, m.so, m.h and m.pc\n", &complaintStream)) {
+                                   "fulgurc compiles an ONNX model to native "
+                                   "code: m.o, m.a, m.so, m.h and m.pc\n",
+                                   &complaintStream)) {
     StringRef complaint = StringRef(complaints).split('\n').first.trim();
     complaint.consume_front("fulgurc: ");
     usageError(complaint);
@@ -232,7 +333,8 @@ int main(int argc, char **argv) {
     return 0;
   }
   Options options = commandLine.options();
-  options.programPath = sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&main));
+  options.programPath =
+      sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&main));
 
   install_bad_alloc_error_handler(onBadAlloc);
   install_fatal_error_handler(onFatalError);
@@ -240,15 +342,12 @@ int main(int argc, char **argv) {
   if (options.maxMemory)
     limitMemory(options.maxMemory);
 
-  // A crash in the compiler is caught, says so, and leaves no files behind.
   ExitCode code = ExitCode::internal;
-  CrashRecoveryContext::Enable();
-  CrashRecoveryContext recovery;
-  recovery.DumpStackAndCleanupOnFailure = options.verbose;
-  if (!recovery.RunSafelyOnThread([&] { code = compile(options); }, stackBytes)) {
-    errs() << "fulgurc: error: internal error: the compiler crashed; please report it with the model" << (options.verbose ? "" : " and what -v prints") << "\n";
-    sys::RunInterruptHandlers();
-  }
+  llvm::thread work(std::optional<unsigned>(stackBytes), [&] {
+    sys::AddSignalHandler(onCrash, &options);
+    code = compile(options);
+  });
+  work.join();
   outs().flush();
   // Taking the IR apart at the end would only cost time.
   std::fflush(nullptr);

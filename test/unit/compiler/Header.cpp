@@ -1,4 +1,5 @@
-// Names in the generated header: valid C, unique, and nothing of the model escapes its comment.
+// Names in the generated header: valid C, unique, and nothing of the model
+// escapes its comment.
 #include "compiler/Header.h"
 #include "llvm/Support/raw_ostream.h"
 #include <gtest/gtest.h>
@@ -33,7 +34,10 @@ TEST(Identifier, AreUnique) {
 static std::string headerOf(const ModelInfo &info) {
   std::string text;
   llvm::raw_string_ostream os(text);
-  writeHeader(info, {.prefix = "m", .source = "m.onnx", .producer = "test", .target = "any"}, os);
+  writeHeader(
+      info,
+      {.prefix = "m", .source = "m.onnx", .producer = "test", .target = "any"},
+      os);
   return text;
 }
 
@@ -48,7 +52,8 @@ TEST(Header, NamesOfTheModelStayInTheirComments) {
 TEST(Header, ArenaIsAConstantUnlessItDependsOnSymbols) {
   ModelInfo info;
   info.arenaBytes = 128;
-  EXPECT_NE(headerOf(info).find("#define M_ARENA_BYTES 128u"), std::string::npos);
+  EXPECT_NE(headerOf(info).find("#define M_ARENA_BYTES 128u"),
+            std::string::npos);
   info.arenaBytes = 0;
   EXPECT_NE(headerOf(info).find("#define M_ARENA_BYTES 0u"), std::string::npos);
   info.symbols.push_back({"batch", 1, 8});
@@ -57,6 +62,9 @@ TEST(Header, ArenaIsAConstantUnlessItDependsOnSymbols) {
 
 TEST(Header, EqualDimsAreOneParameter) {
   ModelInfo info;
-  info.inputs.push_back({"x", 7, {{-1, 0, "n"}, {4, -1, "4"}, {-1, 0, "n"}, {-1, 1, "a + b"}}});
-  EXPECT_NE(headerOf(info).find("m_set_x(m_inputs *inputs, const int64_t *data, int64_t n, int64_t a___b)"), std::string::npos);
+  info.inputs.push_back(
+      {"x", 7, {{-1, 0, "n"}, {4, -1, "4"}, {-1, 0, "n"}, {-1, 1, "a + b"}}});
+  EXPECT_NE(headerOf(info).find("m_set_x(m_inputs *inputs, const int64_t "
+                                "*data, int64_t n, int64_t a___b)"),
+            std::string::npos);
 }

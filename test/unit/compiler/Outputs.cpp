@@ -10,7 +10,9 @@ using namespace llvm;
 
 namespace {
 struct OutputsTest : testing::Test {
-  void SetUp() override { ASSERT_FALSE(sys::fs::createUniqueDirectory("fulgur-outputs", folder)); }
+  void SetUp() override {
+    ASSERT_FALSE(sys::fs::createUniqueDirectory("fulgur-outputs", folder));
+  }
   void TearDown() override { sys::fs::remove_directories(folder); }
 
   std::string in(StringRef name) { return (folder + "/" + name).str(); }
