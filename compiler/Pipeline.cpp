@@ -34,6 +34,8 @@ static void buildGraph(OpPassManager &pm) {
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
   pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
+  pm.addPass(createPackWeights());
+  pm.addPass(createCSEPass());
 }
 
 /// From here on buffers. Kernels become loops; afterwards everything that a run touches has a place.

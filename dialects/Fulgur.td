@@ -52,10 +52,24 @@ def Fulgur_SymbolOp : Fulgur_Op<"symbol", [Pure]> {
 }
 
 def Fulgur_RequireOp : Fulgur_Op<"require"> {
-  let summary = "A condition between symbolic dims, checked before a run starts";
-  let description = "The condition is a pure function of `fulgur.symbol`s. The location names the ONNX node that needs it.";
+  let summary = "A condition between sizes, checked before a run starts";
+  let description = [{
+    A condition that is a pure function of `fulgur.symbol`s is checked before the run starts, one on run-time sizes where it
+    stands. The location names the ONNX node that needs it.
+  }];
   let arguments = (ins I1:$condition, StrAttr:$message);
   let assemblyFormat = "$condition `,` $message attr-dict";
+}
+
+def Fulgur_BoundedOp : Fulgur_Op<"bounded", [AllTypesMatch<["value", "bound", "result"]>]> {
+  let summary = "A size that is known only while running, such as the number of rows routed to an expert";
+  let description = [{
+    Gives `value`, or ends the run with the message when it is outside [0, bound]. The bound is a function of symbols: it is
+    what the memory plan reserves. Requirements on such sizes are checked where they stand.
+  }];
+  let arguments = (ins Index:$value, Index:$bound, StrAttr:$message);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$value `at` `most` $bound `,` $message attr-dict";
 }
 
 def Fulgur_CheckBoundsOp : Fulgur_Op<"check_bounds"> {

@@ -1,4 +1,5 @@
-// What the passes need to know about the machine that the code is for. Filled from pass options.
+// What the passes need to know about the machine that the code is for. Filled
+// from pass options.
 #pragma once
 #include <cstdint>
 

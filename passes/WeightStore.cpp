@@ -18,14 +18,24 @@ ArrayRef<char> fulgur::weightBytes(ElementsAttr weight) {
   return dense.getRawData();
 }
 
-ElementsAttr fulgur::addWeight(RankedTensorType type, StringRef name, llvm::function_ref<void(MutableArrayRef<char>)> fill) {
+ElementsAttr
+fulgur::addWeight(RankedTensorType type, StringRef name,
+                  llvm::function_ref<void(MutableArrayRef<char>)> fill) {
   size_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
   std::error_code error;
-  llvm::sys::MemoryBlock pages = llvm::sys::Memory::allocateMappedMemory(std::max<size_t>(bytes, 1), nullptr, llvm::sys::Memory::MF_READ | llvm::sys::Memory::MF_WRITE, error);
+  llvm::sys::MemoryBlock pages = llvm::sys::Memory::allocateMappedMemory(
+      std::max<size_t>(bytes, 1), nullptr,
+      llvm::sys::Memory::MF_READ | llvm::sys::Memory::MF_WRITE, error);
   if (error)
-    llvm::report_fatal_error(llvm::Twine("no memory for a weight of ") + llvm::Twine(bytes) + " bytes");
+    llvm::report_fatal_error(llvm::Twine("no memory for a weight of ") +
+                             llvm::Twine(bytes) + " bytes");
   fill({static_cast<char *>(pages.base()), bytes});
-  AsmResourceBlob blob({static_cast<char *>(pages.base()), bytes}, /*dataAlignment=*/64, [pages](void *, size_t, size_t) mutable { llvm::sys::Memory::releaseMappedMemory(pages); }, /*dataIsMutable=*/false);
+  AsmResourceBlob blob(
+      {static_cast<char *>(pages.base()), bytes}, /*dataAlignment=*/64,
+      [pages](void *, size_t, size_t) mutable {
+        llvm::sys::Memory::releaseMappedMemory(pages);
+      },
+      /*dataIsMutable=*/false);
   return DenseResourceElementsAttr::get(type, name, std::move(blob));
 }
 
@@ -34,7 +44,10 @@ void fulgur::releaseWeight(ElementsAttr weight) {
   // Unlike MADV_DONTNEED, this keeps the content whatever kind of memory it is.
   ArrayRef<char> bytes = weightBytes(weight);
   uintptr_t page = sysconf(_SC_PAGESIZE);
-  uintptr_t from = llvm::alignTo(reinterpret_cast<uintptr_t>(bytes.begin()), page), to = llvm::alignDown(reinterpret_cast<uintptr_t>(bytes.end()), page);
+  uintptr_t from =
+                llvm::alignTo(reinterpret_cast<uintptr_t>(bytes.begin()), page),
+            to =
+                llvm::alignDown(reinterpret_cast<uintptr_t>(bytes.end()), page);
   if (from < to)
     madvise(reinterpret_cast<void *>(from), to - from, MADV_PAGEOUT);
 #endif

@@ -1,5 +1,8 @@
 // Polynomials in graded lexicographic order, so that division by a leading term terminates, over interned atoms.
 #include "frontends/onnx/Extent.h"
+#include <algorithm>
+#include <iterator>
+#include <numeric>
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include <stdexcept>
@@ -240,7 +243,16 @@ bool Atoms::knownEqual(const Extent &a, const Extent &b) {
 
 bool Atoms::knownDifferent(const Extent &a, const Extent &b) {
   Extent difference = simplify(a - b);
-  return lower(difference) > 0 || upper(difference) < 0;
+  if (lower(difference) > 0 || upper(difference) < 0)
+    return true;
+  // No multiple of the coefficients' common divisor makes up for a constant that is none: 6 is not 4n.
+  int64_t divisor = 0, constant = 0;
+  for (const Extent::Term &term : difference.terms())
+    if (term.factors.empty())
+      constant = term.coefficient;
+    else
+      divisor = std::gcd(divisor, term.coefficient);
+  return divisor ? constant % divisor != 0 : constant != 0;
 }
 
 void Atoms::unite(const Extent &left, const Extent &right) {

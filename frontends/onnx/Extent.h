@@ -1,6 +1,6 @@
 // Sizes of dims as polynomials over symbols: what "batch" times 12 is, whether two dims are equal, what is left after a slice.
 #pragma once
-#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"

@@ -1,5 +1,6 @@
-// Decides how every kernel is computed. Decisions are functions of the kernel's body and the target, so that equal kernels
-// stay equal and the same model always gives the same code.
+// Decides how every kernel is computed. Decisions are functions of the kernel's
+// body and the target, so that equal kernels stay equal and the same model
+// always gives the same code.
 #include "passes/Passes.h"
 #include "passes/kernel/builders/Builder.h"
 

@@ -1,7 +1,9 @@
-// Math functions as polynomials, so that compiled models call no math library and vectors stay vectors. Here are the
-// functions that models spend their time in; the rest comes from MLIR. The coefficients are minimax fits. Errors, in units
-// in the last place of f32: exp 1, exp2 1, erf 4, sin and cos 2 (for |x| up to 10⁵ where there is a fused multiply-add,
-// else 10⁴). NaN stays NaN, exp covers infinities and subnormal results.
+// Math functions as polynomials, so that compiled models call no math library
+// and vectors stay vectors. Here are the functions that models spend their time
+// in; the rest comes from MLIR. The coefficients are minimax fits. Errors, in
+// units in the last place of f32: exp 1, exp2 1, erf 4, sin and cos 2 (for |x|
+// up to 10⁵ where there is a fused multiply-add, else 10⁴). NaN stays NaN, exp
+// covers infinities and subnormal results.
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
@@ -29,16 +31,29 @@ struct Formula {
   }
   Value constant(TypedAttr scalar, Type type) const {
     if (auto vector = dyn_cast<VectorType>(type))
-      return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vector, scalar));
+      return arith::ConstantOp::create(b, loc,
+                                       DenseElementsAttr::get(vector, scalar));
     return arith::ConstantOp::create(b, loc, scalar);
   }
-  Value real(float value) const { return constant(b.getF32FloatAttr(value), type); }
-  Value integer(int32_t value) const { return constant(b.getI32IntegerAttr(value), integers()); }
-  Value add(Value x, Value y) const { return arith::AddFOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) const { return arith::SubFOp::create(b, loc, x, y); }
-  Value mul(Value x, Value y) const { return arith::MulFOp::create(b, loc, x, y); }
+  Value real(float value) const {
+    return constant(b.getF32FloatAttr(value), type);
+  }
+  Value integer(int32_t value) const {
+    return constant(b.getI32IntegerAttr(value), integers());
+  }
+  Value add(Value x, Value y) const {
+    return arith::AddFOp::create(b, loc, x, y);
+  }
+  Value sub(Value x, Value y) const {
+    return arith::SubFOp::create(b, loc, x, y);
+  }
+  Value mul(Value x, Value y) const {
+    return arith::MulFOp::create(b, loc, x, y);
+  }
   /// x * y + z, fused where the target can: llvm.fmuladd never becomes a call.
-  Value fma(Value x, Value y, Value z) const { return LLVM::FMulAddOp::create(b, loc, x, y, z); }
+  Value fma(Value x, Value y, Value z) const {
+    return LLVM::FMulAddOp::create(b, loc, x, y, z);
+  }
   /// The coefficients' polynomial, lowest first.
   Value polynomial(ArrayRef<float> coefficients, Value x) const {
     Value sum = real(coefficients.back());
@@ -47,115 +62,188 @@ struct Formula {
     return sum;
   }
   /// One instruction each; a NaN stays.
-  Value atMost(Value x, float bound) const { return pick(arith::CmpFPredicate::OGT, x, bound); }
-  Value atLeast(Value x, float bound) const { return pick(arith::CmpFPredicate::OLT, x, bound); }
-  Value bits(Value x) const { return arith::BitcastOp::create(b, loc, integers(), x); }
-  Value fromBits(Value x) const { return arith::BitcastOp::create(b, loc, type, x); }
-  Value addi(Value x, Value y) const { return arith::AddIOp::create(b, loc, x, y); }
-  Value subi(Value x, Value y) const { return arith::SubIOp::create(b, loc, x, y); }
-  Value shl(Value x, int32_t by) const { return arith::ShLIOp::create(b, loc, x, integer(by)); }
-  Value andi(Value x, int32_t mask) const { return arith::AndIOp::create(b, loc, x, integer(mask)); }
-  Value xori(Value x, Value y) const { return arith::XOrIOp::create(b, loc, x, y); }
+  Value atMost(Value x, float bound) const {
+    return pick(arith::CmpFPredicate::OGT, x, bound);
+  }
+  Value atLeast(Value x, float bound) const {
+    return pick(arith::CmpFPredicate::OLT, x, bound);
+  }
+  Value bits(Value x) const {
+    return arith::BitcastOp::create(b, loc, integers(), x);
+  }
+  Value fromBits(Value x) const {
+    return arith::BitcastOp::create(b, loc, type, x);
+  }
+  Value addi(Value x, Value y) const {
+    return arith::AddIOp::create(b, loc, x, y);
+  }
+  Value subi(Value x, Value y) const {
+    return arith::SubIOp::create(b, loc, x, y);
+  }
+  Value shl(Value x, int32_t by) const {
+    return arith::ShLIOp::create(b, loc, x, integer(by));
+  }
+  Value andi(Value x, int32_t mask) const {
+    return arith::AndIOp::create(b, loc, x, integer(mask));
+  }
+  Value xori(Value x, Value y) const {
+    return arith::XOrIOp::create(b, loc, x, y);
+  }
+  /// A magnitude with the sign of x.
+  Value withSign(Value magnitude, Value x) const {
+    return fromBits(arith::OrIOp::create(b, loc, bits(magnitude),
+                                         andi(bits(x), INT32_MIN)));
+  }
   /// x + kRound has round(x) in its low bits.
   static constexpr float kRound = 12582912.0f; // 1.5 * 2²³
 
 private:
   Value pick(arith::CmpFPredicate predicate, Value x, float bound) const {
     Value limit = real(bound);
-    return arith::SelectOp::create(b, loc, arith::CmpFOp::create(b, loc, predicate, x, limit), limit, x);
+    return arith::SelectOp::create(
+        b, loc, arith::CmpFOp::create(b, loc, predicate, x, limit), limit, x);
   }
 };
 
-/// mantissa * 2^n in two steps, so that n may reach from below the subnormals to above the largest float.
+/// mantissa * 2^n in two steps, so that n may reach from below the subnormals
+/// to above the largest float.
 Value scale(const Formula &f, Value mantissa, Value n) {
-  Value half = arith::ShRSIOp::create(f.b, f.loc, n, f.integer(1)), rest = f.subi(n, half);
-  auto power = [&](Value exponent) { return f.fromBits(f.shl(f.addi(exponent, f.integer(127)), 23)); };
+  Value half = arith::ShRSIOp::create(f.b, f.loc, n, f.integer(1)),
+        rest = f.subi(n, half);
+  auto power = [&](Value exponent) {
+    return f.fromBits(f.shl(f.addi(exponent, f.integer(127)), 23));
+  };
   return f.mul(f.mul(mantissa, power(half)), power(rest));
 }
 
 Value approximate(const Formula &f, math::ExpOp, Value x) {
   x = f.atLeast(f.atMost(x, 89.0f), -104.0f);
-  Value rounded = f.fma(x, f.real(1.44269504f), f.real(Formula::kRound)), n = f.sub(rounded, f.real(Formula::kRound));
-  Value rest = f.fma(n, f.real(-0.693145752f), x); // ln 2 in two parts, the first with few bits
+  Value rounded = f.fma(x, f.real(1.44269504f), f.real(Formula::kRound)),
+        n = f.sub(rounded, f.real(Formula::kRound));
+  Value rest = f.fma(n, f.real(-0.693145752f),
+                     x); // ln 2 in two parts, the first with few bits
   rest = f.fma(n, f.real(-1.42860677e-6f), rest);
-  Value power = f.polynomial({1.0f, 1.0f, 0.5f, 0.16666506230831146f, 0.041666168719530106f, 0.008370321244001389f, 0.0013952970039099455f}, rest);
-  return scale(f, power, f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))));
+  Value power = f.polynomial({1.0f, 1.0f, 0.5f, 0.16666506230831146f,
+                              0.041666168719530106f, 0.008370321244001389f,
+                              0.0013952970039099455f},
+                             rest);
+  return scale(f, power,
+               f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))));
 }
 
 Value approximate(const Formula &f, math::Exp2Op, Value x) {
   x = f.atLeast(f.atMost(x, 129.0f), -151.0f);
-  Value rounded = f.add(x, f.real(Formula::kRound)), n = f.sub(rounded, f.real(Formula::kRound));
-  Value power = f.polynomial({1.0f, 0.6931471824645996f, 0.24022650718688965f, 0.05550320819020271f, 0.009617995470762253f, 0.0013402980985119939f, 0.00015478854766115546f}, f.sub(x, n));
-  return scale(f, power, f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))));
+  Value rounded = f.add(x, f.real(Formula::kRound)),
+        n = f.sub(rounded, f.real(Formula::kRound));
+  Value power = f.polynomial({1.0f, 0.6931471824645996f, 0.24022650718688965f,
+                              0.05550320819020271f, 0.009617995470762253f,
+                              0.0013402980985119939f, 0.00015478854766115546f},
+                             f.sub(x, n));
+  return scale(f, power,
+               f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))));
 }
 
-// x * P(2x²/B² - 1): a polynomial in x² itself would lose four digits, one in the centred variable loses none.
+// x * P(2x²/B² - 1): a polynomial in x² itself would lose four digits, one in
+// the centred variable loses none.
 Value approximate(const Formula &f, math::ErfOp, Value x) {
   constexpr float bound = 3.92f; // erf rounds to 1 from here on
   x = f.atLeast(f.atMost(x, bound), -bound);
-  Value centred = f.fma(f.mul(x, x), f.real(2 / (bound * bound)), f.real(-1.0f));
-  Value slope = f.polynomial({0.36073681712150574f, -0.18010862171649933f, 0.134084552526474f, -0.10917922854423523f, 0.09059697389602661f,
-                              -0.07401981949806213f, 0.05839599296450615f, -0.04343684762716293f, 0.029697580263018608f, -0.01999506913125515f,
-                              0.01420992985367775f, -0.007660469971597195f, 0.0019199878443032503f, -0.001394580234773457f,
-                              0.0020987538155168295f, -0.0008439160301350057f}, centred);
+  Value centred =
+      f.fma(f.mul(x, x), f.real(2 / (bound * bound)), f.real(-1.0f));
+  Value slope = f.polynomial(
+      {0.36073681712150574f, -0.18010862171649933f, 0.134084552526474f,
+       -0.10917922854423523f, 0.09059697389602661f, -0.07401981949806213f,
+       0.05839599296450615f, -0.04343684762716293f, 0.029697580263018608f,
+       -0.01999506913125515f, 0.01420992985367775f, -0.007660469971597195f,
+       0.0019199878443032503f, -0.001394580234773457f, 0.0020987538155168295f,
+       -0.0008439160301350057f},
+      centred);
   return f.mul(x, slope);
 }
 
-/// sin(x + quarter * π/2): x = n * π/2 + rest, with π/2 in parts of 11 bits so that each product with n is exact.
+/// sin(x + quarter * π/2): x = n * π/2 + rest, with π/2 in parts of 11 bits so
+/// that each product with n is exact.
 Value sine(const Formula &f, Value x, int32_t quarter) {
-  Value rounded = f.fma(x, f.real(0.636619772f), f.real(Formula::kRound)), n = f.sub(rounded, f.real(Formula::kRound)), rest = x;
-  for (float part : {1.5703125f, 0.0004837512969970703f, 7.549533620476723e-08f, 2.5633440682570896e-12f})
+  Value rounded = f.fma(x, f.real(0.636619772f), f.real(Formula::kRound)),
+        n = f.sub(rounded, f.real(Formula::kRound)), rest = x;
+  for (float part : {1.5703125f, 0.0004837512969970703f, 7.549533620476723e-08f,
+                     2.5633440682570896e-12f})
     rest = f.fma(n, f.real(-part), rest);
   Value square = f.mul(rest, rest);
-  Value sine = f.polynomial({-0.16666653752326965f, 0.008332131430506706f, -0.00019510838319547474f}, square);
+  Value sine = f.polynomial(
+      {-0.16666653752326965f, 0.008332131430506706f, -0.00019510838319547474f},
+      square);
   sine = f.fma(f.mul(sine, square), rest, rest);
-  Value cosine = f.polynomial({1.0f, -0.5f, 0.04166664555668831f, -0.0013887305976822972f, 2.4431203200947493e-05f}, square);
-  Value quadrant = f.addi(f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))), f.integer(quarter));
-  Value odd = arith::CmpIOp::create(f.b, f.loc, arith::CmpIPredicate::ne, f.andi(quadrant, 1), f.integer(0));
+  Value cosine =
+      f.polynomial({1.0f, -0.5f, 0.04166664555668831f, -0.0013887305976822972f,
+                    2.4431203200947493e-05f},
+                   square);
+  Value quadrant =
+      f.addi(f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))),
+             f.integer(quarter));
+  Value odd = arith::CmpIOp::create(f.b, f.loc, arith::CmpIPredicate::ne,
+                                    f.andi(quadrant, 1), f.integer(0));
   Value magnitude = arith::SelectOp::create(f.b, f.loc, odd, cosine, sine);
   return f.fromBits(f.xori(f.bits(magnitude), f.shl(f.andi(quadrant, 2), 30)));
 }
 
-Value approximate(const Formula &f, math::SinOp, Value x) { return sine(f, x, 0); }
-Value approximate(const Formula &f, math::CosOp, Value x) { return sine(f, x, 1); }
+Value approximate(const Formula &f, math::SinOp, Value x) {
+  return sine(f, x, 0);
+}
+Value approximate(const Formula &f, math::CosOp, Value x) {
+  return sine(f, x, 1);
+}
 
-Value approximate(const Formula &f, math::Log10Op, Value x) { return f.mul(math::LogOp::create(f.b, f.loc, x), f.real(0.434294482f)); }
+Value approximate(const Formula &f, math::Log10Op, Value x) {
+  return f.mul(math::LogOp::create(f.b, f.loc, x), f.real(0.434294482f));
+}
 
-// The hyperbolic functions through expm1 and log1p, which keep the digits of small arguments.
+// The hyperbolic functions through expm1 and log1p, which keep the digits of
+// small arguments.
 Value approximate(const Formula &f, math::SinhOp, Value x) {
-  Value up = math::ExpM1Op::create(f.b, f.loc, math::AbsFOp::create(f.b, f.loc, x));
+  Value up =
+      math::ExpM1Op::create(f.b, f.loc, math::AbsFOp::create(f.b, f.loc, x));
   Value down = arith::DivFOp::create(f.b, f.loc, up, f.add(up, f.real(1.0f)));
   // Beyond 89 the quotient is inf / inf; there it is 1.
-  Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, up, f.real(1e30f));
+  Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, up,
+                                      f.real(1e30f));
   down = arith::SelectOp::create(f.b, f.loc, large, f.real(1.0f), down);
-  return math::CopySignOp::create(f.b, f.loc, f.mul(f.add(up, down), f.real(0.5f)), x);
+  return f.withSign(f.mul(f.add(up, down), f.real(0.5f)), x);
 }
 
 Value approximate(const Formula &f, math::AsinhOp, Value x) {
-  Value size = math::AbsFOp::create(f.b, f.loc, x), square = f.mul(x, x), one = f.real(1.0f);
+  Value size = math::AbsFOp::create(f.b, f.loc, x), square = f.mul(x, x),
+        one = f.real(1.0f);
   Value root = math::SqrtOp::create(f.b, f.loc, f.add(square, one));
-  Value small = math::Log1pOp::create(f.b, f.loc, f.add(size, arith::DivFOp::create(f.b, f.loc, square, f.add(root, one))));
+  Value small = math::Log1pOp::create(
+      f.b, f.loc,
+      f.add(size, arith::DivFOp::create(f.b, f.loc, square, f.add(root, one))));
   // Squares of large numbers overflow; there asinh is log 2x.
-  Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, size, f.real(1e9f));
-  Value logarithm = f.add(math::LogOp::create(f.b, f.loc, size), f.real(0.693147181f));
-  return math::CopySignOp::create(f.b, f.loc, arith::SelectOp::create(f.b, f.loc, large, logarithm, small), x);
+  Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT,
+                                      size, f.real(1e9f));
+  Value logarithm =
+      f.add(math::LogOp::create(f.b, f.loc, size), f.real(0.693147181f));
+  return f.withSign(
+      arith::SelectOp::create(f.b, f.loc, large, logarithm, small), x);
 }
 
 Value approximate(const Formula &f, math::AcoshOp, Value x) {
   Value above = f.sub(x, f.real(1.0f));
-  Value root = math::SqrtOp::create(f.b, f.loc, f.fma(above, above, f.add(above, above)));
+  Value root = math::SqrtOp::create(f.b, f.loc,
+                                    f.fma(above, above, f.add(above, above)));
   return math::Log1pOp::create(f.b, f.loc, f.add(above, root));
 }
 
 Value approximate(const Formula &f, math::AtanhOp, Value x) {
-  Value ratio = arith::DivFOp::create(f.b, f.loc, f.add(x, x), f.sub(f.real(1.0f), x));
+  Value ratio =
+      arith::DivFOp::create(f.b, f.loc, f.add(x, x), f.sub(f.real(1.0f), x));
   return f.mul(math::Log1pOp::create(f.b, f.loc, ratio), f.real(0.5f));
 }
 
-template <typename Function>
-struct Approximate : OpRewritePattern<Function> {
+template <typename Function> struct Approximate : OpRewritePattern<Function> {
   using OpRewritePattern<Function>::OpRewritePattern;
-  LogicalResult matchAndRewrite(Function op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(Function op,
+                                PatternRewriter &rewriter) const override {
     if (!getElementTypeOrSelf(op.getType()).isF32())
       return rewriter.notifyMatchFailure(op, "not f32");
     Formula formula{rewriter, op.getLoc(), op.getType()};
@@ -167,14 +255,20 @@ struct Approximate : OpRewritePattern<Function> {
 struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<Approximate<math::ExpOp>, Approximate<math::Exp2Op>, Approximate<math::ErfOp>, Approximate<math::SinOp>, Approximate<math::CosOp>,
-                 Approximate<math::Log10Op>,
-                 Approximate<math::SinhOp>, Approximate<math::AsinhOp>, Approximate<math::AcoshOp>, Approximate<math::AtanhOp>>(&getContext());
-    math::populateExpansionPatterns(patterns, {"rsqrt", "tan", "cosh", "powf", "fpowi"});
+    patterns.add<Approximate<math::ExpOp>, Approximate<math::Exp2Op>,
+                 Approximate<math::ErfOp>, Approximate<math::SinOp>,
+                 Approximate<math::CosOp>, Approximate<math::Log10Op>,
+                 Approximate<math::SinhOp>, Approximate<math::AsinhOp>,
+                 Approximate<math::AcoshOp>, Approximate<math::AtanhOp>>(
+        &getContext());
+    math::populateExpansionPatterns(patterns,
+                                    {"rsqrt", "tan", "cosh", "powf", "fpowi"});
     populateMathAlgebraicSimplificationPatterns(patterns);
     populateMathF32ExpansionPatterns(patterns, [](StringRef) { return true; });
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
-      return name != math::ExpOp::getOperationName() && name != math::ErfOp::getOperationName() && name != math::SinOp::getOperationName() &&
+      return name != math::ExpOp::getOperationName() &&
+             name != math::ErfOp::getOperationName() &&
+             name != math::SinOp::getOperationName() &&
              name != math::CosOp::getOperationName();
     });
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

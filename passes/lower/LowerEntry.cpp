@@ -6,6 +6,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "passes/Passes.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -27,10 +28,13 @@ struct LowerEntry : impl::LowerEntryBase<LowerEntry> {
     Value symbols = LLVM::LoadOp::create(builder, main.getLoc(), pointer, main.getArgument(0)); // fulgur_call.symbols
     if (failed(readSymbols(main, symbols)) || failed(readSymbols(plan, plan.getArgument(0))))
       return signalPassFailure();
-    SmallVector<CheckBoundsOp> checks;
-    main.walk([&](CheckBoundsOp check) { checks.push_back(check); });
-    for (CheckBoundsOp check : checks)
-      lowerCheck(check);
+    SmallVector<Operation *> checks;
+    main.walk([&](Operation *op) {
+      if (isa<CheckBoundsOp, BoundedOp, RequireOp>(op))
+        checks.push_back(op);
+    });
+    for (Operation *check : checks)
+      llvm::TypeSwitch<Operation *>(check).Case<CheckBoundsOp, BoundedOp, RequireOp>([](auto op) { lower(op); });
     for (auto [function, name] : {std::pair(main, "__run"), std::pair(plan, "__plan")}) {
       function.setName(prefix + name);
       function.setPublic();
@@ -60,7 +64,7 @@ private:
   }
 
   /// Walks the indices; on a bad one the run ends with the number of the check's message.
-  static void lowerCheck(CheckBoundsOp check) {
+  static void lower(CheckBoundsOp check) {
     OpBuilder builder(check);
     Location loc = check.getLoc();
     Value indices = check.getIndices();
@@ -91,7 +95,23 @@ private:
       scf::YieldOp::create(builder, loc, arith::AndIOp::create(builder, loc, ok, loop.getRegionIterArgs()[0]).getResult());
       good = loop.getResult(0);
     }
-    builder.setInsertionPoint(check);
+    stopUnless(good, check);
+  }
+
+  static void lower(BoundedOp op) {
+    OpBuilder builder(op);
+    // As unsigned numbers, negative ones are above every bound.
+    Value good = arith::CmpIOp::create(builder, op.getLoc(), arith::CmpIPredicate::ule, op.getValue(), op.getBound());
+    op.replaceAllUsesWith(op.getValue());
+    stopUnless(good, op);
+  }
+
+  static void lower(RequireOp op) { stopUnless(op.getCondition(), op); }
+
+  /// Replaces `check` by the end of the run, with the number of its message, unless `good`.
+  static void stopUnless(Value good, Operation *check) {
+    OpBuilder builder(check);
+    Location loc = check->getLoc();
     Value number = arith::ConstantOp::create(builder, loc, check->getAttrOfType<IntegerAttr>("number"));
     Block *before = check->getBlock();
     Block *after = before->splitBlock(check->getNextNode());
@@ -99,7 +119,7 @@ private:
     func::ReturnOp::create(builder, loc, number);
     builder.setInsertionPoint(check);
     cf::CondBranchOp::create(builder, loc, good, after, ValueRange(), stop, ValueRange());
-    check.erase();
+    check->erase();
   }
 
   LLVM::LLVMPointerType pointer;

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/Passes.h"
 #include "passes/memory/BufferDims.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -143,9 +144,10 @@ private:
     for (Buffer &buffer : buffers) {
       OpBuilder builder(buffer.alloc);
       FailureOr<Value> bytes = bufferBytes(builder, buffer.alloc);
-      if (failed(bytes))
+      IRMapping mapping;
+      buffer.size = succeeded(bytes) ? rebuild(*bytes, builder, mapping) : Value();
+      if (!buffer.size)
         return buffer.alloc.emitOpError("has a size that is not a function of the model's symbols");
-      buffer.size = *bytes;
     }
     return success();
   }
@@ -258,12 +260,12 @@ private:
     Value status = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
     Block &block = main.getBody().front();
     SmallVector<RequireOp> requirements(block.getOps<RequireOp>());
+    // Requirements on run-time sizes stay where they are.
+    llvm::erase_if(requirements, [&](RequireOp require) { return dependsOnData(require.getCondition()); });
     // The first requirement that fails decides, so they are looked at last to first.
     for (int64_t number = requirements.size(); number > 0; --number) {
       RequireOp require = requirements[number - 1];
       Value condition = rebuild(require.getCondition(), builder, mapping);
-      if (!condition)
-        return require.emitOpError("has a condition that is not a function of the model's symbols");
       Value failed = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(number));
       status = arith::SelectOp::create(builder, loc, condition, status, failed);
     }
@@ -290,8 +292,9 @@ private:
       if (*getConstantIntValue(output.getPosition()) != expected++)
         return output.emitOpError("is not the only buffer of its output");
       for (OpFoldResult dim : getMixedValues(output.getType().getShape(), output.getSizes(), builder)) {
+        bool known = isa<Attribute>(dim) || !dependsOnData(cast<Value>(dim));
         Value size = isa<Attribute>(dim) ? getValueOrCreateConstantIndexOp(builder, loc, dim) : rebuild(cast<Value>(dim), builder, mapping);
-        if (!size)
+        if (!size || !known)
           return output.emitOpError("has a dim that is not a function of the model's symbols");
         store(size, plan.getArgument(2), index++);
       }
@@ -299,9 +302,12 @@ private:
     func::ReturnOp::create(builder, loc, status);
     for (RequireOp require : requirements)
       require.erase();
-    for (CheckBoundsOp check : block.getOps<CheckBoundsOp>()) {
-      messages.push_back(builder.getStringAttr(message(check.getLoc(), check.getMessage())));
-      check->setAttr("number", builder.getI32IntegerAttr(messages.size()));
+    for (Operation &op : block) {
+      StringRef text = llvm::TypeSwitch<Operation *, StringRef>(&op).Case<CheckBoundsOp, BoundedOp, RequireOp>([](auto check) { return check.getMessage(); }).Default(StringRef());
+      if (text.empty())
+        continue;
+      messages.push_back(builder.getStringAttr(message(op.getLoc(), text)));
+      op.setAttr("number", builder.getI32IntegerAttr(messages.size()));
     }
     module->setAttr("fulgur.messages", builder.getArrayAttr(messages));
     return success();
@@ -315,11 +321,23 @@ private:
     return result + text.str();
   }
 
-  /// Clones the pure computation of `value`; null where it is not one.
+  /// Whether `value` is known only while running.
+  static bool dependsOnData(Value value) {
+    Operation *op = value.getDefiningOp();
+    return !op || isa<BoundedOp>(op) || !isPure(op) || llvm::any_of(op->getOperands(), dependsOnData);
+  }
+
+  /// Clones the computation of `value`, with the bounds in place of run-time sizes; null where it is no function of
+  /// symbols and bounds. Sizes grow with what they are made of, so the result bounds the size.
   static Value rebuild(Value value, OpBuilder &builder, IRMapping &mapping) {
     if (Value known = mapping.lookupOrNull(value))
       return known;
     Operation *op = value.getDefiningOp();
+    if (auto bounded = dyn_cast_or_null<BoundedOp>(op)) {
+      Value bound = rebuild(bounded.getBound(), builder, mapping);
+      mapping.map(value, bound);
+      return bound;
+    }
     if (!op || !isPure(op) || op->getNumRegions() != 0)
       return {};
     for (Value operand : op->getOperands())

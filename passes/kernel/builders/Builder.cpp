@@ -14,7 +14,8 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {gemmBuilder, softmaxBuilder, normBuilder};
+  static const KernelBuilder builders[] = {gemmBuilder, softmaxBuilder,
+                                           normBuilder};
   return builders;
 }
 

@@ -1,12 +1,14 @@
-// Builders turn the body of a kernel, a specification on tensors, into loops on buffers. One file is one kind of kernel.
+// Builders turn the body of a kernel, a specification on tensors, into loops on
+// buffers. One file is one kind of kernel.
 #pragma once
 #include "dialects/Fulgur.h"
 #include "mlir/IR/Builders.h"
 #include "passes/Target.h"
 
 namespace fulgur {
-/// Where a kernel is built. The insertion point of `builder` is in an empty function whose arguments are the kernel's
-/// operands: buffers are contiguous memrefs (identity layout), destinations do not overlap with anything.
+/// Where a kernel is built. The insertion point of `builder` is in an empty
+/// function whose arguments are the kernel's operands: buffers are contiguous
+/// memrefs (identity layout), destinations do not overlap with anything.
 struct KernelSite {
   mlir::OpBuilder &builder;
   mlir::Location loc;
@@ -14,16 +16,21 @@ struct KernelSite {
   llvm::ArrayRef<mlir::Value> inputs, outs;
   const Target &target;
 
-  /// The function's value for `value`, an argument of the kernel's body; null when it is none.
+  /// The function's value for `value`, an argument of the kernel's body; null
+  /// when it is none.
   mlir::Value operand(mlir::Value value) const;
 };
 
 /// A kind of kernel.
 struct KernelBuilder {
-  llvm::StringRef kind;                                      ///< the `kind` of its schedules
-  bool (*accepts)(KernelOp);                                 ///< looks at the body only; true promises that build succeeds
-  ScheduleAttr (*schedule)(KernelOp, const Target &);        ///< the heuristic choice, a function of body and target
-  llvm::LogicalResult (*build)(KernelSite &);                ///< emits scf, vector, arith, math and memref operations
+  llvm::StringRef kind; ///< the `kind` of its schedules
+  bool (*accepts)(
+      KernelOp); ///< looks at the body only; true promises that build succeeds
+  ScheduleAttr (*schedule)(
+      KernelOp,
+      const Target &); ///< the heuristic choice, a function of body and target
+  llvm::LogicalResult (*build)(
+      KernelSite &); ///< emits scf, vector, arith, math and memref operations
 };
 
 extern const KernelBuilder gemmBuilder;

@@ -17,7 +17,8 @@ Value Access::at(Emitter &e, ArrayRef<Value> indices) const {
   return position ? position : e.index(0);
 }
 
-Access fulgur::accessOf(Emitter &e, Value buffer, ArrayRef<int> loops, unsigned count) {
+Access fulgur::accessOf(Emitter &e, Value buffer, ArrayRef<int> loops,
+                        unsigned count) {
   Access access{e.flatten(buffer), SmallVector<Value>(count)};
   Value stride = e.index(1);
   for (int p = int(loops.size()) - 1; p >= 0; --p) {
@@ -29,48 +30,68 @@ Access fulgur::accessOf(Emitter &e, Value buffer, ArrayRef<int> loops, unsigned 
   return access;
 }
 
-/// Booleans are bytes in memory, but a vector of i1 would be read as bits: reads and writes them as i8.
+/// Booleans are bytes in memory, but a vector of i1 would be read as bits:
+/// reads and writes them as i8.
 static Value bytePointer(Emitter &e, Value flat, Value position) {
-  Value base = memref::ExtractAlignedPointerAsIndexOp::create(e.builder, e.loc, flat);
-  Value address = arith::IndexCastOp::create(e.builder, e.loc, e.builder.getI64Type(), e.add(base, position));
-  return LLVM::IntToPtrOp::create(e.builder, e.loc, LLVM::LLVMPointerType::get(e.builder.getContext()), address);
+  Value base =
+      memref::ExtractAlignedPointerAsIndexOp::create(e.builder, e.loc, flat);
+  Value address = arith::IndexCastOp::create(
+      e.builder, e.loc, e.builder.getI64Type(), e.add(base, position));
+  return LLVM::IntToPtrOp::create(
+      e.builder, e.loc, LLVM::LLVMPointerType::get(e.builder.getContext()),
+      address);
 }
 
 static Value byteVector(Emitter &e, int64_t value, VectorType type) {
-  return arith::ConstantOp::create(e.builder, e.loc, DenseElementsAttr::get(type, e.builder.getI8IntegerAttr(value)));
+  return arith::ConstantOp::create(
+      e.builder, e.loc,
+      DenseElementsAttr::get(type, e.builder.getI8IntegerAttr(value)));
 }
 
-Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step, Columns columns) {
+Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step,
+                          Columns columns) {
   OpBuilder &b = e.builder;
   Type element = cast<MemRefType>(flat.getType()).getElementType();
   auto type = VectorType::get(columns.lanes, element);
   if (!step)
-    return e.broadcast(memref::LoadOp::create(b, e.loc, flat, position), columns.lanes);
+    return e.broadcast(memref::LoadOp::create(b, e.loc, flat, position),
+                       columns.lanes);
   if (element.isInteger(1)) {
     auto bytes = VectorType::get(columns.lanes, b.getI8Type());
-    Value zero = byteVector(e, 0, bytes), pointer = bytePointer(e, flat, position), loaded;
+    Value zero = byteVector(e, 0, bytes),
+          pointer = bytePointer(e, flat, position), loaded;
     if (columns.mask)
-      loaded = LLVM::MaskedLoadOp::create(b, e.loc, bytes, pointer, columns.mask, zero, 1);
+      loaded = LLVM::MaskedLoadOp::create(b, e.loc, bytes, pointer,
+                                          columns.mask, zero, 1);
     else
       loaded = LLVM::LoadOp::create(b, e.loc, bytes, pointer, 1);
-    return arith::CmpIOp::create(b, e.loc, arith::CmpIPredicate::ne, loaded, zero);
+    return arith::CmpIOp::create(b, e.loc, arith::CmpIPredicate::ne, loaded,
+                                 zero);
   }
   if (known(step) == 1 && !columns.mask)
     return vector::LoadOp::create(b, e.loc, type, flat, position);
   Value zero = arith::ConstantOp::create(b, e.loc, b.getZeroAttr(type));
   if (known(step) == 1)
-    return vector::MaskedLoadOp::create(b, e.loc, type, flat, position, columns.mask, zero);
+    return vector::MaskedLoadOp::create(b, e.loc, type, flat, position,
+                                        columns.mask, zero);
   Value lanes = e.iota(columns.lanes, b.getIndexType());
-  Value offsets = arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
-  Value all = arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()), true));
-  return vector::GatherOp::create(b, e.loc, type, flat, position, offsets, columns.mask ? columns.mask : all, zero);
+  Value offsets =
+      arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
+  Value all = arith::ConstantOp::create(
+      b, e.loc,
+      DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()),
+                             true));
+  return vector::GatherOp::create(b, e.loc, type, flat, position, offsets,
+                                  columns.mask ? columns.mask : all, zero);
 }
 
-void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position, Value step, Columns columns) {
+void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position,
+                          Value step, Columns columns) {
   OpBuilder &b = e.builder;
   if (cast<MemRefType>(flat.getType()).getElementType().isInteger(1)) {
     auto bytes = VectorType::get(columns.lanes, b.getI8Type());
-    Value stored = arith::ExtUIOp::create(b, e.loc, bytes, vector), pointer = bytePointer(e, flat, position);
+    Value stored = arith::ExtUIOp::create(b, e.loc, bytes, vector),
+          pointer = bytePointer(e, flat, position);
     if (columns.mask)
       LLVM::MaskedStoreOp::create(b, e.loc, stored, pointer, columns.mask, 1);
     else
@@ -79,15 +100,21 @@ void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position, 
   }
   if (!step || known(step) == 1) {
     if (columns.mask)
-      vector::MaskedStoreOp::create(b, e.loc, flat, position, columns.mask, vector);
+      vector::MaskedStoreOp::create(b, e.loc, flat, position, columns.mask,
+                                    vector);
     else
       vector::StoreOp::create(b, e.loc, vector, flat, position);
     return;
   }
   Value lanes = e.iota(columns.lanes, b.getIndexType());
-  Value offsets = arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
-  Value all = arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()), true));
-  vector::ScatterOp::create(b, e.loc, /*resultType=*/Type(), flat, position, offsets, columns.mask ? columns.mask : all, vector);
+  Value offsets =
+      arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
+  Value all = arith::ConstantOp::create(
+      b, e.loc,
+      DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()),
+                             true));
+  vector::ScatterOp::create(b, e.loc, /*resultType=*/Type(), flat, position,
+                            offsets, columns.mask ? columns.mask : all, vector);
 }
 
 SmallVector<int> fulgur::loopsOf(linalg::LinalgOp op, unsigned number) {
@@ -111,7 +138,10 @@ bool fulgur::isLanewise(linalg::GenericOp op) {
     if (!op.getMatchingIndexingMap(&init).isPermutation())
       return false;
   for (Operation &nested : op.getBody()->without_terminator()) {
-    bool lanewise = isa<linalg::IndexOp>(nested) || (nested.getNumRegions() == 0 && (nested.hasTrait<OpTrait::ConstantLike>() || OpTrait::hasElementwiseMappableTraits(&nested)));
+    bool lanewise = isa<linalg::IndexOp>(nested) ||
+                    (nested.getNumRegions() == 0 &&
+                     (nested.hasTrait<OpTrait::ConstantLike>() ||
+                      OpTrait::hasElementwiseMappableTraits(&nested)));
     if (!lanewise || !llvm::all_of(nested.getResultTypes(), isScalar))
       return false;
   }
@@ -124,15 +154,19 @@ bool fulgur::isLanewise(linalg::GenericOp op) {
       if (operand.getParentBlock() == op.getBody())
         continue;
       auto argument = dyn_cast<BlockArgument>(operand);
-      bool scalarOperand = argument && isa<KernelOp>(argument.getOwner()->getParentOp()) && isScalar(argument.getType());
+      bool scalarOperand = argument &&
+                           isa<KernelOp>(argument.getOwner()->getParentOp()) &&
+                           isScalar(argument.getType());
       known &= scalarOperand || matchPattern(operand, m_Constant());
     }
   });
   return known;
 }
 
-SmallVector<Value> fulgur::computeLanes(Emitter &e, const KernelSite &site, linalg::GenericOp op, ArrayRef<Value> arguments, int64_t lanes,
-                                        llvm::function_ref<Value(unsigned)> loopIndex) {
+SmallVector<Value>
+fulgur::computeLanes(Emitter &e, const KernelSite &site, linalg::GenericOp op,
+                     ArrayRef<Value> arguments, int64_t lanes,
+                     llvm::function_ref<Value(unsigned)> loopIndex) {
   OpBuilder &b = e.builder;
   IRMapping lanewise;
   for (auto [argument, vector] : llvm::zip(op.getRegionInputArgs(), arguments))
@@ -142,7 +176,8 @@ SmallVector<Value> fulgur::computeLanes(Emitter &e, const KernelSite &site, lina
     if (!matchPattern(value, m_Constant(&attr)))
       return e.broadcast(site.operand(value), lanes);
     auto type = VectorType::get(lanes, value.getType());
-    return arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(type, attr));
+    return arith::ConstantOp::create(b, e.loc,
+                                     DenseElementsAttr::get(type, attr));
   };
   auto valueOf = [&](Value value) {
     if (!lanewise.contains(value))

@@ -1,43 +1,56 @@
-// The elementwise part of a kernel on vectors: how its operands are read and how its body is computed, lane by lane.
+// The elementwise part of a kernel on vectors: how its operands are read and
+// how its body is computed, lane by lane.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/kernel/builders/Builder.h"
 #include "passes/kernel/builders/Emitter.h"
 
 namespace fulgur {
-/// A buffer as loops see it: where it is and how far one step of each loop moves in it (null: not at all).
+/// A buffer as loops see it: where it is and how far one step of each loop
+/// moves in it (null: not at all).
 struct Access {
   mlir::Value flat;                     ///< the buffer as one dimension
   llvm::SmallVector<mlir::Value> steps; ///< elements, one per loop
 
   /// The position for the given indices; a null index counts as 0.
   mlir::Value at(Emitter &e, llvm::ArrayRef<mlir::Value> indices) const;
-  mlir::Type elementType() const { return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType(); }
+  mlir::Type elementType() const {
+    return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType();
+  }
 };
 
-/// The access of a contiguous `buffer` whose dim p is moved by loop `loops[p]` (-1: it stays at 0), among `count` loops.
-Access accessOf(Emitter &e, mlir::Value buffer, llvm::ArrayRef<int> loops, unsigned count);
+/// The access of a contiguous `buffer` whose dim p is moved by loop `loops[p]`
+/// (-1: it stays at 0), among `count` loops.
+Access accessOf(Emitter &e, mlir::Value buffer, llvm::ArrayRef<int> loops,
+                unsigned count);
 
-/// Consecutive columns: `lanes` of them, of which those outside `mask` (when it is there) do not exist.
+/// Consecutive columns: `lanes` of them, of which those outside `mask` (when it
+/// is there) do not exist.
 struct Columns {
   int64_t lanes;
   mlir::Value mask;
 };
 
-/// Reads the columns from `position` on, `step` elements apart (null: the same element for all of them).
-mlir::Value readColumns(Emitter &e, mlir::Value flat, mlir::Value position, mlir::Value step, Columns columns);
+/// Reads the columns from `position` on, `step` elements apart (null: the same
+/// element for all of them).
+mlir::Value readColumns(Emitter &e, mlir::Value flat, mlir::Value position,
+                        mlir::Value step, Columns columns);
 /// Writes them.
-void writeColumns(Emitter &e, mlir::Value vector, mlir::Value flat, mlir::Value position, mlir::Value step, Columns columns);
+void writeColumns(Emitter &e, mlir::Value vector, mlir::Value flat,
+                  mlir::Value position, mlir::Value step, Columns columns);
 
-/// Whether `op` is all-parallel, has projected maps (with zeros) and a body that computeLanes can compute.
+/// Whether `op` is all-parallel, has projected maps (with zeros) and a body
+/// that computeLanes can compute.
 bool isLanewise(mlir::linalg::GenericOp op);
 
 /// For each dim of operand `number` of `op` the loop that moves it, or -1.
 llvm::SmallVector<int> loopsOf(mlir::linalg::LinalgOp op, unsigned number);
 
-/// Computes the body of `op` on vectors: `arguments` are the vectors of its inputs, `loopIndex` the vector of a loop's indices.
-/// Values from outside of the body are constants or scalar operands of the kernel.
-llvm::SmallVector<mlir::Value> computeLanes(Emitter &e, const KernelSite &site, mlir::linalg::GenericOp op,
-                                            llvm::ArrayRef<mlir::Value> arguments, int64_t lanes,
-                                            llvm::function_ref<mlir::Value(unsigned)> loopIndex);
+/// Computes the body of `op` on vectors: `arguments` are the vectors of its
+/// inputs, `loopIndex` the vector of a loop's indices. Values from outside of
+/// the body are constants or scalar operands of the kernel.
+llvm::SmallVector<mlir::Value>
+computeLanes(Emitter &e, const KernelSite &site, mlir::linalg::GenericOp op,
+             llvm::ArrayRef<mlir::Value> arguments, int64_t lanes,
+             llvm::function_ref<mlir::Value(unsigned)> loopIndex);
 } // namespace fulgur

@@ -7,9 +7,13 @@ using namespace fulgur;
 
 static constexpr auto nsw = arith::IntegerOverflowFlags::nsw;
 
-std::optional<int64_t> fulgur::known(Value value) { return getConstantIntValue(value); }
+std::optional<int64_t> fulgur::known(Value value) {
+  return getConstantIntValue(value);
+}
 
-Value Emitter::index(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
+Value Emitter::index(int64_t value) {
+  return arith::ConstantIndexOp::create(builder, loc, value);
+}
 
 Value Emitter::real(double value, Type type) {
   TypedAttr attr = FloatAttr::get(getElementTypeOrSelf(type), value);
@@ -24,7 +28,9 @@ Value Emitter::add(Value a, Value b) {
   return builder.createOrFold<arith::AddIOp>(loc, a, b, nsw);
 }
 
-Value Emitter::sub(Value a, Value b) { return builder.createOrFold<arith::SubIOp>(loc, a, b, nsw); }
+Value Emitter::sub(Value a, Value b) {
+  return builder.createOrFold<arith::SubIOp>(loc, a, b, nsw);
+}
 
 Value Emitter::mul(Value a, Value b) {
   if (known(a) == 1)
@@ -34,19 +40,30 @@ Value Emitter::mul(Value a, Value b) {
   return builder.createOrFold<arith::MulIOp>(loc, a, b, nsw);
 }
 
-Value Emitter::min(Value a, Value b) { return builder.createOrFold<arith::MinSIOp>(loc, a, b); }
-Value Emitter::max(Value a, Value b) { return builder.createOrFold<arith::MaxSIOp>(loc, a, b); }
+Value Emitter::min(Value a, Value b) {
+  return builder.createOrFold<arith::MinSIOp>(loc, a, b);
+}
+Value Emitter::max(Value a, Value b) {
+  return builder.createOrFold<arith::MaxSIOp>(loc, a, b);
+}
 
 // Sizes are never negative, so the unsigned forms, which cost less, are right.
-Value Emitter::ceilDiv(Value a, Value b) { return builder.createOrFold<arith::CeilDivUIOp>(loc, a, b); }
-Value Emitter::floorDiv(Value a, Value b) { return builder.createOrFold<arith::DivUIOp>(loc, a, b); }
+Value Emitter::ceilDiv(Value a, Value b) {
+  return builder.createOrFold<arith::CeilDivUIOp>(loc, a, b);
+}
+Value Emitter::floorDiv(Value a, Value b) {
+  return builder.createOrFold<arith::DivUIOp>(loc, a, b);
+}
 Value Emitter::remainder(Value a, Value b) {
   if (known(b) == 1)
     return index(0);
   return builder.createOrFold<arith::RemUIOp>(loc, a, b);
 }
 
-Value Emitter::less(Value a, Value b) { return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, a, b); }
+Value Emitter::less(Value a, Value b) {
+  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::slt, a,
+                                             b);
+}
 
 Value Emitter::dim(Value memref, unsigned position) {
   auto type = cast<MemRefType>(memref.getType());
@@ -56,28 +73,36 @@ Value Emitter::dim(Value memref, unsigned position) {
 }
 
 Value Emitter::greater(Value a, Value b) {
-  Value above = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OGT, a, b);
+  Value above =
+      arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OGT, a, b);
   return arith::SelectOp::create(builder, loc, above, a, b);
 }
 
 Value Emitter::broadcast(Value scalar, int64_t lanes) {
-  return builder.createOrFold<vector::BroadcastOp>(loc, VectorType::get(lanes, scalar.getType()), scalar);
+  return builder.createOrFold<vector::BroadcastOp>(
+      loc, VectorType::get(lanes, scalar.getType()), scalar);
 }
 
 Value Emitter::iota(int64_t lanes, Type type) {
   SmallVector<Attribute> values;
   for (int64_t lane : llvm::seq(lanes))
     values.push_back(IntegerAttr::get(type, lane));
-  return arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(VectorType::get(lanes, type), values));
+  return arith::ConstantOp::create(
+      builder, loc,
+      DenseElementsAttr::get(VectorType::get(lanes, type), values));
 }
 
 Value Emitter::lanesBelow(Value count, int64_t lanes) {
-  Value narrow = builder.createOrFold<arith::IndexCastOp>(loc, builder.getI32Type(), count);
-  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, iota(lanes, builder.getI32Type()), broadcast(narrow, lanes));
+  Value narrow = builder.createOrFold<arith::IndexCastOp>(
+      loc, builder.getI32Type(), count);
+  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt,
+                               iota(lanes, builder.getI32Type()),
+                               broadcast(narrow, lanes));
 }
 
 Value Emitter::reduce(vector::CombiningKind kind, Value vector) {
-  auto fast = arith::FastMathFlags::reassoc | arith::FastMathFlags::nnan | arith::FastMathFlags::nsz;
+  auto fast = arith::FastMathFlags::reassoc | arith::FastMathFlags::nnan |
+              arith::FastMathFlags::nsz;
   return vector::ReductionOp::create(builder, loc, kind, vector, fast);
 }
 
@@ -86,8 +111,13 @@ Value Emitter::flatten(Value memref) {
   if (type.getRank() == 1)
     return memref;
   if (type.getRank() == 0)
-    return memref::ExpandShapeOp::create(builder, loc, ArrayRef<int64_t>{1}, memref, ArrayRef<ReassociationIndices>{});
-  return memref::CollapseShapeOp::create(builder, loc, memref, ArrayRef<ReassociationIndices>{llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank()))});
+    return memref::ExpandShapeOp::create(builder, loc, ArrayRef<int64_t>{1},
+                                         memref,
+                                         ArrayRef<ReassociationIndices>{});
+  return memref::CollapseShapeOp::create(
+      builder, loc, memref,
+      ArrayRef<ReassociationIndices>{
+          llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank()))});
 }
 
 void Emitter::loop(Value from, Value to, int64_t step, Body body) {
@@ -97,7 +127,8 @@ void Emitter::loop(Value from, Value to, int64_t step, Body body) {
   });
 }
 
-SmallVector<Value> Emitter::loop(Value from, Value to, int64_t step, ValueRange state, Reduction body) {
+SmallVector<Value> Emitter::loop(Value from, Value to, int64_t step,
+                                 ValueRange state, Reduction body) {
   if (auto first = known(from), last = known(to); first && last) {
     if (*first >= *last)
       return llvm::to_vector(state);
@@ -110,20 +141,24 @@ SmallVector<Value> Emitter::loop(Value from, Value to, int64_t step, ValueRange 
     builder.setInsertionPointToStart(loop.getBody());
   else
     builder.setInsertionPointToEnd(loop.getBody());
-  SmallVector<Value> next = body(loop.getInductionVar(), loop.getRegionIterArgs());
+  SmallVector<Value> next =
+      body(loop.getInductionVar(), loop.getRegionIterArgs());
   if (!state.empty())
     scf::YieldOp::create(builder, loc, next);
   return llvm::to_vector(ValueRange(loop.getResults()));
 }
 
 void Emitter::parallel(Value count, Body body) {
-  auto forall = scf::ForallOp::create(builder, loc, ArrayRef<OpFoldResult>{getAsOpFoldResult(count)}, ValueRange(), std::nullopt);
+  auto forall = scf::ForallOp::create(
+      builder, loc, ArrayRef<OpFoldResult>{getAsOpFoldResult(count)},
+      ValueRange(), std::nullopt);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(forall.getBody());
   body(forall.getInductionVar(0));
 }
 
-void Emitter::branch(Value condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise) {
+void Emitter::branch(Value condition, llvm::function_ref<void()> then,
+                     llvm::function_ref<void()> otherwise) {
   if (auto decided = known(condition)) {
     if (*decided)
       then();
@@ -131,7 +166,8 @@ void Emitter::branch(Value condition, llvm::function_ref<void()> then, llvm::fun
       otherwise();
     return;
   }
-  auto op = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/bool(otherwise));
+  auto op = scf::IfOp::create(builder, loc, condition,
+                              /*withElseRegion=*/bool(otherwise));
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(op.thenBlock());
   then();

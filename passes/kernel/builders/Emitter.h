@@ -1,4 +1,5 @@
-// Short spellings for the index arithmetic, loops and vector accesses that builders emit.
+// Short spellings for the index arithmetic, loops and vector accesses that
+// builders emit.
 #pragma once
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -6,13 +7,15 @@
 #include "mlir/IR/Builders.h"
 
 namespace fulgur {
-/// Emits at an insertion point. Arithmetic on constants is folded, so static shapes leave no trace.
+/// Emits at an insertion point. Arithmetic on constants is folded, so static
+/// shapes leave no trace.
 struct Emitter {
   mlir::OpBuilder &builder;
   mlir::Location loc;
 
   mlir::Value index(int64_t value);
-  mlir::Value real(double value, mlir::Type type);           ///< a scalar, or every lane of a vector
+  mlir::Value real(double value,
+                   mlir::Type type); ///< a scalar, or every lane of a vector
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value add(mlir::Value a, int64_t b) { return add(a, index(b)); }
   mlir::Value sub(mlir::Value a, mlir::Value b);
@@ -31,7 +34,8 @@ struct Emitter {
   mlir::Value broadcast(mlir::Value scalar, int64_t lanes);
   /// 0, 1, 2 ... as a vector of `type`.
   mlir::Value iota(int64_t lanes, mlir::Type type);
-  /// The mask of the lanes below `count`, which may be negative or more than there are.
+  /// The mask of the lanes below `count`, which may be negative or more than
+  /// there are.
   mlir::Value lanesBelow(mlir::Value count, int64_t lanes);
   /// Sum or maximum of all lanes, in any order.
   mlir::Value reduce(mlir::vector::CombiningKind kind, mlir::Value vector);
@@ -40,15 +44,21 @@ struct Emitter {
   mlir::Value flatten(mlir::Value memref);
 
   using Body = llvm::function_ref<void(mlir::Value index)>;
-  using Reduction = llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value index, mlir::ValueRange state)>;
-  /// for index in [from, to) by step. Nothing is emitted for a range known to be empty, no loop for one known step.
+  using Reduction = llvm::function_ref<llvm::SmallVector<mlir::Value>(
+      mlir::Value index, mlir::ValueRange state)>;
+  /// for index in [from, to) by step. Nothing is emitted for a range known to
+  /// be empty, no loop for one known step.
   void loop(mlir::Value from, mlir::Value to, int64_t step, Body body);
   /// The same with values carried from step to step; returns the last ones.
-  llvm::SmallVector<mlir::Value> loop(mlir::Value from, mlir::Value to, int64_t step, mlir::ValueRange state, Reduction body);
+  llvm::SmallVector<mlir::Value> loop(mlir::Value from, mlir::Value to,
+                                      int64_t step, mlir::ValueRange state,
+                                      Reduction body);
   /// The tasks of a kernel: calls of `body` that may run at the same time.
   void parallel(mlir::Value count, Body body);
-  /// if (condition) then() else otherwise(), decided here when the condition is known.
-  void branch(mlir::Value condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise = nullptr);
+  /// if (condition) then() else otherwise(), decided here when the condition is
+  /// known.
+  void branch(mlir::Value condition, llvm::function_ref<void()> then,
+              llvm::function_ref<void()> otherwise = nullptr);
 };
 
 /// The value of a constant index, if it is one.

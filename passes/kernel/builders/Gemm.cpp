@@ -1,8 +1,11 @@
-// Matrix products. b is read in panels of `vectors * lanes` columns, one reduction step after the other: packed so when
-// compiling (weights), into a panel on the stack (other matrices), or in place when no second tile of rows would use the
-// panel again. A tile of `rows` times `vectors` accumulators stays in registers during the whole reduction and then goes
-// through a small buffer to the epilogue, which is emitted once, whatever the number of rows. Long reductions are cut
-// into blocks; the buffer then keeps the partial sums of all rows of the task.
+// Matrix products. b is read in panels of `vectors * lanes` columns, one
+// reduction step after the other: packed so when compiling (weights), into a
+// panel on the stack (other matrices), or in place when no second tile of rows
+// would use the panel again. A tile of `rows` times `vectors` accumulators
+// stays in registers during the whole reduction and then goes through a small
+// buffer to the epilogue, which is emitted once, whatever the number of rows.
+// Long reductions are cut into blocks; the buffer then keeps the partial sums
+// of all rows of the task.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Elementwise.h"
 #include "passes/kernel/builders/Product.h"
@@ -12,11 +15,14 @@ using namespace mlir;
 using namespace fulgur;
 
 namespace {
-constexpr int64_t kLongestReduction = 1536; // steps whose panel leaves room for `a` in the second-level cache
-constexpr int64_t kPanelBytes = 32 << 10;   // of a panel on the stack
-constexpr int64_t kRowBytes = 256 << 10;    // of `a` that one task reads again and again
+constexpr int64_t kLongestReduction =
+    1536; // steps whose panel leaves room for `a` in the second-level cache
+constexpr int64_t kPanelBytes = 32 << 10; // of a panel on the stack
+constexpr int64_t kRowBytes =
+    256 << 10; // of `a` that one task reads again and again
 constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
-constexpr int64_t kRowsOfStream = 4;        // reading b costs as much as computing this many rows
+constexpr int64_t kRowsOfStream =
+    4; // reading b costs as much as computing this many rows
 
 enum class Layout { Packed, OnStack, InPlace };
 
@@ -25,7 +31,8 @@ struct Gemm {
   Product &product;
   ScheduleAttr schedule;
   Emitter e{site.builder, site.loc};
-  int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1], lanes = schedule.getLanes(), width = vectors * lanes;
+  int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1],
+          lanes = schedule.getLanes(), width = vectors * lanes;
   int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
 
   Layout layout = Layout::Packed;
@@ -34,21 +41,29 @@ struct Gemm {
   Access a{}, b{}, out{};
   SmallVector<Access> epilogueInputs{};
   // One task.
-  SmallVector<Value> point{}; // the indices of the outer loops; the others are null
+  SmallVector<Value>
+      point{}; // the indices of the outer loops; the others are null
   Value sums{}, panel{};
 
-  VectorType vectorType() { return VectorType::get(lanes, e.builder.getF32Type()); }
+  VectorType vectorType() {
+    return VectorType::get(lanes, e.builder.getF32Type());
+  }
   unsigned row() { return product.row(); }
   unsigned column() { return product.column(); }
   unsigned reduction() { return product.reduction(); }
-  bool wholePanels() { return known(sizes[column()]) && *known(sizes[column()]) % width == 0; }
+  bool wholePanels() {
+    return known(sizes[column()]) && *known(sizes[column()]) % width == 0;
+  }
 
   void build();
   void access();
-  void task(Value outer, Value rowFrom, Value rowTo, Value panelFrom, Value panelTo);
+  void task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
+            Value panelTo);
   void panelTask(Value panelIndex, Value rowFrom, Value rowTo);
-  void rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from, Value to);
-  void tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value from, Value to);
+  void rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from,
+                Value to);
+  void tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
+            Value from, Value to);
   void pack(Value panelIndex, Value from, Value to);
   void packColumn(Value step, Value from, Value column0);
   void finish(Value panelIndex, Value sumsFrom, Value row, Value count);
@@ -67,22 +82,31 @@ void Gemm::access() {
     for (unsigned dim : dims)
       loopOf[dim] = loop;
   auto loops = [&](const Product::Operand &operand) {
-    // Neighbours that share a loop are one dim there: only the innermost one's stride is the loop's.
+    // Neighbours that share a loop are one dim there: only the innermost one's
+    // stride is the loop's.
     SmallVector<int> result;
     for (int dim : operand.dims)
-      result.push_back(dim < 0 || product.loops[loopOf[dim]].back() != unsigned(dim) ? -1 : loopOf[dim]);
+      result.push_back(dim < 0 || product.loops[loopOf[dim]].back() !=
+                                      unsigned(dim)
+                           ? -1
+                           : loopOf[dim]);
     return result;
   };
-  Value aBuffer = site.operand(product.aOperand.value), outBuffer = site.operand(product.out);
-  Value bBuffer = site.operand(product.packed ? product.packed.getSource() : product.bOperand.value);
+  Value aBuffer = site.operand(product.aOperand.value),
+        outBuffer = site.operand(product.out);
+  Value bBuffer = site.operand(product.packed ? product.packed.getSource()
+                                              : product.bOperand.value);
 
   SmallVector<int64_t> ranges = product.contraction.getStaticLoopRanges();
   auto sizeOf = [&](unsigned dim) -> Value {
     if (!ShapedType::isDynamic(ranges[dim]))
       return e.index(ranges[dim]);
-    for (auto [operand, buffer] : {std::pair(&product.aOperand, aBuffer), {&product.outOperand, outBuffer}, {&product.bOperand, bBuffer}})
+    for (auto [operand, buffer] : {std::pair(&product.aOperand, aBuffer),
+                                   {&product.outOperand, outBuffer},
+                                   {&product.bOperand, bBuffer}})
       if (operand->has(dim))
-        return e.dim(buffer, llvm::find(operand->dims, int(dim)) - operand->dims.begin());
+        return e.dim(buffer, llvm::find(operand->dims, int(dim)) -
+                                 operand->dims.begin());
     llvm_unreachable("a dim of a contraction is in one of its operands");
   };
   for (const Product::Loop &dims : product.loops) {
@@ -106,16 +130,21 @@ void Gemm::access() {
     b = accessOf(e, bBuffer, loops(product.bOperand), count);
   }
   for (const Product::Operand &input : product.epilogueInputs)
-    epilogueInputs.push_back(input.value ? accessOf(e, site.operand(input.value), loops(input), count) : Access());
+    epilogueInputs.push_back(
+        input.value
+            ? accessOf(e, site.operand(input.value), loops(input), count)
+            : Access());
 }
 
 void Gemm::build() {
   access();
   layout = product.packed ? Layout::Packed : Layout::OnStack;
-  if (!product.packed && known(sizes[row()]) && *known(sizes[row()]) <= rows && known(b.steps[column()] ? b.steps[column()] : e.index(1)) == 1)
+  if (!product.packed && known(sizes[row()]) && *known(sizes[row()]) <= rows &&
+      known(b.steps[column()] ? b.steps[column()] : e.index(1)) == 1)
     layout = Layout::InPlace;
   auto steps = known(sizes[reduction()]);
-  int64_t longest = layout == Layout::OnStack ? kPanelBytes / (4 * width) : kLongestReduction;
+  int64_t longest =
+      layout == Layout::OnStack ? kPanelBytes / (4 * width) : kLongestReduction;
   if (!steps || *steps > longest)
     blockSteps = longest;
   if (steps && blockSteps) { // equal blocks
@@ -128,21 +157,28 @@ void Gemm::build() {
   Value outerCount = e.index(1);
   for (Value size : ArrayRef(sizes).drop_back(3))
     outerCount = e.mul(outerCount, size);
-  Value panels = e.ceilDiv(sizes[column()], e.index(width)), rowBlocks = e.ceilDiv(sizes[row()], e.index(taskRows));
-  Value rowsOfTask = e.max(e.min(sizes[row()], e.index(taskRows)), e.index(kRowsOfStream));
-  Value operations = e.mul(e.max(sizes[reduction()], e.index(1)), e.mul(rowsOfTask, 2 * width));
+  Value panels = e.ceilDiv(sizes[column()], e.index(width)),
+        rowBlocks = e.ceilDiv(sizes[row()], e.index(taskRows));
+  Value rowsOfTask =
+      e.max(e.min(sizes[row()], e.index(taskRows)), e.index(kRowsOfStream));
+  Value operations = e.mul(e.max(sizes[reduction()], e.index(1)),
+                           e.mul(rowsOfTask, 2 * width));
   Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
   // Equal chunks of panels.
   Value chunks = e.ceilDiv(panels, taskPanels);
   taskPanels = e.ceilDiv(panels, e.max(chunks, e.index(1)));
   e.parallel(e.mul(e.mul(outerCount, rowBlocks), chunks), [&](Value index) {
     Value chunk = e.remainder(index, chunks), rest = e.floorDiv(index, chunks);
-    Value rowFrom = e.mul(e.remainder(rest, rowBlocks), taskRows), panelFrom = e.mul(chunk, taskPanels);
-    task(e.floorDiv(rest, rowBlocks), rowFrom, e.min(e.add(rowFrom, taskRows), sizes[row()]), panelFrom, e.min(e.add(panelFrom, taskPanels), panels));
+    Value rowFrom = e.mul(e.remainder(rest, rowBlocks), taskRows),
+          panelFrom = e.mul(chunk, taskPanels);
+    task(e.floorDiv(rest, rowBlocks), rowFrom,
+         e.min(e.add(rowFrom, taskRows), sizes[row()]), panelFrom,
+         e.min(e.add(panelFrom, taskPanels), panels));
   });
 }
 
-void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom, Value panelTo) {
+void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
+                Value panelTo) {
   point.assign(product.loops.size() + 1, Value());
   for (unsigned loop = row(); loop-- > 0;) {
     point[loop] = e.remainder(outer, sizes[loop]);
@@ -150,12 +186,15 @@ void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom, Value 
   }
   auto onStack = [&](int64_t elements) -> Value {
     auto type = MemRefType::get(elements, e.builder.getF32Type());
-    return memref::AllocaOp::create(e.builder, e.loc, type, e.builder.getI64IntegerAttr(64));
+    return memref::AllocaOp::create(e.builder, e.loc, type,
+                                    e.builder.getI64IntegerAttr(64));
   };
   sums = onStack((blockSteps ? taskRows : rows) * width);
   if (layout == Layout::OnStack)
-    panel = onStack((blockSteps ? blockSteps : *known(sizes[reduction()])) * width);
-  e.loop(panelFrom, panelTo, 1, [&](Value panelIndex) { panelTask(panelIndex, rowFrom, rowTo); });
+    panel =
+        onStack((blockSteps ? blockSteps : *known(sizes[reduction()])) * width);
+  e.loop(panelFrom, panelTo, 1,
+         [&](Value panelIndex) { panelTask(panelIndex, rowFrom, rowTo); });
 }
 
 void Gemm::panelTask(Value panelIndex, Value rowFrom, Value rowTo) {
@@ -168,23 +207,30 @@ void Gemm::panelTask(Value panelIndex, Value rowFrom, Value rowTo) {
   if (!blockSteps)
     return block(zero, steps);
   // A sum of nothing is one empty block.
-  e.loop(zero, e.max(steps, e.index(1)), blockSteps, [&](Value from) { block(from, e.min(e.add(from, blockSteps), steps)); });
+  e.loop(zero, e.max(steps, e.index(1)), blockSteps, [&](Value from) {
+    block(from, e.min(e.add(from, blockSteps), steps));
+  });
 }
 
-void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from, Value to) {
-  Value count = e.sub(rowTo, rowFrom), rest = e.remainder(count, e.index(rows)), full = e.sub(rowTo, rest);
+void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from,
+                    Value to) {
+  Value count = e.sub(rowTo, rowFrom), rest = e.remainder(count, e.index(rows)),
+        full = e.sub(rowTo, rest);
   auto allRows = known(sizes[row()]);
   if (!allRows || *allRows >= rows)
-    e.loop(rowFrom, full, rows, [&](Value row) { tile(panelIndex, rowFrom, row, rows, from, to); });
+    e.loop(rowFrom, full, rows,
+           [&](Value row) { tile(panelIndex, rowFrom, row, rows, from, to); });
   if (allRows) { // taskRows is a multiple of rows
     if (int64_t left = *allRows % rows)
-      e.branch(e.less(full, rowTo), [&] { tile(panelIndex, rowFrom, full, left, from, to); });
+      e.branch(e.less(full, rowTo),
+               [&] { tile(panelIndex, rowFrom, full, left, from, to); });
     return;
   }
   if (rows == 1)
     return;
   SmallVector<int64_t> cases = llvm::to_vector(llvm::seq<int64_t>(1, rows));
-  auto choose = scf::IndexSwitchOp::create(e.builder, e.loc, TypeRange(), rest, cases, cases.size());
+  auto choose = scf::IndexSwitchOp::create(e.builder, e.loc, TypeRange(), rest,
+                                           cases, cases.size());
   OpBuilder::InsertionGuard guard(e.builder);
   auto fill = [&](Region &region, int64_t left) {
     e.builder.createBlock(&region);
@@ -198,23 +244,29 @@ void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from, Va
 }
 
 Value Gemm::columnMask(Value column0, int64_t vector) {
-  return e.lanesBelow(e.sub(sizes[column()], e.add(column0, vector * lanes)), lanes);
+  return e.lanesBelow(e.sub(sizes[column()], e.add(column0, vector * lanes)),
+                      lanes);
 }
 
 /// One vector of b's row `step`.
 Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
   Value from = layout == Layout::OnStack ? panel : b.flat;
-  Value stride = layout == Layout::OnStack ? e.index(width) : b.steps[reduction()];
+  Value stride =
+      layout == Layout::OnStack ? e.index(width) : b.steps[reduction()];
   Value position = e.add(base, vector * lanes);
   if (stride)
     position = e.add(position, e.mul(stride, step));
   bool masked = layout == Layout::InPlace && !wholePanels();
-  return readColumns(e, from, position, e.index(1), {lanes, masked ? columnMask(column0, vector) : Value()});
+  return readColumns(e, from, position, e.index(1),
+                     {lanes, masked ? columnMask(column0, vector) : Value()});
 }
 
-/// `count` rows from `row` on: products of the steps [from, to) into the buffer of sums, and the epilogue after the last ones.
-void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value from, Value to) {
-  Value column0 = e.mul(panelIndex, width), sumsFrom = blockSteps ? e.sub(row, rowFrom) : e.index(0);
+/// `count` rows from `row` on: products of the steps [from, to) into the buffer
+/// of sums, and the epilogue after the last ones.
+void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
+                Value from, Value to) {
+  Value column0 = e.mul(panelIndex, width),
+        sumsFrom = blockSteps ? e.sub(row, rowFrom) : e.index(0);
   SmallVector<Value> aRows;
   for (int64_t r : llvm::seq(count)) {
     point[this->row()] = e.add(row, r);
@@ -231,17 +283,27 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value
     point[column()] = point.back() = {};
   }
 
-  // Few rows have few accumulators: several sets of them hide the latency of the additions.
-  int64_t tileSums = count * vectors, sets = std::clamp<int64_t>(8 / tileSums, 1, unroll);
-  Value zero = e.real(0, vectorType()), firstBlock = blockSteps ? e.builder.createOrFold<arith::CmpIOp>(e.loc, arith::CmpIPredicate::eq, from, e.index(0)) : Value();
+  // Few rows have few accumulators: several sets of them hide the latency of
+  // the additions.
+  int64_t tileSums = count * vectors,
+          sets = std::clamp<int64_t>(8 / tileSums, 1, unroll);
+  Value zero = e.real(0, vectorType()),
+        firstBlock =
+            blockSteps ? e.builder.createOrFold<arith::CmpIOp>(
+                             e.loc, arith::CmpIPredicate::eq, from, e.index(0))
+                       : Value();
   SmallVector<Value> state;
-  auto sumAt = [&](int64_t sum) { return e.add(e.mul(sumsFrom, width), sum * lanes); };
+  auto sumAt = [&](int64_t sum) {
+    return e.add(e.mul(sumsFrom, width), sum * lanes);
+  };
   for (int64_t sum : llvm::seq(tileSums * sets)) {
     bool continued = blockSteps && sum < tileSums;
     state.push_back(zero);
     if (continued) {
-      Value before = vector::LoadOp::create(e.builder, e.loc, vectorType(), sums, sumAt(sum));
-      state.back() = arith::SelectOp::create(e.builder, e.loc, firstBlock, zero, before);
+      Value before = vector::LoadOp::create(e.builder, e.loc, vectorType(),
+                                            sums, sumAt(sum));
+      state.back() =
+          arith::SelectOp::create(e.builder, e.loc, firstBlock, zero, before);
     }
   }
   auto step = [&](Value k, MutableArrayRef<Value> state) {
@@ -249,24 +311,31 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value
     for (int64_t vector : llvm::seq(vectors))
       bVectors.push_back(vectorOfB(bBase, k, column0, vector));
     for (int64_t r : llvm::seq(count)) {
-      Value position = a.steps[reduction()] ? e.add(aRows[r], e.mul(a.steps[reduction()], k)) : aRows[r];
-      Value left = e.broadcast(memref::LoadOp::create(e.builder, e.loc, a.flat, position), lanes);
+      Value position = a.steps[reduction()]
+                           ? e.add(aRows[r], e.mul(a.steps[reduction()], k))
+                           : aRows[r];
+      Value left = e.broadcast(
+          memref::LoadOp::create(e.builder, e.loc, a.flat, position), lanes);
       for (int64_t vector : llvm::seq(vectors)) {
         Value &sum = state[r * vectors + vector];
-        sum = vector::FMAOp::create(e.builder, e.loc, left, bVectors[vector], sum);
+        sum = vector::FMAOp::create(e.builder, e.loc, left, bVectors[vector],
+                                    sum);
       }
     }
   };
   Value unrolledTo = e.sub(to, e.remainder(e.sub(to, from), e.index(unroll)));
-  state = e.loop(from, unrolledTo, unroll, state, [&](Value k, ValueRange carried) {
-    SmallVector<Value> next = llvm::to_vector(carried);
-    for (int64_t u : llvm::seq(unroll))
-      step(e.add(k, u), MutableArrayRef(next).slice(u % sets * tileSums, tileSums));
-    return next;
-  });
+  state =
+      e.loop(from, unrolledTo, unroll, state, [&](Value k, ValueRange carried) {
+        SmallVector<Value> next = llvm::to_vector(carried);
+        for (int64_t u : llvm::seq(unroll))
+          step(e.add(k, u),
+               MutableArrayRef(next).slice(u % sets * tileSums, tileSums));
+        return next;
+      });
   for (int64_t set : llvm::seq<int64_t>(1, sets))
     for (int64_t sum : llvm::seq(tileSums))
-      state[sum] = arith::AddFOp::create(e.builder, e.loc, state[sum], state[set * tileSums + sum]);
+      state[sum] = arith::AddFOp::create(e.builder, e.loc, state[sum],
+                                         state[set * tileSums + sum]);
   state.resize(tileSums);
   state = e.loop(unrolledTo, to, 1, state, [&](Value k, ValueRange carried) {
     SmallVector<Value> next = llvm::to_vector(carried);
@@ -279,7 +348,9 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value
   Value more = blockSteps ? e.less(to, sizes[reduction()]) : Value();
   if (!more)
     return finish(panelIndex, sumsFrom, row, e.index(count));
-  Value last = arith::XOrIOp::create(e.builder, e.loc, more, arith::ConstantIntOp::create(e.builder, e.loc, 1, 1));
+  Value last = arith::XOrIOp::create(
+      e.builder, e.loc, more,
+      arith::ConstantIntOp::create(e.builder, e.loc, 1, 1));
   e.branch(last, [&] { finish(panelIndex, sumsFrom, row, e.index(count)); });
 }
 
@@ -287,27 +358,38 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count, Value
 void Gemm::finish(Value panelIndex, Value sumsFrom, Value row, Value count) {
   Value column0 = e.mul(panelIndex, width);
   auto all = [&](bool masked) {
-    e.loop(e.index(0), count, 1, [&](Value r) { finishRow(e.mul(e.add(sumsFrom, r), width), e.add(row, r), column0, masked); });
+    e.loop(e.index(0), count, 1, [&](Value r) {
+      finishRow(e.mul(e.add(sumsFrom, r), width), e.add(row, r), column0,
+                masked);
+    });
   };
   if (wholePanels())
     return all(false);
-  e.branch(e.less(sizes[column()], e.add(column0, width)), [&] { all(true); }, [&] { all(false); });
+  e.branch(
+      e.less(sizes[column()], e.add(column0, width)), [&] { all(true); },
+      [&] { all(false); });
 }
 
 void Gemm::finishRow(Value sumsAt, Value row, Value column0, bool masked) {
   for (int64_t vector : llvm::seq(vectors)) {
     Value firstColumn = e.add(column0, vector * lanes);
     Columns columns{lanes, masked ? columnMask(column0, vector) : Value()};
-    Value result = vector::LoadOp::create(e.builder, e.loc, vectorType(), sums, e.add(sumsAt, vector * lanes));
+    Value result = vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
+                                          e.add(sumsAt, vector * lanes));
     point[this->row()] = row;
     point[column()] = firstColumn;
     if (product.epilogue) {
       SmallVector<Value> arguments;
       for (Access &input : epilogueInputs)
-        arguments.push_back(input.flat ? readColumns(e, input.flat, input.at(e, point), input.steps[column()], columns) : result);
-      result = computeLanes(e, site, product.epilogue, arguments, lanes, [&](unsigned loop) { return indexOf(loop); })[0];
+        arguments.push_back(input.flat
+                                ? readColumns(e, input.flat, input.at(e, point),
+                                              input.steps[column()], columns)
+                                : result);
+      result = computeLanes(e, site, product.epilogue, arguments, lanes,
+                            [&](unsigned loop) { return indexOf(loop); })[0];
     }
-    writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()], columns);
+    writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()],
+                 columns);
   }
   point[this->row()] = point[column()] = {};
 }
@@ -315,16 +397,23 @@ void Gemm::finishRow(Value sumsAt, Value row, Value column0, bool masked) {
 /// The lanes' indices along a loop of the epilogue.
 Value Gemm::indexOf(unsigned epilogueLoop) {
   int dim = product.epilogueDims[epilogueLoop];
-  unsigned loop = llvm::find_if(product.loops, [&](auto &dims) { return llvm::is_contained(dims, unsigned(dim)); }) - product.loops.begin();
+  unsigned loop =
+      llvm::find_if(
+          product.loops,
+          [&](auto &dims) { return llvm::is_contained(dims, unsigned(dim)); }) -
+      product.loops.begin();
   Value index = e.broadcast(point[loop], lanes);
   if (loop != column())
     return index;
-  return arith::AddIOp::create(e.builder, e.loc, index, e.iota(lanes, e.builder.getIndexType()));
+  return arith::AddIOp::create(e.builder, e.loc, index,
+                               e.iota(lanes, e.builder.getIndexType()));
 }
 
-/// Copies the panel of b for the steps [from, to) to the stack. Columns that do not exist repeat the last one.
+/// Copies the panel of b for the steps [from, to) to the stack. Columns that do
+/// not exist repeat the last one.
 void Gemm::pack(Value panelIndex, Value from, Value to) {
-  Value column0 = e.mul(panelIndex, width), lastColumn = e.sub(sizes[column()], e.index(1));
+  Value column0 = e.mul(panelIndex, width),
+        lastColumn = e.sub(sizes[column()], e.index(1));
   auto at = [&](Value column, Value step) {
     point[this->column()] = column, point[reduction()] = step;
     Value position = b.at(e, point);
@@ -332,19 +421,28 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
     return position;
   };
   auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
-  auto columnAt = [&](int64_t n) { return wholePanels() ? e.add(column0, n) : e.min(e.add(column0, n), lastColumn); };
+  auto columnAt = [&](int64_t n) {
+    return wholePanels() ? e.add(column0, n)
+                         : e.min(e.add(column0, n), lastColumn);
+  };
   if (product.bContiguousIn(column())) {
     e.loop(from, to, 1, [&](Value step) {
       auto copy = [&](bool masked) {
         for (int64_t vector : llvm::seq(vectors)) {
-          Columns columns{lanes, masked ? columnMask(column0, vector) : Value()};
-          Value read = readColumns(e, b.flat, at(e.add(column0, vector * lanes), step), e.index(1), columns);
-          vector::StoreOp::create(e.builder, e.loc, read, panel, e.add(panelAt(step), vector * lanes));
+          Columns columns{lanes,
+                          masked ? columnMask(column0, vector) : Value()};
+          Value read =
+              readColumns(e, b.flat, at(e.add(column0, vector * lanes), step),
+                          e.index(1), columns);
+          vector::StoreOp::create(e.builder, e.loc, read, panel,
+                                  e.add(panelAt(step), vector * lanes));
         }
       };
       if (wholePanels())
         return copy(false);
-      e.branch(e.less(sizes[column()], e.add(column0, width)), [&] { copy(true); }, [&] { copy(false); });
+      e.branch(
+          e.less(sizes[column()], e.add(column0, width)), [&] { copy(true); },
+          [&] { copy(false); });
     });
     return;
   }
@@ -355,23 +453,31 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
       for (int64_t vector : llvm::seq(vectors)) {
         SmallVector<Value> square;
         for (int64_t lane : llvm::seq(lanes))
-          square.push_back(vector::LoadOp::create(e.builder, e.loc, vectorType(), b.flat, at(columnAt(vector * lanes + lane), step)));
+          square.push_back(vector::LoadOp::create(
+              e.builder, e.loc, vectorType(), b.flat,
+              at(columnAt(vector * lanes + lane), step)));
         transposeSquare(e, square);
         for (int64_t lane : llvm::seq(lanes))
-          vector::StoreOp::create(e.builder, e.loc, square[lane], panel, e.add(panelAt(e.add(step, lane)), vector * lanes));
+          vector::StoreOp::create(
+              e.builder, e.loc, square[lane], panel,
+              e.add(panelAt(e.add(step, lane)), vector * lanes));
       }
     });
   }
   e.loop(squaresTo, to, 1, [&](Value step) {
     e.loop(e.index(0), e.index(width), 1, [&](Value n) {
       Value column = e.min(e.add(column0, n), lastColumn);
-      Value element = memref::LoadOp::create(e.builder, e.loc, b.flat, at(column, step));
-      memref::StoreOp::create(e.builder, e.loc, element, panel, e.add(panelAt(step), n));
+      Value element =
+          memref::LoadOp::create(e.builder, e.loc, b.flat, at(column, step));
+      memref::StoreOp::create(e.builder, e.loc, element, panel,
+                              e.add(panelAt(step), n));
     });
   });
 }
 
-static bool acceptsGemm(KernelOp kernel) { return matchProduct(kernel).has_value(); }
+static bool acceptsGemm(KernelOp kernel) {
+  return matchProduct(kernel).has_value();
+}
 
 static LogicalResult buildGemm(KernelSite &site) {
   std::optional<Product> product = matchProduct(site.kernel);
@@ -387,32 +493,46 @@ static bool isWeight(KernelOp kernel, const Product &product) {
   auto argument = dyn_cast<BlockArgument>(product.bOperand.value);
   if (!argument || argument.getArgNumber() >= kernel.getInputs().size())
     return false;
-  return kernel.getInputs()[argument.getArgNumber()].getDefiningOp<arith::ConstantOp>() != nullptr;
+  return kernel.getInputs()[argument.getArgNumber()]
+             .getDefiningOp<arith::ConstantOp>() != nullptr;
 }
 
 static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
   Product product = *matchProduct(kernel);
-  auto rowCount = product.size(product.row()), columnCount = product.size(product.column()), steps = product.size(product.reduction());
+  auto rowCount = product.size(product.row()),
+       columnCount = product.size(product.column()),
+       steps = product.size(product.reduction());
   int64_t lanes = target.lanes();
   bool manyRegisters = target.vectorRegisters >= 32;
-  // All accumulators, one row of b and a broadcast element of a must fit in the registers.
+  // All accumulators, one row of b and a broadcast element of a must fit in the
+  // registers.
   int64_t rows = 6, vectors = manyRegisters ? 4 : 2;
   if (rowCount && *rowCount < rows) {
     rows = std::max<int64_t>(*rowCount, 1);
     vectors = rows <= 2 ? 4 : manyRegisters ? 6 : 2;
-  } else if (manyRegisters && columnCount && llvm::alignTo(*columnCount, 3 * lanes) < llvm::alignTo(*columnCount, 4 * lanes)) {
+  } else if (manyRegisters && columnCount &&
+             llvm::alignTo(*columnCount, 3 * lanes) <
+                 llvm::alignTo(*columnCount, 4 * lanes)) {
     rows = 8, vectors = 3;
   }
   if (product.packed) {
     vectors = product.packed.getStaticInnerTiles()[0] / lanes;
   } else if (columnCount) {
-    vectors = std::min(vectors, std::max<int64_t>(1, llvm::divideCeil(*columnCount, lanes)));
+    vectors = std::min(
+        vectors, std::max<int64_t>(1, llvm::divideCeil(*columnCount, lanes)));
   }
   bool weight = product.packed || isWeight(kernel, product);
-  int64_t stepsAtOnce = std::min(steps.value_or(kLongestReduction), kLongestReduction);
-  int64_t taskRows = weight ? std::clamp<int64_t>(kRowBytes / (4 * std::max<int64_t>(stepsAtOnce, 1)), 24, 96) : 256;
+  int64_t stepsAtOnce =
+      std::min(steps.value_or(kLongestReduction), kLongestReduction);
+  int64_t taskRows =
+      weight ? std::clamp<int64_t>(
+                   kRowBytes / (4 * std::max<int64_t>(stepsAtOnce, 1)), 24, 96)
+             : 256;
   taskRows = std::max(rows, taskRows / rows * rows);
-  return ScheduleAttr::get(kernel.getContext(), "gemm", {rows, vectors}, lanes, /*unroll=*/4, weight ? vectors * lanes : 0, taskRows);
+  return ScheduleAttr::get(kernel.getContext(), "gemm", {rows, vectors}, lanes,
+                           /*unroll=*/4, weight ? vectors * lanes : 0,
+                           taskRows);
 }
 
-const KernelBuilder fulgur::gemmBuilder = {"gemm", acceptsGemm, scheduleGemm, buildGemm};
+const KernelBuilder fulgur::gemmBuilder = {"gemm", acceptsGemm, scheduleGemm,
+                                           buildGemm};

@@ -10,30 +10,39 @@ static Product::Operand operandOf(linalg::LinalgOp op, unsigned number) {
   return {op->getOperand(number), loopsOf(op, number)};
 }
 
-static bool isF32(Value value) { return getElementTypeOrSelf(value.getType()).isF32(); }
+static bool isF32(Value value) {
+  return getElementTypeOrSelf(value.getType()).isF32();
+}
 
-/// Finds the contraction, its epilogue and the unpacking of b behind what the kernel yields.
+/// Finds the contraction, its epilogue and the unpacking of b behind what the
+/// kernel yields.
 static bool matchOperations(KernelOp kernel, Product &product) {
   if (kernel.getOuts().size() != 1)
     return false;
   product.out = kernel.bodyBlock()->getArguments().back();
   Operation *root = kernel.yield().getValues().front().getDefiningOp();
   auto contraction = dyn_cast_or_null<linalg::LinalgOp>(root);
-  if (auto generic = dyn_cast_or_null<linalg::GenericOp>(root); generic && !linalg::isaContractionOpInterface(generic)) {
+  if (auto generic = dyn_cast_or_null<linalg::GenericOp>(root);
+      generic && !linalg::isaContractionOpInterface(generic)) {
     if (!isLanewise(generic) || generic.getNumDpsInits() != 1)
       return false;
     product.epilogue = generic;
     for (Value input : generic.getInputs())
-      if (auto producer = input.getDefiningOp<linalg::LinalgOp>(); producer && linalg::isaContractionOpInterface(producer))
+      if (auto producer = input.getDefiningOp<linalg::LinalgOp>();
+          producer && linalg::isaContractionOpInterface(producer))
         contraction = producer;
   }
-  if (!contraction || !linalg::isaContractionOpInterface(contraction) || contraction->getNumOperands() != 3)
+  if (!contraction || !linalg::isaContractionOpInterface(contraction) ||
+      contraction->getNumOperands() != 3)
     return false;
   product.contraction = contraction;
   auto fill = contraction.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
   if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat()))
     return false;
-  return llvm::all_of(contraction->getOperands(), isF32) && llvm::all_of(contraction.getIndexingMapsArray(), [](AffineMap map) { return map.isProjectedPermutation(); });
+  return llvm::all_of(contraction->getOperands(), isF32) &&
+         llvm::all_of(contraction.getIndexingMapsArray(), [](AffineMap map) {
+           return map.isProjectedPermutation();
+         });
 }
 
 /// Fills in the operands, in terms of the contraction's dims.
@@ -46,12 +55,14 @@ static bool matchOperands(KernelOp kernel, Product &product) {
   product.packed = product.bOperand.value.getDefiningOp<linalg::UnPackOp>();
   product.epilogueInputs.clear();
   if (product.epilogue) {
-    // The epilogue's loops are the dims of the product, in the order of the map that reads it.
+    // The epilogue's loops are the dims of the product, in the order of the map
+    // that reads it.
     SmallVector<int> dimOf(product.epilogue.getNumLoops(), -1);
     for (auto [number, input] : llvm::enumerate(product.epilogue.getInputs())) {
       if (input.getDefiningOp() != contraction)
         continue;
-      for (auto [loop, dim] : llvm::zip(loopsOf(product.epilogue, number), productDims)) {
+      for (auto [loop, dim] :
+           llvm::zip(loopsOf(product.epilogue, number), productDims)) {
         if (loop < 0)
           return false;
         dimOf[loop] = dim;
@@ -68,40 +79,60 @@ static bool matchOperands(KernelOp kernel, Product &product) {
       product.epilogueInputs.push_back(operand);
     }
     product.epilogueDims = dimOf;
-    product.outOperand = operandOf(product.epilogue, product.epilogue.getNumDpsInputs());
+    product.outOperand =
+        operandOf(product.epilogue, product.epilogue.getNumDpsInputs());
     for (int &dim : product.outOperand.dims)
       dim = dimOf[dim];
   }
   product.outOperand.value = product.out;
   if (llvm::is_contained(product.outOperand.dims, -1))
     return false;
-  bool fromArguments = isa<BlockArgument>(product.aOperand.value) && (product.packed ? isa<BlockArgument>(product.packed.getSource()) : isa<BlockArgument>(product.bOperand.value));
+  bool fromArguments =
+      isa<BlockArgument>(product.aOperand.value) &&
+      (product.packed ? isa<BlockArgument>(product.packed.getSource())
+                      : isa<BlockArgument>(product.bOperand.value));
   return fromArguments && isF32(product.out);
 }
 
-/// Whether the loops over `outer` and `inner`, neighbours in one operand, are neighbours in all of them.
-static bool areNeighbours(const Product &product, unsigned outer, unsigned inner) {
+/// Whether the loops over `outer` and `inner`, neighbours in one operand, are
+/// neighbours in all of them.
+static bool areNeighbours(const Product &product, unsigned outer,
+                          unsigned inner) {
   auto inOperand = [&](const Product::Operand &operand) {
     if (!operand.has(outer) && !operand.has(inner))
       return true;
     auto position = llvm::find(operand.dims, int(outer));
-    return position != operand.dims.end() && position + 1 != operand.dims.end() && position[1] == int(inner);
+    return position != operand.dims.end() &&
+           position + 1 != operand.dims.end() && position[1] == int(inner);
   };
-  // A packed dim has no neighbours, and positions along joined loops are not known to the epilogue's linalg.index.
-  if (product.packed && (product.bOperand.has(outer) || product.bOperand.has(inner)))
+  // A packed dim has no neighbours, and positions along joined loops are not
+  // known to the epilogue's linalg.index.
+  if (product.packed &&
+      (product.bOperand.has(outer) || product.bOperand.has(inner)))
     return false;
-  if (product.epilogue && !linalg::GenericOp(product.epilogue).getBody()->getOps<linalg::IndexOp>().empty())
+  if (product.epilogue && !linalg::GenericOp(product.epilogue)
+                               .getBody()
+                               ->getOps<linalg::IndexOp>()
+                               .empty())
     return false;
-  return inOperand(product.aOperand) && (product.packed || inOperand(product.bOperand)) && inOperand(product.outOperand) && llvm::all_of(product.epilogueInputs, inOperand);
+  return inOperand(product.aOperand) &&
+         (product.packed || inOperand(product.bOperand)) &&
+         inOperand(product.outOperand) &&
+         llvm::all_of(product.epilogueInputs, inOperand);
 }
 
-/// Sorts the dims into loops. False when there is no column or no single reduction.
+/// Sorts the dims into loops. False when there is no column or no single
+/// reduction.
 static bool matchLoops(Product &product) {
-  // One class of dims, in the order in which `order` has them; neighbours share a loop.
-  auto classOf = [&](const Product::Operand &order, bool inA, bool inB, bool inOut) {
+  // One class of dims, in the order in which `order` has them; neighbours share
+  // a loop.
+  auto classOf = [&](const Product::Operand &order, bool inA, bool inB,
+                     bool inOut) {
     SmallVector<Product::Loop> loops;
     for (int dim : order.dims) {
-      if (dim < 0 || product.aOperand.has(dim) != inA || product.bOperand.has(dim) != inB || product.outOperand.has(dim) != inOut)
+      if (dim < 0 || product.aOperand.has(dim) != inA ||
+          product.bOperand.has(dim) != inB ||
+          product.outOperand.has(dim) != inOut)
         continue;
       if (!loops.empty() && areNeighbours(product, loops.back().back(), dim))
         loops.back().push_back(dim);
@@ -110,8 +141,14 @@ static bool matchLoops(Product &product) {
     }
     return loops;
   };
-  SmallVector<Product::Loop> batches = classOf(product.outOperand, true, true, true), rows = classOf(product.outOperand, true, false, true);
-  SmallVector<Product::Loop> columns = classOf(product.outOperand, false, true, true), reductions = classOf(product.aOperand, true, true, false);
+  SmallVector<Product::Loop> batches =
+                                 classOf(product.outOperand, true, true, true),
+                             rows =
+                                 classOf(product.outOperand, true, false, true);
+  SmallVector<Product::Loop> columns =
+                                 classOf(product.outOperand, false, true, true),
+                             reductions =
+                                 classOf(product.aOperand, true, true, false);
   if (columns.empty() || reductions.size() != 1)
     return false;
   size_t dims = 0;
@@ -121,35 +158,44 @@ static bool matchLoops(Product &product) {
   if (dims != product.contraction.getNumLoops())
     return false;
   product.loops = batches;
-  Product::Loop row = rows.empty() ? Product::Loop() : rows.pop_back_val(), column = columns.pop_back_val();
+  Product::Loop row = rows.empty() ? Product::Loop() : rows.pop_back_val(),
+                column = columns.pop_back_val();
   product.loops.append(rows);
   product.loops.append(columns);
   product.loops.append({row, column, reductions.front()});
   return true;
 }
 
-/// Whether b's packing is the one that the loops read: panels of consecutive columns, one reduction step after the other.
+/// Whether b's packing is the one that the loops read: panels of consecutive
+/// columns, one reduction step after the other.
 static bool isPackedForLoops(const Product &product) {
   if (!product.packed)
     return true;
   linalg::UnPackOp unpack = product.packed;
-  if (product.loops[product.column()].size() != 1 || product.loops[product.reduction()].size() != 1)
+  if (product.loops[product.column()].size() != 1 ||
+      product.loops[product.reduction()].size() != 1)
     return false;
   const auto &dims = product.bOperand.dims;
-  int64_t column = llvm::find(dims, int(product.loops[product.column()][0])) - dims.begin();
-  int64_t reduction = llvm::find(dims, int(product.loops[product.reduction()][0])) - dims.begin();
+  int64_t column =
+      llvm::find(dims, int(product.loops[product.column()][0])) - dims.begin();
+  int64_t reduction =
+      llvm::find(dims, int(product.loops[product.reduction()][0])) -
+      dims.begin();
   SmallVector<int64_t> order;
   for (int64_t position : llvm::seq<int64_t>(0, dims.size()))
     if (position != column && position != reduction)
       order.push_back(position);
   order.append({column, reduction});
   ArrayRef<int64_t> actual = unpack.getOuterDimsPerm();
-  SmallVector<int64_t> identity = llvm::to_vector(llvm::seq<int64_t>(0, dims.size()));
-  return unpack.getInnerDimsPos() == ArrayRef(column) && order == (actual.empty() ? ArrayRef<int64_t>(identity) : actual);
+  SmallVector<int64_t> identity =
+      llvm::to_vector(llvm::seq<int64_t>(0, dims.size()));
+  return unpack.getInnerDimsPos() == ArrayRef(column) &&
+         order == (actual.empty() ? ArrayRef<int64_t>(identity) : actual);
 }
 
 std::optional<int64_t> Product::size(unsigned loop) const {
-  SmallVector<int64_t> ranges = linalg::LinalgOp(contraction).getStaticLoopRanges();
+  SmallVector<int64_t> ranges =
+      linalg::LinalgOp(contraction).getStaticLoopRanges();
   int64_t size = 1;
   for (unsigned dim : loops[loop]) {
     if (ShapedType::isDynamic(ranges[dim]))
@@ -163,12 +209,17 @@ std::optional<Product> fulgur::matchProduct(KernelOp kernel) {
   Product product;
   if (!matchOperations(kernel, product))
     return std::nullopt;
-  // The columns are the lanes of the vectors: they should be the last dim of the result, and packed weights are b.
+  // The columns are the lanes of the vectors: they should be the last dim of
+  // the result, and packed weights are b.
   auto tryAs = [&](unsigned a, unsigned b) {
     product.a = a, product.b = b;
-    return matchOperands(kernel, product) && matchLoops(product) && isPackedForLoops(product);
+    return matchOperands(kernel, product) && matchLoops(product) &&
+           isPackedForLoops(product);
   };
-  auto storesVectors = [&] { return product.outOperand.dims.back() == int(product.loops[product.column()].back()); };
+  auto storesVectors = [&] {
+    return product.outOperand.dims.back() ==
+           int(product.loops[product.column()].back());
+  };
   if (tryAs(0, 1) && storesVectors())
     return product;
   if (tryAs(1, 0) && storesVectors())

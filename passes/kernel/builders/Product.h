@@ -1,42 +1,54 @@
-// A kernel read as one matrix product per point of some outer loops, with an elementwise epilogue.
+// A kernel read as one matrix product per point of some outer loops, with an
+// elementwise epilogue.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/kernel/builders/Builder.h"
 #include <optional>
 
 namespace fulgur {
-/// out[outer, row, column] = epilogue(sum over reduction of a[outer, row, reduction] * b[outer, reduction, column])
+/// out[outer, row, column] = epilogue(sum over reduction of a[outer, row,
+/// reduction] * b[outer, reduction, column])
 ///
-/// Dims of the contraction that lie next to each other in every operand are one loop here. Of the loops that only `a` (or
-/// only `b`) and the result have, the last is the row (the column) and the others are outer loops.
+/// Dims of the contraction that lie next to each other in every operand are one
+/// loop here. Of the loops that only `a` (or only `b`) and the result have, the
+/// last is the row (the column) and the others are outer loops.
 struct Product {
   mlir::linalg::LinalgOp contraction;
-  mlir::linalg::GenericOp epilogue;  ///< may be null
-  unsigned a, b;                     ///< numbers of the contraction's inputs
-  mlir::linalg::UnPackOp packed;     ///< what b is unpacked from, [..., columns / pack, reduction, pack]; may be null
-  mlir::BlockArgument out;           ///< the kernel's destination
+  mlir::linalg::GenericOp epilogue; ///< may be null
+  unsigned a, b;                    ///< numbers of the contraction's inputs
+  mlir::linalg::UnPackOp packed; ///< what b is unpacked from, [..., columns /
+                                 ///< pack, reduction, pack]; may be null
+  mlir::BlockArgument out;       ///< the kernel's destination
 
   /// A loop and the dims of the contraction that it runs over, outermost first.
   using Loop = llvm::SmallVector<unsigned, 2>;
-  llvm::SmallVector<Loop> loops; ///< outer loops, then row (no dims: one row), column, reduction
+  llvm::SmallVector<Loop>
+      loops; ///< outer loops, then row (no dims: one row), column, reduction
   unsigned row() const { return loops.size() - 3; }
   unsigned column() const { return loops.size() - 2; }
   unsigned reduction() const { return loops.size() - 1; }
 
-  /// An operand: a value of the kernel's body and for each of its dims the dim of the contraction (-1: size 1).
+  /// An operand: a value of the kernel's body and for each of its dims the dim
+  /// of the contraction (-1: size 1).
   struct Operand {
     mlir::Value value;
     llvm::SmallVector<int> dims;
     bool has(unsigned dim) const { return llvm::is_contained(dims, int(dim)); }
   };
   Operand aOperand, bOperand, outOperand;
-  llvm::SmallVector<Operand> epilogueInputs; ///< in the order of the epilogue's inputs; the product's value is null
-  llvm::SmallVector<int> epilogueDims;       ///< for each loop of the epilogue the dim of the contraction
+  llvm::SmallVector<Operand>
+      epilogueInputs; ///< in the order of the epilogue's inputs; the product's
+                      ///< value is null
+  llvm::SmallVector<int> epilogueDims; ///< for each loop of the epilogue the
+                                       ///< dim of the contraction
 
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;
   /// Whether consecutive iterations of `loop` touch consecutive elements of b.
-  bool bContiguousIn(unsigned loop) const { return !loops[loop].empty() && bOperand.dims.back() == int(loops[loop].back()); }
+  bool bContiguousIn(unsigned loop) const {
+    return !loops[loop].empty() &&
+           bOperand.dims.back() == int(loops[loop].back());
+  }
 };
 
 /// Reads the kernel's body; nothing when it is not such a product of f32.

@@ -7,7 +7,8 @@ using namespace fulgur;
 static constexpr int64_t kTaskElements = 32 << 10; // about 20 microseconds
 
 static bool isF32Argument(Value value) {
-  return !value || (isa<BlockArgument>(value) && getElementTypeOrSelf(value.getType()).isF32());
+  return !value || (isa<BlockArgument>(value) &&
+                    getElementTypeOrSelf(value.getType()).isF32());
 }
 
 std::optional<RowKernel> fulgur::matchRows(KernelOp kernel) {
@@ -25,7 +26,8 @@ std::optional<RowKernel> fulgur::matchRows(KernelOp kernel) {
   Value input = rows.operation->getOperand(0);
   auto type = cast<RankedTensorType>(input.getType());
   bool lastDim = rows.axis == type.getRank() - 1;
-  if (!type.getElementType().isF32() || (isa<SoftmaxOp>(rows.operation) && !lastDim))
+  if (!type.getElementType().isF32() ||
+      (isa<SoftmaxOp>(rows.operation) && !lastDim))
     return std::nullopt;
   if (!llvm::all_of(rows.operation->getOperands().drop_front(), isF32Argument))
     return std::nullopt;
@@ -36,21 +38,31 @@ std::optional<RowKernel> fulgur::matchRows(KernelOp kernel) {
   if (isa<BlockArgument>(input) && !rows.producerOut)
     return rows;
   rows.producer = input.getDefiningOp<linalg::GenericOp>();
-  if (!rows.producer || !lastDim || !isLanewise(rows.producer) || rows.producer.getNumDpsInits() != 1 || rows.producer.getNumLoops() != type.getRank() ||
-      !rows.producer.getMatchingIndexingMap(rows.producer.getDpsInitOperand(0)).isIdentity() ||
+  if (!rows.producer || !lastDim || !isLanewise(rows.producer) ||
+      rows.producer.getNumDpsInits() != 1 ||
+      rows.producer.getNumLoops() != type.getRank() ||
+      !rows.producer.getMatchingIndexingMap(rows.producer.getDpsInitOperand(0))
+           .isIdentity() ||
       !llvm::all_of(rows.producer.getInputs(), llvm::IsaPred<BlockArgument>))
     return std::nullopt;
   return rows;
 }
 
-ScheduleAttr fulgur::scheduleRows(KernelOp kernel, const Target &target, StringRef kind) {
+ScheduleAttr fulgur::scheduleRows(KernelOp kernel, const Target &target,
+                                  StringRef kind) {
   RowKernel rows = *matchRows(kernel);
   auto type = cast<RankedTensorType>(rows.operation->getOperand(0).getType());
   int64_t columns = 1;
   for (int64_t size : type.getShape().drop_front(rows.axis))
-    columns = ShapedType::isDynamic(size) || ShapedType::isDynamic(columns) ? ShapedType::kDynamic : columns * size;
-  int64_t grain = ShapedType::isDynamic(columns) ? 0 : std::max<int64_t>(1, kTaskElements / std::max<int64_t>(columns, 1));
-  return ScheduleAttr::get(kernel.getContext(), kind, {}, target.lanes(), /*unroll=*/4, /*pack=*/0, grain);
+    columns = ShapedType::isDynamic(size) || ShapedType::isDynamic(columns)
+                  ? ShapedType::kDynamic
+                  : columns * size;
+  int64_t grain =
+      ShapedType::isDynamic(columns)
+          ? 0
+          : std::max<int64_t>(1, kTaskElements / std::max<int64_t>(columns, 1));
+  return ScheduleAttr::get(kernel.getContext(), kind, {}, target.lanes(),
+                           /*unroll=*/4, /*pack=*/0, grain);
 }
 
 void RowEmitter::rows(llvm::function_ref<void()> row) {
@@ -60,19 +72,26 @@ void RowEmitter::rows(llvm::function_ref<void()> row) {
   Value rowCount = e.index(1);
   for (int64_t position : llvm::seq(type.getRank())) {
     Value size = e.dim(out, position);
-    (position < kernel.axis ? rowCount : columns) = e.mul(position < kernel.axis ? rowCount : columns, size);
+    (position < kernel.axis ? rowCount : columns) =
+        e.mul(position < kernel.axis ? rowCount : columns, size);
     if (position < kernel.axis)
       outerSizes.push_back(size);
   }
   if (kernel.producer) {
     for (auto [number, value] : llvm::enumerate(kernel.producer.getInputs()))
-      producerInputs.push_back(accessOf(e, site.operand(value), loopsOf(kernel.producer, number), type.getRank()));
+      producerInputs.push_back(accessOf(e, site.operand(value),
+                                        loopsOf(kernel.producer, number),
+                                        type.getRank()));
     input = e.flatten(site.outs[kernel.producerOut.value_or(0)]);
   } else {
     input = e.flatten(site.operand(kernel.operation->getOperand(0)));
   }
   out = e.flatten(out);
-  Value grain = schedule.getGrain() ? e.index(schedule.getGrain()) : e.add(e.floorDiv(e.index(kTaskElements), e.max(columns, e.index(1))), 1);
+  Value grain = schedule.getGrain()
+                    ? e.index(schedule.getGrain())
+                    : e.add(e.floorDiv(e.index(kTaskElements),
+                                       e.max(columns, e.index(1))),
+                            1);
   e.parallel(e.ceilDiv(rowCount, grain), [&](Value task) {
     Value from = e.mul(task, grain);
     e.loop(from, e.min(e.add(from, grain), rowCount), 1, [&](Value index) {
@@ -102,33 +121,46 @@ Value RowEmitter::reduce(vector::CombiningKind kind, double start, Step step) {
     return arith::AddFOp::create(e.builder, e.loc, a, b);
   };
   SmallVector<Value> running(unroll, e.real(start, vectorType()));
-  Value wideTo = e.sub(columns, e.remainder(columns, e.index(unroll * lanes))), wholeTo = e.sub(columns, e.remainder(columns, e.index(lanes)));
-  running = e.loop(e.index(0), wideTo, unroll * lanes, running, [&](Value column, ValueRange state) {
-    SmallVector<Value> next = llvm::to_vector(state);
-    for (int64_t u : llvm::seq(unroll))
-      next[u] = step(e.add(column, u * lanes), {lanes, {}}, state[u]);
-    return next;
-  });
+  Value wideTo = e.sub(columns, e.remainder(columns, e.index(unroll * lanes))),
+        wholeTo = e.sub(columns, e.remainder(columns, e.index(lanes)));
+  running = e.loop(e.index(0), wideTo, unroll * lanes, running,
+                   [&](Value column, ValueRange state) {
+                     SmallVector<Value> next = llvm::to_vector(state);
+                     for (int64_t u : llvm::seq(unroll))
+                       next[u] = step(e.add(column, u * lanes), {lanes, {}},
+                                      state[u]);
+                     return next;
+                   });
   while (running.size() > 1) {
     Value last = running.pop_back_val();
     running[running.size() / 2] = combine(last, running[running.size() / 2]);
   }
-  running = e.loop(wideTo, wholeTo, lanes, running, [&](Value column, ValueRange state) { return SmallVector<Value>{step(column, {lanes, {}}, state[0])}; });
+  running = e.loop(
+      wideTo, wholeTo, lanes, running, [&](Value column, ValueRange state) {
+        return SmallVector<Value>{step(column, {lanes, {}}, state[0])};
+      });
   // The last columns are a loop of at most one step.
-  running = e.loop(wholeTo, columns, lanes, running, [&](Value column, ValueRange state) {
-    return SmallVector<Value>{step(column, {lanes, e.lanesBelow(e.sub(columns, column), lanes)}, state[0])};
-  });
+  running = e.loop(
+      wholeTo, columns, lanes, running, [&](Value column, ValueRange state) {
+        return SmallVector<Value>{
+            step(column, {lanes, e.lanesBelow(e.sub(columns, column), lanes)},
+                 state[0])};
+      });
   return e.reduce(kind, running[0]);
 }
 
 void RowEmitter::each(llvm::function_ref<void(Value, Columns)> step) {
-  Value wideTo = e.sub(columns, e.remainder(columns, e.index(unroll * lanes))), wholeTo = e.sub(columns, e.remainder(columns, e.index(lanes)));
+  Value wideTo = e.sub(columns, e.remainder(columns, e.index(unroll * lanes))),
+        wholeTo = e.sub(columns, e.remainder(columns, e.index(lanes)));
   e.loop(e.index(0), wideTo, unroll * lanes, [&](Value column) {
     for (int64_t u : llvm::seq(unroll))
       step(e.add(column, u * lanes), {lanes, {}});
   });
-  e.loop(wideTo, wholeTo, lanes, [&](Value column) { step(column, {lanes, {}}); });
-  e.loop(wholeTo, columns, lanes, [&](Value column) { step(column, {lanes, e.lanesBelow(e.sub(columns, column), lanes)}); });
+  e.loop(wideTo, wholeTo, lanes,
+         [&](Value column) { step(column, {lanes, {}}); });
+  e.loop(wholeTo, columns, lanes, [&](Value column) {
+    step(column, {lanes, e.lanesBelow(e.sub(columns, column), lanes)});
+  });
 }
 
 Value RowEmitter::first(Value column, Columns cols) {
@@ -136,31 +168,41 @@ Value RowEmitter::first(Value column, Columns cols) {
     return read(column, cols);
   SmallVector<Value> indices = point(column), arguments;
   for (Access &access : producerInputs)
-    arguments.push_back(readColumns(e, access.flat, access.at(e, indices), access.steps.back(), cols));
+    arguments.push_back(readColumns(e, access.flat, access.at(e, indices),
+                                    access.steps.back(), cols));
   auto loopIndex = [&](unsigned loop) -> Value {
     Value scalar = e.broadcast(indices[loop], lanes);
     if (loop + 1 < indices.size())
       return scalar;
-    return arith::AddIOp::create(e.builder, e.loc, scalar, e.iota(lanes, e.builder.getIndexType()));
+    return arith::AddIOp::create(e.builder, e.loc, scalar,
+                                 e.iota(lanes, e.builder.getIndexType()));
   };
-  Value computed = computeLanes(e, site, kernel.producer, arguments, lanes, loopIndex)[0];
+  Value computed =
+      computeLanes(e, site, kernel.producer, arguments, lanes, loopIndex)[0];
   writeColumns(e, computed, input, e.add(rowAt, column), {}, cols);
   return computed;
 }
 
-Value RowEmitter::read(Value column, Columns cols) { return readColumns(e, input, e.add(rowAt, column), e.index(1), cols); }
+Value RowEmitter::read(Value column, Columns cols) {
+  return readColumns(e, input, e.add(rowAt, column), e.index(1), cols);
+}
 
-void RowEmitter::write(Value vector, Value column, Columns cols) { writeColumns(e, vector, out, e.add(rowAt, column), {}, cols); }
+void RowEmitter::write(Value vector, Value column, Columns cols) {
+  writeColumns(e, vector, out, e.add(rowAt, column), {}, cols);
+}
 
 Value RowEmitter::where(Columns cols, Value vector, double other) {
   if (!cols.mask)
     return vector;
-  return arith::SelectOp::create(e.builder, e.loc, cols.mask, vector, e.real(other, vector.getType()));
+  return arith::SelectOp::create(e.builder, e.loc, cols.mask, vector,
+                                 e.real(other, vector.getType()));
 }
 
 Value RowEmitter::columnCountAsFloat() {
   if (auto count = known(columns))
     return e.real(*count, e.builder.getF32Type());
-  Value count = arith::IndexCastOp::create(e.builder, e.loc, e.builder.getI64Type(), columns);
-  return arith::SIToFPOp::create(e.builder, e.loc, e.builder.getF32Type(), count);
+  Value count = arith::IndexCastOp::create(e.builder, e.loc,
+                                           e.builder.getI64Type(), columns);
+  return arith::SIToFPOp::create(e.builder, e.loc, e.builder.getF32Type(),
+                                 count);
 }

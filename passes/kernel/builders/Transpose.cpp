@@ -17,7 +17,8 @@ void fulgur::transposeSquare(Emitter &e, MutableArrayRef<Value> rows) {
         continue;
       Value a = rows[row], b = rows[row + half];
       rows[row] = vector::ShuffleOp::create(e.builder, e.loc, a, b, upper);
-      rows[row + half] = vector::ShuffleOp::create(e.builder, e.loc, a, b, lower);
+      rows[row + half] =
+          vector::ShuffleOp::create(e.builder, e.loc, a, b, lower);
     }
   }
 }

@@ -1,0 +1,99 @@
+# Writes a module whose @main computes a kernel twice, by its own builder and by the generic one, and returns the greatest
+# absolute difference. Operands are filled with small integers, so that products and sums of them are exact.
+
+
+def tensor(dims, sizes, element="f32", kind="tensor"):
+    """The type of a tensor (or memref) with the named dims; a size is an int, or a str such as "13?" when it is dynamic."""
+    return f"{kind}<" + "".join(("?" if str(sizes[d]).endswith("?") else str(sizes[d])) + "x" for d in dims) + element + ">"
+
+
+def sizes_of(arguments):
+    return dict(argument.split("=") for argument in arguments)
+
+
+def generic(maps, loops, ins, out, body, index):
+    """linalg.generic over the named loops; `ins` are (value, type), a "1" in a map stands for a dim of size 1."""
+    affine = [f"affine_map<({', '.join(loops)}) -> ({', '.join('0' if d == '1' else d for d in m)})>" for m in maps]
+    kinds = ", ".join('"reduction"' if loop not in maps[-1] else '"parallel"' for loop in loops)
+    return (f"%v{index} = linalg.generic {{indexing_maps = [{', '.join(affine)}], iterator_types = [{kinds}]}} "
+            f"ins({', '.join(v for v, _ in ins)} : {', '.join(t for _, t in ins)}) outs({out[0]} : {out[1]}) {{\n{body}\n}} -> {out[1]}")
+
+
+def module(sizes, operands, result, body, yielded):
+    """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields."""
+    number = {d: int(str(s).rstrip("?")) for d, s in sizes.items()}
+    memref = lambda dims, element="f32": tensor(dims, sizes, element, "memref")
+    names = ", ".join(f"%{n}m" for n, _, _ in operands)
+    types = ", ".join(memref(d, e) for _, d, e in operands)
+    arguments = ", ".join(f"%{n}: {tensor(d, sizes, e)}" for n, d, e in operands)
+    out = tensor(result, sizes)
+
+    def kernel(destination, schedule):
+        return f"""fulgur.kernel ins({names} : {types}) outs({destination} : {memref(result)}) {schedule} {{
+  ^bb0({arguments}, %out: {out}):
+    {body}
+    fulgur.yield {yielded} : {out}
+  }}"""
+
+    def allocate(name, dims, element):
+        dynamic = ", ".join(f"%size{number[d]}" for d in dims if str(sizes[d]).endswith("?"))
+        return f"%{name}m = memref.alloc({dynamic}) : {memref(dims, element)}"
+
+    def fill(seed, name, dims, element):
+        loops = [f"d{i}" for i in range(len(dims))]
+        indices = "\n".join(f"%i{i} = linalg.index {i} : index\n%f{i} = arith.constant {7 + 6 * i} : index\n%p{i} = arith.muli %i{i}, %f{i} : index\n"
+                            f"%s{i + 1} = arith.addi %s{i}, %p{i} : index" for i in range(len(dims)))
+        value = {"f32": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%v = arith.subf %g, %e : f32",
+                 "i1": "%e = arith.constant 5 : i32\n%v = arith.cmpi slt, %n, %e : i32"}[element]
+        return f"""linalg.generic {{indexing_maps = [affine_map<({', '.join(loops)}) -> ({', '.join(loops)})>],
+      iterator_types = [{', '.join(['"parallel"'] * len(dims))}]}} outs(%{name}m : {memref(dims, element)}) {{
+  ^bb0(%o: {element}):
+    %s0 = arith.constant {seed} : index
+    {indices}
+    %m = arith.constant 17 : index
+    %r = arith.remui %s{len(dims)}, %m : index
+    %n = arith.index_cast %r : index to i32
+    {value}
+    linalg.yield %v : {element}
+  }}"""
+
+    buffers = [*operands, ("built", result, "f32"), ("specified", result, "f32")]
+    parameters = ", ".join(f"%{n}m: {memref(d, e)}" for n, d, e in buffers)
+    outer = "\n".join(f"%l{i} = memref.dim %builtm, %c{i} : {memref(result)}" for i in range(len(result)))
+    constants = "\n".join(f"%c{i} = arith.constant {i} : index" for i in range(max(2, len(result))))
+    position = ", ".join(f"%i{i}" for i in range(len(result)))
+    before, after, state = "", "", "%start"
+    for i in range(len(result)):
+        before += f"%w{i} = scf.for %i{i} = %c0 to %l{i} step %c1 iter_args(%now{i} = {state}) -> f32 {{\n"
+        state = f"%now{i}"
+        inner = f"%w{i + 1}" if i + 1 < len(result) else "%max"
+        after = f"scf.yield {inner} : f32\n}}\n" + after
+    newline = "\n  "
+    return f"""
+func.func private @compute(%call: !llvm.ptr, {parameters}) {{
+  {kernel("%builtm", "")}
+  {kernel("%specifiedm", 'schedule(<kind = "generic">)')}
+  return
+}}
+func.func private @difference({parameters}) -> f32 {{
+  {constants}
+  {outer}
+  %start = arith.constant 0.0 : f32
+  {before}
+  %x = memref.load %builtm[{position}] : {memref(result)}
+  %y = memref.load %specifiedm[{position}] : {memref(result)}
+  %d = arith.subf %x, %y : f32
+  %abs = math.absf %d : f32
+  %max = arith.maximumf {state}, %abs : f32
+  {after}
+  return %w0 : f32
+}}
+func.func @main() -> f32 {{
+  {newline.join(f"%size{n} = arith.constant {n} : index" for n in sorted(set(number.values())))}
+  {newline.join(allocate(*buffer) for buffer in buffers)}
+  {newline.join(fill(i, *operand) for i, operand in enumerate(operands))}
+  %call = llvm.mlir.zero : !llvm.ptr
+  call @compute(%call, {", ".join(f"%{n}m" for n, _, _ in buffers)}) : (!llvm.ptr, {", ".join(memref(d, e) for _, d, e in buffers)}) -> ()
+  %worst = call @difference({", ".join(f"%{n}m" for n, _, _ in buffers)}) : ({", ".join(memref(d, e) for _, d, e in buffers)}) -> f32
+  return %worst : f32
+}}"""
