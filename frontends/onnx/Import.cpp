@@ -185,6 +185,8 @@ void Importer::importInputs() {
     main.setType(builder.getFunctionType(main.front().getArgumentTypes(), {}));
     main.setArgAttr(argument.getArgNumber(), kNameAttr, builder.getStringAttr(input->name()));
     main.setArgAttr(argument.getArgNumber(), kDimsAttr, dimTexts(shape, texts));
+    if (isInteger(type) && isUnsigned(type)) // MLIR's integers do not say
+      main.setArgAttr(argument.getArgNumber(), kDTypeAttr, builder.getI64IntegerAttr(int64_t(type)));
   }
   checkOptions();
 }
@@ -257,6 +259,8 @@ void Importer::importOutputs() {
     }
     main.setResultAttr(k, kNameAttr, builder.getStringAttr(output.name()));
     main.setResultAttr(k, kDimsAttr, dimTexts(x.shape, texts));
+    if (isInteger(x.type) && isUnsigned(x.type))
+      main.setResultAttr(k, kDTypeAttr, builder.getI64IntegerAttr(int64_t(x.type)));
   }
 }
 
