@@ -35,6 +35,7 @@ static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
   pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
   pm.addPass(createPackWeights());
+  pm.addPass(createDecomposeRowOps()); // those that no builder takes
   pm.addPass(createCSEPass());
 }
 

@@ -28,5 +28,6 @@ void registerBufferization(mlir::DialectRegistry &registry);
 // Names of the attributes that the dialect's description documents.
 inline constexpr llvm::StringLiteral kNameAttr = "fulgur.name";
 inline constexpr llvm::StringLiteral kDimsAttr = "fulgur.dims";
+inline constexpr llvm::StringLiteral kDTypeAttr = "fulgur.dtype"; // ONNX's number of the element type, where MLIR's is not enough
 inline constexpr llvm::StringLiteral kSymbolsAttr = "fulgur.symbols";
 } // namespace fulgur

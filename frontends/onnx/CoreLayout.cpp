@@ -226,6 +226,8 @@ Tensor Core::slice(const Tensor &x, ArrayRef<Extent> start, ArrayRef<Extent> siz
   }
   if (whole)
     return x;
+  if (llvm::any_of(shape, [](const Extent &size) { return size.is(0); }))
+    return tensor(empty(shape, x.type), x.type, shape);
   if (constant && isListed(x, shape))
     return pick(x, shape, [&](ArrayRef<int64_t> at) {
       int64_t offset = 0;

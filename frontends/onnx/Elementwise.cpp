@@ -137,7 +137,7 @@ Tensor importMod(const Core &c, const Site &s) {
 }
 
 Tensor importBitShift(const Core &c, const Site &s) {
-  c.requireType(s[0], isInteger(s[0].type) && isUnsigned(s[0].type), "an unsigned integer");
+  c.requireType(s[0], isInteger(s[0].type), "integer");
   if (s.text("direction", "") == "LEFT")
     return apply<shiftLeft>(c, s, s[0].type);
   return apply<shiftRight>(c, s, s[0].type);

@@ -82,7 +82,8 @@ Tensor importGatherND(const Core &c, const Site &s) {
 /// A row of `depth` values for each index: the second of `values` at the index, the first elsewhere.
 Tensor importOneHot(const Core &c, const Site &s) {
   Tensor indices = s[0], values = s[2];
-  Shape depth = s[1].type == DType::f32 && s[1].known() ? Shape{int64_t(s[1].known()->front().real)} : s.extents(1);
+  bool real = isReal(s[1].type) && s[1].known() && s[1].known()->size() == 1;
+  Shape depth = real ? Shape{int64_t(s[1].known()->front().real)} : s.extents(1);
   if (depth.size() != 1 || values.rank() != 1 || !values.shape[0].is(2))
     c.fail("needs one depth and two values");
   int64_t axis = c.axis(s.integer("axis", -1), indices.rank() + 1);

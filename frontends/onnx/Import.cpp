@@ -55,6 +55,7 @@ private:
   Extent inputDim(StringRef input, size_t axis, StringRef text);
   void tieExpressions();
   void checkOptions();
+  std::optional<Extent> pickedAxis(StringRef output);
   void importNode(const ::onnx::NodeProto &node);
   Tensor lookUp(StringRef name);
   void importOutputs();
@@ -185,6 +186,8 @@ void Importer::importInputs() {
     main.setType(builder.getFunctionType(main.front().getArgumentTypes(), {}));
     main.setArgAttr(argument.getArgNumber(), kNameAttr, builder.getStringAttr(input->name()));
     main.setArgAttr(argument.getArgNumber(), kDimsAttr, dimTexts(shape, texts));
+    if (isInteger(type) && isUnsigned(type)) // MLIR's integers do not say
+      main.setArgAttr(argument.getArgNumber(), kDTypeAttr, builder.getI64IntegerAttr(int64_t(type)));
   }
   checkOptions();
 }
@@ -215,6 +218,24 @@ Tensor Importer::lookUp(StringRef name) {
   return result;
 }
 
+std::optional<Extent> Importer::pickedAxis(StringRef output) {
+  for (const ::onnx::NodeProto &node : model->graph().node()) {
+    if (node.op_type() != "Gather" || node.input_size() != 2 || node.input(1) != output)
+      continue;
+    auto data = values.find(node.input(0));
+    if (data == values.end() || data->second.rank() == 0)
+      continue;
+    int64_t axis = 0;
+    for (const ::onnx::AttributeProto &attribute : node.attribute())
+      if (attribute.name() == "axis")
+        axis = attribute.i();
+    int64_t rank = data->second.rank();
+    if (axis >= -rank && axis < rank)
+      return sizes.atoms.simplify(data->second.shape[axis < 0 ? axis + rank : axis]);
+  }
+  return std::nullopt;
+}
+
 void Importer::importNode(const ::onnx::NodeProto &node) {
   here = locationOf(node);
   Core core = this->core();
@@ -225,7 +246,8 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
   for (size_t k = 0; k < op.least; ++k)
     if (k >= in.size() || !in[k])
       core.fail("input " + Twine(k) + " is missing");
-  Site site(core, node, model, in);
+  auto pickedAxis = [&](StringRef output) { return this->pickedAxis(output); };
+  Site site(core, node, model, in, pickedAxis);
   SmallVector<Tensor> results = op.one ? SmallVector<Tensor>{op.one(core, site)} : op.many(core, site);
   for (int k = 0; k < node.output_size(); ++k) {
     if (node.output(k).empty())
@@ -257,6 +279,8 @@ void Importer::importOutputs() {
     }
     main.setResultAttr(k, kNameAttr, builder.getStringAttr(output.name()));
     main.setResultAttr(k, kDimsAttr, dimTexts(x.shape, texts));
+    if (isInteger(x.type) && isUnsigned(x.type))
+      main.setResultAttr(k, kDTypeAttr, builder.getI64IntegerAttr(int64_t(x.type)));
   }
 }
 

@@ -38,7 +38,19 @@ StringRef fulgur::onnx::name(DType t) {
   case DType::u32: return "uint32";
   case DType::u64: return "uint64";
   case DType::bf16: return "bfloat16";
-  default: return "an unsupported type";
+  case DType(14): return "complex64";
+  case DType(15): return "complex128";
+  case DType(17): return "float8e4m3fn";
+  case DType(18): return "float8e4m3fnuz";
+  case DType(19): return "float8e5m2";
+  case DType(20): return "float8e5m2fnuz";
+  case DType(21): return "uint4";
+  case DType(22): return "int4";
+  case DType(23): return "float4e2m1";
+  case DType(24): return "float8e8m0";
+  case DType(25): return "uint2";
+  case DType(26): return "int2";
+  default: return "undefined";
   }
 }
 
@@ -289,12 +301,16 @@ Scalar operator^(const Scalar &a, const Scalar &b) { return bitwise<arith::XOrIO
 Scalar operator~(const Scalar &x) { return x ^ x.like(x.type == DType::boolean ? 1 : -1); }
 
 static Scalar shift(const Scalar &a, const Scalar &by, bool left) {
-  Scalar fits = by < double(bitWidth(a.type));
-  Scalar safe = select(fits, by, by.like(0));
+  // As unsigned numbers, negative ones are too large as well.
+  Scalar fits = compare(by, by.like(bitWidth(a.type)), arith::CmpFPredicate::OLT, arith::CmpIPredicate::ult, arith::CmpIPredicate::ult);
+  bool keepsSign = !left && !isUnsigned(a.type);
+  Scalar safe = select(fits, by, by.like(keepsSign ? bitWidth(a.type) - 1 : 0));
   Scalar moved = otherwise(a, a.type, {a, safe}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    return left ? Value(arith::ShLIOp::create(builder, loc, v[0], v[1])) : Value(arith::ShRUIOp::create(builder, loc, v[0], v[1]));
+    if (left)
+      return arith::ShLIOp::create(builder, loc, v[0], v[1]);
+    return keepsSign ? Value(arith::ShRSIOp::create(builder, loc, v[0], v[1])) : Value(arith::ShRUIOp::create(builder, loc, v[0], v[1]));
   });
-  return select(fits, moved, a.like(0));
+  return keepsSign ? moved : select(fits, moved, a.like(0));
 }
 Scalar shiftLeft(const Scalar &a, const Scalar &by) { return shift(a, by, true); }
 Scalar shiftRight(const Scalar &a, const Scalar &by) { return shift(a, by, false); }
@@ -405,6 +421,10 @@ Scalar convert(const Scalar &x, DType to) {
     if (x.type == DType::index || to == DType::index)
       return isUnsigned(x.type) || isUnsigned(to) ? Value(arith::IndexCastUIOp::create(builder, loc, type, v[0]))
                                                   : Value(arith::IndexCastOp::create(builder, loc, type, v[0]));
+    if (x.type == DType::f64 && isHalf(to)) { // in two steps, for which there are instructions
+      Value single = arith::TruncFOp::create(builder, loc, builder.getF32Type(), v[0]);
+      return arith::TruncFOp::create(builder, loc, type, single);
+    }
     if (isReal(x.type) && isReal(to)) {
       if (bitWidth(to) > bitWidth(x.type))
         return arith::ExtFOp::create(builder, loc, type, v[0]);

@@ -84,7 +84,7 @@ Scalar operator&(const Scalar &, const Scalar &);
 Scalar operator|(const Scalar &, const Scalar &);
 Scalar operator^(const Scalar &, const Scalar &);
 Scalar operator~(const Scalar &);
-/// Shifts by a number of bits; 0 when that is the width or more.
+/// Shifts by a number of bits. Outside [0, width) nothing is left but the sign of a number shifted right.
 Scalar shiftLeft(const Scalar &, const Scalar &);
 Scalar shiftRight(const Scalar &, const Scalar &);
 

@@ -1,15 +1,32 @@
 #include "frontends/onnx/Sizes.h"
 #include "dialects/Fulgur.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 template <typename Op, typename... Args> Value Sizes::emit(Location loc, Args &&...args) {
-  if (values.empty())
+  Operation *&before = last[place];
+  if (before)
+    builder.setInsertionPointAfter(before);
+  else
     builder.setInsertionPointToStart(entry);
   auto op = Op::create(builder, loc, std::forward<Args>(args)...);
-  builder.setInsertionPointAfter(op);
-  return op.getResult();
+  before = op;
+  if constexpr (Op::template hasTrait<OpTrait::OneResult>())
+    return op.getResult();
+  else
+    return {};
+}
+
+Extent Sizes::measured(Value value, const Extent &bound, StringRef name, const Twine &message, Location loc) {
+  Value limit = index(bound, loc);
+  Extent extent = atoms.measured(name, bound);
+  builder.setInsertionPointAfterValue(value);
+  auto op = BoundedOp::create(builder, loc, value, limit, builder.getStringAttr(message));
+  last[atoms.lastMeasured(extent)] = op;
+  values[extent] = op.getResult();
+  return extent;
 }
 
 Value Sizes::atom(unsigned id, Location loc) {
@@ -35,6 +52,7 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
   if (known != values.end())
     return known->second;
   auto noWrap = arith::IntegerOverflowFlags::nsw;
+  llvm::SaveAndRestore here(place, atoms.lastMeasured(extent));
   Value sum;
   if (std::optional<int64_t> constant = extent.constant())
     sum = emit<arith::ConstantIndexOp>(loc, *constant);
@@ -59,9 +77,9 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
 
 void Sizes::require(int predicate, const Extent &a, const Extent &b, const Twine &message, Location loc) {
   Value left = index(a, loc), right = index(b, loc);
+  llvm::SaveAndRestore here(place, std::max(atoms.lastMeasured(a), atoms.lastMeasured(b)));
   Value condition = emit<arith::CmpIOp>(loc, arith::CmpIPredicate(predicate), left, right);
-  auto op = RequireOp::create(builder, loc, condition, builder.getStringAttr(message));
-  builder.setInsertionPointAfter(op);
+  emit<RequireOp>(loc, condition, builder.getStringAttr(message));
 }
 
 void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &message, Location loc) {
