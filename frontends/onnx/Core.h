@@ -133,12 +133,8 @@ Scalar wrapIndex(const Scalar &index, const Extent &size);
 /// One node being imported: its attributes and its operands.
 class Site {
 public:
-  /// What an output is used for further on: the size of the axis that it picks elements from, if it is the indices of a
-  /// Gather whose data is imported already.
-  using PickedAxis = llvm::function_ref<std::optional<Extent>(StringRef output)>;
-
-  Site(const Core &core, const ::onnx::NodeProto &node, const std::shared_ptr<const Model> &model, ArrayRef<Tensor> in, PickedAxis pickedAxis)
-      : core(core), node(node), model(model), in(in), pickedAxis(pickedAxis) {}
+  Site(const Core &core, const ::onnx::NodeProto &node, const std::shared_ptr<const Model> &model, ArrayRef<Tensor> in)
+      : core(core), node(node), model(model), in(in) {}
 
   /// The operand; empty if it is left out.
   Tensor operator[](size_t k) const { return k < in.size() ? in[k] : Tensor(); }
@@ -146,8 +142,6 @@ public:
   /// The name of an operand in the model.
   StringRef nameOf(size_t k) const;
   size_t outputs() const;
-  StringRef outputName(size_t k) const;
-  std::optional<Extent> axisPickedBy(size_t output) const;
   /// Whether something may use the result.
   bool wants(size_t output) const;
   StringRef op() const;
@@ -174,7 +168,6 @@ private:
   const ::onnx::NodeProto &node;
   const std::shared_ptr<const Model> &model;
   ArrayRef<Tensor> in;
-  PickedAxis pickedAxis;
 };
 
 /// A tensor of the file; small ones are known, large ones stay where they are mapped.

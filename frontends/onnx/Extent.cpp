@@ -307,24 +307,6 @@ Extent Atoms::simplify(const Extent &e) {
   return result;
 }
 
-Extent Atoms::measured(llvm::StringRef name, const Extent &bound) {
-  atoms.push_back({Kind::measured, name.str(), Extent(), Extent(), 0, upper(bound)});
-  return Extent::atom(atoms.size() - 1);
-}
-
-std::optional<unsigned> Atoms::lastMeasured(const Extent &e) const {
-  std::optional<unsigned> last;
-  auto take = [&](std::optional<unsigned> id) { last = std::max(last, id); };
-  for (const Extent::Term &term : e.sum)
-    for (unsigned id : term.factors) {
-      if (atoms[id].kind == Kind::measured)
-        take(id);
-      take(lastMeasured(atoms[id].a));
-      take(lastMeasured(atoms[id].b));
-    }
-  return last;
-}
-
 bool Atoms::contains(const Extent &e, unsigned id) const {
   return llvm::any_of(e.sum, [&](const Extent::Term &term) {
     return llvm::any_of(term.factors, [&](unsigned factor) { return factor == id || contains(atoms[factor].a, id) || contains(atoms[factor].b, id); });
@@ -355,8 +337,7 @@ std::string Atoms::text(const Extent &e) const {
     for (unsigned id : term.factors) {
       const Atom &atom = atoms[id];
       switch (atom.kind) {
-      case Kind::symbol:
-      case Kind::measured: parts.push_back(atom.name); break;
+      case Kind::symbol: parts.push_back(atom.name); break;
       case Kind::floorDiv: parts.push_back("(" + nested(atom.a) + " // " + nested(atom.b) + ")"); break;
       case Kind::mod: parts.push_back("(" + nested(atom.a) + " % " + nested(atom.b) + ")"); break;
       case Kind::max: parts.push_back("max(" + text(atom.a) + ", " + text(atom.b) + ")"); break;

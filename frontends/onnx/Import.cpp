@@ -55,7 +55,6 @@ private:
   Extent inputDim(StringRef input, size_t axis, StringRef text);
   void tieExpressions();
   void checkOptions();
-  std::optional<Extent> pickedAxis(StringRef output);
   void importNode(const ::onnx::NodeProto &node);
   Tensor lookUp(StringRef name);
   void importOutputs();
@@ -218,24 +217,6 @@ Tensor Importer::lookUp(StringRef name) {
   return result;
 }
 
-std::optional<Extent> Importer::pickedAxis(StringRef output) {
-  for (const ::onnx::NodeProto &node : model->graph().node()) {
-    if (node.op_type() != "Gather" || node.input_size() != 2 || node.input(1) != output)
-      continue;
-    auto data = values.find(node.input(0));
-    if (data == values.end() || data->second.rank() == 0)
-      continue;
-    int64_t axis = 0;
-    for (const ::onnx::AttributeProto &attribute : node.attribute())
-      if (attribute.name() == "axis")
-        axis = attribute.i();
-    int64_t rank = data->second.rank();
-    if (axis >= -rank && axis < rank)
-      return sizes.atoms.simplify(data->second.shape[axis < 0 ? axis + rank : axis]);
-  }
-  return std::nullopt;
-}
-
 void Importer::importNode(const ::onnx::NodeProto &node) {
   here = locationOf(node);
   Core core = this->core();
@@ -246,8 +227,7 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
   for (size_t k = 0; k < op.least; ++k)
     if (k >= in.size() || !in[k])
       core.fail("input " + Twine(k) + " is missing");
-  auto pickedAxis = [&](StringRef output) { return this->pickedAxis(output); };
-  Site site(core, node, model, in, pickedAxis);
+  Site site(core, node, model, in);
   SmallVector<Tensor> results = op.one ? SmallVector<Tensor>{op.one(core, site)} : op.many(core, site);
   for (int k = 0; k < node.output_size(); ++k) {
     if (node.output(k).empty())

@@ -46,33 +46,14 @@ Tensor importConstantOfShape(const Core &c, const Site &s) {
   return c.broadcastTo(c.reshape(value, {}), s.extents(0));
 }
 
-/// A range whose ends are computed while running. Memory is reserved for as many elements as the axis has that it picks from.
-Tensor importMeasuredRange(const Core &c, const Site &s) {
-  DType type = s[0].type;
-  std::optional<Extent> bound = s.axisPickedBy(0);
-  bool constantStep = s[2].known() && s[2].known()->size() == 1 && s[2].known()->front().integer.constant().value_or(0) > 0;
-  if (isReal(type) || !bound || !constantStep)
-    c.unsupported("the length of the range depends on data, and nothing bounds it; make its inputs constants or functions of shapes");
-  auto index = [&](size_t k) {
-    Value element = mlir::tensor::ExtractOp::create(c.builder, c.loc, c.value(c.reshape(s[k], {})));
-    return mlir::arith::IndexCastOp::create(c.builder, c.loc, c.builder.getIndexType(), element).getResult();
-  };
-  Value distance = mlir::arith::SubIOp::create(c.builder, c.loc, index(1), index(0));
-  Value steps = mlir::arith::CeilDivSIOp::create(c.builder, c.loc, distance, index(2));
-  Value none = mlir::arith::ConstantIndexOp::create(c.builder, c.loc, 0);
-  Value count = mlir::arith::MaxSIOp::create(c.builder, c.loc, steps, none);
-  Extent length = c.sizes.measured(count, *bound, s.outputName(0), "the range is longer than the axis of size " + c.sizes.atoms.text(*bound) + " that it picks from", c.loc);
-  return c.generate({length}, type, {s[0], s[2]}, [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) { return v[0] + convert(at[0], v[0].type) * v[1]; });
-}
-
-/// start, start + delta, ... below limit.
+/// start, start + delta, ... below limit. Its length must follow from shapes.
 Tensor importRange(const Core &c, const Site &s) {
   Element from[3];
   for (int k = 0; k < 3; ++k) {
     if (s[k].type != s[0].type)
       c.fail("inputs are of types " + name(s[0].type) + " and " + name(s[k].type));
     if (!s[k].known() || s[k].known()->size() != 1)
-      return importMeasuredRange(c, s);
+      c.unsupported("the length of the range depends on data: input '" + s.nameOf(k) + "' is not known before a run");
     from[k] = s[k].known()->front();
   }
   DType type = s[0].type;

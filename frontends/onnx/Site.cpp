@@ -9,10 +9,6 @@ using namespace fulgur::onnx;
 using ::onnx::AttributeProto;
 
 StringRef Site::nameOf(size_t k) const { return k < size_t(node.input_size()) ? StringRef(node.input(k)) : StringRef(); }
-std::optional<Extent> Site::axisPickedBy(size_t output) const { return pickedAxis(node.output(output)); }
-
-StringRef Site::outputName(size_t k) const { return node.output(k); }
-
 size_t Site::outputs() const { return node.output_size(); }
 bool Site::wants(size_t output) const { return output < outputs() && !node.output(output).empty(); }
 StringRef Site::op() const { return node.op_type(); }

@@ -1,32 +1,15 @@
 #include "frontends/onnx/Sizes.h"
 #include "dialects/Fulgur.h"
-#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 template <typename Op, typename... Args> Value Sizes::emit(Location loc, Args &&...args) {
-  Operation *&before = last[place];
-  if (before)
-    builder.setInsertionPointAfter(before);
-  else
+  if (values.empty())
     builder.setInsertionPointToStart(entry);
   auto op = Op::create(builder, loc, std::forward<Args>(args)...);
-  before = op;
-  if constexpr (Op::template hasTrait<OpTrait::OneResult>())
-    return op.getResult();
-  else
-    return {};
-}
-
-Extent Sizes::measured(Value value, const Extent &bound, StringRef name, const Twine &message, Location loc) {
-  Value limit = index(bound, loc);
-  Extent extent = atoms.measured(name, bound);
-  builder.setInsertionPointAfterValue(value);
-  auto op = BoundedOp::create(builder, loc, value, limit, builder.getStringAttr(message));
-  last[atoms.lastMeasured(extent)] = op;
-  values[extent] = op.getResult();
-  return extent;
+  builder.setInsertionPointAfter(op);
+  return op.getResult();
 }
 
 Value Sizes::atom(unsigned id, Location loc) {
@@ -52,7 +35,6 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
   if (known != values.end())
     return known->second;
   auto noWrap = arith::IntegerOverflowFlags::nsw;
-  llvm::SaveAndRestore here(place, atoms.lastMeasured(extent));
   Value sum;
   if (std::optional<int64_t> constant = extent.constant())
     sum = emit<arith::ConstantIndexOp>(loc, *constant);
@@ -77,9 +59,9 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
 
 void Sizes::require(int predicate, const Extent &a, const Extent &b, const Twine &message, Location loc) {
   Value left = index(a, loc), right = index(b, loc);
-  llvm::SaveAndRestore here(place, std::max(atoms.lastMeasured(a), atoms.lastMeasured(b)));
   Value condition = emit<arith::CmpIOp>(loc, arith::CmpIPredicate(predicate), left, right);
-  emit<RequireOp>(loc, condition, builder.getStringAttr(message));
+  auto op = RequireOp::create(builder, loc, condition, builder.getStringAttr(message));
+  builder.setInsertionPointAfter(op);
 }
 
 void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &message, Location loc) {

@@ -3,8 +3,6 @@
 #include "frontends/onnx/Extent.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
-#include <map>
-#include <optional>
 #include <set>
 
 namespace fulgur::onnx {
@@ -14,10 +12,6 @@ class Sizes {
 public:
   /// Index arithmetic goes to the start of `entry`.
   explicit Sizes(mlir::Block *entry) : entry(entry), builder(mlir::OpBuilder::atBlockBegin(entry)) {}
-
-  /// The extent of a size that is computed while running; a run in which it is not in [0, bound] ends with the message.
-  /// `value` is an index at the end of @main as it is so far.
-  Extent measured(mlir::Value value, const Extent &bound, llvm::StringRef name, const llvm::Twine &message, mlir::Location loc);
 
   Atoms atoms;
 
@@ -36,8 +30,6 @@ private:
 
   mlir::Block *entry;
   mlir::OpBuilder builder;
-  std::optional<unsigned> place;                             ///< the measured size behind which operations go, or the head
-  std::map<std::optional<unsigned>, mlir::Operation *> last; ///< the last operation there
   std::map<Extent, mlir::Value> values;
   std::set<std::pair<Extent, Extent>> minima;
 };
