@@ -57,6 +57,7 @@ private:
   void checkOptions();
   void importNode(const ::onnx::NodeProto &node);
   Tensor lookUp(StringRef name);
+  bool isThere(StringRef name) const { return values.contains(name) || initializers.contains(name); }
   void importOutputs();
   ArrayAttr dimTexts(ArrayRef<Extent> shape, ArrayRef<std::string> written);
   void removeDead();
@@ -227,7 +228,8 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
   for (size_t k = 0; k < op.least; ++k)
     if (k >= in.size() || !in[k])
       core.fail("input " + Twine(k) + " is missing");
-  Site site(core, node, model, in);
+  auto find = [&](StringRef name) { return isThere(name) ? lookUp(name) : Tensor(); };
+  Site site(core, node, model, in, find);
   SmallVector<Tensor> results = op.one ? SmallVector<Tensor>{op.one(core, site)} : op.many(core, site);
   for (int k = 0; k < node.output_size(); ++k) {
     if (node.output(k).empty())
@@ -243,6 +245,8 @@ void Importer::importOutputs() {
   SmallVector<Value> results;
   for (const ::onnx::ValueInfoProto &output : model->graph().output()) {
     Tensor x = lookUp(output.name());
+    if (llvm::any_of(x.shape, [&](const Extent &size) { return sizes.atoms.isRuntime(size); }))
+      core().unsupported("the shape " + core().text(x.shape) + " of output '" + output.name() + "' depends on data");
     results.push_back(core().value(x));
   }
   func::ReturnOp::create(builder, file, results);
