@@ -36,6 +36,14 @@ std::string qualifiedName(const ::onnx::NodeProto &node) {
   return node.domain().empty() || node.domain() == "ai.onnx" ? node.op_type() : node.domain() + "::" + node.op_type();
 }
 
+/// "node (Op, opset 20)": what every diagnostic about the node says of it.
+Location nodeLocation(StringRef node, StringRef op, int64_t opset, Location file) {
+  std::string text = node.str();
+  if (!op.empty())
+    text += (" (" + op + (opset ? ", opset " + Twine(opset) : Twine()) + ")").str();
+  return NameLoc::get(StringAttr::get(file.getContext(), text), file);
+}
+
 /// One import: the module that is built, and what the names of the model stand for so far.
 class Importer {
 public:
@@ -62,7 +70,8 @@ private:
   ArrayAttr dimTexts(ArrayRef<Extent> shape, ArrayRef<std::string> written);
   void removeDead();
   Location locationOf(const ::onnx::NodeProto &node) {
-    return NameLoc::get(builder.getStringAttr(node.name().empty() && node.output_size() ? node.output(0) : node.name()), file);
+    StringRef name = node.name().empty() && node.output_size() ? node.output(0) : node.name();
+    return nodeLocation(name, qualifiedName(node), model->opset(node.domain()), file);
   }
 
   std::shared_ptr<const Model> model;
@@ -305,7 +314,8 @@ ImportStatus fulgur::onnx::import(StringRef path, const ImportOptions &options, 
   Problem problem;
   std::shared_ptr<const Model> model = Model::load(path, options, problem);
   if (!model) {
-    emitError(problem.node.empty() ? file : NameLoc::get(StringAttr::get(&context, problem.node), file)) << problem.message;
+    std::string op = problem.domain.empty() || problem.domain == "ai.onnx" ? problem.op : problem.domain + "::" + problem.op;
+    emitError(problem.node.empty() ? file : nodeLocation(problem.node, op, problem.opset, file)) << problem.message;
     return problem.status;
   }
   Importer importer(std::move(model), options, context);

@@ -313,12 +313,15 @@ private:
     return success();
   }
 
-  /// "node 'x': text".
+  /// "node 'x' (Gather, opset 20): text". The frontend names locations "x (Gather, opset 20)".
   static std::string message(Location loc, StringRef text) {
-    std::string result;
-    if (auto name = loc->findInstanceOf<NameLoc>())
-      result = ("node '" + name.getName().getValue() + "': ").str();
-    return result + text.str();
+    auto name = loc->findInstanceOf<NameLoc>();
+    if (!name)
+      return text.str();
+    StringRef place = name.getName().getValue();
+    size_t open = place.ends_with(")") ? place.rfind(" (") : StringRef::npos;
+    StringRef op = open == StringRef::npos ? "" : place.substr(open);
+    return ("node '" + place.take_front(open) + "'" + op + ": " + text).str();
   }
 
   /// Whether `value` is known only while running.
