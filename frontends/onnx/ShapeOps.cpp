@@ -46,23 +46,31 @@ Tensor importConstantOfShape(const Core &c, const Site &s) {
   return c.broadcastTo(c.reshape(value, {}), s.extents(0));
 }
 
-/// A range whose ends are computed while running. Memory is reserved for as many elements as the axis has that it picks from.
-Tensor importMeasuredRange(const Core &c, const Site &s) {
-  DType type = s[0].type;
-  std::optional<Extent> bound = s.axisPickedBy(0);
-  bool constantStep = s[2].known() && s[2].known()->size() == 1 && s[2].known()->front().integer.constant().value_or(0) > 0;
-  if (isReal(type) || !bound || !constantStep)
-    c.unsupported("the length of the range depends on data, and nothing bounds it; make its inputs constants or functions of shapes");
-  auto index = [&](size_t k) {
-    Value element = mlir::tensor::ExtractOp::create(c.builder, c.loc, c.value(c.reshape(s[k], {})));
-    return mlir::arith::IndexCastOp::create(c.builder, c.loc, c.builder.getIndexType(), element).getResult();
-  };
-  Value distance = mlir::arith::SubIOp::create(c.builder, c.loc, index(1), index(0));
-  Value steps = mlir::arith::CeilDivSIOp::create(c.builder, c.loc, distance, index(2));
-  Value none = mlir::arith::ConstantIndexOp::create(c.builder, c.loc, 0);
-  Value count = mlir::arith::MaxSIOp::create(c.builder, c.loc, steps, none);
-  Extent length = c.sizes.measured(count, *bound, s.outputName(0), "the range is longer than the axis of size " + c.sizes.atoms.text(*bound) + " that it picks from", c.loc);
-  return c.generate({length}, type, {s[0], s[2]}, [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) { return v[0] + convert(at[0], v[0].type) * v[1]; });
+/// An integer scalar as an index: an extent, or an element that is read while running.
+Value scalarIndex(const Core &c, const Tensor &x) {
+  if (x.known())
+    return c.index(x.known()->front().integer);
+  Body here = c.body(&c.builder);
+  return convert(c.extract(here, c.value(c.reshape(x, {})), x.type, {}), DType::index).emit();
+}
+
+/// A range whose length is known only while running. What it indexes bounds it.
+Tensor runtimeRange(const Core &c, const Site &s) {
+  std::optional<Extent> bound = s.indexedSize(), step;
+  if (s[2].known() && isInteger(s[2].type))
+    step = s[2].known()->front().integer;
+  if (!bound || !step || !step->constant() || *step->constant() < 1) {
+    size_t k = s[0].known() ? 1 : 0;
+    c.unsupported("the length of the range depends on data: input '" + s.nameOf(k) + "' is not known before a run");
+  }
+  Body here = c.body(&c.builder);
+  auto scalar = [&](Value value) { return Scalar{&here, DType::index, value, std::nullopt}; };
+  Scalar distance = scalar(scalarIndex(c, s[1])) - scalar(scalarIndex(c, s[0]));
+  Scalar count = maximum((distance + double(*step->constant() - 1)) / double(*step->constant()), distance.like(0));
+  Extent size = c.sizes.runtime(s.result(), count.emit(), *bound, "the range '" + s.result() + "' has more elements than what it indexes", c.loc);
+  return c.generate({size}, s[0].type, {s[0], s[2]}, [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+    return v[0] + convert(at[0], v[0].type) * v[1];
+  });
 }
 
 /// start, start + delta, ... below limit.
@@ -71,8 +79,10 @@ Tensor importRange(const Core &c, const Site &s) {
   for (int k = 0; k < 3; ++k) {
     if (s[k].type != s[0].type)
       c.fail("inputs are of types " + name(s[0].type) + " and " + name(s[k].type));
-    if (!s[k].known() || s[k].known()->size() != 1)
-      return importMeasuredRange(c, s);
+    if (!product(s[k].shape).is(1))
+      c.fail("input " + Twine(k) + " is not a scalar");
+    if (!s[k].known())
+      return runtimeRange(c, s);
     from[k] = s[k].known()->front();
   }
   DType type = s[0].type;

@@ -1,30 +1,38 @@
 #include "frontends/onnx/Sizes.h"
 #include "dialects/Fulgur.h"
-#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 template <typename Op, typename... Args> Value Sizes::emit(Location loc, Args &&...args) {
-  Operation *&before = last[place];
-  if (before)
-    builder.setInsertionPointAfter(before);
-  else
-    builder.setInsertionPointToStart(entry);
+  place(!atHead);
   auto op = Op::create(builder, loc, std::forward<Args>(args)...);
-  before = op;
-  if constexpr (Op::template hasTrait<OpTrait::OneResult>())
-    return op.getResult();
-  else
-    return {};
+  if (atHead)
+    head = op;
+  else if (tail)
+    tail = op;
+  return op.getResult();
 }
 
-Extent Sizes::measured(Value value, const Extent &bound, StringRef name, const Twine &message, Location loc) {
+void Sizes::place(bool runtime) {
+  atHead = !runtime;
+  Operation *last = runtime ? tail : head;
+  if (last)
+    builder.setInsertionPointAfter(last);
+  else if (runtime)
+    builder.setInsertionPointToEnd(entry);
+  else
+    builder.setInsertionPointToStart(entry);
+}
+
+Extent Sizes::runtime(llvm::StringRef name, Value value, const Extent &bound, const Twine &message, Location loc) {
   Value limit = index(bound, loc);
-  Extent extent = atoms.measured(name, bound);
-  builder.setInsertionPointAfterValue(value);
+  atHead = false;
+  Extent extent = atoms.runtime(name, atoms.upper(bound));
+  place(true);
   auto op = BoundedOp::create(builder, loc, value, limit, builder.getStringAttr(message));
-  last[atoms.lastMeasured(extent)] = op;
+  if (tail)
+    tail = op;
   values[extent] = op.getResult();
   return extent;
 }
@@ -34,6 +42,7 @@ Value Sizes::atom(unsigned id, Location loc) {
   if (atom.kind == Atoms::Kind::symbol)
     return emit<SymbolOp>(loc, builder.getIndexType(), builder.getStringAttr(atom.name));
   Value a = index(atom.a, loc), b = index(atom.b, loc);
+  atHead = !atoms.isRuntime(Extent::atom(id));
   bool natural = atoms.lower(atom.a) >= 0 && atoms.lower(atom.b) >= 0;
   switch (atom.kind) {
   case Atoms::Kind::max: return emit<arith::MaxSIOp>(loc, a, b);
@@ -51,35 +60,45 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
   auto known = values.find(extent);
   if (known != values.end())
     return known->second;
+  bool runtime = atoms.isRuntime(extent);
+  auto here = [&] { atHead = !runtime; }; // building the parts may have gone elsewhere
+  here();
   auto noWrap = arith::IntegerOverflowFlags::nsw;
-  llvm::SaveAndRestore here(place, atoms.lastMeasured(extent));
   Value sum;
-  if (std::optional<int64_t> constant = extent.constant())
+  if (std::optional<int64_t> constant = extent.constant()) {
     sum = emit<arith::ConstantIndexOp>(loc, *constant);
-  else if (std::optional<unsigned> id = extent.atom())
+  } else if (std::optional<unsigned> id = extent.atom()) {
     sum = atom(*id, loc);
-  else
+  } else {
     for (const Extent::Term &term : extent.terms()) {
       Value product;
       for (unsigned id : term.factors) {
         Value factor = index(Extent::atom(id), loc);
+        here();
         product = product ? emit<arith::MulIOp>(loc, product, factor, noWrap) : factor;
       }
       if (!product || term.coefficient != 1) {
         Value coefficient = index(term.coefficient, loc);
+        here();
         product = product ? emit<arith::MulIOp>(loc, product, coefficient, noWrap) : coefficient;
       }
       sum = sum ? emit<arith::AddIOp>(loc, sum, product, noWrap) : product;
     }
+  }
   values[extent] = sum;
   return sum;
 }
 
 void Sizes::require(int predicate, const Extent &a, const Extent &b, const Twine &message, Location loc) {
   Value left = index(a, loc), right = index(b, loc);
-  llvm::SaveAndRestore here(place, std::max(atoms.lastMeasured(a), atoms.lastMeasured(b)));
+  atHead = !atoms.isRuntime(a) && !atoms.isRuntime(b);
   Value condition = emit<arith::CmpIOp>(loc, arith::CmpIPredicate(predicate), left, right);
-  emit<RequireOp>(loc, condition, builder.getStringAttr(message));
+  place(!atHead);
+  auto op = RequireOp::create(builder, loc, condition, builder.getStringAttr(message));
+  if (atHead)
+    head = op;
+  else if (tail)
+    tail = op;
 }
 
 void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &message, Location loc) {
