@@ -5,13 +5,13 @@ include "mlir/Pass/PassBase.td"
 
 def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
   let summary = "Folds transposes into the products that read or write them";
-  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
-  let dependentDialects = ["mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
 }
 
 //===-- kernel ----------------------------------------------------------------------------------------------------===//
@@ -30,7 +30,7 @@ def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
 def BindPorts : Pass<"fulgur-bind-ports", "mlir::ModuleOp"> {
   let summary = "Turns @main from a function on tensors into one run on the caller's buffers";
   let description = "Sets fulgur.inputs and fulgur.outputs on the module. Kernels that compute an output write it in place.";
-  let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
 }
 
 def Bufferize : Pass<"fulgur-bufferize", "mlir::ModuleOp"> {
@@ -45,13 +45,13 @@ def HoistScratch : Pass<"fulgur-hoist-scratch", "mlir::ModuleOp"> {
 
 def PlaceWeights : Pass<"fulgur-place-weights", "mlir::ModuleOp"> {
   let summary = "Gives every constant its offset in the weights segment";
-  let dependentDialects = ["mlir::arith::ArithDialect"];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect"];
 }
 
 def PlanMemory : Pass<"fulgur-plan-memory", "mlir::ModuleOp"> {
   let summary = "Places every buffer in one arena whose size is a function of the symbols, and writes @plan";
   let description = "Sets fulgur.arena_bytes (0 when it depends on the symbols) and fulgur.messages on the module.";
-  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
 }
 
 //===-- lower -----------------------------------------------------------------------------------------------------===//
@@ -73,7 +73,7 @@ def LowerLinalg : Pass<"fulgur-lower-linalg", "mlir::func::FuncOp"> {
 
 def OutlineTasks : Pass<"fulgur-outline-tasks", "mlir::ModuleOp"> {
   let summary = "Makes a task function and a launch of every parallel loop";
-  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
 }
 
 def LowerEntry : Pass<"fulgur-lower-entry", "mlir::ModuleOp"> {

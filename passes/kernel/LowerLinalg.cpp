@@ -55,13 +55,15 @@ private:
     auto kinds = op.getIteratorTypesArray();
     int64_t loops = kinds.size();
     SmallVector<int64_t> score(loops, 0);
+    // Every visit reads the inputs; outputs are written by every visit too, unless a reduction keeps them.
+    int64_t writes = llvm::is_contained(kinds, utils::IteratorType::reduction) ? 1 : 6;
     for (OpOperand &operand : op->getOpOperands()) {
       AffineMap map = op.getMatchingIndexingMap(&operand);
       if (map.getNumResults() == 0)
         continue;
       int64_t last = loopOf(map.getResult(map.getNumResults() - 1));
       if (last >= 0)
-        score[last] += op.isDpsInit(&operand) ? 3 : 2;
+        score[last] += op.isDpsInit(&operand) ? writes : 4;
     }
     SmallVector<int64_t, 4> shape = op.getStaticLoopRanges();
     for (int64_t i = 0; i < loops; ++i)

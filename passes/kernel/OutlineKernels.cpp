@@ -95,6 +95,10 @@ private:
       kernel.emitOpError() << "is scheduled for the builder '" << kind << "', which does not exist";
       return {};
     }
+    if (chosen && !chosen->accepts(kernel)) {
+      kernel.emitOpError() << "is scheduled for the builder '" << kind << "', which does not build such a body";
+      return {};
+    }
     if (failed(chosen ? chosen->build(site) : buildGeneric(site))) {
       kernel.emitOpError() << "could not be built by '" << kind << "'";
       return {};

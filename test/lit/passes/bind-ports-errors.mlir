@@ -1,0 +1,14 @@
+// RUN: fulgur-opt %s --split-input-file --fulgur-bind-ports --verify-diagnostics --allow-unregistered-dialect
+
+// expected-error@+1 {{argument 0 has dims without names}}
+func.func @main(%x: tensor<?xf32>) {
+  return
+}
+
+// -----
+
+func.func @main(%x: tensor<?xf32> {fulgur.name = "x", fulgur.dims = ["n"]}) -> tensor<?xf32> {
+  %r = "test.unknown"(%x) : (tensor<?xf32>) -> tensor<?xf32>
+  // expected-error@+1 {{result 0 has dims that are not functions of the model's symbols}}
+  return %r : tensor<?xf32>
+}

@@ -1,0 +1,86 @@
+// RUN: fulgur-opt %s --split-input-file --fulgur-bind-ports | FileCheck %s
+// @main reads the caller's inputs and computes into the caller's outputs.
+
+// CHECK-LABEL: module @in_place
+// CHECK-SAME: fulgur.inputs = [{dims = [-1, 8], dtype = 1 : i64, name = "x", symbols = [1, -1], texts = ["batch", "8"]}]
+// CHECK-SAME: fulgur.outputs = [{dims = [-1, 8], dtype = 1 : i64, name = "y", symbols = [1, -1], texts = ["batch", "8"]}]
+// CHECK: func.func private @main(%[[CALL:.*]]: !llvm.ptr) -> i32
+// CHECK: %[[BATCH:.*]] = fulgur.symbol "batch"
+// CHECK: %[[INPUT:.*]] = fulgur.buffer %[[CALL]] input(%{{.*}}) [%[[BATCH]]] : !llvm.ptr -> memref<?x8xf32>
+// CHECK: %[[X:.*]] = bufferization.to_tensor %[[INPUT]] restrict : memref<?x8xf32> to tensor<?x8xf32>
+// CHECK: %[[OUTPUT:.*]] = fulgur.buffer %[[CALL]] output(%{{.*}}) [%{{.*}}] : !llvm.ptr -> memref<?x8xf32>
+// CHECK: %[[PLACE:.*]] = bufferization.to_tensor %[[OUTPUT]] restrict writable
+// CHECK: %[[Y:.*]] = fulgur.kernel ins(%[[X]] : tensor<?x8xf32>) outs(%[[PLACE]] : tensor<?x8xf32>)
+// CHECK: bufferization.materialize_in_destination %[[Y]] in restrict writable %[[OUTPUT]]
+// CHECK: %[[OK:.*]] = arith.constant 0 : i32
+// CHECK: return %[[OK]] : i32
+module @in_place attributes {fulgur.symbols = [{name = "sequence", min = 1 : i64, max = 512 : i64}, {name = "batch", min = 1 : i64, max = 8 : i64}]} {
+  func.func @main(%x: tensor<?x8xf32> {fulgur.name = "x", fulgur.dims = ["batch", "8"]})
+      -> (tensor<?x8xf32> {fulgur.name = "y", fulgur.dims = ["batch", "8"]}) {
+    %batch = fulgur.symbol "batch"
+    %out = tensor.empty(%batch) : tensor<?x8xf32>
+    %r = fulgur.kernel ins(%x : tensor<?x8xf32>) outs(%out : tensor<?x8xf32>) {
+    ^bb0(%a: tensor<?x8xf32>, %o: tensor<?x8xf32>):
+      %s = fulgur.softmax %a {axis = 1 : i64} : tensor<?x8xf32>
+      fulgur.yield %s : tensor<?x8xf32>
+    } -> tensor<?x8xf32>
+    return %r : tensor<?x8xf32>
+  }
+}
+
+// -----
+
+// The element type is ONNX's: the importer says where MLIR's type is not enough.
+// CHECK-LABEL: module @element_types
+// CHECK-SAME: fulgur.inputs = [{dims = [2], dtype = 2 : i64, name = "unsigned"{{.*}}}, {dims = [2], dtype = 9 : i64, name = "boolean"{{.*}}}, {dims = [2], dtype = 16 : i64, name = "bfloat16"
+module @element_types {
+  func.func @main(%u: tensor<2xi8> {fulgur.name = "unsigned", fulgur.dims = ["2"], fulgur.dtype = 2 : i64},
+                  %b: tensor<2xi1> {fulgur.name = "boolean", fulgur.dims = ["2"]},
+                  %h: tensor<2xbf16> {fulgur.name = "bfloat16", fulgur.dims = ["2"]}) {
+    return
+  }
+}
+
+// -----
+
+// The kernel writes the output through the reshape between them.
+// CHECK-LABEL: module @through_reshape
+// CHECK: %[[OUTPUT:.*]] = fulgur.buffer %{{.*}} output
+// CHECK: %[[VIEW:.*]] = memref.collapse_shape %[[OUTPUT]] {{\[\[}}0, 1]] : memref<2x4xf32> into memref<8xf32>
+// CHECK: %[[PLACE:.*]] = bufferization.to_tensor %[[VIEW]] restrict writable
+// CHECK: fulgur.kernel {{.*}} outs(%[[PLACE]]
+module @through_reshape {
+  func.func @main(%x: tensor<8xf32> {fulgur.name = "x", fulgur.dims = ["8"]}) -> (tensor<2x4xf32> {fulgur.name = "y", fulgur.dims = ["2", "4"]}) {
+    %out = tensor.empty() : tensor<8xf32>
+    %r = fulgur.kernel ins(%x : tensor<8xf32>) outs(%out : tensor<8xf32>) {
+    ^bb0(%a: tensor<8xf32>, %o: tensor<8xf32>):
+      %s = fulgur.softmax %a {axis = 0 : i64} : tensor<8xf32>
+      fulgur.yield %s : tensor<8xf32>
+    } -> tensor<8xf32>
+    %y = tensor.expand_shape %r [[0, 1]] output_shape [2, 4] : tensor<8xf32> into tensor<2x4xf32>
+    return %y : tensor<2x4xf32>
+  }
+}
+
+// -----
+
+// One kernel for two outputs: it writes the first, the second is a copy.
+// CHECK-LABEL: module @two_outputs
+// CHECK: %[[FIRST:.*]] = fulgur.buffer %{{.*}} output
+// CHECK: %[[PLACE:.*]] = bufferization.to_tensor %[[FIRST]] restrict writable
+// CHECK: %[[R:.*]] = fulgur.kernel {{.*}} outs(%[[PLACE]]
+// CHECK: bufferization.materialize_in_destination %[[R]] in restrict writable %[[FIRST]]
+// CHECK: %[[SECOND:.*]] = fulgur.buffer %{{.*}} output
+// CHECK: bufferization.materialize_in_destination %[[R]] in restrict writable %[[SECOND]]
+module @two_outputs {
+  func.func @main(%x: tensor<8xf32> {fulgur.name = "x", fulgur.dims = ["8"]})
+      -> (tensor<8xf32> {fulgur.name = "y", fulgur.dims = ["8"]}, tensor<8xf32> {fulgur.name = "z", fulgur.dims = ["8"]}) {
+    %out = tensor.empty() : tensor<8xf32>
+    %r = fulgur.kernel ins(%x : tensor<8xf32>) outs(%out : tensor<8xf32>) {
+    ^bb0(%a: tensor<8xf32>, %o: tensor<8xf32>):
+      %s = fulgur.softmax %a {axis = 0 : i64} : tensor<8xf32>
+      fulgur.yield %s : tensor<8xf32>
+    } -> tensor<8xf32>
+    return %r, %r : tensor<8xf32>, tensor<8xf32>
+  }
+}

@@ -1,0 +1,69 @@
+// RUN: fulgur-opt %s --split-input-file --fulgur-bufferize | FileCheck %s
+// Kernels get buffers; their bodies stay on tensors, as the specification of the loops.
+
+// CHECK-LABEL: @kernels
+// CHECK: %[[FIRST:.*]] = memref.alloc() {{.*}}: memref<4x8xf32>
+// CHECK: fulgur.kernel ins(%{{.*}} : memref<4x8xf32>) outs(%[[FIRST]] : memref<4x8xf32>) {
+// CHECK-NEXT: ^bb0(%[[A:.*]]: tensor<4x8xf32>, %{{.*}}: tensor<4x8xf32>):
+// CHECK-NEXT: fulgur.softmax %[[A]]
+// CHECK: fulgur.kernel ins(%[[FIRST]] : memref<4x8xf32>)
+// CHECK-NOT: memref.copy
+func.func @kernels(%in: memref<4x8xf32>, %result: memref<4x8xf32>) {
+  %x = bufferization.to_tensor %in restrict : memref<4x8xf32> to tensor<4x8xf32>
+  %place = bufferization.to_tensor %result restrict writable : memref<4x8xf32> to tensor<4x8xf32>
+  %out = tensor.empty() : tensor<4x8xf32>
+  %r = fulgur.kernel ins(%x : tensor<4x8xf32>) outs(%out : tensor<4x8xf32>) {
+  ^bb0(%a: tensor<4x8xf32>, %o: tensor<4x8xf32>):
+    %s = fulgur.softmax %a {axis = 1 : i64} : tensor<4x8xf32>
+    fulgur.yield %s : tensor<4x8xf32>
+  } -> tensor<4x8xf32>
+  %q = fulgur.kernel ins(%r : tensor<4x8xf32>) outs(%place : tensor<4x8xf32>) {
+  ^bb0(%a: tensor<4x8xf32>, %o: tensor<4x8xf32>):
+    %s = fulgur.softmax %a {axis = 1 : i64} : tensor<4x8xf32>
+    fulgur.yield %s : tensor<4x8xf32>
+  } -> tensor<4x8xf32>
+  bufferization.materialize_in_destination %q in restrict writable %result : (tensor<4x8xf32>, memref<4x8xf32>) -> ()
+  return
+}
+
+// -----
+
+// What was computed in place, seen through a reshape, is not copied onto itself.
+// CHECK-LABEL: @reshaped_output
+// CHECK: fulgur.kernel
+// CHECK-NOT: memref.copy
+// CHECK: return
+func.func @reshaped_output(%in: memref<8xf32>, %result: memref<2x4xf32>) {
+  %x = bufferization.to_tensor %in restrict : memref<8xf32> to tensor<8xf32>
+  %flat = memref.collapse_shape %result [[0, 1]] : memref<2x4xf32> into memref<8xf32>
+  %place = bufferization.to_tensor %flat restrict writable : memref<8xf32> to tensor<8xf32>
+  %r = fulgur.kernel ins(%x : tensor<8xf32>) outs(%place : tensor<8xf32>) {
+  ^bb0(%a: tensor<8xf32>, %o: tensor<8xf32>):
+    %s = fulgur.softmax %a {axis = 0 : i64} : tensor<8xf32>
+    fulgur.yield %s : tensor<8xf32>
+  } -> tensor<8xf32>
+  %y = tensor.expand_shape %r [[0, 1]] output_shape [2, 4] : tensor<8xf32> into tensor<2x4xf32>
+  bufferization.materialize_in_destination %y in restrict writable %result : (tensor<2x4xf32>, memref<2x4xf32>) -> ()
+  return
+}
+
+// -----
+
+// An input that is an output as well is copied.
+// CHECK-LABEL: @negative_passthrough
+// CHECK: memref.copy
+func.func @negative_passthrough(%in: memref<8xf32>, %result: memref<8xf32>) {
+  %x = bufferization.to_tensor %in restrict : memref<8xf32> to tensor<8xf32>
+  bufferization.materialize_in_destination %x in restrict writable %result : (tensor<8xf32>, memref<8xf32>) -> ()
+  return
+}
+
+// -----
+
+// CHECK-LABEL: @check
+// CHECK: fulgur.check_bounds %{{.*}} in {{.*}} : memref<4xi64>
+func.func @check(%in: memref<4xi64>, %lower: index, %upper: index) {
+  %x = bufferization.to_tensor %in restrict : memref<4xi64> to tensor<4xi64>
+  fulgur.check_bounds %x in %lower to %upper, "index outside the table" : tensor<4xi64>
+  return
+}

@@ -1,0 +1,159 @@
+// RUN: fulgur-opt %s --fulgur-form-kernels | FileCheck %s
+// A kernel is a root with what only prepares its destination, and what only consumes it.
+
+#identity = affine_map<(d0, d1) -> (d0, d1)>
+#row = affine_map<(d0, d1) -> (d1)>
+
+// CHECK-LABEL: @product_with_epilogue
+// CHECK: tensor.empty() : tensor<4x16xf32>
+// CHECK: %[[OUT:.*]] = tensor.empty() : tensor<4x16xf32>
+// CHECK-NEXT: %[[R:.*]] = fulgur.kernel ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<4x8xf32>, tensor<8x16xf32>, tensor<16xf32>) outs(%[[OUT]] : tensor<4x16xf32>) {
+// CHECK: ^bb0(%{{.*}}, %{{.*}}, %[[BIAS:.*]]: tensor<16xf32>, %[[O:.*]]: tensor<4x16xf32>):
+// CHECK: linalg.fill ins(%{{.*}}) outs(%[[O]]
+// CHECK: %[[P:.*]] = linalg.matmul
+// CHECK: linalg.generic {{.*}} ins(%[[P]], %[[BIAS]]
+// CHECK: fulgur.yield
+// CHECK-NOT: fulgur.kernel
+// CHECK: return %[[R]]
+func.func @product_with_epilogue(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %bias: tensor<16xf32>) -> tensor<4x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %p = linalg.matmul ins(%a, %b : tensor<4x8xf32>, tensor<8x16xf32>) outs(%init : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %s = linalg.generic {indexing_maps = [#identity, #row, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%p, %bias : tensor<4x16xf32>, tensor<16xf32>) outs(%empty : tensor<4x16xf32>) {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %z = arith.addf %x, %y : f32
+    linalg.yield %z : f32
+  } -> tensor<4x16xf32>
+  return %s : tensor<4x16xf32>
+}
+
+// CHECK-LABEL: @negative_product_of_two_users
+// CHECK: %[[P:.*]] = fulgur.kernel
+// CHECK: linalg.matmul
+// CHECK: fulgur.yield
+// CHECK: fulgur.kernel ins(%[[P]]
+// CHECK-NOT: linalg.matmul
+// CHECK: arith.negf
+func.func @negative_product_of_two_users(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>) -> (tensor<4x16xf32>, tensor<4x16xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %p = linalg.matmul ins(%a, %b : tensor<4x8xf32>, tensor<8x16xf32>) outs(%init : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %s = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%p : tensor<4x16xf32>) outs(%empty : tensor<4x16xf32>) {
+  ^bb0(%x: f32, %o: f32):
+    %z = arith.negf %x : f32
+    linalg.yield %z : f32
+  } -> tensor<4x16xf32>
+  return %p, %s : tensor<4x16xf32>, tensor<4x16xf32>
+}
+
+// Accumulators are computed in their order: a consumer that permutes them waits.
+// CHECK-LABEL: @negative_permuting_consumer
+// CHECK: %[[P:.*]] = fulgur.kernel
+// CHECK: linalg.matmul
+// CHECK: fulgur.yield
+// CHECK: fulgur.kernel ins(%[[P]]
+func.func @negative_permuting_consumer(%a: tensor<4x8xf32>, %b: tensor<8x4xf32>) -> tensor<4x4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x4xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %p = linalg.matmul ins(%a, %b : tensor<4x8xf32>, tensor<8x4xf32>) outs(%init : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %s = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d1, d0)>, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%p : tensor<4x4xf32>) outs(%empty : tensor<4x4xf32>) {
+  ^bb0(%x: f32, %o: f32):
+    %z = arith.negf %x : f32
+    linalg.yield %z : f32
+  } -> tensor<4x4xf32>
+  return %s : tensor<4x4xf32>
+}
+
+// A row operation takes its elementwise producer.
+// CHECK-LABEL: @row_operation_with_producer
+// CHECK: fulgur.kernel
+// CHECK: %[[SCALED:.*]] = linalg.generic
+// CHECK: fulgur.softmax %[[SCALED]]
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @row_operation_with_producer(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %empty = tensor.empty() : tensor<4x8xf32>
+  %s = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x8xf32>) outs(%empty : tensor<4x8xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %z = arith.negf %v : f32
+    linalg.yield %z : f32
+  } -> tensor<4x8xf32>
+  %r = fulgur.softmax %s {axis = 1 : i64} : tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}
+
+// CHECK-LABEL: @negative_producer_of_two_users
+// CHECK: %[[SCALED:.*]] = fulgur.kernel
+// CHECK: arith.negf
+// CHECK: fulgur.kernel ins(%[[SCALED]]
+// CHECK-NOT: linalg.generic
+// CHECK: fulgur.softmax
+func.func @negative_producer_of_two_users(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+  %empty = tensor.empty() : tensor<4x8xf32>
+  %s = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x8xf32>) outs(%empty : tensor<4x8xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %z = arith.negf %v : f32
+    linalg.yield %z : f32
+  } -> tensor<4x8xf32>
+  %r = fulgur.softmax %s {axis = 1 : i64} : tensor<4x8xf32>
+  return %s, %r : tensor<4x8xf32>, tensor<4x8xf32>
+}
+
+// The destination has the dims of the symbols; the reshape is a view and stays outside.
+// CHECK-LABEL: @symbolic
+// CHECK: %[[BATCH:.*]] = fulgur.symbol "batch"
+// CHECK: tensor.empty(%[[BATCH]])
+// CHECK: %[[OUT:.*]] = tensor.empty(%[[BATCH]]) : tensor<?x8xf32>
+// CHECK-NEXT: %[[R:.*]] = fulgur.kernel {{.*}} outs(%[[OUT]] : tensor<?x8xf32>)
+// CHECK-NOT: fulgur.symbol
+// CHECK: fulgur.yield
+// CHECK: tensor.expand_shape %[[R]]
+func.func @symbolic(%x: tensor<?x8xf32> {fulgur.dims = ["batch", "8"]}) -> tensor<?x2x4xf32> {
+  %batch = fulgur.symbol "batch"
+  %empty = tensor.empty(%batch) : tensor<?x8xf32>
+  %s = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x8xf32>) outs(%empty : tensor<?x8xf32>) {
+  ^bb0(%v: f32, %o: f32):
+    %z = arith.negf %v : f32
+    linalg.yield %z : f32
+  } -> tensor<?x8xf32>
+  %r = tensor.expand_shape %s [[0], [1, 2]] output_shape [%batch, 2, 4] : tensor<?x8xf32> into tensor<?x2x4xf32>
+  return %r : tensor<?x2x4xf32>
+}
+
+// Two products start from one fill: each fills its own destination.
+// CHECK-LABEL: @shared_fill
+// CHECK: fulgur.kernel
+// CHECK: linalg.fill
+// CHECK: linalg.matmul
+// CHECK: fulgur.kernel
+// CHECK: linalg.fill
+// CHECK: linalg.matmul
+// CHECK: }
+// CHECK-NOT: linalg.fill
+// CHECK: return
+func.func @shared_fill(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %c: tensor<8x16xf32>) -> (tensor<4x16xf32>, tensor<4x16xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %p = linalg.matmul ins(%a, %b : tensor<4x8xf32>, tensor<8x16xf32>) outs(%init : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %q = linalg.matmul ins(%a, %c : tensor<4x8xf32>, tensor<8x16xf32>) outs(%init : tensor<4x16xf32>) -> tensor<4x16xf32>
+  return %p, %q : tensor<4x16xf32>, tensor<4x16xf32>
+}
+
+// What nobody uses is not computed.
+// CHECK-LABEL: @unused
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @unused(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %r = fulgur.softmax %x {axis = 1 : i64} : tensor<4x8xf32>
+  return %x : tensor<4x8xf32>
+}

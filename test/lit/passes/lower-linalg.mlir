@@ -1,0 +1,113 @@
+// RUN: fulgur-opt %s --fulgur-lower-linalg | FileCheck %s
+// Rows of a kernel's own operation are shared among tasks; the innermost loop is the one that most operands are contiguous along.
+
+#identity = affine_map<(d0, d1) -> (d0, d1)>
+#row = affine_map<(d0, d1) -> (d1)>
+
+// 32768 visits a task: 64 columns make it 512 rows.
+// CHECK-LABEL: @rows
+// CHECK-SAME: (%[[X:[a-z0-9]+]]: memref<?x64xf32>, %[[BIAS:[a-z0-9]+]]: memref<64xf32>, %[[OUT:[a-z0-9]+]]: memref<?x64xf32>)
+// CHECK: %[[ROWS:.*]] = memref.dim %[[X]]
+// CHECK: %[[GRAIN:.*]] = arith.ceildivsi
+// CHECK: %[[TASKS:.*]] = arith.ceildivsi %[[ROWS]], %[[GRAIN]]
+// CHECK: scf.forall (%[[TASK:.*]]) in (%[[TASKS]])
+// CHECK: %[[FROM:.*]] = arith.muli %[[TASK]], %[[GRAIN]]
+// CHECK: %[[END:.*]] = arith.addi %[[FROM]], %[[GRAIN]]
+// CHECK: %[[TO:.*]] = arith.minsi %[[END]], %[[ROWS]]
+// CHECK: scf.for %[[I:.*]] = %[[FROM]] to %[[TO]]
+// CHECK: scf.for %[[J:.*]] = %{{.*}} to %{{.*}} step
+// CHECK: memref.load %[[X]][%[[I]], %[[J]]]
+// CHECK: memref.load %[[BIAS]][%[[J]]]
+// CHECK: memref.store %{{.*}}, %[[OUT]][%[[I]], %[[J]]]
+func.func @rows(%x: memref<?x64xf32>, %bias: memref<64xf32>, %out: memref<?x64xf32>) {
+  linalg.generic {indexing_maps = [#identity, #row, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %bias : memref<?x64xf32>, memref<64xf32>) outs(%out : memref<?x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %s = arith.addf %a, %b : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+// CHECK-LABEL: @transposed_operands
+// CHECK: scf.forall
+// The second dim of all operands is the first loop: it goes innermost.
+// CHECK: scf.for %[[ROW:.*]] =
+// CHECK: scf.for %[[COLUMN:.*]] =
+// CHECK: memref.load %{{.*}}[%[[ROW]], %[[COLUMN]]]
+// CHECK: memref.store %{{.*}}, %{{.*}}[%[[ROW]], %[[COLUMN]]]
+func.func @transposed_operands(%x: memref<8x16xf32>, %out: memref<8x16xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d1, d0)>, affine_map<(d0, d1) -> (d1, d0)>], iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<8x16xf32>) outs(%out : memref<8x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = arith.negf %a : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+// One loop: pieces of it.
+// CHECK-LABEL: @pieces
+// CHECK-SAME: (%[[X:[a-z0-9]+]]: memref<?xf32>,
+// CHECK: %[[SIZE:.*]] = memref.dim %[[X]]
+// CHECK: %[[GRAIN:.*]] = arith.constant 32768 : index
+// CHECK: %[[TASKS:.*]] = arith.ceildivsi %[[SIZE]], %[[GRAIN]]
+// CHECK: scf.forall (%[[TASK:.*]]) in (%[[TASKS]])
+// CHECK: %[[FROM:.*]] = arith.muli %[[TASK]], %[[GRAIN]]
+// CHECK: %[[TO:.*]] = arith.minsi %{{.*}}, %[[SIZE]]
+// CHECK: scf.for %{{.*}} = %[[FROM]] to %[[TO]]
+func.func @pieces(%x: memref<?xf32>, %out: memref<?xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>], iterator_types = ["parallel"]}
+      ins(%x : memref<?xf32>) outs(%out : memref<?xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = arith.negf %a : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
+// CHECK-LABEL: @copy
+// CHECK-NOT: memref.copy
+// CHECK: scf.forall
+// CHECK: %[[V:.*]] = memref.load
+// CHECK: memref.store %[[V]]
+func.func @copy(%x: memref<?x8xf32>, %out: memref<?x8xf32>) {
+  memref.copy %x, %out : memref<?x8xf32> to memref<?x8xf32>
+  return
+}
+
+// CHECK-LABEL: @scalar
+// CHECK-NOT: scf.
+// CHECK: %[[V:.*]] = memref.load %{{.*}}[] : memref<f32>
+// CHECK: memref.store %[[V]], %{{.*}}[] : memref<f32>
+func.func @scalar(%x: memref<f32>, %out: memref<f32>) {
+  memref.copy %x, %out : memref<f32> to memref<f32>
+  return
+}
+
+// CHECK-LABEL: @index
+// CHECK: scf.for %[[I:.*]] =
+// CHECK: arith.index_cast %[[I]]
+func.func @index(%out: memref<8xi64>) {
+  linalg.generic {indexing_maps = [affine_map<(d0) -> (d0)>], iterator_types = ["parallel"]} outs(%out : memref<8xi64>) {
+  ^bb0(%o: i64):
+    %i = linalg.index 0 : index
+    %v = arith.index_cast %i : index to i64
+    linalg.yield %v : i64
+  }
+  return
+}
+
+// The loop around it runs it many times: tasks would cost more than they share.
+// CHECK-LABEL: @negative_inside_a_loop
+// CHECK-NOT: scf.forall
+// CHECK: return
+func.func @negative_inside_a_loop(%out: memref<4x8xf32>, %n: index) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %v = arith.constant 0.0 : f32
+  scf.for %i = %zero to %n step %one {
+    linalg.fill ins(%v : f32) outs(%out : memref<4x8xf32>)
+  }
+  return
+}
