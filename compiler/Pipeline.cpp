@@ -5,8 +5,8 @@
 #include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
 #include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
-#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
@@ -24,7 +24,8 @@ using namespace fulgur;
 static void buildGraph(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
-  // Transposes first: a product takes its operands through any map, an elementwise loop only in its own order.
+  // Transposes first: a product takes its operands through any map, an
+  // elementwise loop only in its own order.
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addPass(createCanonicalizerPass());
@@ -34,27 +35,32 @@ static void buildGraph(OpPassManager &pm) {
 /// Still on tensors: what becomes one native function each, and how.
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
-  pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
+  pm.addPass(
+      createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
   pm.addPass(createPackWeights());
   pm.addPass(createDecomposeRowOps()); // those that no builder takes
   pm.addPass(createCSEPass());
 }
 
-/// From here on buffers. Kernels become loops; afterwards everything that a run touches has a place.
+/// From here on buffers. Kernels become loops; afterwards everything that a run
+/// touches has a place.
 static void buildMemory(OpPassManager &pm, const Target &target) {
   pm.addPass(createBindPorts());
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
-  pm.addPass(createOutlineKernels({target.vectorBytes, target.vectorRegisters}));
+  pm.addPass(
+      createOutlineKernels({target.vectorBytes, target.vectorRegisters}));
   // The bodies of generic kernels are still on tensors.
-  pm.addNestedPass<func::FuncOp>(bufferization::createEmptyTensorEliminationPass());
+  pm.addNestedPass<func::FuncOp>(
+      bufferization::createEmptyTensorEliminationPass());
   pm.addPass(createBufferize());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addNestedPass<func::FuncOp>(createLowerLinalg());
   pm.addPass(createHoistScratch());
   pm.addPass(createPlaceWeights());
-  pm.addPass(createCSEPass()); // equal sizes are one value, which the plan can compare
+  pm.addPass(
+      createCSEPass()); // equal sizes are one value, which the plan can compare
   pm.addPass(createPlanMemory());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -79,7 +85,8 @@ static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCSEPass());
 }
 
-void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options, Stage stage) {
+void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options,
+                        Stage stage) {
   switch (stage) {
   case Stage::import:
     return;
@@ -94,18 +101,22 @@ void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options, Stage
   }
 }
 
-void fulgur::buildPipeline(OpPassManager &pm, const PipelineOptions &options, Stage upTo, Stage from) {
+void fulgur::buildPipeline(OpPassManager &pm, const PipelineOptions &options,
+                           Stage upTo, Stage from) {
   for (Stage stage : stages)
     if (stage > from && stage <= upTo)
       buildStage(pm, options, stage);
 }
 
 void fulgur::registerDialects(DialectRegistry &registry) {
-  registry.insert<FulgurDialect, affine::AffineDialect, arith::ArithDialect, bufferization::BufferizationDialect, func::FuncDialect,
-                  linalg::LinalgDialect, LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
-                  tensor::TensorDialect, vector::VectorDialect>();
+  registry.insert<FulgurDialect, affine::AffineDialect, arith::ArithDialect,
+                  bufferization::BufferizationDialect, func::FuncDialect,
+                  linalg::LinalgDialect, LLVM::LLVMDialect, math::MathDialect,
+                  memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
+                  vector::VectorDialect>();
   arith::registerBufferizableOpInterfaceExternalModels(registry);
-  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(registry);
+  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(
+      registry);
   linalg::registerBufferizableOpInterfaceExternalModels(registry);
   scf::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
@@ -116,10 +127,15 @@ void fulgur::registerDialects(DialectRegistry &registry) {
 void fulgur::registerPipelines() {
   for (Stage stage : stages)
     if (stage != Stage::import) {
-      auto build = [stage](OpPassManager &pm, StringRef, function_ref<LogicalResult(const Twine &)>) {
+      auto build = [stage](OpPassManager &pm, StringRef,
+                           function_ref<LogicalResult(const Twine &)>) {
         buildStage(pm, PipelineOptions(), stage);
         return success();
       };
-      registerPassPipeline(("fulgur-stage-" + stageName(stage)).str(), ("the passes that lead to the stage '" + stageName(stage) + "'").str(), build, [](function_ref<void(const mlir::detail::PassOptions &)>) {});
+      registerPassPipeline(
+          ("fulgur-stage-" + stageName(stage)).str(),
+          ("the passes that lead to the stage '" + stageName(stage) + "'")
+              .str(),
+          build, [](function_ref<void(const mlir::detail::PassOptions &)>) {});
     }
 }

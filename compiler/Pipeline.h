@@ -14,16 +14,21 @@ struct PipelineOptions {
   Target target;
 };
 
-/// Appends the passes that lead from the stage before `stage` to it. Nothing is appended for Stage::import.
-void buildStage(mlir::OpPassManager &pm, const PipelineOptions &options, Stage stage);
+/// Appends the passes that lead from the stage before `stage` to it. Nothing is
+/// appended for Stage::import.
+void buildStage(mlir::OpPassManager &pm, const PipelineOptions &options,
+                Stage stage);
 
 /// Appends the passes of all stages after `from`, up to and with `upTo`.
-void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options, Stage upTo, Stage from = Stage::import);
+void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options,
+                   Stage upTo, Stage from = Stage::import);
 
-/// Registers the dialects that the passes meet, and the interfaces that upstream keeps apart from them.
+/// Registers the dialects that the passes meet, and the interfaces that
+/// upstream keeps apart from them.
 void registerDialects(mlir::DialectRegistry &registry);
 
-/// Registers `--fulgur-stage-NAME` pipelines for fulgur-opt: the passes of that stage alone.
+/// Registers `--fulgur-stage-NAME` pipelines for fulgur-opt: the passes of that
+/// stage alone.
 void registerPipelines();
 
 } // namespace fulgur

@@ -1,5 +1,6 @@
-// How fulgur operations become operations on buffers. A kernel writes each destination and reads only its inputs, so a
-// destination never has to be copied; its body stays on tensors, as the specification of the loops to come.
+// How fulgur operations become operations on buffers. A kernel writes each
+// destination and reads only its inputs, so a destination never has to be
+// copied; its body stays on tensors, as the specification of the loops to come.
 #include "dialects/Fulgur.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
@@ -11,14 +12,19 @@ using namespace mlir::bufferization;
 using namespace fulgur;
 
 namespace {
-struct KernelInterface : DstBufferizableOpInterfaceExternalModel<KernelInterface, KernelOp> {
-  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
+struct KernelInterface
+    : DstBufferizableOpInterfaceExternalModel<KernelInterface, KernelOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
+                              const AnalysisState &) const {
     return !cast<KernelOp>(op).isDpsInit(&operand);
   }
 
-  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options, BufferizationState &state) const {
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
     auto kernel = cast<KernelOp>(op);
-    auto toBuffers = [&](OperandRange operands, SmallVectorImpl<Value> &buffers) -> LogicalResult {
+    auto toBuffers = [&](OperandRange operands,
+                         SmallVectorImpl<Value> &buffers) -> LogicalResult {
       for (Value operand : operands) {
         if (!isa<TensorType>(operand.getType())) {
           buffers.push_back(operand);
@@ -27,7 +33,8 @@ struct KernelInterface : DstBufferizableOpInterfaceExternalModel<KernelInterface
         FailureOr<Value> buffer = getBuffer(rewriter, operand, options, state);
         if (failed(buffer))
           return failure();
-        // Kernels are shared between call sites, so they take contiguous buffers only.
+        // Kernels are shared between call sites, so they take contiguous
+        // buffers only.
         auto type = cast<MemRefType>((*buffer).getType());
         if (!type.getLayout().isIdentity())
           return op->emitOpError("operand has a buffer with a layout");
@@ -36,25 +43,42 @@ struct KernelInterface : DstBufferizableOpInterfaceExternalModel<KernelInterface
       return success();
     };
     SmallVector<Value> inputs, outs;
-    if (failed(toBuffers(kernel.getInputs(), inputs)) || failed(toBuffers(kernel.getOuts(), outs)))
+    if (failed(toBuffers(kernel.getInputs(), inputs)) ||
+        failed(toBuffers(kernel.getOuts(), outs)))
       return failure();
-    auto onBuffers = KernelOp::create(rewriter, op->getLoc(), TypeRange(), inputs, outs, kernel.getScheduleAttr());
+    auto onBuffers = KernelOp::create(rewriter, op->getLoc(), TypeRange(),
+                                      inputs, outs, kernel.getScheduleAttr());
     onBuffers.getBody().takeBody(kernel.getBody());
     replaceOpWithBufferizedValues(rewriter, op, outs);
     return success();
   }
 };
 
-struct CheckBoundsInterface : BufferizableOpInterface::ExternalModel<CheckBoundsInterface, CheckBoundsOp> {
-  bool bufferizesToMemoryRead(Operation *, OpOperand &, const AnalysisState &) const { return true; }
-  bool bufferizesToMemoryWrite(Operation *, OpOperand &, const AnalysisState &) const { return false; }
-  AliasingValueList getAliasingValues(Operation *, OpOperand &, const AnalysisState &) const { return {}; }
-  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options, BufferizationState &state) const {
+struct CheckBoundsInterface
+    : BufferizableOpInterface::ExternalModel<CheckBoundsInterface,
+                                             CheckBoundsOp> {
+  bool bufferizesToMemoryRead(Operation *, OpOperand &,
+                              const AnalysisState &) const {
+    return true;
+  }
+  bool bufferizesToMemoryWrite(Operation *, OpOperand &,
+                               const AnalysisState &) const {
+    return false;
+  }
+  AliasingValueList getAliasingValues(Operation *, OpOperand &,
+                                      const AnalysisState &) const {
+    return {};
+  }
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
     auto check = cast<CheckBoundsOp>(op);
-    FailureOr<Value> buffer = getBuffer(rewriter, check.getIndices(), options, state);
+    FailureOr<Value> buffer =
+        getBuffer(rewriter, check.getIndices(), options, state);
     if (failed(buffer))
       return failure();
-    rewriter.modifyOpInPlace(op, [&] { check.getIndicesMutable().assign(*buffer); });
+    rewriter.modifyOpInPlace(
+        op, [&] { check.getIndicesMutable().assign(*buffer); });
     return success();
   }
 };

@@ -22,12 +22,15 @@ class YieldOp;
 #include "dialects/Fulgur.h.inc"
 
 namespace fulgur {
-/// Lets one-shot bufferization treat kernels as operations that write their destinations.
+/// Lets one-shot bufferization treat kernels as operations that write their
+/// destinations.
 void registerBufferization(mlir::DialectRegistry &registry);
 
 // Names of the attributes that the dialect's description documents.
 inline constexpr llvm::StringLiteral kNameAttr = "fulgur.name";
 inline constexpr llvm::StringLiteral kDimsAttr = "fulgur.dims";
-inline constexpr llvm::StringLiteral kDTypeAttr = "fulgur.dtype"; // ONNX's number of the element type, where MLIR's is not enough
+inline constexpr llvm::StringLiteral kDTypeAttr =
+    "fulgur.dtype"; // ONNX's number of the element type, where MLIR's is not
+                    // enough
 inline constexpr llvm::StringLiteral kSymbolsAttr = "fulgur.symbols";
 } // namespace fulgur

@@ -14,14 +14,19 @@ using namespace fulgur;
 
 using Sizes = FailureOr<SmallVector<OpFoldResult>>;
 
-static OpFoldResult add(OpBuilder &b, Location loc, OpFoldResult x, OpFoldResult y) {
+static OpFoldResult add(OpBuilder &b, Location loc, OpFoldResult x,
+                        OpFoldResult y) {
   auto cx = getConstantIntValue(x), cy = getConstantIntValue(y);
   if (cx && cy)
     return b.getIndexAttr(*cx + *cy);
-  return arith::AddIOp::create(b, loc, getValueOrCreateConstantIndexOp(b, loc, x), getValueOrCreateConstantIndexOp(b, loc, y)).getResult();
+  return arith::AddIOp::create(b, loc,
+                               getValueOrCreateConstantIndexOp(b, loc, x),
+                               getValueOrCreateConstantIndexOp(b, loc, y))
+      .getResult();
 }
 
-static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x, OpFoldResult y) {
+static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x,
+                        OpFoldResult y) {
   auto cx = getConstantIntValue(x), cy = getConstantIntValue(y);
   if (cx && cy)
     return b.getIndexAttr(*cx * *cy);
@@ -29,18 +34,25 @@ static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x, OpFoldResult
     return y;
   if (cy && *cy == 1)
     return x;
-  return arith::MulIOp::create(b, loc, getValueOrCreateConstantIndexOp(b, loc, x), getValueOrCreateConstantIndexOp(b, loc, y)).getResult();
+  return arith::MulIOp::create(b, loc,
+                               getValueOrCreateConstantIndexOp(b, loc, x),
+                               getValueOrCreateConstantIndexOp(b, loc, y))
+      .getResult();
 }
 
 /// The dims of a function argument are its symbols: `fulgur.dims` names them.
 static Sizes argumentDims(OpBuilder &b, BlockArgument argument) {
   auto type = cast<RankedTensorType>(argument.getType());
-  auto function = dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
-  auto names = function ? function.getArgAttrOfType<ArrayAttr>(argument.getArgNumber(), kDimsAttr) : ArrayAttr();
+  auto function =
+      dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
+  auto names = function ? function.getArgAttrOfType<ArrayAttr>(
+                              argument.getArgNumber(), kDimsAttr)
+                        : ArrayAttr();
   if (!names || names.size() != size_t(type.getRank()))
     return failure();
   SmallVector<OpFoldResult> dims;
-  for (auto [size, name] : llvm::zip(type.getShape(), names.getAsRange<StringAttr>())) {
+  for (auto [size, name] :
+       llvm::zip(type.getShape(), names.getAsRange<StringAttr>())) {
     if (ShapedType::isDynamic(size))
       dims.push_back(SymbolOp::create(b, argument.getLoc(), name).getResult());
     else
@@ -56,13 +68,15 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
   if (type.hasStaticShape())
     return getAsIndexOpFoldResult(b.getContext(), type.getShape());
   if (auto argument = dyn_cast<BlockArgument>(tensor)) {
-    if (auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp()); loop && argument.getArgNumber() > 0)
+    if (auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp());
+        loop && argument.getArgNumber() > 0)
       return dimsOf(b, loop.getInitArgs()[argument.getArgNumber() - 1]);
     return argumentDims(b, argument);
   }
   unsigned number = cast<OpResult>(tensor).getResultNumber();
   return TypeSwitch<Operation *, Sizes>(tensor.getDefiningOp())
-      .Case([&](bufferization::ToTensorOp op) -> Sizes { // an input, once ports are bound
+      .Case([&](bufferization::ToTensorOp op)
+                -> Sizes { // an input, once ports are bound
         auto buffer = op.getBuffer().getDefiningOp<BufferOp>();
         if (!buffer)
           return failure();
@@ -81,7 +95,9 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
       .Case([&](tensor::InsertSliceOp op) { return dimsOf(b, op.getDest()); })
       .Case([&](tensor::InsertOp op) { return dimsOf(b, op.getDest()); })
       .Case([&](tensor::CastOp op) { return dimsOf(b, op.getSource()); })
-      .Case([&](tensor::GenerateOp op) -> Sizes { return getMixedValues(type.getShape(), op.getDynamicExtents(), b); })
+      .Case([&](tensor::GenerateOp op) -> Sizes {
+        return getMixedValues(type.getShape(), op.getDynamicExtents(), b);
+      })
       .Case([&](tensor::CollapseShapeOp op) -> Sizes {
         Sizes source = dimsOf(b, op.getSrc());
         if (failed(source))
@@ -99,7 +115,8 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
         Sizes source = dimsOf(b, op.getSource());
         if (failed(source))
           return failure();
-        for (auto [dim, low, high] : llvm::zip(*source, op.getMixedLowPad(), op.getMixedHighPad()))
+        for (auto [dim, low, high] :
+             llvm::zip(*source, op.getMixedLowPad(), op.getMixedHighPad()))
           dim = add(b, op.getLoc(), add(b, op.getLoc(), dim, low), high);
         return source;
       })
@@ -109,17 +126,22 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
           Sizes more = dimsOf(b, input);
           if (failed(dims) || failed(more))
             return failure();
-          (*dims)[op.getDim()] = add(b, op.getLoc(), (*dims)[op.getDim()], (*more)[op.getDim()]);
+          (*dims)[op.getDim()] =
+              add(b, op.getLoc(), (*dims)[op.getDim()], (*more)[op.getDim()]);
         }
         return dims;
       })
       .Case([&](scf::ForOp op) { return dimsOf(b, op.getInitArgs()[number]); })
-      .Case<SoftmaxOp, LayerNormOp, RMSNormOp>([&](auto op) { return dimsOf(b, op.getInput()); })
-      .Case([&](DestinationStyleOpInterface op) { return dimsOf(b, op.getDpsInits()[number]); })
+      .Case<SoftmaxOp, LayerNormOp, RMSNormOp>(
+          [&](auto op) { return dimsOf(b, op.getInput()); })
+      .Case([&](DestinationStyleOpInterface op) {
+        return dimsOf(b, op.getDpsInits()[number]);
+      })
       .Default([](Operation *) { return failure(); });
 }
 
-SmallVector<Value> fulgur::dynamicDims(OpBuilder &b, Location loc, Type type, ArrayRef<OpFoldResult> dims) {
+SmallVector<Value> fulgur::dynamicDims(OpBuilder &b, Location loc, Type type,
+                                       ArrayRef<OpFoldResult> dims) {
   SmallVector<Value> sizes;
   for (auto [size, dim] : llvm::zip(cast<ShapedType>(type).getShape(), dims))
     if (ShapedType::isDynamic(size))

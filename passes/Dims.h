@@ -1,13 +1,19 @@
-// The sizes of a tensor as values that exist before the tensor does: constants and arithmetic on symbolic dims.
+// The sizes of a tensor as values that exist before the tensor does: constants
+// and arithmetic on symbolic dims.
 #pragma once
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpDefinition.h"
 
 namespace fulgur {
-/// The dims of `tensor`, found by walking to the operation that gave it its shape. Index arithmetic is created at the
-/// builder's insertion point, where `tensor` may not be computed yet. Fails where the shape is only known at run time.
-mlir::FailureOr<llvm::SmallVector<mlir::OpFoldResult>> dimsOf(mlir::OpBuilder &builder, mlir::Value tensor);
+/// The dims of `tensor`, found by walking to the operation that gave it its
+/// shape. Index arithmetic is created at the builder's insertion point, where
+/// `tensor` may not be computed yet. Fails where the shape is only known at run
+/// time.
+mlir::FailureOr<llvm::SmallVector<mlir::OpFoldResult>>
+dimsOf(mlir::OpBuilder &builder, mlir::Value tensor);
 
 /// The dynamic ones among `dims`, as operands for tensor.empty and the like.
-llvm::SmallVector<mlir::Value> dynamicDims(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type, llvm::ArrayRef<mlir::OpFoldResult> dims);
+llvm::SmallVector<mlir::Value>
+dynamicDims(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type,
+            llvm::ArrayRef<mlir::OpFoldResult> dims);
 } // namespace fulgur

@@ -1,13 +1,16 @@
-/* fulgur.h - the C ABI between a compiled model, the product that links it, and generic tools.
+/* fulgur.h - the C ABI between a compiled model, the product that links it, and
+ * generic tools.
  *
  * Part of Fulgur, under the Apache License v2.0 with LLVM Exceptions.
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
  *
- * A model compiled by fulgurc is one object file with one descriptor, `const fulgur_model <prefix>_model`, and typed
- * wrappers in its own header. Everything here is plain C: no allocation, lock, file or system call happens inside
- * fulgur_run() unless the executor that the caller chose does it.
+ * A model compiled by fulgurc is one object file with one descriptor, `const
+ * fulgur_model <prefix>_model`, and typed wrappers in its own header.
+ * Everything here is plain C: no allocation, lock, file or system call happens
+ * inside fulgur_run() unless the executor that the caller chose does it.
  *
- * Threads: descriptors are constant and may be shared. A context belongs to one run at a time; use one per thread.
+ * Threads: descriptors are constant and may be shared. A context belongs to one
+ * run at a time; use one per thread.
  */
 #ifndef FULGUR_H
 #define FULGUR_H
@@ -21,56 +24,79 @@ extern "C" {
 
 #define FULGUR_ABI_VERSION 1u
 #define FULGUR_MAX_RANK 8
-#define FULGUR_MAX_PORTS 512 /* inputs, outputs and symbols: at most so many of each */
-#define FULGUR_ALIGNMENT 64  /* bytes; of the arena, and of every weight within the weights segment */
+#define FULGUR_MAX_PORTS                                                       \
+  512 /* inputs, outputs and symbols: at most so many of each */
+#define FULGUR_ALIGNMENT                                                       \
+  64 /* bytes; of the arena, and of every weight within the weights segment */
 
 #ifndef FULGUR_API
 #define FULGUR_API
 #endif
 
-/* What a call came to. fulgur_last_message() has the sentence that goes with it. */
+/* What a call came to. fulgur_last_message() has the sentence that goes with
+ * it. */
 typedef enum fulgur_status {
   FULGUR_OK = 0,
-  FULGUR_INVALID_ARGUMENT = 1, /* a null pointer, a wrong struct size, a misaligned arena or tensor */
-  FULGUR_INVALID_COUNT = 2,    /* wrong number of inputs or outputs */
+  FULGUR_INVALID_ARGUMENT =
+      1, /* a null pointer, a wrong struct size, a misaligned arena or tensor */
+  FULGUR_INVALID_COUNT = 2, /* wrong number of inputs or outputs */
   FULGUR_INVALID_DTYPE = 3,
   FULGUR_INVALID_RANK = 4,
-  FULGUR_INVALID_DIMS = 5,     /* a dim differs from the model's, is out of its range, or contradicts another */
+  FULGUR_INVALID_DIMS = 5,     /* a dim differs from the model's, is out of its
+                                  range, or contradicts another */
   FULGUR_BUFFER_TOO_SMALL = 6, /* a tensor's buffer or the arena */
-  FULGUR_INVALID_VALUE = 7,    /* found while running, for example an index outside its axis; names the node */
-  FULGUR_UNSUPPORTED_CPU = 8,  /* this CPU lacks instructions the model was compiled for */
-  FULGUR_INVALID_WEIGHTS = 9,  /* the weights file is missing, of the wrong size, or not this model's */
-  FULGUR_VERSION_MISMATCH = 10 /* the model was compiled for another ABI version */
+  FULGUR_INVALID_VALUE = 7, /* found while running, for example an index outside
+                               its axis; names the node */
+  FULGUR_UNSUPPORTED_CPU =
+      8, /* this CPU lacks instructions the model was compiled for */
+  FULGUR_INVALID_WEIGHTS = 9, /* the weights file is missing, of the wrong size,
+                                 or not this model's */
+  FULGUR_VERSION_MISMATCH =
+      10 /* the model was compiled for another ABI version */
 } fulgur_status;
 
 /* Element types, with ONNX's TensorProto.DataType numbers. */
 typedef enum fulgur_dtype {
-  FULGUR_FLOAT32 = 1, FULGUR_UINT8 = 2, FULGUR_INT8 = 3, FULGUR_UINT16 = 4, FULGUR_INT16 = 5, FULGUR_INT32 = 6,
-  FULGUR_INT64 = 7, FULGUR_BOOL = 9, FULGUR_FLOAT16 = 10, FULGUR_FLOAT64 = 11, FULGUR_UINT32 = 12,
-  FULGUR_UINT64 = 13, FULGUR_BFLOAT16 = 16
+  FULGUR_FLOAT32 = 1,
+  FULGUR_UINT8 = 2,
+  FULGUR_INT8 = 3,
+  FULGUR_UINT16 = 4,
+  FULGUR_INT16 = 5,
+  FULGUR_INT32 = 6,
+  FULGUR_INT64 = 7,
+  FULGUR_BOOL = 9,
+  FULGUR_FLOAT16 = 10,
+  FULGUR_FLOAT64 = 11,
+  FULGUR_UINT32 = 12,
+  FULGUR_UINT64 = 13,
+  FULGUR_BFLOAT16 = 16
 } fulgur_dtype;
 
-/* A dense row-major tensor owned by the caller. Inputs are only read. For outputs the caller gives `data` and `bytes`
- * (the buffer's capacity) and fulgur_run() writes dtype, rank and dims. */
+/* A dense row-major tensor owned by the caller. Inputs are only read. For
+ * outputs the caller gives `data` and `bytes` (the buffer's capacity) and
+ * fulgur_run() writes dtype, rank and dims. */
 typedef struct fulgur_tensor {
-  void *data;                    /* aligned to its element */
-  size_t bytes;                  /* size of the buffer at data */
+  void *data;   /* aligned to its element */
+  size_t bytes; /* size of the buffer at data */
   fulgur_dtype dtype;
   int32_t rank;
   int64_t dims[FULGUR_MAX_RANK];
 } fulgur_tensor;
 
-/* Runs task(argument, i) for every i in [0, count), in any order and on any threads, and returns when all are done. */
+/* Runs task(argument, i) for every i in [0, count), in any order and on any
+ * threads, and returns when all are done. */
 typedef void (*fulgur_task)(void *argument, int64_t i);
 typedef struct fulgur_executor {
-  void (*parallel_for)(struct fulgur_executor *self, int64_t count, fulgur_task task, void *argument);
+  void (*parallel_for)(struct fulgur_executor *self, int64_t count,
+                       fulgur_task task, void *argument);
 } fulgur_executor;
 
 /* One dim of an input or output. */
 typedef struct fulgur_dim {
-  int64_t value;    /* the size, or -1 when it depends on the symbols */
-  int32_t symbol;   /* inputs: index of the symbol that this dim is, or -1 */
-  const char *text; /* as in the model: "384", "batch", "past_sequence + sequence" */
+  int64_t value;  /* the size, or -1 when it depends on the symbols */
+  int32_t symbol; /* inputs: index of the symbol that this dim is, or -1 */
+  const char
+      *text; /* as in the model: "384", "batch", "past_sequence + sequence" */
 } fulgur_dim;
 
 typedef struct fulgur_port {
@@ -86,18 +112,21 @@ typedef struct fulgur_symbol {
   int64_t min, max; /* inclusive; max is INT64_MAX when unbounded */
 } fulgur_symbol;
 
-/* What the generated code gets for one run. Its layout is part of the ABI between runtime and generated code. */
+/* What the generated code gets for one run. Its layout is part of the ABI
+ * between runtime and generated code. */
 typedef struct fulgur_call {
   const int64_t *symbols; /* [n_symbols] */
   void *const *inputs;    /* [n_inputs] data pointers */
   void *const *outputs;   /* [n_outputs] data pointers */
   char *arena;
   const char *weights;
-  void (*parallel_for)(fulgur_executor *self, int64_t count, fulgur_task task, void *argument);
+  void (*parallel_for)(fulgur_executor *self, int64_t count, fulgur_task task,
+                       void *argument);
   fulgur_executor *executor;
 } fulgur_call;
 
-/* A compiled model. Constant data; every pointer is valid as long as the library is loaded. */
+/* A compiled model. Constant data; every pointer is valid as long as the
+ * library is loaded. */
 typedef struct fulgur_model {
   uint32_t abi_version;
   uint32_t struct_bytes;
@@ -108,34 +137,49 @@ typedef struct fulgur_model {
   const fulgur_port *inputs;
   const fulgur_port *outputs;
   const fulgur_symbol *symbols;
-  const char *const *messages;   /* one for each 1-based number that plan and run can return */
-  const void *embedded_weights;  /* NULL when the weights are a file */
+  const char *const
+      *messages; /* one for each 1-based number that plan and run can return */
+  const void *embedded_weights; /* NULL when the weights are a file */
   uint64_t weights_bytes;
-  uint64_t weights_hash;         /* XXH64, seed 0, of the segment */
-  uint64_t cpu_features;         /* FULGUR_CPU_* that the code uses */
-  uint64_t stack_bytes;          /* upper bound of the stack used by one thread inside a run */
-  uint64_t arena_bytes;          /* constant, or 0 when it depends on the symbols */
-  /* Pure function of the symbols: writes the arena's size (negative when it does not fit an int64) and all outputs'
-   * dims, one output after the other. Returns 0, or the number of the message that says which requirement between the
-   * symbols does not hold. */
-  int32_t (*plan)(const int64_t *symbols, int64_t *arena_bytes, int64_t *output_dims);
-  /* Returns 0, or the number of the message that names the node that met a bad value. */
+  uint64_t weights_hash; /* XXH64, seed 0, of the segment */
+  uint64_t cpu_features; /* FULGUR_CPU_* that the code uses */
+  uint64_t stack_bytes;  /* upper bound of the stack used by one thread inside a
+                            run */
+  uint64_t arena_bytes;  /* constant, or 0 when it depends on the symbols */
+  /* Pure function of the symbols: writes the arena's size (negative when it
+   * does not fit an int64) and all outputs' dims, one output after the other.
+   * Returns 0, or the number of the message that says which requirement between
+   * the symbols does not hold. */
+  int32_t (*plan)(const int64_t *symbols, int64_t *arena_bytes,
+                  int64_t *output_dims);
+  /* Returns 0, or the number of the message that names the node that met a bad
+   * value. */
   int32_t (*run)(const fulgur_call *call);
 } fulgur_model;
 
 enum { /* fulgur_model.cpu_features */
-  FULGUR_CPU_AVX = 1 << 0, FULGUR_CPU_AVX2 = 1 << 1, FULGUR_CPU_FMA = 1 << 2, FULGUR_CPU_F16C = 1 << 3,
-  FULGUR_CPU_AVX512F = 1 << 4, FULGUR_CPU_AVX512BW = 1 << 5, FULGUR_CPU_AVX512DQ = 1 << 6, FULGUR_CPU_AVX512VL = 1 << 7,
-  FULGUR_CPU_AVX512VNNI = 1 << 8, FULGUR_CPU_AVX512BF16 = 1 << 9, FULGUR_CPU_SSE42 = 1 << 10
+       FULGUR_CPU_AVX = 1 << 0,
+       FULGUR_CPU_AVX2 = 1 << 1,
+       FULGUR_CPU_FMA = 1 << 2,
+       FULGUR_CPU_F16C = 1 << 3,
+       FULGUR_CPU_AVX512F = 1 << 4,
+       FULGUR_CPU_AVX512BW = 1 << 5,
+       FULGUR_CPU_AVX512DQ = 1 << 6,
+       FULGUR_CPU_AVX512VL = 1 << 7,
+       FULGUR_CPU_AVX512VNNI = 1 << 8,
+       FULGUR_CPU_AVX512BF16 = 1 << 9,
+       FULGUR_CPU_SSE42 = 1 << 10
 };
 
-/* What a run may use. Fill it with fulgur_context_init(), then set what you need; it owns nothing. */
+/* What a run may use. Fill it with fulgur_context_init(), then set what you
+ * need; it owns nothing. */
 typedef struct fulgur_context {
   uint32_t struct_bytes;
   uint32_t reserved;
-  void *arena;               /* FULGUR_ALIGNMENT-aligned scratch memory; its content need not survive between runs */
+  void *arena; /* FULGUR_ALIGNMENT-aligned scratch memory; its content need not
+                  survive between runs */
   size_t arena_bytes;
-  const void *weights;       /* the mapped weights file; NULL for embedded weights */
+  const void *weights; /* the mapped weights file; NULL for embedded weights */
   size_t weights_bytes;
   fulgur_executor *executor; /* NULL: everything runs on the calling thread */
 } fulgur_context;
@@ -143,51 +187,66 @@ typedef struct fulgur_context {
 /* Sets every field to "none" and the struct's size. */
 FULGUR_API void fulgur_context_init(fulgur_context *context);
 
-/* Checks count, dtypes, ranks and dims of the inputs (not their data); writes the arena's size when `arena_bytes` is not
- * NULL and, when `outputs` is not NULL, each output's dtype, rank and dims (data and bytes are left alone). This is how a
- * caller learns how much to allocate. */
-FULGUR_API fulgur_status fulgur_plan(const fulgur_model *model, const fulgur_tensor *inputs, int32_t n_inputs,
-                                     fulgur_tensor *outputs, int32_t n_outputs, size_t *arena_bytes);
+/* Checks count, dtypes, ranks and dims of the inputs (not their data); writes
+ * the arena's size when `arena_bytes` is not NULL and, when `outputs` is not
+ * NULL, each output's dtype, rank and dims (data and bytes are left alone).
+ * This is how a caller learns how much to allocate. */
+FULGUR_API fulgur_status fulgur_plan(const fulgur_model *model,
+                                     const fulgur_tensor *inputs,
+                                     int32_t n_inputs, fulgur_tensor *outputs,
+                                     int32_t n_outputs, size_t *arena_bytes);
 
-/* Runs the model once. Everything is checked first (see fulgur_status); outputs are written only after the checks. The
- * weights are the context's when it has some, else those embedded in the model. */
-FULGUR_API fulgur_status fulgur_run(const fulgur_model *model, const fulgur_context *context,
-                                    const fulgur_tensor *inputs, int32_t n_inputs, fulgur_tensor *outputs,
+/* Runs the model once. Everything is checked first (see fulgur_status); outputs
+ * are written only after the checks. The weights are the context's when it has
+ * some, else those embedded in the model. */
+FULGUR_API fulgur_status fulgur_run(const fulgur_model *model,
+                                    const fulgur_context *context,
+                                    const fulgur_tensor *inputs,
+                                    int32_t n_inputs, fulgur_tensor *outputs,
                                     int32_t n_outputs);
 
 /* Bytes of one element; 0 for an unknown type. */
 FULGUR_API size_t fulgur_dtype_bytes(fulgur_dtype dtype);
 FULGUR_API const char *fulgur_dtype_name(fulgur_dtype dtype); /* "float32" */
 
-/* A short name of a status, and the sentence about the last failing call on this thread ("" if none). */
+/* A short name of a status, and the sentence about the last failing call on
+ * this thread ("" if none). */
 FULGUR_API const char *fulgur_status_name(fulgur_status status);
 FULGUR_API const char *fulgur_last_message(void);
 
-/* The default executor: `threads` threads in all, the calling one among them (0: one per CPU this process may use).
- * Tasks are claimed one by one, so a thread that the system does not schedule delays nobody. While the pool is busy with
- * one loop, loops from inside its tasks or from other threads run on the thread that asks. NULL when out of memory or
- * threads. Destroy a pool only when no run uses it. */
+/* The default executor: `threads` threads in all, the calling one among them
+ * (0: one per CPU this process may use). Tasks are claimed one by one, so a
+ * thread that the system does not schedule delays nobody. While the pool is
+ * busy with one loop, loops from inside its tasks or from other threads run on
+ * the thread that asks. NULL when out of memory or threads. Destroy a pool only
+ * when no run uses it. */
 FULGUR_API fulgur_executor *fulgur_pool_create(int32_t threads);
 FULGUR_API void fulgur_pool_destroy(fulgur_executor *pool);
 
-/* A weights file is this header (little-endian), zeros up to `header_bytes`, and the weights segment up to the end of
- * the file. FULGUR_WEIGHTS_HEADER_BYTES keeps the segment page-aligned in a mapping of the whole file. */
+/* A weights file is this header (little-endian), zeros up to `header_bytes`,
+ * and the weights segment up to the end of the file.
+ * FULGUR_WEIGHTS_HEADER_BYTES keeps the segment page-aligned in a mapping of
+ * the whole file. */
 #define FULGUR_WEIGHTS_MAGIC "FULGURW1"
 #define FULGUR_WEIGHTS_VERSION 1u
 #define FULGUR_WEIGHTS_HEADER_BYTES 4096u
 typedef struct fulgur_weights_header {
   char magic[8];
   uint32_t version;
-  uint32_t header_bytes;  /* where the segment starts: FULGUR_WEIGHTS_HEADER_BYTES */
+  uint32_t
+      header_bytes; /* where the segment starts: FULGUR_WEIGHTS_HEADER_BYTES */
   uint64_t payload_bytes; /* fulgur_model.weights_bytes */
-  uint64_t hash;          /* fulgur_model.weights_hash: XXH64, seed 0, of the segment */
-  uint8_t reserved[32];   /* zeros */
+  uint64_t hash; /* fulgur_model.weights_hash: XXH64, seed 0, of the segment */
+  uint8_t reserved[32]; /* zeros */
 } fulgur_weights_header;
 
-/* Maps a weights file for `model` read-only and checks its size and header; with `verify`, also the hash of the segment
- * itself (which reads all of it). `weights` and `weights_bytes` are what fulgur_context wants. */
-FULGUR_API fulgur_status fulgur_weights_map(const fulgur_model *model, const char *path, int verify,
-                                            const void **weights, size_t *weights_bytes);
+/* Maps a weights file for `model` read-only and checks its size and header;
+ * with `verify`, also the hash of the segment itself (which reads all of it).
+ * `weights` and `weights_bytes` are what fulgur_context wants. */
+FULGUR_API fulgur_status fulgur_weights_map(const fulgur_model *model,
+                                            const char *path, int verify,
+                                            const void **weights,
+                                            size_t *weights_bytes);
 FULGUR_API void fulgur_weights_unmap(const void *weights, size_t weights_bytes);
 
 #ifdef __cplusplus

@@ -14,5 +14,6 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   fulgur::registerFulgurPasses();
   fulgur::registerPipelines();
-  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "fulgur-opt\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "fulgur-opt\n", registry));
 }

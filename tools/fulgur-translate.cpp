@@ -1,19 +1,25 @@
-// mlir-translate with ONNX as one more language: prints the module the compiler starts from.
+// mlir-translate with ONNX as one more language: prints the module the compiler
+// starts from.
 #include "frontends/onnx/Import.h"
-#include "llvm/Support/SourceMgr.h"
 #include "mlir/InitAllTranslations.h"
 #include "mlir/Tools/mlir-translate/MlirTranslateMain.h"
 #include "mlir/Tools/mlir-translate/Translation.h"
+#include "llvm/Support/SourceMgr.h"
 
 using namespace mlir;
 
 static void registerImportOnnx() {
   static TranslateToMLIRRegistration registration(
-      "import-onnx", "import an ONNX model, which must be a file because its weights are mapped",
-      [](const std::shared_ptr<llvm::SourceMgr> &source, MLIRContext *context) -> OwningOpRef<Operation *> {
+      "import-onnx",
+      "import an ONNX model, which must be a file because its weights are "
+      "mapped",
+      [](const std::shared_ptr<llvm::SourceMgr> &source,
+         MLIRContext *context) -> OwningOpRef<Operation *> {
         OwningOpRef<ModuleOp> module;
-        StringRef path = source->getMemoryBuffer(source->getMainFileID())->getBufferIdentifier();
-        if (fulgur::onnx::import(path, {}, *context, module) != fulgur::onnx::ImportStatus::ok)
+        StringRef path = source->getMemoryBuffer(source->getMainFileID())
+                             ->getBufferIdentifier();
+        if (fulgur::onnx::import(path, {}, *context, module) !=
+            fulgur::onnx::ImportStatus::ok)
           return {};
         return OwningOpRef<Operation *>(module.release());
       });

@@ -11,7 +11,9 @@ Tensor real(const Core &c, const Site &s) {
 
 Scalar sigmoid(const Scalar &x) { return 1.0 / (exp(-x) + 1); }
 /// log(1 + exp(x)) that does not overflow.
-Scalar softplus(const Scalar &x) { return maximum(x, x.like(0)) + log1p(exp(-abs(x))); }
+Scalar softplus(const Scalar &x) {
+  return maximum(x, x.like(0)) + log1p(exp(-abs(x)));
+}
 
 Tensor importRelu(const Core &c, const Site &s) {
   return c.map(s[0], [](const Scalar &x) { return maximum(x, x.like(0)); });
@@ -20,75 +22,103 @@ Tensor importRelu(const Core &c, const Site &s) {
 /// x where x is positive, alpha·x elsewhere.
 Tensor importLeakyRelu(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 0.01f);
-  return c.map(real(c, s), [&](const Scalar &x) { return select(x < 0, x * alpha, x); });
+  return c.map(real(c, s),
+               [&](const Scalar &x) { return select(x < 0, x * alpha, x); });
 }
 
 Tensor importPRelu(const Core &c, const Site &s) {
   Tensor slope = c.broadcastTo(s[1], s[0].shape);
   if (slope.type != s[0].type)
-    c.fail("the slope is of type " + name(slope.type) + ", not " + name(s[0].type));
-  return c.map({s[0], s[1]}, s[0].type, [](ArrayRef<Scalar> v) { return select(v[0] < 0, v[0] * v[1], v[0]); });
+    c.fail("the slope is of type " + name(slope.type) + ", not " +
+           name(s[0].type));
+  return c.map({s[0], s[1]}, s[0].type, [](ArrayRef<Scalar> v) {
+    return select(v[0] < 0, v[0] * v[1], v[0]);
+  });
 }
 
 Tensor importElu(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 1);
-  return c.map(real(c, s), [&](const Scalar &x) { return select(x < 0, expm1(x) * alpha, x); });
+  return c.map(real(c, s), [&](const Scalar &x) {
+    return select(x < 0, expm1(x) * alpha, x);
+  });
 }
 
 Tensor importSelu(const Core &c, const Site &s) {
-  double alpha = s.real("alpha", 1.67326319217681884765625), gamma = s.real("gamma", 1.05070102214813232421875);
-  return c.map(real(c, s), [&](const Scalar &x) { return select(x > 0, x, expm1(x) * alpha) * gamma; });
+  double alpha = s.real("alpha", 1.67326319217681884765625),
+         gamma = s.real("gamma", 1.05070102214813232421875);
+  return c.map(real(c, s), [&](const Scalar &x) {
+    return select(x > 0, x, expm1(x) * alpha) * gamma;
+  });
 }
 
 Tensor importCelu(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 1);
-  return c.map(real(c, s), [&](const Scalar &x) { return select(x < 0, expm1(x / alpha) * alpha, x); });
+  return c.map(real(c, s), [&](const Scalar &x) {
+    return select(x < 0, expm1(x / alpha) * alpha, x);
+  });
 }
 
 Tensor importThresholdedRelu(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 1);
-  return c.map(real(c, s), [&](const Scalar &x) { return select(x > alpha, x, x.like(0)); });
+  return c.map(real(c, s), [&](const Scalar &x) {
+    return select(x > alpha, x, x.like(0));
+  });
 }
 
 Tensor importShrink(const Core &c, const Site &s) {
   double bias = s.real("bias", 0), lambda = s.real("lambd", 0.5);
   return c.map(s[0], [&](const Scalar &x) {
-    return select(x < -lambda, x + bias, select(x > lambda, x - bias, x.like(0)));
+    return select(x < -lambda, x + bias,
+                  select(x > lambda, x - bias, x.like(0)));
   });
 }
 
-Tensor importSigmoid(const Core &c, const Site &s) { return c.map(real(c, s), sigmoid); }
-Tensor importSoftplus(const Core &c, const Site &s) { return c.map(real(c, s), softplus); }
+Tensor importSigmoid(const Core &c, const Site &s) {
+  return c.map(real(c, s), sigmoid);
+}
+Tensor importSoftplus(const Core &c, const Site &s) {
+  return c.map(real(c, s), softplus);
+}
 
 Tensor importSoftsign(const Core &c, const Site &s) {
   return c.map(real(c, s), [](const Scalar &x) { return x / (abs(x) + 1); });
 }
 
 Tensor importMish(const Core &c, const Site &s) {
-  return c.map(real(c, s), [](const Scalar &x) { return x * tanh(softplus(x)); });
+  return c.map(real(c, s),
+               [](const Scalar &x) { return x * tanh(softplus(x)); });
 }
 
 Tensor importSwish(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 1);
-  return c.map(real(c, s), [&](const Scalar &x) { return x * sigmoid(x * alpha); });
+  return c.map(real(c, s),
+               [&](const Scalar &x) { return x * sigmoid(x * alpha); });
 }
 
-Scalar hardSigmoid(const Scalar &x, double alpha, double beta) { return minimum(maximum(x * alpha + beta, x.like(0)), x.like(1)); }
+Scalar hardSigmoid(const Scalar &x, double alpha, double beta) {
+  return minimum(maximum(x * alpha + beta, x.like(0)), x.like(1));
+}
 
 Tensor importHardSigmoid(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 0.2f), beta = s.real("beta", 0.5);
-  return c.map(real(c, s), [&](const Scalar &x) { return hardSigmoid(x, alpha, beta); });
+  return c.map(real(c, s),
+               [&](const Scalar &x) { return hardSigmoid(x, alpha, beta); });
 }
 
 Tensor importHardSwish(const Core &c, const Site &s) {
-  return c.map(real(c, s), [](const Scalar &x) { return x * hardSigmoid(x, 1.0 / 6, 0.5); });
+  return c.map(real(c, s), [](const Scalar &x) {
+    return x * hardSigmoid(x, 1.0 / 6, 0.5);
+  });
 }
 
-/// x/2 · (1 + erf(x/√2)), or the tanh approximation where the model asks for it.
+/// x/2 · (1 + erf(x/√2)), or the tanh approximation where the model asks for
+/// it.
 Tensor importGelu(const Core &c, const Site &s) {
   bool approximate = s.text("approximate", "none") == "tanh";
   return c.map(real(c, s), [&](const Scalar &x) {
-    Scalar bent = approximate ? tanh((x + x * x * x * 0.044715) * 0.7978845608028654) : erf(x * 0.7071067811865476);
+    Scalar bent = approximate
+                      ? tanh((x + x * x * x * 0.044715) * 0.7978845608028654)
+                      : erf(x * 0.7071067811865476);
     return x * 0.5 * (bent + 1);
   });
 }

@@ -1,13 +1,14 @@
-// Questions about a model that are asked before ONNX's checker, which answers them late, obscurely or not at all.
+// Questions about a model that are asked before ONNX's checker, which answers
+// them late, obscurely or not at all.
 #include "frontends/onnx/Prepare.h"
 #include "frontends/onnx/Problem.h"
+#include "onnx/common/version.h"
+#include "onnx/defs/schema.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/Twine.h"
-#include "onnx/common/version.h"
-#include "onnx/defs/schema.h"
 #include <queue>
 
 using namespace llvm;
@@ -16,9 +17,13 @@ namespace pb = ::onnx;
 namespace fulgur::onnx {
 namespace {
 
-std::string domainOf(StringRef domain) { return domain == "ai.onnx" ? "" : domain.str(); }
+std::string domainOf(StringRef domain) {
+  return domain == "ai.onnx" ? "" : domain.str();
+}
 
-template <typename Visit> void forEachNode(const google::protobuf::RepeatedPtrField<pb::NodeProto> &nodes, Visit visit) {
+template <typename Visit>
+void forEachNode(const google::protobuf::RepeatedPtrField<pb::NodeProto> &nodes,
+                 Visit visit) {
   for (const pb::NodeProto &node : nodes) {
     visit(node);
     for (const pb::AttributeProto &attribute : node.attribute()) {
@@ -30,7 +35,9 @@ template <typename Visit> void forEachNode(const google::protobuf::RepeatedPtrFi
   }
 }
 
-std::string functionKey(StringRef domain, StringRef name, StringRef overload) { return (domainOf(domain) + "::" + name + ":" + overload).str(); }
+std::string functionKey(StringRef domain, StringRef name, StringRef overload) {
+  return (domainOf(domain) + "::" + name + ":" + overload).str();
+}
 
 using Opsets = StringMap<int64_t>;
 template <typename Imports> Opsets opsetsOf(const Imports &imports) {
@@ -46,16 +53,21 @@ std::string listed(ArrayRef<const pb::NodeProto *> nodes) {
   std::string text;
   for (const pb::NodeProto *node : nodes.take_front(most))
     text += (text.empty() ? "'" : ", '") + printable(nameOf(*node)) + "'";
-  return nodes.size() > most ? text + " and " + std::to_string(nodes.size() - most) + " more" : text;
+  return nodes.size() > most
+             ? text + " and " + std::to_string(nodes.size() - most) + " more"
+             : text;
 }
 
 StringRef remedyFor(StringRef domain) {
   if (domain.starts_with("com.microsoft") || domain.starts_with("com.ms."))
-    return "take the model before ONNX Runtime's optimizer or quantizer changed it";
-  return "export the model with operators of the ONNX standard, or with the operator as a local function";
+    return "take the model before ONNX Runtime's optimizer or quantizer "
+           "changed it";
+  return "export the model with operators of the ONNX standard, or with the "
+         "operator as a local function";
 }
 
-/// Operators that no schema and no function defines, with their nodes in the order of the file.
+/// Operators that no schema and no function defines, with their nodes in the
+/// order of the file.
 struct Unknown {
   std::string domain, op;
   int64_t opset;
@@ -67,14 +79,18 @@ struct Unknown {
 void refuseUnknownOperators(const pb::ModelProto &model) {
   StringSet<> functions;
   for (const pb::FunctionProto &function : model.functions())
-    functions.insert(functionKey(function.domain(), function.name(), function.overload()));
+    functions.insert(
+        functionKey(function.domain(), function.name(), function.overload()));
   MapVector<std::string, Unknown, std::map<std::string, unsigned>> unknown;
   auto look = [&](const pb::NodeProto &node, const Opsets &opsets) {
     std::string domain = domainOf(node.domain());
-    if (functions.contains(functionKey(domain, node.op_type(), node.overload())))
+    if (functions.contains(
+            functionKey(domain, node.op_type(), node.overload())))
       return;
     auto version = opsets.find(domain);
-    if (version != opsets.end() && version->second <= INT_MAX && pb::OpSchemaRegistry::Schema(node.op_type(), int(version->second), domain))
+    if (version != opsets.end() && version->second <= INT_MAX &&
+        pb::OpSchemaRegistry::Schema(node.op_type(), int(version->second),
+                                     domain))
       return;
     Unknown &entry = unknown[domain + "::" + node.op_type()];
     entry.domain = domain;
@@ -83,29 +99,46 @@ void refuseUnknownOperators(const pb::ModelProto &model) {
     entry.nodes.push_back(&node);
   };
   Opsets opsets = opsetsOf(model.opset_import());
-  forEachNode(model.graph().node(), [&](const pb::NodeProto &node) { look(node, opsets); });
+  forEachNode(model.graph().node(),
+              [&](const pb::NodeProto &node) { look(node, opsets); });
   for (const pb::FunctionProto &function : model.functions()) {
     Opsets own = opsetsOf(function.opset_import());
-    forEachNode(function.node(), [&](const pb::NodeProto &node) { look(node, own); });
+    forEachNode(function.node(),
+                [&](const pb::NodeProto &node) { look(node, own); });
   }
   if (unknown.empty())
     return;
 
   const Unknown &first = unknown.begin()->second;
-  std::string name = (first.domain.empty() ? "" : printable(first.domain) + "::") + printable(first.op);
-  std::string domain = first.domain.empty() ? "ai.onnx" : printable(first.domain);
-  if (const pb::OpSchema *schema = pb::OpSchemaRegistry::Schema(first.op, first.domain)) {
-    std::string why = first.opset ? "the model imports opset " + std::to_string(first.opset) : "the model does not import the domain";
-    refuse(ImportStatus::invalidModel, "operator '" + name + "' is defined by " + domain + " since opset " + Twine(schema->SinceVersion()) + ", but " + why +
-                                           "; nodes: " + listed(first.nodes), first.nodes.front(), first.opset);
+  std::string name =
+      (first.domain.empty() ? "" : printable(first.domain) + "::") +
+      printable(first.op);
+  std::string domain =
+      first.domain.empty() ? "ai.onnx" : printable(first.domain);
+  if (const pb::OpSchema *schema =
+          pb::OpSchemaRegistry::Schema(first.op, first.domain)) {
+    std::string why =
+        first.opset ? "the model imports opset " + std::to_string(first.opset)
+                    : "the model does not import the domain";
+    refuse(ImportStatus::invalidModel,
+           "operator '" + name + "' is defined by " + domain + " since opset " +
+               Twine(schema->SinceVersion()) + ", but " + why +
+               "; nodes: " + listed(first.nodes),
+           first.nodes.front(), first.opset);
   }
   std::string others;
   for (const auto &[key, entry] : drop_begin(unknown))
-    others += (others.empty() ? "; also unknown: '" : ", '") + (entry.domain.empty() ? "" : printable(entry.domain) + "::") + printable(entry.op) + "' (" +
-              std::to_string(entry.nodes.size()) + (entry.nodes.size() == 1 ? " node)" : " nodes)");
-  refuse(ImportStatus::unsupported, "operator '" + name + "' is not supported: domain " + domain + " of ONNX " + pb::LAST_RELEASE_VERSION + " has no such operator; " +
-                                        Twine(first.nodes.size()) + (first.nodes.size() == 1 ? " node: " : " nodes: ") + listed(first.nodes) + others + "; " +
-                                        remedyFor(first.domain), first.nodes.front(), first.opset);
+    others += (others.empty() ? "; also unknown: '" : ", '") +
+              (entry.domain.empty() ? "" : printable(entry.domain) + "::") +
+              printable(entry.op) + "' (" + std::to_string(entry.nodes.size()) +
+              (entry.nodes.size() == 1 ? " node)" : " nodes)");
+  refuse(ImportStatus::unsupported,
+         "operator '" + name + "' is not supported: domain " + domain +
+             " of ONNX " + pb::LAST_RELEASE_VERSION +
+             " has no such operator; " + Twine(first.nodes.size()) +
+             (first.nodes.size() == 1 ? " node: " : " nodes: ") +
+             listed(first.nodes) + others + "; " + remedyFor(first.domain),
+         first.nodes.front(), first.opset);
 }
 
 namespace {
@@ -114,7 +147,9 @@ namespace {
 struct Scope {
   const Scope *outer = nullptr;
   StringSet<> names;
-  bool sees(StringRef name) const { return names.contains(name) || (outer && outer->sees(name)); }
+  bool sees(StringRef name) const {
+    return names.contains(name) || (outer && outer->sees(name));
+  }
 };
 
 /// What a node reads: its inputs and whatever its subgraphs take from outside.
@@ -164,17 +199,23 @@ public:
     sort(*graph.mutable_node(), scope);
     for (const pb::ValueInfoProto &value : graph.output())
       if (!scope.sees(value.name()))
-        refuse(ImportStatus::invalidModel, "output '" + printable(value.name()) + "' of the graph is produced by no node");
+        refuse(ImportStatus::invalidModel,
+               "output '" + printable(value.name()) +
+                   "' of the graph is produced by no node");
   }
 
-  /// Sorts the nodes, then the graphs inside them; `scope` gains what the nodes produce.
+  /// Sorts the nodes, then the graphs inside them; `scope` gains what the nodes
+  /// produce.
   void sort(Nodes &nodes, Scope &scope) {
     StringMap<int> producer;
     for (auto [i, node] : enumerate(nodes))
       for (const std::string &output : node.output())
         if (!output.empty() && !producer.try_emplace(output, i).second)
-          refuse(ImportStatus::invalidModel, "output '" + printable(output) + "' of the node is also produced by node '" +
-                                                 printable(nameOf(nodes[producer[output]])) + "'", &node);
+          refuse(ImportStatus::invalidModel,
+                 "output '" + printable(output) +
+                     "' of the node is also produced by node '" +
+                     printable(nameOf(nodes[producer[output]])) + "'",
+                 &node);
     std::vector<SmallVector<int>> users(nodes.size());
     std::vector<int> waitsFor(nodes.size(), 0);
     bool sorted = true;
@@ -185,7 +226,10 @@ public:
         auto from = producer.find(read.getKey());
         if (from == producer.end()) {
           if (!scope.sees(read.getKey()))
-            refuse(ImportStatus::invalidModel, "input '" + printable(read.getKey()) + "' of the node is produced by nothing in the graph", &node);
+            refuse(ImportStatus::invalidModel,
+                   "input '" + printable(read.getKey()) +
+                       "' of the node is produced by nothing in the graph",
+                   &node);
           continue;
         }
         users[from->second].push_back(i);
@@ -208,7 +252,8 @@ public:
 
 private:
   /// Kahn's algorithm; among the nodes that are ready, the order of the file.
-  static void reorder(Nodes &nodes, ArrayRef<SmallVector<int>> users, std::vector<int> waitsFor) {
+  static void reorder(Nodes &nodes, ArrayRef<SmallVector<int>> users,
+                      std::vector<int> waitsFor) {
     std::priority_queue<int, std::vector<int>, std::greater<int>> ready;
     for (auto [i, count] : enumerate(waitsFor))
       if (count == 0)
@@ -230,8 +275,10 @@ private:
     nodes.Swap(&inOrder);
   }
 
-  /// Every node that still waits has one before it that waits: going back long enough ends in the circle.
-  static void refuseCycle(const Nodes &nodes, ArrayRef<SmallVector<int>> users, ArrayRef<int> waitsFor) {
+  /// Every node that still waits has one before it that waits: going back long
+  /// enough ends in the circle.
+  static void refuseCycle(const Nodes &nodes, ArrayRef<SmallVector<int>> users,
+                          ArrayRef<int> waitsFor) {
     std::vector<int> before(nodes.size(), -1);
     int at = -1;
     for (auto [i, list] : enumerate(users))
@@ -245,7 +292,11 @@ private:
     do
       circle.push_back(&nodes[at]);
     while ((at = before[at]) != start);
-    refuse(ImportStatus::invalidModel, "the graph is cyclic: the node waits for its own result; nodes on the circle: " + listed(circle), circle.front());
+    refuse(ImportStatus::invalidModel,
+           "the graph is cyclic: the node waits for its own result; nodes on "
+           "the circle: " +
+               listed(circle),
+           circle.front());
   }
 };
 
@@ -265,14 +316,20 @@ void refuseEndlessFunctions(const pb::ModelProto &model) {
   constexpr uint64_t mostNodes = 1 << 20;
   StringMap<const pb::FunctionProto *> functions;
   for (const pb::FunctionProto &function : model.functions())
-    functions[functionKey(function.domain(), function.name(), function.overload())] = &function;
+    functions[functionKey(function.domain(), function.name(),
+                          function.overload())] = &function;
 
-  // The size of each function when everything in it is expanded; 0 while it is being found.
+  // The size of each function when everything in it is expanded; 0 while it is
+  // being found.
   StringMap<uint64_t> sizes;
-  auto sizeOf = [&](auto &self, const google::protobuf::RepeatedPtrField<pb::NodeProto> &nodes, unsigned depth) -> uint64_t {
+  auto sizeOf =
+      [&](auto &self,
+          const google::protobuf::RepeatedPtrField<pb::NodeProto> &nodes,
+          unsigned depth) -> uint64_t {
     uint64_t total = 0;
     forEachNode(nodes, [&](const pb::NodeProto &node) {
-      std::string key = functionKey(node.domain(), node.op_type(), node.overload());
+      std::string key =
+          functionKey(node.domain(), node.op_type(), node.overload());
       auto callee = functions.find(key);
       if (callee == functions.end()) {
         total = SaturatingAdd(total, uint64_t(1));
@@ -280,11 +337,16 @@ void refuseEndlessFunctions(const pb::ModelProto &model) {
       }
       auto [known, isNew] = sizes.try_emplace(key, 0);
       if (!isNew && known->second == 0)
-        refuse(ImportStatus::invalidModel, "function '" + printable(node.op_type()) + "' calls itself, directly or through others", &node);
+        refuse(ImportStatus::invalidModel,
+               "function '" + printable(node.op_type()) +
+                   "' calls itself, directly or through others",
+               &node);
       if (isNew) {
         if (depth == 100)
-          refuse(ImportStatus::resourceLimit, "functions call each other more than 100 levels deep", &node);
-        uint64_t size = std::max<uint64_t>(1, self(self, callee->second->node(), depth + 1));
+          refuse(ImportStatus::resourceLimit,
+                 "functions call each other more than 100 levels deep", &node);
+        uint64_t size = std::max<uint64_t>(
+            1, self(self, callee->second->node(), depth + 1));
         sizes[key] = size;
       }
       total = SaturatingAdd(total, sizes[key]);
@@ -295,7 +357,9 @@ void refuseEndlessFunctions(const pb::ModelProto &model) {
   for (const pb::FunctionProto &function : model.functions())
     sizeOf(sizeOf, function.node(), 0);
   if (total > mostNodes)
-    refuse(ImportStatus::resourceLimit, "the graph with its functions expanded has " + Twine(total) + " nodes, more than the limit of " + Twine(mostNodes));
+    refuse(ImportStatus::resourceLimit,
+           "the graph with its functions expanded has " + Twine(total) +
+               " nodes, more than the limit of " + Twine(mostNodes));
 }
 
 } // namespace fulgur::onnx

@@ -19,7 +19,8 @@ Tensor importGemm(const Core &c, const Site &s) {
   Tensor a = s[0], b = s[1];
   requireSameType(c, a, b);
   if (a.rank() != 2 || b.rank() != 2)
-    c.fail("needs matrices, not tensors of rank " + Twine(a.rank()) + " and " + Twine(b.rank()));
+    c.fail("needs matrices, not tensors of rank " + Twine(a.rank()) + " and " +
+           Twine(b.rank()));
   if (s.integer("transA", 0))
     a = c.transpose(a, {1, 0});
   Tensor product = c.matmul2d(a, b, s.integer("transB", 0));

@@ -16,12 +16,15 @@ void Core::unsupported(const Twine &message) const {
   throw ImportFailure{ImportStatus::unsupported};
 }
 
-//===-- Constants and values --------------------------------------------------------------------------------------===//
+//===-- Constants and values
+//--------------------------------------------------------------------------------------===//
 
 Element fulgur::onnx::lowest(DType type) {
   if (type == DType::boolean || isUnsigned(type))
     return {0, 0};
-  return {bitWidth(type) >= 64 ? Atoms::kMin : -(int64_t(1) << (bitWidth(type) - 1)), -INFINITY};
+  return {bitWidth(type) >= 64 ? Atoms::kMin
+                               : -(int64_t(1) << (bitWidth(type) - 1)),
+          -INFINITY};
 }
 
 Element fulgur::onnx::highest(DType type) {
@@ -33,7 +36,8 @@ Element fulgur::onnx::highest(DType type) {
 
 Tensor Core::scalar(DType type, double number) const {
   Body here = body();
-  return Tensor(Elements{*Scalar::constant(here, type, number).known}, type, {});
+  return Tensor(Elements{*Scalar::constant(here, type, number).known}, type,
+                {});
 }
 
 Tensor Core::vector(ArrayRef<Extent> extents) const {
@@ -74,7 +78,8 @@ SmallVector<OpFoldResult> Core::sizesOf(ArrayRef<Extent> extents) const {
 
 Value Core::empty(ArrayRef<Extent> shape, DType type) const {
   typeOf(shape, type); // complains about impossible shapes
-  return tensor::EmptyOp::create(builder, loc, sizesOf(shape), mlirType(type, builder.getContext()));
+  return tensor::EmptyOp::create(builder, loc, sizesOf(shape),
+                                 mlirType(type, builder.getContext()));
 }
 
 Tensor Core::fill(ArrayRef<Extent> shape, DType type, double number) const {
@@ -83,11 +88,16 @@ Tensor Core::fill(ArrayRef<Extent> shape, DType type, double number) const {
   Scalar element = Scalar::constant(here, type, number);
   if (count && *count <= knownLimit(type))
     return Tensor(Elements(*count, *element.known), type, Shape(shape));
-  return tensor(linalg::FillOp::create(builder, loc, element.emit(), empty(shape, type)).getResult(0), type, shape);
+  return tensor(
+      linalg::FillOp::create(builder, loc, element.emit(), empty(shape, type))
+          .getResult(0),
+      type, shape);
 }
 
-/// Elements that are all numbers, as an attribute: written out if there are few, else in a blob.
-static TypedAttr constantAttribute(RankedTensorType type, ArrayRef<Element> elements) {
+/// Elements that are all numbers, as an attribute: written out if there are
+/// few, else in a blob.
+static TypedAttr constantAttribute(RankedTensorType type,
+                                   ArrayRef<Element> elements) {
   Type element = type.getElementType();
   DenseElementsAttr dense;
   if (auto real = dyn_cast<FloatType>(element)) {
@@ -95,19 +105,23 @@ static TypedAttr constantAttribute(RankedTensorType type, ArrayRef<Element> elem
     for (const Element &x : elements) {
       APFloat number(x.real);
       bool lost;
-      number.convert(real.getFloatSemantics(), APFloat::rmNearestTiesToEven, &lost);
+      number.convert(real.getFloatSemantics(), APFloat::rmNearestTiesToEven,
+                     &lost);
       numbers.push_back(number);
     }
     dense = DenseElementsAttr::get(type, numbers);
   } else {
     SmallVector<APInt> numbers;
     for (const Element &x : elements)
-      numbers.push_back(APInt(64, *x.integer.constant()).trunc(element.getIntOrFloatBitWidth()));
+      numbers.push_back(APInt(64, *x.integer.constant())
+                            .trunc(element.getIntOrFloatBitWidth()));
     dense = DenseElementsAttr::get(type, numbers);
   }
   if (elements.size() <= 64 || dense.isSplat() || element.isInteger(1))
     return dense;
-  return DenseResourceElementsAttr::get(type, "folded", HeapAsmResourceBlob::allocateAndCopyWithAlign(dense.getRawData(), 64));
+  return DenseResourceElementsAttr::get(
+      type, "folded",
+      HeapAsmResourceBlob::allocateAndCopyWithAlign(dense.getRawData(), 64));
 }
 
 Value Core::value(const Tensor &x) const {
@@ -115,8 +129,11 @@ Value Core::value(const Tensor &x) const {
   Value value = x.value();
   if (!value) {
     const Elements &elements = *x.known();
-    if (isReal(x.type) || llvm::all_of(elements, [](const Element &e) { return e.integer.constant().has_value(); })) {
-      value = arith::ConstantOp::create(builder, loc, constantAttribute(type, elements));
+    if (isReal(x.type) || llvm::all_of(elements, [](const Element &e) {
+          return e.integer.constant().has_value();
+        })) {
+      value = arith::ConstantOp::create(builder, loc,
+                                        constantAttribute(type, elements));
     } else {
       Body here = body(&builder);
       SmallVector<Value> values;
@@ -131,10 +148,16 @@ Value Core::value(const Tensor &x) const {
   return tensor::CastOp::create(builder, loc, type, value);
 }
 
-//===-- Shapes ----------------------------------------------------------------------------------------------------===//
+//===-- Shapes
+//----------------------------------------------------------------------------------------------------===//
 
 std::string Core::text(ArrayRef<Extent> shape) const {
-  return "[" + llvm::join(llvm::map_range(shape, [&](const Extent &e) { return sizes.atoms.text(e); }), ", ") + "]";
+  return "[" +
+         llvm::join(
+             llvm::map_range(
+                 shape, [&](const Extent &e) { return sizes.atoms.text(e); }),
+             ", ") +
+         "]";
 }
 
 int64_t Core::axis(int64_t axis, int64_t rank) const {
@@ -157,8 +180,12 @@ SmallVector<int64_t> Core::axes(ArrayRef<int64_t> axes, int64_t rank) const {
 void Core::requireEqual(const Extent &left, const Extent &right) const {
   Extent a = sizes.atoms.simplify(left), b = sizes.atoms.simplify(right);
   if (sizes.atoms.knownDifferent(a, b))
-    fail("sizes " + sizes.atoms.text(a) + " and " + sizes.atoms.text(b) + " must be equal");
-  sizes.requireEqual(a, b, "'" + sizes.atoms.text(a) + "' and '" + sizes.atoms.text(b) + "' must be equal", loc);
+    fail("sizes " + sizes.atoms.text(a) + " and " + sizes.atoms.text(b) +
+         " must be equal");
+  sizes.requireEqual(a, b,
+                     "'" + sizes.atoms.text(a) + "' and '" +
+                         sizes.atoms.text(b) + "' must be equal",
+                     loc);
 }
 
 Shape Core::broadcast(ArrayRef<Extent> a, ArrayRef<Extent> b) const {
@@ -174,7 +201,8 @@ Shape Core::broadcast(ArrayRef<Extent> a, ArrayRef<Extent> b) const {
     if (y.is(1) || x == y)
       continue;
     if (x.constant() && y.constant())
-      fail("shapes " + text(a) + " and " + text(b) + " do not broadcast: " + sizes.atoms.text(x) + " is not " + sizes.atoms.text(y));
+      fail("shapes " + text(a) + " and " + text(b) + " do not broadcast: " +
+           sizes.atoms.text(x) + " is not " + sizes.atoms.text(y));
     requireEqual(x, y);
     x = y.constant() ? y : sizes.atoms.simplify(x);
   }
@@ -186,10 +214,13 @@ void Core::requireType(const Tensor &x, bool holds, StringRef expected) const {
     fail("an input is of type " + name(x.type) + ", not " + expected);
 }
 
-//===-- Loops -----------------------------------------------------------------------------------------------------===//
+//===-- Loops
+//-----------------------------------------------------------------------------------------------------===//
 
 /// 16-bit floating point is computed with in 32 bits.
-static DType computeType(DType type) { return isHalf(type) ? DType::f32 : type; }
+static DType computeType(DType type) {
+  return isHalf(type) ? DType::f32 : type;
+}
 
 std::optional<int64_t> fulgur::onnx::constantCount(ArrayRef<Extent> shape) {
   for (const Extent &size : shape)
@@ -198,7 +229,8 @@ std::optional<int64_t> fulgur::onnx::constantCount(ArrayRef<Extent> shape) {
   return product(shape).constant();
 }
 
-void fulgur::onnx::forEachIndex(ArrayRef<Extent> shape, llvm::function_ref<void(ArrayRef<int64_t>)> use) {
+void fulgur::onnx::forEachIndex(
+    ArrayRef<Extent> shape, llvm::function_ref<void(ArrayRef<int64_t>)> use) {
   SmallVector<int64_t> at(shape.size(), 0);
   for (int64_t left = *constantCount(shape); left > 0; --left) {
     use(at);
@@ -210,7 +242,8 @@ void fulgur::onnx::forEachIndex(ArrayRef<Extent> shape, llvm::function_ref<void(
   }
 }
 
-int64_t fulgur::onnx::broadcastOffset(ArrayRef<Extent> shape, ArrayRef<int64_t> at) {
+int64_t fulgur::onnx::broadcastOffset(ArrayRef<Extent> shape,
+                                      ArrayRef<int64_t> at) {
   int64_t offset = 0;
   for (size_t k = 0; k < shape.size(); ++k) {
     int64_t size = *shape[k].constant();
@@ -220,23 +253,29 @@ int64_t fulgur::onnx::broadcastOffset(ArrayRef<Extent> shape, ArrayRef<int64_t> 
 }
 
 /// A known element inside the body, in the type that it is computed with.
-static Scalar scalarOf(Body &body, DType type, const Element &element) { return {&body, computeType(type), Value(), element}; }
+static Scalar scalarOf(Body &body, DType type, const Element &element) {
+  return {&body, computeType(type), Value(), element};
+}
 
-static Scalar extended(Body &body, DType type, Value value) { return convert(Scalar{&body, type, value, std::nullopt}, computeType(type)); }
+static Scalar extended(Body &body, DType type, Value value) {
+  return convert(Scalar{&body, type, value, std::nullopt}, computeType(type));
+}
 
 Tensor Core::map(ArrayRef<Tensor> in, DType type, Elementwise each) const {
   Shape shape;
   for (const Tensor &x : in)
     shape = broadcast(shape, x.shape);
   std::optional<int64_t> count = constantCount(shape);
-  bool known = count && *count <= knownLimit(type) && llvm::all_of(in, [](const Tensor &x) { return x.known(); });
+  bool known = count && *count <= knownLimit(type) &&
+               llvm::all_of(in, [](const Tensor &x) { return x.known(); });
   if (known) {
     Elements elements;
     Body here = body();
     forEachIndex(shape, [&](ArrayRef<int64_t> at) {
       SmallVector<Scalar> scalars;
       for (const Tensor &x : in)
-        scalars.push_back(scalarOf(here, x.type, (*x.known())[broadcastOffset(x.shape, at)]));
+        scalars.push_back(
+            scalarOf(here, x.type, (*x.known())[broadcastOffset(x.shape, at)]));
       if (!known)
         return;
       Scalar result = convert(each(scalars), type);
@@ -247,19 +286,25 @@ Tensor Core::map(ArrayRef<Tensor> in, DType type, Elementwise each) const {
     if (known)
       return Tensor(std::move(elements), type, shape);
   }
-  return generate(shape, type, in, [&](Body &, ArrayRef<Scalar> scalars, ArrayRef<Scalar>) { return each(scalars); });
+  return generate(shape, type, in,
+                  [&](Body &, ArrayRef<Scalar> scalars, ArrayRef<Scalar>) {
+                    return each(scalars);
+                  });
 }
 
-Tensor Core::map(const Tensor &x, llvm::function_ref<Scalar(const Scalar &)> each) const {
+Tensor Core::map(const Tensor &x,
+                 llvm::function_ref<Scalar(const Scalar &)> each) const {
   return map({x}, x.type, [&](ArrayRef<Scalar> v) { return each(v[0]); });
 }
 
-Tensor Core::generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in, Generate each) const {
+Tensor Core::generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in,
+                      Generate each) const {
   MLIRContext *context = builder.getContext();
   Value out = empty(shape, type);
   SmallVector<Value> operands;
   SmallVector<AffineMap> maps;
-  SmallVector<int> position; // of an operand, or -1 for a scalar that the body names itself
+  SmallVector<int>
+      position; // of an operand, or -1 for a scalar that the body names itself
   for (const Tensor &x : in) {
     if (x.known() && x.known()->size() == 1) {
       position.push_back(-1);
@@ -268,47 +313,60 @@ Tensor Core::generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in, G
     SmallVector<AffineExpr> at;
     for (size_t k = 0; k < x.shape.size(); ++k) {
       size_t dim = shape.size() - x.shape.size() + k;
-      bool spread = sizes.atoms.simplify(x.shape[k]).is(1) && !sizes.atoms.simplify(shape[dim]).is(1);
-      at.push_back(spread ? getAffineConstantExpr(0, context) : getAffineDimExpr(dim, context));
+      bool spread = sizes.atoms.simplify(x.shape[k]).is(1) &&
+                    !sizes.atoms.simplify(shape[dim]).is(1);
+      at.push_back(spread ? getAffineConstantExpr(0, context)
+                          : getAffineDimExpr(dim, context));
     }
     position.push_back(operands.size());
     operands.push_back(value(x));
     maps.push_back(AffineMap::get(shape.size(), 0, at, context));
   }
   maps.push_back(builder.getMultiDimIdentityMap(shape.size()));
-  SmallVector<utils::IteratorType> loops(shape.size(), utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(builder, loc, out.getType(), operands, out, maps, loops, [&](OpBuilder &inside, Location, ValueRange values) {
-    Body body = this->body(&inside);
-    SmallVector<Scalar> scalars, at;
-    for (auto [x, k] : llvm::zip(in, position))
-      scalars.push_back(k < 0 ? scalarOf(body, x.type, x.known()->front()) : extended(body, x.type, values[k]));
-    for (size_t k = 0; k < shape.size(); ++k)
-      at.push_back({&body, DType::index, linalg::IndexOp::create(inside, loc, k), std::nullopt});
-    Value result = convert(each(body, scalars, at), type).emit();
-    for (Scalar &index : at)
-      if (index.value.use_empty())
-        index.value.getDefiningOp()->erase();
-    linalg::YieldOp::create(inside, loc, result);
-  });
+  SmallVector<utils::IteratorType> loops(shape.size(),
+                                         utils::IteratorType::parallel);
+  auto generic = linalg::GenericOp::create(
+      builder, loc, out.getType(), operands, out, maps, loops,
+      [&](OpBuilder &inside, Location, ValueRange values) {
+        Body body = this->body(&inside);
+        SmallVector<Scalar> scalars, at;
+        for (auto [x, k] : llvm::zip(in, position))
+          scalars.push_back(k < 0 ? scalarOf(body, x.type, x.known()->front())
+                                  : extended(body, x.type, values[k]));
+        for (size_t k = 0; k < shape.size(); ++k)
+          at.push_back({&body, DType::index,
+                        linalg::IndexOp::create(inside, loc, k), std::nullopt});
+        Value result = convert(each(body, scalars, at), type).emit();
+        for (Scalar &index : at)
+          if (index.value.use_empty())
+            index.value.getDefiningOp()->erase();
+        linalg::YieldOp::create(inside, loc, result);
+      });
   return tensor(generic.getResult(0), type, shape);
 }
 
-Scalar Core::extract(Body &body, Value table, DType type, ArrayRef<Scalar> at) const {
+Scalar Core::extract(Body &body, Value table, DType type,
+                     ArrayRef<Scalar> at) const {
   SmallVector<Value> indices;
   for (const Scalar &index : at)
     indices.push_back(convert(index, DType::index).emit());
-  return extended(body, type, tensor::ExtractOp::create(*body.builder, loc, table, indices));
+  return extended(
+      body, type,
+      tensor::ExtractOp::create(*body.builder, loc, table, indices));
 }
 
-Tensor Core::reduce(const Tensor &x, ArrayRef<int64_t> axes, bool keep, DType type, const Element &init,
-                    llvm::function_ref<Scalar(const Scalar &, const Scalar &)> each) const {
+Tensor Core::reduce(
+    const Tensor &x, ArrayRef<int64_t> axes, bool keep, DType type,
+    const Element &init,
+    llvm::function_ref<Scalar(const Scalar &, const Scalar &)> each) const {
   DType accumulator = computeType(type);
   Shape kept, all; // the result without and with the reduced dims
   SmallVector<AffineExpr> at;
   SmallVector<utils::IteratorType> loops;
   for (int64_t k = 0; k < x.rank(); ++k) {
     bool reduced = llvm::is_contained(axes, k);
-    loops.push_back(reduced ? utils::IteratorType::reduction : utils::IteratorType::parallel);
+    loops.push_back(reduced ? utils::IteratorType::reduction
+                            : utils::IteratorType::parallel);
     all.push_back(reduced ? Extent(1) : x.shape[k]);
     if (reduced)
       continue;
@@ -317,13 +375,15 @@ Tensor Core::reduce(const Tensor &x, ArrayRef<int64_t> axes, bool keep, DType ty
   }
   if (x.known() && constantCount(x.shape)) {
     Body here = body();
-    std::vector<Scalar> results(*constantCount(all), scalarOf(here, accumulator, init));
+    std::vector<Scalar> results(*constantCount(all),
+                                scalarOf(here, accumulator, init));
     size_t next = 0;
     forEachIndex(x.shape, [&](ArrayRef<int64_t> at) {
       Scalar &result = results[broadcastOffset(all, at)];
       result = each(scalarOf(here, x.type, (*x.known())[next++]), result);
     });
-    if (llvm::all_of(results, [](const Scalar &s) { return s.known.has_value(); })) {
+    if (llvm::all_of(results,
+                     [](const Scalar &s) { return s.known.has_value(); })) {
       Elements elements;
       for (const Scalar &result : results)
         elements.push_back(*convert(result, type).known);
@@ -331,19 +391,27 @@ Tensor Core::reduce(const Tensor &x, ArrayRef<int64_t> axes, bool keep, DType ty
     }
   }
   Body here = body(&builder);
-  Value start = linalg::FillOp::create(builder, loc, scalarOf(here, accumulator, init).emit(), empty(kept, accumulator)).getResult(0);
-  AffineMap maps[] = {builder.getMultiDimIdentityMap(x.rank()), AffineMap::get(x.rank(), 0, at, builder.getContext())};
-  auto generic = linalg::GenericOp::create(builder, loc, start.getType(), value(x), start, maps, loops, [&](OpBuilder &inside, Location, ValueRange v) {
-    Body body = this->body(&inside);
-    Scalar result = each(extended(body, x.type, v[0]), Scalar{&body, accumulator, v[1], std::nullopt});
-    linalg::YieldOp::create(inside, loc, result.emit());
-  });
+  Value start = linalg::FillOp::create(builder, loc,
+                                       scalarOf(here, accumulator, init).emit(),
+                                       empty(kept, accumulator))
+                    .getResult(0);
+  AffineMap maps[] = {builder.getMultiDimIdentityMap(x.rank()),
+                      AffineMap::get(x.rank(), 0, at, builder.getContext())};
+  auto generic = linalg::GenericOp::create(
+      builder, loc, start.getType(), value(x), start, maps, loops,
+      [&](OpBuilder &inside, Location, ValueRange v) {
+        Body body = this->body(&inside);
+        Scalar result = each(extended(body, x.type, v[0]),
+                             Scalar{&body, accumulator, v[1], std::nullopt});
+        linalg::YieldOp::create(inside, loc, result.emit());
+      });
   Tensor result = cast(tensor(generic.getResult(0), accumulator, kept), type);
   return keep ? reshape(result, all) : result;
 }
 
 Tensor Core::sum(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const {
-  return reduce(x, axes, keep, x.type, {}, [](const Scalar &v, const Scalar &total) { return total + v; });
+  return reduce(x, axes, keep, x.type, {},
+                [](const Scalar &v, const Scalar &total) { return total + v; });
 }
 
 Tensor Core::mean(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const {
@@ -351,29 +419,37 @@ Tensor Core::mean(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const {
   for (int64_t axis : axes)
     count *= x.shape[axis];
   return map(sum(x, axes, keep), [&](const Scalar &total) {
-    return total / convert(Scalar::extent(*total.body, DType::index, sizes.atoms.simplify(count)), total.type);
+    return total / convert(Scalar::extent(*total.body, DType::index,
+                                          sizes.atoms.simplify(count)),
+                           total.type);
   });
 }
 
 Tensor Core::max(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const {
-  return reduce(x, axes, keep, x.type, lowest(x.type), [](const Scalar &v, const Scalar &best) { return maximum(v, best); });
+  return reduce(
+      x, axes, keep, x.type, lowest(x.type),
+      [](const Scalar &v, const Scalar &best) { return maximum(v, best); });
 }
 
-SmallVector<Value> Core::loop(ArrayRef<Extent> counts, ArrayRef<Value> state, Step step) const {
+SmallVector<Value> Core::loop(ArrayRef<Extent> counts, ArrayRef<Value> state,
+                              Step step) const {
   Value zero = index(0), one = index(1);
-  SmallVector<Value> lower(counts.size(), zero), upper, steps(counts.size(), one);
+  SmallVector<Value> lower(counts.size(), zero), upper,
+      steps(counts.size(), one);
   for (const Extent &count : counts)
     upper.push_back(index(count));
   Sizes::Behind behind(sizes);
-  scf::LoopNest nest = scf::buildLoopNest(builder, loc, lower, upper, steps, state,
-                                          [&](OpBuilder &inside, Location, ValueRange at, ValueRange carried) -> scf::ValueVector {
-    Body body = this->body(&inside);
-    SmallVector<Scalar> indices;
-    for (Value index : at)
-      indices.push_back({&body, DType::index, index, std::nullopt});
-    SmallVector<Value> next = step(body, indices, carried);
-    return scf::ValueVector(next.begin(), next.end());
-  });
+  scf::LoopNest nest = scf::buildLoopNest(
+      builder, loc, lower, upper, steps, state,
+      [&](OpBuilder &inside, Location, ValueRange at,
+          ValueRange carried) -> scf::ValueVector {
+        Body body = this->body(&inside);
+        SmallVector<Scalar> indices;
+        for (Value index : at)
+          indices.push_back({&body, DType::index, index, std::nullopt});
+        SmallVector<Value> next = step(body, indices, carried);
+        return scf::ValueVector(next.begin(), next.end());
+      });
   return SmallVector<Value>(nest.results);
 }
 
@@ -384,7 +460,8 @@ Scalar fulgur::onnx::wrapIndex(const Scalar &index, const Extent &size) {
   return select(i < 0, i + Scalar::extent(*i.body, DType::index, size), i);
 }
 
-//===-- Elementwise -----------------------------------------------------------------------------------------------===//
+//===-- Elementwise
+//-----------------------------------------------------------------------------------------------===//
 
 Tensor Core::add(const Tensor &a, const Tensor &b) const {
   return map({a, b}, a.type, [](ArrayRef<Scalar> v) { return v[0] + v[1]; });
@@ -401,13 +478,17 @@ Tensor Core::div(const Tensor &a, const Tensor &b) const {
 Tensor Core::mul(const Tensor &a, double b) const {
   return map(a, [&](const Scalar &v) { return v * b; });
 }
-Tensor Core::select(const Tensor &condition, const Tensor &a, const Tensor &b) const {
-  return map({condition, a, b}, a.type, [](ArrayRef<Scalar> v) { return fulgur::onnx::select(v[0], v[1], v[2]); });
+Tensor Core::select(const Tensor &condition, const Tensor &a,
+                    const Tensor &b) const {
+  return map({condition, a, b}, a.type, [](ArrayRef<Scalar> v) {
+    return fulgur::onnx::select(v[0], v[1], v[2]);
+  });
 }
 Tensor Core::cast(const Tensor &x, DType type) const {
   if (x.type == type)
     return x;
   if (!mlirType(type, builder.getContext()))
     unsupported("a conversion to " + name(type) + " is not supported");
-  return map({x}, type, [&](ArrayRef<Scalar> v) { return convert(v[0], type); });
+  return map({x}, type,
+             [&](ArrayRef<Scalar> v) { return convert(v[0], type); });
 }

@@ -1,5 +1,6 @@
-// The core every ONNX op is written in: a handful of tensor operations that know shapes, broadcasting and element types.
-// Op files are functions over it, one file a family, and register themselves in the op table.
+// The core every ONNX op is written in: a handful of tensor operations that
+// know shapes, broadcasting and element types. Op files are functions over it,
+// one file a family, and register themselves in the op table.
 #pragma once
 #include "frontends/onnx/Import.h"
 #include "frontends/onnx/Tensor.h"
@@ -24,7 +25,8 @@ struct ImportFailure {
   ImportStatus status;
 };
 
-/// Builds core operations at one ONNX node. Whatever cannot be is an error at that node and an ImportFailure.
+/// Builds core operations at one ONNX node. Whatever cannot be is an error at
+/// that node and an ImportFailure.
 class Core {
 public:
   mlir::OpBuilder &builder;
@@ -48,13 +50,18 @@ public:
   Value index(const Extent &extent) const { return sizes.index(extent, loc); }
   /// Index constants for static sizes, values for the others.
   SmallVector<mlir::OpFoldResult> sizesOf(ArrayRef<Extent> extents) const;
-  Tensor tensor(Value value, DType type, ArrayRef<Extent> shape) const { return {value, type, Shape(shape)}; }
+  Tensor tensor(Value value, DType type, ArrayRef<Extent> shape) const {
+    return {value, type, Shape(shape)};
+  }
   /// Where scalars are evaluated, or the body that `inside` fills.
-  Body body(mlir::OpBuilder *inside = nullptr) const { return {sizes, inside, loc}; }
+  Body body(mlir::OpBuilder *inside = nullptr) const {
+    return {sizes, inside, loc};
+  }
 
   // Shapes.
   std::string text(ArrayRef<Extent> shape) const;
-  /// The axis counted from the front; an error when it is outside [-rank, rank).
+  /// The axis counted from the front; an error when it is outside [-rank,
+  /// rank).
   int64_t axis(int64_t axis, int64_t rank) const;
   /// The axes, counted from the front, each at most once.
   SmallVector<int64_t> axes(ArrayRef<int64_t> axes, int64_t rank) const;
@@ -63,25 +70,38 @@ public:
   void requireEqual(const Extent &a, const Extent &b) const;
   void requireType(const Tensor &x, bool holds, StringRef expected) const;
 
-  // Loops over elements. Floating-point numbers of 16 bits are computed with in f32.
+  // Loops over elements. Floating-point numbers of 16 bits are computed with in
+  // f32.
   using Elementwise = llvm::function_ref<Scalar(ArrayRef<Scalar>)>;
-  using Generate = llvm::function_ref<Scalar(Body &, ArrayRef<Scalar> in, ArrayRef<Scalar> at)>;
-  /// `body` for every element of the operands, broadcast to each other. Evaluated at once if everything is known.
+  using Generate = llvm::function_ref<Scalar(Body &, ArrayRef<Scalar> in,
+                                             ArrayRef<Scalar> at)>;
+  /// `body` for every element of the operands, broadcast to each other.
+  /// Evaluated at once if everything is known.
   Tensor map(ArrayRef<Tensor> in, DType type, Elementwise body) const;
-  Tensor map(const Tensor &x, llvm::function_ref<Scalar(const Scalar &)> body) const;
-  /// `body` for every element of `shape`; it gets the elements of the operands, which broadcast to the shape, and the coordinates.
-  Tensor generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in, Generate body) const;
+  Tensor map(const Tensor &x,
+             llvm::function_ref<Scalar(const Scalar &)> body) const;
+  /// `body` for every element of `shape`; it gets the elements of the operands,
+  /// which broadcast to the shape, and the coordinates.
+  Tensor generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in,
+                  Generate body) const;
   /// The element of `table` (a value made before the loop) at the coordinates.
-  Scalar extract(Body &body, Value table, DType type, ArrayRef<Scalar> at) const;
-  /// Folds the elements along the axes into one that starts as `init`; `body` gets the element and what was folded so far.
-  Tensor reduce(const Tensor &x, ArrayRef<int64_t> axes, bool keep, DType type, const Element &init,
-                llvm::function_ref<Scalar(const Scalar &, const Scalar &)> body) const;
+  Scalar extract(Body &body, Value table, DType type,
+                 ArrayRef<Scalar> at) const;
+  /// Folds the elements along the axes into one that starts as `init`; `body`
+  /// gets the element and what was folded so far.
+  Tensor
+  reduce(const Tensor &x, ArrayRef<int64_t> axes, bool keep, DType type,
+         const Element &init,
+         llvm::function_ref<Scalar(const Scalar &, const Scalar &)> body) const;
   Tensor sum(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const;
   Tensor mean(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const;
   Tensor max(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const;
-  /// Loops in sequence: `body` runs for every index below `counts`, first slowest, and passes the tensors on.
-  using Step = llvm::function_ref<SmallVector<Value>(Body &, ArrayRef<Scalar> at, mlir::ValueRange state)>;
-  SmallVector<Value> loop(ArrayRef<Extent> counts, ArrayRef<Value> state, Step body) const;
+  /// Loops in sequence: `body` runs for every index below `counts`, first
+  /// slowest, and passes the tensors on.
+  using Step = llvm::function_ref<SmallVector<Value>(
+      Body &, ArrayRef<Scalar> at, mlir::ValueRange state)>;
+  SmallVector<Value> loop(ArrayRef<Extent> counts, ArrayRef<Value> state,
+                          Step body) const;
 
   // Elementwise operations on whole tensors.
   Tensor add(const Tensor &a, const Tensor &b) const;
@@ -89,7 +109,8 @@ public:
   Tensor mul(const Tensor &a, const Tensor &b) const;
   Tensor div(const Tensor &a, const Tensor &b) const;
   Tensor mul(const Tensor &a, double b) const;
-  Tensor select(const Tensor &condition, const Tensor &a, const Tensor &b) const;
+  Tensor select(const Tensor &condition, const Tensor &a,
+                const Tensor &b) const;
   Tensor cast(const Tensor &x, DType type) const;
 
   // Layout.
@@ -102,14 +123,21 @@ public:
   Tensor broadcastTo(const Tensor &x, ArrayRef<Extent> shape) const;
   Tensor concat(ArrayRef<Tensor> parts, int64_t axis) const;
   /// `size` elements from `start` on along each axis.
-  Tensor slice(const Tensor &x, ArrayRef<Extent> start, ArrayRef<Extent> size, ArrayRef<int64_t> step) const;
-  Tensor slice(const Tensor &x, int64_t axis, const Extent &start, const Extent &size) const;
+  Tensor slice(const Tensor &x, ArrayRef<Extent> start, ArrayRef<Extent> size,
+               ArrayRef<int64_t> step) const;
+  Tensor slice(const Tensor &x, int64_t axis, const Extent &start,
+               const Extent &size) const;
   /// Constants before and behind along each axis; sizes must not be negative.
-  Tensor pad(const Tensor &x, ArrayRef<Extent> low, ArrayRef<Extent> high, const Element &number) const;
-  /// Whole slices along `axis` picked by an integer tensor: x.shape[:axis] + indices.shape + x.shape[axis+1:].
-  Tensor gather(const Tensor &x, const Tensor &indices, int64_t axis, StringRef tableName) const;
-  /// Ends a run in which an index is outside [-size, size), unless all are known not to be; true if some may be negative.
-  bool checkIndices(const Tensor &indices, const Extent &size, const Twine &what) const;
+  Tensor pad(const Tensor &x, ArrayRef<Extent> low, ArrayRef<Extent> high,
+             const Element &number) const;
+  /// Whole slices along `axis` picked by an integer tensor: x.shape[:axis] +
+  /// indices.shape + x.shape[axis+1:].
+  Tensor gather(const Tensor &x, const Tensor &indices, int64_t axis,
+                StringRef tableName) const;
+  /// Ends a run in which an index is outside [-size, size), unless all are
+  /// known not to be; true if some may be negative.
+  bool checkIndices(const Tensor &indices, const Extent &size,
+                    const Twine &what) const;
 
   // Contractions.
   Tensor matmul(const Tensor &a, const Tensor &b) const;
@@ -119,21 +147,25 @@ public:
 
 /// The number of elements of a shape that is constant.
 std::optional<int64_t> constantCount(ArrayRef<Extent> shape);
-/// Calls `use` with the coordinates of every element of a constant shape, in row-major order.
-void forEachIndex(ArrayRef<Extent> shape, llvm::function_ref<void(ArrayRef<int64_t>)> use);
+/// Calls `use` with the coordinates of every element of a constant shape, in
+/// row-major order.
+void forEachIndex(ArrayRef<Extent> shape,
+                  llvm::function_ref<void(ArrayRef<int64_t>)> use);
 /// The position in a constant shape of the element that broadcasts to `at`.
 int64_t broadcastOffset(ArrayRef<Extent> shape, ArrayRef<int64_t> at);
 
 /// The least and the greatest value of the type; infinities for floating point.
 Element lowest(DType type);
 Element highest(DType type);
-/// The index that is wrapped from [-size, size) to [0, size), as an index scalar.
+/// The index that is wrapped from [-size, size) to [0, size), as an index
+/// scalar.
 Scalar wrapIndex(const Scalar &index, const Extent &size);
 
 /// One node being imported: its attributes and its operands.
 class Site {
 public:
-  Site(const Core &core, const ::onnx::NodeProto &node, const std::shared_ptr<const Model> &model, ArrayRef<Tensor> in,
+  Site(const Core &core, const ::onnx::NodeProto &node,
+       const std::shared_ptr<const Model> &model, ArrayRef<Tensor> in,
        llvm::function_ref<Tensor(StringRef)> find)
       : core(core), node(node), model(model), in(in), find(find) {}
 
@@ -160,11 +192,14 @@ public:
   Tensor tensor(StringRef attribute) const;
   DType dtype(StringRef attribute, DType otherwise) const;
 
-  /// Integers that must be known: an input, or an attribute of that name as older opsets have it. Nothing if there is neither.
-  std::optional<SmallVector<int64_t>> integers(size_t input, StringRef attribute) const;
+  /// Integers that must be known: an input, or an attribute of that name as
+  /// older opsets have it. Nothing if there is neither.
+  std::optional<SmallVector<int64_t>> integers(size_t input,
+                                               StringRef attribute) const;
   /// The sizes that an input must hold.
   Shape extents(size_t input) const;
-  /// The dim that the node's result indexes, if a Gather takes it as its indices and what that reads is there already.
+  /// The dim that the node's result indexes, if a Gather takes it as its
+  /// indices and what that reads is there already.
   std::optional<Extent> indexedSize() const;
 
 private:
@@ -173,11 +208,14 @@ private:
   const ::onnx::NodeProto &node;
   const std::shared_ptr<const Model> &model;
   ArrayRef<Tensor> in;
-  llvm::function_ref<Tensor(StringRef)> find; ///< a value of the graph; empty if it is not there yet
+  llvm::function_ref<Tensor(StringRef)>
+      find; ///< a value of the graph; empty if it is not there yet
 };
 
-/// A tensor of the file; small ones are known, large ones stay where they are mapped.
-Tensor constantOf(const Core &core, const std::shared_ptr<const Model> &model, const ::onnx::TensorProto &proto, StringRef name);
+/// A tensor of the file; small ones are known, large ones stay where they are
+/// mapped.
+Tensor constantOf(const Core &core, const std::shared_ptr<const Model> &model,
+                  const ::onnx::TensorProto &proto, StringRef name);
 
 /// How an op is imported: a function for its one result, or for several.
 struct OpImport {

@@ -10,11 +10,15 @@ DType accumulatorOf(DType type) { return isHalf(type) ? DType::f32 : type; }
 
 Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
   Body here = c.body(&c.builder);
-  return linalg::FillOp::create(c.builder, c.loc, Scalar::constant(here, type, 0).emit(), c.empty(shape, type)).getResult(0);
+  return linalg::FillOp::create(c.builder, c.loc,
+                                Scalar::constant(here, type, 0).emit(),
+                                c.empty(shape, type))
+      .getResult(0);
 }
 
 /// Without the leading dims of size 1, and which of `batch` the others are.
-Tensor withoutUnits(const Core &c, const Tensor &x, size_t batch, SmallVectorImpl<int64_t> &dims) {
+Tensor withoutUnits(const Core &c, const Tensor &x, size_t batch,
+                    SmallVectorImpl<int64_t> &dims) {
   Shape shape;
   for (int64_t k = 0; k < x.rank(); ++k) {
     bool leading = k < x.rank() - 2;
@@ -29,50 +33,66 @@ Tensor withoutUnits(const Core &c, const Tensor &x, size_t batch, SmallVectorImp
 } // namespace
 
 Tensor Core::matmul2d(const Tensor &a, const Tensor &b, bool transposed) const {
-  Extent inner = b.shape[transposed ? 1 : 0], columns = b.shape[transposed ? 0 : 1];
+  Extent inner = b.shape[transposed ? 1 : 0],
+         columns = b.shape[transposed ? 0 : 1];
   requireEqual(a.shape[1], inner);
   DType type = accumulatorOf(a.type);
   Shape shape{a.shape[0], columns};
   ValueRange none;
   Value in[] = {value(a), value(b)}, out = zeros(*this, shape, type);
-  Value result = transposed ? linalg::MatmulTransposeBOp::create(builder, loc, TypeRange{out.getType()}, in, out).getResult(0)
-                            : linalg::MatmulOp::create(builder, loc, TypeRange{out.getType()}, in, out).getResult(0);
+  Value result =
+      transposed ? linalg::MatmulTransposeBOp::create(
+                       builder, loc, TypeRange{out.getType()}, in, out)
+                       .getResult(0)
+                 : linalg::MatmulOp::create(builder, loc,
+                                            TypeRange{out.getType()}, in, out)
+                       .getResult(0);
   return cast(tensor(result, type, shape), a.type);
 }
 
 Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
   if (a.rank() == 0 || b.rank() == 0)
-    fail("a matrix product needs tensors of rank 1 or more, not " + text(a.shape) + " and " + text(b.shape));
+    fail("a matrix product needs tensors of rank 1 or more, not " +
+         text(a.shape) + " and " + text(b.shape));
   if (a.rank() == 1) {
     Tensor result = matmul(unsqueeze(a, {0}), b);
     return squeeze(result, {b.rank() == 1 ? -1 : -2});
   }
   if (b.rank() == 1)
     return squeeze(matmul(a, unsqueeze(b, {1})), {-1});
-  Extent rows = a.shape[a.rank() - 2], inner = a.shape[a.rank() - 1], columns = b.shape[b.rank() - 1];
-  ArrayRef<Extent> batchA = ArrayRef(a.shape).drop_back(2), batchB = ArrayRef(b.shape).drop_back(2);
+  Extent rows = a.shape[a.rank() - 2], inner = a.shape[a.rank() - 1],
+         columns = b.shape[b.rank() - 1];
+  ArrayRef<Extent> batchA = ArrayRef(a.shape).drop_back(2),
+                   batchB = ArrayRef(b.shape).drop_back(2);
   requireEqual(inner, b.shape[b.rank() - 2]);
   Shape batch = broadcast(batchA, batchB), shape(batch);
   shape.append({rows, columns});
 
   // One matrix on the right: all rows on the left are rows of one product.
   if (llvm::all_of(batchB, [](const Extent &size) { return size.is(1); })) {
-    Tensor flat = matmul2d(reshape(a, {product(batchA) * rows, inner}), reshape(b, {b.shape[b.rank() - 2], columns}), false);
+    Tensor flat = matmul2d(reshape(a, {product(batchA) * rows, inner}),
+                           reshape(b, {b.shape[b.rank() - 2], columns}), false);
     return reshape(flat, shape);
   }
   DType type = accumulatorOf(a.type);
   Extent count = product(batch);
-  if (batch.size() == 1 && sizes.atoms.knownEqual(product(batchA), count) && sizes.atoms.knownEqual(product(batchB), count)) {
+  if (batch.size() == 1 && sizes.atoms.knownEqual(product(batchA), count) &&
+      sizes.atoms.knownEqual(product(batchB), count)) {
     Shape flat{count, rows, columns};
-    Value in[] = {value(reshape(a, {count, rows, inner})), value(reshape(b, {count, inner, columns}))}, out = zeros(*this, flat, type);
-    Value result = linalg::BatchMatmulOp::create(builder, loc, TypeRange{out.getType()}, in, out).getResult(0);
+    Value in[] = {value(reshape(a, {count, rows, inner})),
+                  value(reshape(b, {count, inner, columns}))},
+          out = zeros(*this, flat, type);
+    Value result = linalg::BatchMatmulOp::create(
+                       builder, loc, TypeRange{out.getType()}, in, out)
+                       .getResult(0);
     return reshape(cast(tensor(result, type, flat), a.type), shape);
   }
   // The general case: loops over the batch, rows, columns, and the sum.
   unsigned loops = batch.size() + 3;
   auto dim = [&](int64_t k) { return builder.getAffineDimExpr(k); };
   SmallVector<int64_t> dimsA, dimsB;
-  Tensor left = withoutUnits(*this, a, batch.size(), dimsA), right = withoutUnits(*this, b, batch.size(), dimsB);
+  Tensor left = withoutUnits(*this, a, batch.size(), dimsA),
+         right = withoutUnits(*this, b, batch.size(), dimsB);
   SmallVector<AffineExpr> atA, atB, atOut;
   for (int64_t k : dimsA)
     atA.push_back(dim(k));
@@ -83,15 +103,25 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
   atA.append({dim(loops - 3), dim(loops - 1)});
   atB.append({dim(loops - 1), dim(loops - 2)});
   SmallVector<AffineMap> maps;
-  for (ArrayRef<AffineExpr> at : {ArrayRef<AffineExpr>(atA), ArrayRef<AffineExpr>(atB), ArrayRef<AffineExpr>(atOut)})
+  for (ArrayRef<AffineExpr> at :
+       {ArrayRef<AffineExpr>(atA), ArrayRef<AffineExpr>(atB),
+        ArrayRef<AffineExpr>(atOut)})
     maps.push_back(AffineMap::get(loops, 0, at, builder.getContext()));
-  SmallVector<utils::IteratorType> kinds(loops - 1, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> kinds(loops - 1,
+                                         utils::IteratorType::parallel);
   kinds.push_back(utils::IteratorType::reduction);
   Value in[] = {value(left), value(right)}, out = zeros(*this, shape, type);
-  auto generic = linalg::GenericOp::create(builder, loc, out.getType(), in, out, maps, kinds, [&](OpBuilder &inside, Location, ValueRange v) {
-    Body body = this->body(&inside);
-    auto scalar = [&](Value value, DType from) { return convert(Scalar{&body, from, value, std::nullopt}, type); };
-    linalg::YieldOp::create(inside, loc, (scalar(v[2], type) + scalar(v[0], a.type) * scalar(v[1], b.type)).emit());
-  });
+  auto generic = linalg::GenericOp::create(
+      builder, loc, out.getType(), in, out, maps, kinds,
+      [&](OpBuilder &inside, Location, ValueRange v) {
+        Body body = this->body(&inside);
+        auto scalar = [&](Value value, DType from) {
+          return convert(Scalar{&body, from, value, std::nullopt}, type);
+        };
+        linalg::YieldOp::create(
+            inside, loc,
+            (scalar(v[2], type) + scalar(v[0], a.type) * scalar(v[1], b.type))
+                .emit());
+      });
   return cast(tensor(generic.getResult(0), type, shape), a.type);
 }

@@ -26,7 +26,8 @@ template <Unary f> Tensor importNumber(const Core &c, const Site &s) {
 
 template <Binary f> Tensor apply(const Core &c, const Site &s, DType type) {
   requireSameType(c, s[0], s[1]);
-  return c.map({s[0], s[1]}, type, [](ArrayRef<Scalar> v) { return f(v[0], v[1]); });
+  return c.map({s[0], s[1]}, type,
+               [](ArrayRef<Scalar> v) { return f(v[0], v[1]); });
 }
 
 template <Binary f> Tensor importArithmetic(const Core &c, const Site &s) {
@@ -34,7 +35,9 @@ template <Binary f> Tensor importArithmetic(const Core &c, const Site &s) {
   return apply<f>(c, s, s[0].type);
 }
 
-template <Binary f> Tensor importComparison(const Core &c, const Site &s) { return apply<f>(c, s, DType::boolean); }
+template <Binary f> Tensor importComparison(const Core &c, const Site &s) {
+  return apply<f>(c, s, DType::boolean);
+}
 
 template <Binary f> Tensor importLogical(const Core &c, const Site &s) {
   c.requireType(s[0], s[0].type == DType::boolean, "bool");
@@ -61,7 +64,9 @@ template <Binary f> Tensor importVariadic(const Core &c, const Site &s) {
   });
 }
 
-Tensor importMean(const Core &c, const Site &s) { return c.mul(importVariadic<operator+>(c, s), 1.0 / s.size()); }
+Tensor importMean(const Core &c, const Site &s) {
+  return c.mul(importVariadic<operator+ >(c, s), 1.0 / s.size());
+}
 
 Scalar complement(const Scalar &x) { return ~x; }
 
@@ -79,22 +84,31 @@ Scalar greaterOrEqual(const Scalar &a, const Scalar &b) { return a >= b; }
 Scalar reciprocal(const Scalar &x) { return 1.0 / x; }
 
 /// -1, 0 or 1; NaN stays.
-Scalar sign(const Scalar &x) { return select(x > 0, x.like(1), select(x < 0, x.like(-1), x)); }
+Scalar sign(const Scalar &x) {
+  return select(x > 0, x.like(1), select(x < 0, x.like(-1), x));
+}
 
 Tensor importIsNaN(const Core &c, const Site &s) {
-  return c.map({s[0]}, DType::boolean, [](ArrayRef<Scalar> v) { return differ(v[0], v[0]); });
+  return c.map({s[0]}, DType::boolean,
+               [](ArrayRef<Scalar> v) { return differ(v[0], v[0]); });
 }
 
 Tensor importIsInf(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
-  bool positive = s.integer("detect_positive", 1), negative = s.integer("detect_negative", 1);
+  bool positive = s.integer("detect_positive", 1),
+       negative = s.integer("detect_negative", 1);
   return c.map({s[0]}, DType::boolean, [&](ArrayRef<Scalar> v) {
-    Scalar infinity = v[0].like(std::numeric_limits<double>::infinity()), x = positive && negative ? abs(v[0]) : negative ? -v[0] : v[0];
-    return positive || negative ? equal(x, infinity) : Scalar::constant(*x.body, DType::boolean, 0);
+    Scalar infinity = v[0].like(std::numeric_limits<double>::infinity()),
+           x = positive && negative ? abs(v[0])
+               : negative           ? -v[0]
+                                    : v[0];
+    return positive || negative ? equal(x, infinity)
+                                : Scalar::constant(*x.body, DType::boolean, 0);
   });
 }
 
-/// Common exponents are products and roots; the result has the type of the base.
+/// Common exponents are products and roots; the result has the type of the
+/// base.
 Tensor importPow(const Core &c, const Site &s) {
   Tensor x = s[0], y = s[1];
   c.requireType(x, x.type != DType::boolean, "a number");
@@ -132,7 +146,8 @@ Tensor importMod(const Core &c, const Site &s) {
     if (fmod || isUnsigned(rest.type))
       return rest;
     Scalar opposite = (rest < 0) ^ (v[1] < 0);
-    return select(opposite, select(differ(rest, rest.like(0)), rest + v[1], rest), rest);
+    return select(opposite,
+                  select(differ(rest, rest.like(0)), rest + v[1], rest), rest);
   });
 }
 
@@ -149,14 +164,20 @@ Tensor importWhere(const Core &c, const Site &s) {
   return c.select(s[0], s[1], s[2]);
 }
 
-Tensor importCast(const Core &c, const Site &s) { return c.cast(s[0], s.dtype("to", DType::undefined)); }
-Tensor importCastLike(const Core &c, const Site &s) { return c.cast(s[0], s[1].type); }
+Tensor importCast(const Core &c, const Site &s) {
+  return c.cast(s[0], s.dtype("to", DType::undefined));
+}
+Tensor importCastLike(const Core &c, const Site &s) {
+  return c.cast(s[0], s[1].type);
+}
 
 /// Bounds are inputs, or attributes before opset 11.
 Tensor importClip(const Core &c, const Site &s) {
   Tensor x = s[0];
   auto bound = [&](size_t input, StringRef attribute) {
-    return s[input] ? s[input] : s.has(attribute) ? c.scalar(x.type, s.real(attribute, 0)) : Tensor();
+    return s[input]           ? s[input]
+           : s.has(attribute) ? c.scalar(x.type, s.real(attribute, 0))
+                              : Tensor();
   };
   Tensor low = bound(1, "min"), high = bound(2, "max");
   SmallVector<Tensor> in{x};
@@ -176,7 +197,7 @@ void fulgur::onnx::registerElementwise(OpTable &ops) {
   ops["Abs"] = importNumber<abs>;
   ops["Acos"] = importReal<acos>;
   ops["Acosh"] = importReal<acosh>;
-  ops["Add"] = {importArithmetic<operator+>, 2};
+  ops["Add"] = {importArithmetic<operator+ >, 2};
   ops["And"] = {importLogical<operator&>, 2};
   ops["Asin"] = importReal<asin>;
   ops["Asinh"] = importReal<asinh>;
@@ -185,15 +206,15 @@ void fulgur::onnx::registerElementwise(OpTable &ops) {
   ops["BitShift"] = {importBitShift, 2};
   ops["BitwiseAnd"] = {importBitwise<operator&>, 2};
   ops["BitwiseNot"] = importNumber<complement>;
-  ops["BitwiseOr"] = {importBitwise<operator|>, 2};
-  ops["BitwiseXor"] = {importBitwise<operator^>, 2};
+  ops["BitwiseOr"] = {importBitwise<operator| >, 2};
+  ops["BitwiseXor"] = {importBitwise<operator^ >, 2};
   ops["Cast"] = importCast;
   ops["CastLike"] = {importCastLike, 2};
   ops["Ceil"] = importReal<ceil>;
   ops["Clip"] = importClip;
   ops["Cos"] = importReal<cos>;
   ops["Cosh"] = importReal<cosh>;
-  ops["Div"] = {importArithmetic<operator/>, 2};
+  ops["Div"] = {importArithmetic<operator/ >, 2};
   ops["Equal"] = {importComparison<equal>, 2};
   ops["Erf"] = importReal<erf>;
   ops["Exp"] = importReal<exp>;
@@ -212,7 +233,7 @@ void fulgur::onnx::registerElementwise(OpTable &ops) {
   ops["Mul"] = {importArithmetic<operator*>, 2};
   ops["Neg"] = importNumber<negate>;
   ops["Not"] = importNot;
-  ops["Or"] = {importLogical<operator|>, 2};
+  ops["Or"] = {importLogical<operator| >, 2};
   ops["Pow"] = {importPow, 2};
   ops["Reciprocal"] = importReal<reciprocal>;
   ops["Round"] = importReal<round>;
@@ -221,9 +242,9 @@ void fulgur::onnx::registerElementwise(OpTable &ops) {
   ops["Sinh"] = importReal<sinh>;
   ops["Sqrt"] = importReal<sqrt>;
   ops["Sub"] = {importArithmetic<difference>, 2};
-  ops["Sum"] = importVariadic<operator+>;
+  ops["Sum"] = importVariadic<operator+ >;
   ops["Tan"] = importReal<tan>;
   ops["Tanh"] = importReal<tanh>;
   ops["Where"] = {importWhere, 3};
-  ops["Xor"] = {importLogical<operator^>, 2};
+  ops["Xor"] = {importLogical<operator^ >, 2};
 }

@@ -1,12 +1,14 @@
-// Replaces operators that ONNX defines by a function body. The library's own inliner loses the context of a call (types,
-// defaults of attributes, absent optional inputs), so the body is built here, out of the node's own types and attributes;
-// values of a body get names of their own, and its nodes keep the caller's name, which is the place that messages mean.
+// Replaces operators that ONNX defines by a function body. The library's own
+// inliner loses the context of a call (types, defaults of attributes, absent
+// optional inputs), so the body is built here, out of the node's own types and
+// attributes; values of a body get names of their own, and its nodes keep the
+// caller's name, which is the place that messages mean.
 #include "frontends/onnx/Prepare.h"
 #include "frontends/onnx/Problem.h"
-#include "llvm/ADT/StringMap.h"
-#include "llvm/ADT/StringSet.h"
 #include "onnx/defs/function.h"
 #include "onnx/defs/schema.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace llvm;
 namespace pb = ::onnx;
@@ -17,18 +19,23 @@ namespace {
 using Nodes = google::protobuf::RepeatedPtrField<pb::NodeProto>;
 using Attributes = google::protobuf::RepeatedPtrField<pb::AttributeProto>;
 
-/// Operators that stay whole because the importer writes them better than their body does.
+/// Operators that stay whole because the importer writes them better than their
+/// body does.
 bool isKept(const pb::NodeProto &node) {
   static const StringSet<> kept = {
       // one op of the fulgur dialect, or numerically better as one
-      "Gelu", "GroupNormalization", "LayerNormalization", "LogSoftmax", "MeanVarianceNormalization", "RMSNormalization", "Softmax",
+      "Gelu", "GroupNormalization", "LayerNormalization", "LogSoftmax",
+      "MeanVarianceNormalization", "RMSNormalization", "Softmax",
       // loops in the body, none in the importer
-      "CausalConvWithState", "DynamicQuantizeLinear", "FlexAttention", "LinearAttention", "Range", "SwiGLU",
+      "CausalConvWithState", "DynamicQuantizeLinear", "FlexAttention",
+      "LinearAttention", "Range", "SwiGLU",
       // one function of an element
-      "CastLike", "Celu", "Clip", "Elu", "GreaterOrEqual", "HardSigmoid", "HardSwish", "LeakyRelu", "LessOrEqual", "Mish", "PRelu", "Relu", "Selu",
+      "CastLike", "Celu", "Clip", "Elu", "GreaterOrEqual", "HardSigmoid",
+      "HardSwish", "LeakyRelu", "LessOrEqual", "Mish", "PRelu", "Relu", "Selu",
       "Softplus", "ThresholdedRelu",
       // one reduction
-      "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"};
+      "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
+      "ReduceSumSquare"};
   return kept.contains(node.op_type());
 }
 
@@ -39,7 +46,9 @@ struct Types {
 
   const pb::TypeProto *find(StringRef name) const {
     auto found = own.find(name);
-    return found != own.end() ? &found->second : outer ? outer->find(name) : nullptr;
+    return found != own.end() ? &found->second
+           : outer            ? outer->find(name)
+                              : nullptr;
   }
   void add(const pb::GraphProto &graph) {
     for (const pb::TensorProto &tensor : graph.initializer()) {
@@ -49,14 +58,16 @@ struct Types {
       for (int64_t dim : tensor.dims())
         type.mutable_shape()->add_dim()->set_dim_value(dim);
     }
-    for (const auto *values : {&graph.input(), &graph.value_info(), &graph.output()})
+    for (const auto *values :
+         {&graph.input(), &graph.value_info(), &graph.output()})
       for (const pb::ValueInfoProto &value : *values)
         if (value.type().value_case())
           own[value.name()] = value.type();
   }
 };
 
-/// Puts a body's nodes into the caller's names: parameters become arguments, everything else gets a prefix.
+/// Puts a body's nodes into the caller's names: parameters become arguments,
+/// everything else gets a prefix.
 struct Renaming {
   std::string prefix, caller;
   StringMap<const pb::AttributeProto *> arguments;
@@ -72,7 +83,8 @@ struct Renaming {
     Attributes attributes;
     for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
       if (!attribute.ref_attr_name().empty()) {
-        if (auto argument = arguments.find(attribute.ref_attr_name()); argument != arguments.end()) {
+        if (auto argument = arguments.find(attribute.ref_attr_name());
+            argument != arguments.end()) {
           std::string name = attribute.name();
           attribute = *argument->second;
           attribute.set_name(name);
@@ -111,7 +123,8 @@ class Expander {
 public:
   explicit Expander(const pb::ModelProto &model) : model(model) {
     for (const pb::OperatorSetIdProto &import : model.opset_import())
-      opsets[import.domain() == "ai.onnx" ? "" : import.domain()] = int(import.version());
+      opsets[import.domain() == "ai.onnx" ? "" : import.domain()] =
+          int(import.version());
   }
 
   void graph(pb::GraphProto &graph, const Types *outer) {
@@ -126,11 +139,13 @@ public:
 
 private:
   /// The function that defines the node, for its opset, types and attributes.
-  bool findBody(const pb::NodeProto &node, const Types &types, pb::FunctionProto &body, const pb::OpSchema *&schema) const {
+  bool findBody(const pb::NodeProto &node, const Types &types,
+                pb::FunctionProto &body, const pb::OpSchema *&schema) const {
     auto opset = opsets.find(node.domain() == "ai.onnx" ? "" : node.domain());
     if (opset == opsets.end() || isKept(node))
       return false;
-    schema = pb::OpSchemaRegistry::Schema(node.op_type(), opset->second, opset->first().str());
+    schema = pb::OpSchemaRegistry::Schema(node.op_type(), opset->second,
+                                          opset->first().str());
     if (!schema)
       return false;
     if (schema->HasFunction())
@@ -145,9 +160,14 @@ private:
       const pb::TypeProto *type = input.empty() ? nullptr : types.find(input);
       inputs.push_back(type ? *type : pb::TypeProto());
     }
-    pb::NodeProto full = node; // builders read attributes without minding defaults
+    pb::NodeProto full =
+        node; // builders read attributes without minding defaults
     for (const auto &[name, attribute] : schema->attributes())
-      if (attribute.default_value.has_name() && none_of(node.attribute(), [&, &name = name](const pb::AttributeProto &given) { return given.name() == name; }))
+      if (attribute.default_value.has_name() &&
+          none_of(node.attribute(),
+                  [&, &name = name](const pb::AttributeProto &given) {
+                    return given.name() == name;
+                  }))
         *full.add_attribute() = attribute.default_value;
     pb::FunctionBodyBuildContextImpl context(full, inputs);
     return schema->BuildContextDependentFunction(context, body, opset->second);
@@ -167,7 +187,8 @@ private:
       return;
     }
 
-    Renaming renaming{"fulgur." + std::to_string(++bodies) + ".", nameOf(node).str(), {}};
+    Renaming renaming{
+        "fulgur." + std::to_string(++bodies) + ".", nameOf(node).str(), {}};
     for (const auto &[name, attribute] : schema->attributes())
       if (attribute.default_value.has_name())
         renaming.arguments[name] = &attribute.default_value;
@@ -177,9 +198,13 @@ private:
     for (int i = 0; i < function.input_size(); ++i)
       names[function.input(i)] = i < node.input_size() ? node.input(i) : "";
     for (int i = 0; i < function.output_size(); ++i)
-      names[function.output(i)] = i < node.output_size() && !node.output(i).empty() ? node.output(i) : renaming.prefix + function.output(i);
+      names[function.output(i)] =
+          i < node.output_size() && !node.output(i).empty()
+              ? node.output(i)
+              : renaming.prefix + function.output(i);
 
-    // The body as a model of its own, so that its values get types: bodies call other functions.
+    // The body as a model of its own, so that its values get types: bodies call
+    // other functions.
     pb::ModelProto body;
     body.set_ir_version(model.ir_version());
     *body.mutable_opset_import() = model.opset_import();
@@ -190,11 +215,13 @@ private:
       graph.mutable_node()->Add(std::move(inner));
     }
     StringSet<> seen;
-    for (auto [ports, isInput] : {std::pair(&node.input(), true), {&node.output(), false}})
+    for (auto [ports, isInput] :
+         {std::pair(&node.input(), true), {&node.output(), false}})
       for (const std::string &port : *ports) {
         if (port.empty() || !seen.insert(port).second)
           continue;
-        pb::ValueInfoProto &value = isInput ? *graph.add_input() : *graph.add_output();
+        pb::ValueInfoProto &value =
+            isInput ? *graph.add_input() : *graph.add_output();
         value.set_name(port);
         if (const pb::TypeProto *type = types.find(port))
           *value.mutable_type() = *type;
@@ -213,7 +240,9 @@ private:
 
 } // namespace
 
-void expandSchemaFunctions(pb::ModelProto &model) { Expander(model).graph(*model.mutable_graph(), nullptr); }
+void expandSchemaFunctions(pb::ModelProto &model) {
+  Expander(model).graph(*model.mutable_graph(), nullptr);
+}
 
 namespace {
 
@@ -241,9 +270,12 @@ void removeDead(pb::GraphProto &graph) {
   for (const pb::ValueInfoProto &value : graph.output())
     used.insert(value.name());
   std::vector<bool> isLive(graph.node_size());
-  for (int i = graph.node_size(); i-- > 0;) { // nodes are sorted: users come before what they use
+  for (int i = graph.node_size();
+       i-- > 0;) { // nodes are sorted: users come before what they use
     const pb::NodeProto &node = graph.node(i);
-    isLive[i] = any_of(node.output(), [&](const std::string &output) { return !output.empty() && used.contains(output); });
+    isLive[i] = any_of(node.output(), [&](const std::string &output) {
+      return !output.empty() && used.contains(output);
+    });
     if (isLive[i])
       addUses(node, used);
   }

@@ -1,16 +1,19 @@
-// Polynomials in graded lexicographic order, so that division by a leading term terminates, over interned atoms.
+// Polynomials in graded lexicographic order, so that division by a leading term
+// terminates, over interned atoms.
 #include "frontends/onnx/Extent.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include <algorithm>
 #include <iterator>
 #include <numeric>
-#include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/StringExtras.h"
 #include <stdexcept>
 
 using namespace fulgur::onnx;
 
 namespace {
-[[noreturn]] void overflow() { throw std::overflow_error("a size does not fit into 64 bits"); }
+[[noreturn]] void overflow() {
+  throw std::overflow_error("a size does not fit into 64 bits");
+}
 
 int64_t add(int64_t a, int64_t b) {
   int64_t sum;
@@ -26,21 +29,33 @@ int64_t multiply(int64_t a, int64_t b) {
   return product;
 }
 
-int64_t saturate(__int128 x) { return x > Atoms::kMax ? Atoms::kMax : x < Atoms::kMin ? Atoms::kMin : int64_t(x); }
+int64_t saturate(__int128 x) {
+  return x > Atoms::kMax   ? Atoms::kMax
+         : x < Atoms::kMin ? Atoms::kMin
+                           : int64_t(x);
+}
 
-int64_t floorOf(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+int64_t floorOf(int64_t a, int64_t b) {
+  return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
 
 /// Higher degree first, then the atoms with lower numbers.
 bool before(llvm::ArrayRef<unsigned> a, llvm::ArrayRef<unsigned> b) {
-  return a.size() != b.size() ? a.size() > b.size() : std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+  return a.size() != b.size() ? a.size() > b.size()
+                              : std::lexicographical_compare(
+                                    a.begin(), a.end(), b.begin(), b.end());
 }
 
 /// The quotient of two terms, if it is one.
-std::optional<Extent::Term> divide(const Extent::Term &a, const Extent::Term &b) {
-  if (a.coefficient % b.coefficient || !std::includes(a.factors.begin(), a.factors.end(), b.factors.begin(), b.factors.end()))
+std::optional<Extent::Term> divide(const Extent::Term &a,
+                                   const Extent::Term &b) {
+  if (a.coefficient % b.coefficient ||
+      !std::includes(a.factors.begin(), a.factors.end(), b.factors.begin(),
+                     b.factors.end()))
     return std::nullopt;
   Extent::Term quotient{{}, a.coefficient / b.coefficient};
-  std::set_difference(a.factors.begin(), a.factors.end(), b.factors.begin(), b.factors.end(), std::back_inserter(quotient.factors));
+  std::set_difference(a.factors.begin(), a.factors.end(), b.factors.begin(),
+                      b.factors.end(), std::back_inserter(quotient.factors));
   return quotient;
 }
 } // namespace
@@ -71,9 +86,12 @@ std::optional<unsigned> Extent::atom() const {
 }
 
 bool Extent::operator<(const Extent &other) const {
-  return std::lexicographical_compare(sum.begin(), sum.end(), other.sum.begin(), other.sum.end(), [](const Term &a, const Term &b) {
-    return a.factors == b.factors ? a.coefficient < b.coefficient : before(a.factors, b.factors);
-  });
+  return std::lexicographical_compare(
+      sum.begin(), sum.end(), other.sum.begin(), other.sum.end(),
+      [](const Term &a, const Term &b) {
+        return a.factors == b.factors ? a.coefficient < b.coefficient
+                                      : before(a.factors, b.factors);
+      });
 }
 
 namespace fulgur::onnx {
@@ -81,7 +99,8 @@ Extent operator+(const Extent &a, const Extent &b) {
   Extent result;
   auto i = a.sum.begin(), j = b.sum.begin();
   while (i != a.sum.end() || j != b.sum.end()) {
-    if (j == b.sum.end() || (i != a.sum.end() && before(i->factors, j->factors))) {
+    if (j == b.sum.end() ||
+        (i != a.sum.end() && before(i->factors, j->factors))) {
       result.sum.push_back(*i++);
     } else if (i == a.sum.end() || before(j->factors, i->factors)) {
       result.sum.push_back(*j++);
@@ -100,15 +119,19 @@ Extent operator*(const Extent &a, const Extent &b) {
     Extent row;
     for (const Extent::Term &y : b.sum) {
       Extent::Term term{{}, multiply(x.coefficient, y.coefficient)};
-      std::merge(x.factors.begin(), x.factors.end(), y.factors.begin(), y.factors.end(), std::back_inserter(term.factors));
-      row.sum.push_back(std::move(term)); // multiplying by one term keeps the order
+      std::merge(x.factors.begin(), x.factors.end(), y.factors.begin(),
+                 y.factors.end(), std::back_inserter(term.factors));
+      row.sum.push_back(
+          std::move(term)); // multiplying by one term keeps the order
     }
     result = result + row;
   }
   return result;
 }
 
-Extent operator-(const Extent &a, const Extent &b) { return a + Extent(-1) * b; }
+Extent operator-(const Extent &a, const Extent &b) {
+  return a + Extent(-1) * b;
+}
 
 Extent product(llvm::ArrayRef<Extent> extents) {
   Extent result = 1;
@@ -149,12 +172,14 @@ Extent Atoms::runtime(llvm::StringRef name, int64_t upper) {
 bool Atoms::isRuntime(const Extent &e) const {
   return llvm::any_of(e.sum, [&](const Extent::Term &term) {
     return llvm::any_of(term.factors, [&](unsigned id) {
-      return atoms[id].kind == Kind::runtime || isRuntime(atoms[id].a) || isRuntime(atoms[id].b);
+      return atoms[id].kind == Kind::runtime || isRuntime(atoms[id].a) ||
+             isRuntime(atoms[id].b);
     });
   });
 }
 
-Extent Atoms::make(Kind kind, const Extent &a, const Extent &b, int64_t lower, int64_t upper) {
+Extent Atoms::make(Kind kind, const Extent &a, const Extent &b, int64_t lower,
+                   int64_t upper) {
   auto [it, isNew] = made.try_emplace({kind, a, b}, atoms.size());
   if (isNew)
     atoms.push_back({kind, "", a, b, lower, upper});
@@ -184,7 +209,9 @@ Extent Atoms::floorDiv(const Extent &a, const Extent &b) {
   if (knownAtLeast(rest, 0) && knownAtLeast(b, rest + 1))
     return quotient;
   bool positive = lower(rest) >= 0 && lower(b) > 0;
-  return quotient + make(Kind::floorDiv, rest, b, positive ? lower(rest) / upper(b) : kMin, positive ? upper(rest) / lower(b) : kMax);
+  return quotient + make(Kind::floorDiv, rest, b,
+                         positive ? lower(rest) / upper(b) : kMin,
+                         positive ? upper(rest) / lower(b) : kMax);
 }
 
 Extent Atoms::mod(const Extent &a, const Extent &b) {
@@ -197,7 +224,8 @@ Extent Atoms::mod(const Extent &a, const Extent &b) {
   if (knownAtLeast(rest, 0) && knownAtLeast(b, rest + 1))
     return rest;
   bool positive = lower(b) > 0;
-  return make(Kind::mod, rest, b, positive ? 0 : kMin, positive ? upper(b) - 1 : kMax);
+  return make(Kind::mod, rest, b, positive ? 0 : kMin,
+              positive ? upper(b) - 1 : kMax);
 }
 
 Extent Atoms::max(const Extent &a, const Extent &b) {
@@ -206,7 +234,8 @@ Extent Atoms::max(const Extent &a, const Extent &b) {
   if (knownAtLeast(b, a))
     return b;
   bool swap = b < a;
-  return make(Kind::max, swap ? b : a, swap ? a : b, std::max(lower(a), lower(b)), std::max(upper(a), upper(b)));
+  return make(Kind::max, swap ? b : a, swap ? a : b,
+              std::max(lower(a), lower(b)), std::max(upper(a), upper(b)));
 }
 
 Extent Atoms::min(const Extent &a, const Extent &b) {
@@ -215,17 +244,21 @@ Extent Atoms::min(const Extent &a, const Extent &b) {
   if (knownAtLeast(b, a))
     return a;
   bool swap = b < a;
-  return make(Kind::min, swap ? b : a, swap ? a : b, std::min(lower(a), lower(b)), std::min(upper(a), upper(b)));
+  return make(Kind::min, swap ? b : a, swap ? a : b,
+              std::min(lower(a), lower(b)), std::min(upper(a), upper(b)));
 }
 
 int64_t Atoms::lower(const Extent &e) const {
-  // A term is bounded by the corners of its factors' ranges; a sum by the sum of the bounds.
+  // A term is bounded by the corners of its factors' ranges; a sum by the sum
+  // of the bounds.
   __int128 total = 0;
   for (const Extent::Term &term : e.sum) {
     int64_t low = term.coefficient, high = term.coefficient;
     for (unsigned id : term.factors) {
-      int64_t corners[] = {saturate((__int128)low * atoms[id].lower), saturate((__int128)low * atoms[id].upper),
-                           saturate((__int128)high * atoms[id].lower), saturate((__int128)high * atoms[id].upper)};
+      int64_t corners[] = {saturate((__int128)low * atoms[id].lower),
+                           saturate((__int128)low * atoms[id].upper),
+                           saturate((__int128)high * atoms[id].lower),
+                           saturate((__int128)high * atoms[id].upper)};
       low = *std::min_element(corners, corners + 4);
       high = *std::max_element(corners, corners + 4);
     }
@@ -251,14 +284,16 @@ bool Atoms::knownAtLeast(const Extent &a, const Extent &b) const {
 
 bool Atoms::knownEqual(const Extent &a, const Extent &b) {
   Extent difference = simplify(a - b);
-  return difference.is(0) || llvm::is_contained(zeros, difference) || llvm::is_contained(zeros, Extent(-1) * difference);
+  return difference.is(0) || llvm::is_contained(zeros, difference) ||
+         llvm::is_contained(zeros, Extent(-1) * difference);
 }
 
 bool Atoms::knownDifferent(const Extent &a, const Extent &b) {
   Extent difference = simplify(a - b);
   if (lower(difference) > 0 || upper(difference) < 0)
     return true;
-  // No multiple of the coefficients' common divisor makes up for a constant that is none: 6 is not 4n.
+  // No multiple of the coefficients' common divisor makes up for a constant
+  // that is none: 6 is not 4n.
   int64_t divisor = 0, constant = 0;
   for (const Extent::Term &term : difference.terms())
     if (term.factors.empty())
@@ -270,12 +305,16 @@ bool Atoms::knownDifferent(const Extent &a, const Extent &b) {
 
 void Atoms::unite(const Extent &left, const Extent &right) {
   Extent a = simplify(left), b = simplify(right);
-  // An atom can stand for anything that is not built on it: quotients and the like go first, of two symbols the later one.
-  // What is known before a run never comes to depend on what is not.
+  // An atom can stand for anything that is not built on it: quotients and the
+  // like go first, of two symbols the later one. What is known before a run
+  // never comes to depend on what is not.
   auto replaceable = [&](const Extent &from, const Extent &to) {
-    return from.atom() && !contains(to, *from.atom()) && (isRuntime(from) || !isRuntime(to));
+    return from.atom() && !contains(to, *from.atom()) &&
+           (isRuntime(from) || !isRuntime(to));
   };
-  auto rank = [&](const Extent &e) { return std::pair(atoms[*e.atom()].kind != Kind::symbol, *e.atom()); };
+  auto rank = [&](const Extent &e) {
+    return std::pair(atoms[*e.atom()].kind != Kind::symbol, *e.atom());
+  };
   bool first = replaceable(a, b), second = replaceable(b, a);
   if (first && second)
     first = rank(a) > rank(b);
@@ -312,11 +351,21 @@ Extent Atoms::simplify(const Extent &e) {
       Atom atom = atoms[id]; // a copy: making atoms moves them
       switch (atom.kind) {
       case Kind::symbol:
-      case Kind::runtime: value *= Extent::atom(id); break;
-      case Kind::floorDiv: value *= floorDiv(simplify(atom.a), simplify(atom.b)); break;
-      case Kind::mod: value *= mod(simplify(atom.a), simplify(atom.b)); break;
-      case Kind::max: value *= max(simplify(atom.a), simplify(atom.b)); break;
-      case Kind::min: value *= min(simplify(atom.a), simplify(atom.b)); break;
+      case Kind::runtime:
+        value *= Extent::atom(id);
+        break;
+      case Kind::floorDiv:
+        value *= floorDiv(simplify(atom.a), simplify(atom.b));
+        break;
+      case Kind::mod:
+        value *= mod(simplify(atom.a), simplify(atom.b));
+        break;
+      case Kind::max:
+        value *= max(simplify(atom.a), simplify(atom.b));
+        break;
+      case Kind::min:
+        value *= min(simplify(atom.a), simplify(atom.b));
+        break;
       }
     }
     result += value;
@@ -326,11 +375,15 @@ Extent Atoms::simplify(const Extent &e) {
 
 bool Atoms::contains(const Extent &e, unsigned id) const {
   return llvm::any_of(e.sum, [&](const Extent::Term &term) {
-    return llvm::any_of(term.factors, [&](unsigned factor) { return factor == id || contains(atoms[factor].a, id) || contains(atoms[factor].b, id); });
+    return llvm::any_of(term.factors, [&](unsigned factor) {
+      return factor == id || contains(atoms[factor].a, id) ||
+             contains(atoms[factor].b, id);
+    });
   });
 }
 
-void Atoms::symbolsOf(const Extent &e, llvm::SmallVectorImpl<std::string> &names) const {
+void Atoms::symbolsOf(const Extent &e,
+                      llvm::SmallVectorImpl<std::string> &names) const {
   for (const Extent::Term &term : e.sum)
     for (unsigned id : term.factors) {
       const Atom &atom = atoms[id];
@@ -344,32 +397,47 @@ void Atoms::symbolsOf(const Extent &e, llvm::SmallVectorImpl<std::string> &names
 std::string Atoms::text(const Extent &e) const {
   if (e.sum.empty())
     return "0";
-  auto nested = [&](const Extent &x) { return x.constant() || x.atom() ? text(x) : "(" + text(x) + ")"; };
+  auto nested = [&](const Extent &x) {
+    return x.constant() || x.atom() ? text(x) : "(" + text(x) + ")";
+  };
   std::string out;
   for (const Extent::Term &term : e.sum) {
     std::vector<std::string> parts;
-    uint64_t size = term.coefficient < 0 ? -uint64_t(term.coefficient) : term.coefficient;
+    uint64_t size =
+        term.coefficient < 0 ? -uint64_t(term.coefficient) : term.coefficient;
     if (size != 1 || term.factors.empty())
       parts.push_back(std::to_string(size));
     for (unsigned id : term.factors) {
       const Atom &atom = atoms[id];
       switch (atom.kind) {
       case Kind::symbol:
-      case Kind::runtime: parts.push_back(atom.name); break;
-      case Kind::floorDiv: parts.push_back("(" + nested(atom.a) + " // " + nested(atom.b) + ")"); break;
-      case Kind::mod: parts.push_back("(" + nested(atom.a) + " % " + nested(atom.b) + ")"); break;
-      case Kind::max: parts.push_back("max(" + text(atom.a) + ", " + text(atom.b) + ")"); break;
-      case Kind::min: parts.push_back("min(" + text(atom.a) + ", " + text(atom.b) + ")"); break;
+      case Kind::runtime:
+        parts.push_back(atom.name);
+        break;
+      case Kind::floorDiv:
+        parts.push_back("(" + nested(atom.a) + " // " + nested(atom.b) + ")");
+        break;
+      case Kind::mod:
+        parts.push_back("(" + nested(atom.a) + " % " + nested(atom.b) + ")");
+        break;
+      case Kind::max:
+        parts.push_back("max(" + text(atom.a) + ", " + text(atom.b) + ")");
+        break;
+      case Kind::min:
+        parts.push_back("min(" + text(atom.a) + ", " + text(atom.b) + ")");
+        break;
       }
     }
-    out += out.empty() ? (term.coefficient < 0 ? "-" : "") : (term.coefficient < 0 ? " - " : " + ");
+    out += out.empty() ? (term.coefficient < 0 ? "-" : "")
+                       : (term.coefficient < 0 ? " - " : " + ");
     out += llvm::join(parts, "*");
   }
   return out;
 }
 
 namespace {
-/// Recursive descent over the text of one dim. Names become symbols only when the whole text is an expression.
+/// Recursive descent over the text of one dim. Names become symbols only when
+/// the whole text is an expression.
 class Parser {
 public:
   Parser(llvm::StringRef text, Atoms *atoms) : rest(text), atoms(atoms) {}
@@ -399,7 +467,9 @@ private:
     return left;
   }
 
-  static std::optional<Extent> negate(std::optional<Extent> x) { return x ? std::optional(Extent(-1) * *x) : x; }
+  static std::optional<Extent> negate(std::optional<Extent> x) {
+    return x ? std::optional(Extent(-1) * *x) : x;
+  }
 
   std::optional<Extent> term() {
     std::optional<Extent> left = factor();
@@ -413,7 +483,8 @@ private:
       if (op == '*')
         left = *left * *right;
       else if (atoms)
-        left = op == '/' ? atoms->floorDiv(*left, *right) : atoms->mod(*left, *right);
+        left = op == '/' ? atoms->floorDiv(*left, *right)
+                         : atoms->mod(*left, *right);
     }
     return left;
   }
@@ -426,12 +497,16 @@ private:
     rest = rest.ltrim();
     int64_t number;
     if (!rest.empty() && llvm::isDigit(rest.front()))
-      return rest.consumeInteger(10, number) ? std::nullopt : std::optional(Extent(number));
-    llvm::StringRef name = rest.take_while([](char c) { return llvm::isAlnum(c) || c == '_' || c == '.' || c == ':'; });
+      return rest.consumeInteger(10, number) ? std::nullopt
+                                             : std::optional(Extent(number));
+    llvm::StringRef name = rest.take_while([](char c) {
+      return llvm::isAlnum(c) || c == '_' || c == '.' || c == ':';
+    });
     if (name.empty())
       return std::nullopt;
     rest = rest.drop_front(name.size());
-    if ((name.equals_insensitive("max") || name.equals_insensitive("min")) && eat("("))
+    if ((name.equals_insensitive("max") || name.equals_insensitive("min")) &&
+        eat("("))
       return extremum(name.equals_insensitive("max"));
     return atoms ? atoms->symbol(name) : Extent(1);
   }

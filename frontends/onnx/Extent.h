@@ -1,4 +1,5 @@
-// Sizes of dims as polynomials over symbols: what "batch" times 12 is, whether two dims are equal, what is left after a slice.
+// Sizes of dims as polynomials over symbols: what "batch" times 12 is, whether
+// two dims are equal, what is left after a slice.
 #pragma once
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
@@ -13,8 +14,9 @@
 
 namespace fulgur::onnx {
 
-/// A polynomial with integer coefficients over atoms (see Atoms). Equal polynomials compare equal; arithmetic that
-/// leaves 64 bits throws std::overflow_error.
+/// A polynomial with integer coefficients over atoms (see Atoms). Equal
+/// polynomials compare equal; arithmetic that leaves 64 bits throws
+/// std::overflow_error.
 class Extent {
 public:
   /// A product of atoms, sorted and with repetition, and its coefficient.
@@ -56,11 +58,13 @@ private:
 /// The product of all of them; 1 of none.
 Extent product(llvm::ArrayRef<Extent> extents);
 
-/// The atoms of one model: symbols, and quotients, remainders, maxima and minima of polynomials, each made once.
-/// Knows the range of every symbol and which extents the model needs to be equal.
+/// The atoms of one model: symbols, and quotients, remainders, maxima and
+/// minima of polynomials, each made once. Knows the range of every symbol and
+/// which extents the model needs to be equal.
 class Atoms {
 public:
-  static constexpr int64_t kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
+  static constexpr int64_t kMax = std::numeric_limits<int64_t>::max(),
+                           kMin = std::numeric_limits<int64_t>::min();
   enum class Kind { symbol, runtime, floorDiv, mod, max, min };
   struct Atom {
     Kind kind;
@@ -82,7 +86,9 @@ public:
   /// ⌊a / b⌋ and its remainder; `b` must not be 0.
   Extent floorDiv(const Extent &a, const Extent &b);
   Extent mod(const Extent &a, const Extent &b);
-  Extent ceilDiv(const Extent &a, const Extent &b) { return floorDiv(a + b - 1, b); }
+  Extent ceilDiv(const Extent &a, const Extent &b) {
+    return floorDiv(a + b - 1, b);
+  }
   Extent max(const Extent &a, const Extent &b);
   Extent min(const Extent &a, const Extent &b);
 
@@ -93,7 +99,8 @@ public:
   bool knownEqual(const Extent &a, const Extent &b);
   bool knownDifferent(const Extent &a, const Extent &b);
 
-  /// From now on `a` and `b` count as equal: an atom that is one side is replaced by the other side wherever `simplify` looks.
+  /// From now on `a` and `b` count as equal: an atom that is one side is
+  /// replaced by the other side wherever `simplify` looks.
   void unite(const Extent &a, const Extent &b);
   /// From now on the extent, if it is an atom, counts as being in the range.
   void restrict(const Extent &e, int64_t least, int64_t greatest);
@@ -101,17 +108,22 @@ public:
   Extent simplify(const Extent &);
   /// Whether the extent is built on the atom, at any depth.
   bool contains(const Extent &, unsigned id) const;
-  /// The names of the symbols that the extent is built on, in order of appearance.
-  void symbolsOf(const Extent &, llvm::SmallVectorImpl<std::string> &names) const;
+  /// The names of the symbols that the extent is built on, in order of
+  /// appearance.
+  void symbolsOf(const Extent &,
+                 llvm::SmallVectorImpl<std::string> &names) const;
 
   /// The extent as `parse` reads it.
   std::string text(const Extent &) const;
-  /// Reads + - * // % max min, parentheses, numbers and names; text that is none of this is a symbol as a whole.
+  /// Reads + - * // % max min, parentheses, numbers and names; text that is
+  /// none of this is a symbol as a whole.
   Extent parse(llvm::StringRef text);
 
 private:
-  Extent make(Kind kind, const Extent &a, const Extent &b, int64_t lower, int64_t upper);
-  /// Moves the terms of `a` that `by` divides into the quotient that is returned.
+  Extent make(Kind kind, const Extent &a, const Extent &b, int64_t lower,
+              int64_t upper);
+  /// Moves the terms of `a` that `by` divides into the quotient that is
+  /// returned.
   static Extent takeDivisible(Extent &a, const Extent &by);
 
   std::vector<Atom> atoms;

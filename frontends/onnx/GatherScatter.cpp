@@ -5,13 +5,18 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-void requireIndices(const Core &c, const Tensor &indices) { c.requireType(indices, isInteger(indices.type), "integer"); }
+void requireIndices(const Core &c, const Tensor &indices) {
+  c.requireType(indices, isInteger(indices.type), "integer");
+}
 
-std::string axisOf(int64_t axis, StringRef tensor) { return ("axis " + Twine(axis) + " of '" + tensor + "'").str(); }
+std::string axisOf(int64_t axis, StringRef tensor) {
+  return ("axis " + Twine(axis) + " of '" + tensor + "'").str();
+}
 
 Tensor importGather(const Core &c, const Site &s) {
   requireIndices(c, s[1]);
-  return c.gather(s[0], s[1], c.axis(s.integer("axis", 0), s[0].rank()), s.nameOf(0));
+  return c.gather(s[0], s[1], c.axis(s.integer("axis", 0), s[0].rank()),
+                  s.nameOf(0));
 }
 
 /// Element by element: the index replaces the coordinate on the axis.
@@ -19,50 +24,64 @@ Tensor importGatherElements(const Core &c, const Site &s) {
   Tensor x = s[0], indices = s[1];
   requireIndices(c, indices);
   if (x.rank() != indices.rank())
-    c.fail("data and indices have the ranks " + Twine(x.rank()) + " and " + Twine(indices.rank()));
+    c.fail("data and indices have the ranks " + Twine(x.rank()) + " and " +
+           Twine(indices.rank()));
   int64_t axis = c.axis(s.integer("axis", 0), x.rank());
   for (int64_t k = 0; k < x.rank(); ++k)
     if (k != axis)
-      c.sizes.requireAtLeast(x.shape[k], indices.shape[k], "indices reach behind axis " + Twine(k) + " of '" + s.nameOf(0) + "'", c.loc);
+      c.sizes.requireAtLeast(x.shape[k], indices.shape[k],
+                             "indices reach behind axis " + Twine(k) + " of '" +
+                                 s.nameOf(0) + "'",
+                             c.loc);
   c.checkIndices(indices, x.shape[axis], axisOf(axis, s.nameOf(0)));
   Value table = c.value(x);
-  return c.generate(indices.shape, x.type, {indices}, [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-    SmallVector<Scalar> from(at);
-    from[axis] = wrapIndex(v[0], x.shape[axis]);
-    return c.extract(body, table, x.type, from);
-  });
+  return c.generate(indices.shape, x.type, {indices},
+                    [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                      SmallVector<Scalar> from(at);
+                      from[axis] = wrapIndex(v[0], x.shape[axis]);
+                      return c.extract(body, table, x.type, from);
+                    });
 }
 
 /// The last dim of an index tensor: how many coordinates each entry has.
 int64_t tupleSize(const Core &c, const Tensor &indices, int64_t limit) {
-  std::optional<int64_t> size = indices.rank() ? indices.shape.back().constant() : std::nullopt;
+  std::optional<int64_t> size =
+      indices.rank() ? indices.shape.back().constant() : std::nullopt;
   if (!size || *size < 1 || *size > limit)
-    c.fail("the last dim of the indices must be a constant from 1 to " + Twine(limit) + "; their shape is " + c.text(indices.shape));
+    c.fail("the last dim of the indices must be a constant from 1 to " +
+           Twine(limit) + "; their shape is " + c.text(indices.shape));
   return *size;
 }
 
-/// Checks each coordinate of index tuples against its own axis of `x`, beginning with `first`.
-void checkTuples(const Core &c, const Tensor &x, const Tensor &indices, int64_t first, StringRef tensor) {
+/// Checks each coordinate of index tuples against its own axis of `x`,
+/// beginning with `first`.
+void checkTuples(const Core &c, const Tensor &x, const Tensor &indices,
+                 int64_t first, StringRef tensor) {
   int64_t count = *indices.shape.back().constant();
   for (int64_t k = 0; k < count; ++k)
-    c.checkIndices(c.slice(indices, indices.rank() - 1, k, 1), x.shape[first + k], axisOf(first + k, tensor));
+    c.checkIndices(c.slice(indices, indices.rank() - 1, k, 1),
+                   x.shape[first + k], axisOf(first + k, tensor));
 }
 
-/// Slices of the tensor at index tuples; the leading `batch_dims` dims are common to both.
+/// Slices of the tensor at index tuples; the leading `batch_dims` dims are
+/// common to both.
 Tensor importGatherND(const Core &c, const Site &s) {
   Tensor x = s[0], indices = s[1];
   requireIndices(c, indices);
   int64_t batch = s.integer("batch_dims", 0);
   if (batch < 0 || batch >= std::min(x.rank(), indices.rank()))
-    c.fail("batch_dims is " + Twine(batch) + " for tensors of rank " + Twine(x.rank()) + " and " + Twine(indices.rank()));
-  int64_t count = tupleSize(c, indices, x.rank() - batch), places = indices.rank() - 1;
+    c.fail("batch_dims is " + Twine(batch) + " for tensors of rank " +
+           Twine(x.rank()) + " and " + Twine(indices.rank()));
+  int64_t count = tupleSize(c, indices, x.rank() - batch),
+          places = indices.rank() - 1;
   for (int64_t k = 0; k < batch; ++k)
     c.requireEqual(x.shape[k], indices.shape[k]);
   checkTuples(c, x, indices, batch, s.nameOf(0));
   Shape shape(indices.shape.begin(), indices.shape.end() - 1);
   shape.append(x.shape.begin() + batch + count, x.shape.end());
 
-  // Each coordinate is an operand of its own, which broadcasts over the dims of a slice.
+  // Each coordinate is an operand of its own, which broadcasts over the dims of
+  // a slice.
   SmallVector<Tensor> coordinates;
   for (int64_t k = 0; k < count; ++k) {
     Shape spread(indices.shape.begin(), indices.shape.end() - 1);
@@ -70,33 +89,41 @@ Tensor importGatherND(const Core &c, const Site &s) {
     coordinates.push_back(c.reshape(c.slice(indices, places, k, 1), spread));
   }
   Value table = c.value(x);
-  return c.generate(shape, x.type, coordinates, [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-    SmallVector<Scalar> from(at.take_front(batch));
-    for (int64_t k = 0; k < count; ++k)
-      from.push_back(wrapIndex(v[k], x.shape[batch + k]));
-    llvm::append_range(from, at.drop_front(places));
-    return c.extract(body, table, x.type, from);
-  });
+  return c.generate(shape, x.type, coordinates,
+                    [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                      SmallVector<Scalar> from(at.take_front(batch));
+                      for (int64_t k = 0; k < count; ++k)
+                        from.push_back(wrapIndex(v[k], x.shape[batch + k]));
+                      llvm::append_range(from, at.drop_front(places));
+                      return c.extract(body, table, x.type, from);
+                    });
 }
 
-/// A row of `depth` values for each index: the second of `values` at the index, the first elsewhere.
+/// A row of `depth` values for each index: the second of `values` at the index,
+/// the first elsewhere.
 Tensor importOneHot(const Core &c, const Site &s) {
   Tensor indices = s[0], values = s[2];
   bool real = isReal(s[1].type) && s[1].known() && s[1].known()->size() == 1;
-  Shape depth = real ? Shape{int64_t(s[1].known()->front().real)} : s.extents(1);
+  Shape depth =
+      real ? Shape{int64_t(s[1].known()->front().real)} : s.extents(1);
   if (depth.size() != 1 || values.rank() != 1 || !values.shape[0].is(2))
     c.fail("needs one depth and two values");
   int64_t axis = c.axis(s.integer("axis", -1), indices.rank() + 1);
   Shape shape(indices.shape);
   shape.insert(shape.begin() + axis, depth[0]);
-  Tensor off = c.reshape(c.slice(values, 0, 0, 1), {}), on = c.reshape(c.slice(values, 0, 1, 1), {});
-  return c.generate(shape, values.type, {c.unsqueeze(c.cast(indices, DType::i64), {axis}), off, on}, [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-    return select(equal(wrapIndex(v[0], depth[0]), at[axis]), v[2], v[1]);
-  });
+  Tensor off = c.reshape(c.slice(values, 0, 0, 1), {}),
+         on = c.reshape(c.slice(values, 0, 1, 1), {});
+  return c.generate(shape, values.type,
+                    {c.unsqueeze(c.cast(indices, DType::i64), {axis}), off, on},
+                    [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                      return select(equal(wrapIndex(v[0], depth[0]), at[axis]),
+                                    v[2], v[1]);
+                    });
 }
 
 /// What is stored when an update meets what is there.
-Scalar combine(const Core &c, StringRef reduction, const Scalar &there, const Scalar &update) {
+Scalar combine(const Core &c, StringRef reduction, const Scalar &there,
+               const Scalar &update) {
   if (reduction == "add")
     return there.type == DType::boolean ? there | update : there + update;
   if (reduction == "mul")
@@ -111,26 +138,37 @@ Scalar combine(const Core &c, StringRef reduction, const Scalar &there, const Sc
 StringRef reductionOf(const Core &c, const Site &s) {
   StringRef reduction = s.text("reduction", "none");
   if (!llvm::is_contained({"none", "add", "mul", "max", "min"}, reduction))
-    c.fail("reduction '" + reduction + "' is not one of none, add, mul, max, min");
+    c.fail("reduction '" + reduction +
+           "' is not one of none, add, mul, max, min");
   return reduction;
 }
 
-/// Updates, one after the other, of a copy of `x`: `to` says where the one at `at` goes.
-Tensor scatter(const Core &c, const Tensor &x, const Tensor &updates, StringRef reduction,
-               llvm::function_ref<SmallVector<Scalar>(Body &, ArrayRef<Scalar> at)> to) {
+/// Updates, one after the other, of a copy of `x`: `to` says where the one at
+/// `at` goes.
+Tensor scatter(
+    const Core &c, const Tensor &x, const Tensor &updates, StringRef reduction,
+    llvm::function_ref<SmallVector<Scalar>(Body &, ArrayRef<Scalar> at)> to) {
   if (updates.type != x.type)
-    c.fail("data is of type " + name(x.type) + ", updates are " + name(updates.type));
+    c.fail("data is of type " + name(x.type) + ", updates are " +
+           name(updates.type));
   Value from = c.value(updates);
-  SmallVector<Value> result = c.loop(updates.shape, {c.value(x)}, [&](Body &body, ArrayRef<Scalar> at, ValueRange state) -> SmallVector<Value> {
-    SmallVector<Scalar> place = to(body, at);
-    Scalar update = c.extract(body, from, x.type, at);
-    if (reduction != "none")
-      update = combine(c, reduction, c.extract(body, state[0], x.type, place), update);
-    SmallVector<Value> indices;
-    for (const Scalar &index : place)
-      indices.push_back(convert(index, DType::index).emit());
-    return {tensor::InsertOp::create(*body.builder, c.loc, convert(update, x.type).emit(), state[0], indices)};
-  });
+  SmallVector<Value> result =
+      c.loop(updates.shape, {c.value(x)},
+             [&](Body &body, ArrayRef<Scalar> at,
+                 ValueRange state) -> SmallVector<Value> {
+               SmallVector<Scalar> place = to(body, at);
+               Scalar update = c.extract(body, from, x.type, at);
+               if (reduction != "none")
+                 update =
+                     combine(c, reduction,
+                             c.extract(body, state[0], x.type, place), update);
+               SmallVector<Value> indices;
+               for (const Scalar &index : place)
+                 indices.push_back(convert(index, DType::index).emit());
+               return {tensor::InsertOp::create(*body.builder, c.loc,
+                                                convert(update, x.type).emit(),
+                                                state[0], indices)};
+             });
   return c.tensor(result[0], x.type, x.shape);
 }
 
@@ -138,21 +176,27 @@ Tensor importScatterElements(const Core &c, const Site &s) {
   Tensor x = s[0], indices = s[1], updates = s[2];
   requireIndices(c, indices);
   if (x.rank() != indices.rank() || updates.rank() != indices.rank())
-    c.fail("data, indices and updates have the ranks " + Twine(x.rank()) + ", " + Twine(indices.rank()) + " and " + Twine(updates.rank()));
+    c.fail("data, indices and updates have the ranks " + Twine(x.rank()) +
+           ", " + Twine(indices.rank()) + " and " + Twine(updates.rank()));
   int64_t axis = c.axis(s.integer("axis", 0), x.rank());
   for (int64_t k = 0; k < x.rank(); ++k) {
     c.requireEqual(indices.shape[k], updates.shape[k]);
     if (k != axis)
-      c.sizes.requireAtLeast(x.shape[k], indices.shape[k], "indices reach behind axis " + Twine(k) + " of '" + s.nameOf(0) + "'", c.loc);
+      c.sizes.requireAtLeast(x.shape[k], indices.shape[k],
+                             "indices reach behind axis " + Twine(k) + " of '" +
+                                 s.nameOf(0) + "'",
+                             c.loc);
   }
   StringRef reduction = reductionOf(c, s);
   c.checkIndices(indices, x.shape[axis], axisOf(axis, s.nameOf(0)));
   Value table = c.value(indices);
-  return scatter(c, x, updates, reduction, [&](Body &body, ArrayRef<Scalar> at) {
-    SmallVector<Scalar> place(at);
-    place[axis] = wrapIndex(c.extract(body, table, indices.type, at), x.shape[axis]);
-    return place;
-  });
+  return scatter(
+      c, x, updates, reduction, [&](Body &body, ArrayRef<Scalar> at) {
+        SmallVector<Scalar> place(at);
+        place[axis] =
+            wrapIndex(c.extract(body, table, indices.type, at), x.shape[axis]);
+        return place;
+      });
 }
 
 Tensor importScatterND(const Core &c, const Site &s) {
@@ -160,22 +204,26 @@ Tensor importScatterND(const Core &c, const Site &s) {
   requireIndices(c, indices);
   int64_t count = tupleSize(c, indices, x.rank()), places = indices.rank() - 1;
   if (updates.rank() != places + x.rank() - count)
-    c.fail("updates have the rank " + Twine(updates.rank()) + ", not " + Twine(places + x.rank() - count));
+    c.fail("updates have the rank " + Twine(updates.rank()) + ", not " +
+           Twine(places + x.rank() - count));
   for (int64_t k = 0; k < updates.rank(); ++k)
-    c.requireEqual(updates.shape[k], k < places ? indices.shape[k] : x.shape[count + k - places]);
+    c.requireEqual(updates.shape[k],
+                   k < places ? indices.shape[k] : x.shape[count + k - places]);
   StringRef reduction = reductionOf(c, s);
   checkTuples(c, x, indices, 0, s.nameOf(0));
   Value table = c.value(indices);
-  return scatter(c, x, updates, reduction, [&](Body &body, ArrayRef<Scalar> at) {
-    SmallVector<Scalar> place, entry(at.take_front(places));
-    entry.push_back({});
-    for (int64_t k = 0; k < count; ++k) {
-      entry.back() = Scalar::constant(body, DType::index, k);
-      place.push_back(wrapIndex(c.extract(body, table, indices.type, entry), x.shape[k]));
-    }
-    llvm::append_range(place, at.drop_front(places));
-    return place;
-  });
+  return scatter(
+      c, x, updates, reduction, [&](Body &body, ArrayRef<Scalar> at) {
+        SmallVector<Scalar> place, entry(at.take_front(places));
+        entry.push_back({});
+        for (int64_t k = 0; k < count; ++k) {
+          entry.back() = Scalar::constant(body, DType::index, k);
+          place.push_back(wrapIndex(c.extract(body, table, indices.type, entry),
+                                    x.shape[k]));
+        }
+        llvm::append_range(place, at.drop_front(places));
+        return place;
+      });
 }
 } // namespace
 

@@ -1,11 +1,12 @@
-// Shape inference with the values of shape computations propagated. The library counts some things one by one, however many a
-// file says there are: the elements of one-dimensional values, the sizes of Split, the dims of Expand in old opsets. Here it
-// is asked only about values as short as a shape.
+// Shape inference with the values of shape computations propagated. The library
+// counts some things one by one, however many a file says there are: the
+// elements of one-dimensional values, the sizes of Split, the dims of Expand in
+// old opsets. Here it is asked only about values as short as a shape.
 #include "frontends/onnx/Prepare.h"
 #include "frontends/onnx/Problem.h"
-#include "llvm/ADT/Twine.h"
 #include "onnx/defs/schema.h"
 #include "onnx/shape_inference/implementation.h"
+#include "llvm/ADT/Twine.h"
 #include <map>
 #include <memory>
 
@@ -18,23 +19,29 @@ namespace {
 constexpr int64_t longestShape = 1024;
 
 bool isLong(const pb::TypeProto *type) {
-  if (!type || !type->has_tensor_type() || type->tensor_type().shape().dim_size() != 1)
+  if (!type || !type->has_tensor_type() ||
+      type->tensor_type().shape().dim_size() != 1)
     return false;
   return type->tensor_type().shape().dim(0).dim_value() > longestShape;
 }
 
 bool isAbsurd(const pb::InferenceContext &context) {
-  const pb::AttributeProto *outputs = context.getAttribute("num_outputs"); // of Split
-  return (outputs && outputs->i() > int64_t(context.getNumOutputs())) || (context.getNumInputs() > 1 && isLong(context.getInputType(1)));
+  const pb::AttributeProto *outputs =
+      context.getAttribute("num_outputs"); // of Split
+  return (outputs && outputs->i() > int64_t(context.getNumOutputs())) ||
+         (context.getNumInputs() > 1 && isLong(context.getInputType(1)));
 }
 
 using Types = std::map<std::string, const pb::TypeProto *>;
 
-/// The library's schemas, the doubtful ones with a look at their operands first.
+/// The library's schemas, the doubtful ones with a look at their operands
+/// first.
 class Schemas : public pb::ISchemaRegistry {
 public:
-  const pb::OpSchema *GetSchema(const std::string &key, int version, const std::string &domain) const override {
-    const pb::OpSchema *schema = pb::OpSchemaRegistry::Schema(key, version, domain);
+  const pb::OpSchema *GetSchema(const std::string &key, int version,
+                                const std::string &domain) const override {
+    const pb::OpSchema *schema =
+        pb::OpSchemaRegistry::Schema(key, version, domain);
     bool counts = key == "Split" || key == "Expand";
     if (!schema || !(counts || schema->has_data_propagation_function()))
       return schema;
@@ -42,16 +49,18 @@ public:
     if (isNew) {
       known->second = std::make_unique<pb::OpSchema>(*schema);
       if (counts)
-        known->second->TypeAndShapeInferenceFunction([schema](pb::InferenceContext &context) {
-          if (!isAbsurd(context))
-            schema->GetTypeAndShapeInferenceFunction()(context);
-        });
-      known->second->PartialDataPropagationFunction([schema](pb::DataPropagationContext &context) {
-        for (size_t i = 0; i < context.getNumInputs(); ++i)
-          if (isLong(context.getInputType(i)))
-            return;
-        schema->GetDataPropagationFunction()(context);
-      });
+        known->second->TypeAndShapeInferenceFunction(
+            [schema](pb::InferenceContext &context) {
+              if (!isAbsurd(context))
+                schema->GetTypeAndShapeInferenceFunction()(context);
+            });
+      known->second->PartialDataPropagationFunction(
+          [schema](pb::DataPropagationContext &context) {
+            for (size_t i = 0; i < context.getNumInputs(); ++i)
+              if (isLong(context.getInputType(i)))
+                return;
+            schema->GetDataPropagationFunction()(context);
+          });
     }
     return known->second.get();
   }
@@ -62,11 +71,18 @@ private:
 
 void refuseAbsurdCounts(const pb::GraphProto &graph, Types &types);
 
-void refuseAbsurdCounts(const google::protobuf::RepeatedPtrField<pb::NodeProto> &nodes, Types &types) {
+void refuseAbsurdCounts(
+    const google::protobuf::RepeatedPtrField<pb::NodeProto> &nodes,
+    Types &types) {
   for (const pb::NodeProto &node : nodes) {
     for (const pb::AttributeProto &attribute : node.attribute()) {
-      if (node.op_type() == "Split" && attribute.name() == "num_outputs" && attribute.i() > node.output_size())
-        refuse(ImportStatus::invalidModel, "num_outputs is " + Twine(attribute.i()) + ", but the node has " + Twine(node.output_size()) + " outputs", &node);
+      if (node.op_type() == "Split" && attribute.name() == "num_outputs" &&
+          attribute.i() > node.output_size())
+        refuse(ImportStatus::invalidModel,
+               "num_outputs is " + Twine(attribute.i()) +
+                   ", but the node has " + Twine(node.output_size()) +
+                   " outputs",
+               &node);
       if (attribute.has_g())
         refuseAbsurdCounts(attribute.g(), types);
       for (const pb::GraphProto &graph : attribute.graphs())
@@ -74,14 +90,20 @@ void refuseAbsurdCounts(const google::protobuf::RepeatedPtrField<pb::NodeProto> 
     }
     if (node.op_type() != "Expand" || node.input_size() < 2)
       continue;
-    if (auto shape = types.find(node.input(1)); shape != types.end() && isLong(shape->second))
-      refuse(ImportStatus::invalidModel, "the shape '" + printable(node.input(1)) + "' has " + Twine(shape->second->tensor_type().shape().dim(0).dim_value()) +
-                                             " dims, more than the limit of " + Twine(longestShape), &node);
+    if (auto shape = types.find(node.input(1));
+        shape != types.end() && isLong(shape->second))
+      refuse(
+          ImportStatus::invalidModel,
+          "the shape '" + printable(node.input(1)) + "' has " +
+              Twine(shape->second->tensor_type().shape().dim(0).dim_value()) +
+              " dims, more than the limit of " + Twine(longestShape),
+          &node);
   }
 }
 
 void refuseAbsurdCounts(const pb::GraphProto &graph, Types &types) {
-  for (const auto *values : {&graph.input(), &graph.value_info(), &graph.output()})
+  for (const auto *values :
+       {&graph.input(), &graph.value_info(), &graph.output()})
     for (const pb::ValueInfoProto &value : *values)
       types[value.name()] = &value.type();
   refuseAbsurdCounts(graph.node(), types);
@@ -96,7 +118,10 @@ void refuseAbsurdCounts(const pb::ModelProto &model) {
 
 void inferShapes(pb::ModelProto &model) {
   thread_local Schemas schemas;
-  pb::shape_inference::InferShapes(model, &schemas, pb::ShapeInferenceOptions(/*check_type=*/false, /*error_mode=*/0, /*data_prop=*/true));
+  pb::shape_inference::InferShapes(
+      model, &schemas,
+      pb::ShapeInferenceOptions(/*check_type=*/false, /*error_mode=*/0,
+                                /*data_prop=*/true));
 }
 
 } // namespace fulgur::onnx

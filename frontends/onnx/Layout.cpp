@@ -17,7 +17,9 @@ Tensor importReshape(const Core &c, const Site &s) {
   for (size_t k = 0; k < shape.size(); ++k) {
     if (shape[k].is(0) && !keepZero) {
       if (int64_t(k) >= x.rank())
-        c.fail("dim " + Twine(k) + " of the new shape copies one that a tensor of rank " + Twine(x.rank()) + " does not have");
+        c.fail("dim " + Twine(k) +
+               " of the new shape copies one that a tensor of rank " +
+               Twine(x.rank()) + " does not have");
       shape[k] = x.shape[k];
     } else if (shape[k].is(-1)) {
       if (open)
@@ -27,7 +29,8 @@ Tensor importReshape(const Core &c, const Site &s) {
   }
   if (open) {
     shape[*open] = 1;
-    Extent rest = atoms.simplify(product(shape)), all = atoms.simplify(product(x.shape));
+    Extent rest = atoms.simplify(product(shape)),
+           all = atoms.simplify(product(x.shape));
     if (rest.is(0))
       c.fail("-1 in a shape with a 0 could be anything");
     std::optional<Extent> exact = all.divideExactly(rest);
@@ -39,7 +42,8 @@ Tensor importReshape(const Core &c, const Site &s) {
 Tensor importFlatten(const Core &c, const Site &s) {
   int64_t axis = s.integer("axis", 1), rank = s[0].rank();
   axis = axis == rank ? rank : c.axis(axis, std::max<int64_t>(rank, 1));
-  return c.reshape(s[0], {product(ArrayRef(s[0].shape).take_front(axis)), product(ArrayRef(s[0].shape).drop_front(axis))});
+  return c.reshape(s[0], {product(ArrayRef(s[0].shape).take_front(axis)),
+                          product(ArrayRef(s[0].shape).drop_front(axis))});
 }
 
 Tensor importSqueeze(const Core &c, const Site &s) {
@@ -65,7 +69,8 @@ Tensor importTranspose(const Core &c, const Site &s) {
     for (int64_t k = s[0].rank(); k-- > 0;)
       permutation.push_back(k);
   if (int64_t(permutation.size()) != s[0].rank())
-    c.fail("attribute 'perm' has " + Twine(permutation.size()) + " entries for a tensor of rank " + Twine(s[0].rank()));
+    c.fail("attribute 'perm' has " + Twine(permutation.size()) +
+           " entries for a tensor of rank " + Twine(s[0].rank()));
   return c.transpose(s[0], c.axes(permutation, s[0].rank()));
 }
 
@@ -76,9 +81,11 @@ Tensor importConcat(const Core &c, const Site &s) {
   return c.concat(parts, c.axis(s.integer("axis", 0), s[0].rank()));
 }
 
-/// Sizes are an input, an attribute before opset 13, or equal (the last one smaller).
+/// Sizes are an input, an attribute before opset 13, or equal (the last one
+/// smaller).
 SmallVector<Tensor> importSplit(const Core &c, const Site &s) {
-  int64_t axis = c.axis(s.integer("axis", 0), s[0].rank()), count = s.integer("num_outputs", s.outputs());
+  int64_t axis = c.axis(s.integer("axis", 0), s[0].rank()),
+          count = s.integer("num_outputs", s.outputs());
   Extent size = s[0].shape[axis];
   Shape parts;
   if (s[1])
@@ -105,17 +112,24 @@ SmallVector<Tensor> importSplit(const Core &c, const Site &s) {
   return results;
 }
 
-/// The position that a bound of a slice names: from the end if it is negative, and inside [low, high].
-Extent clampBound(const Core &c, const Extent &bound, const Extent &size, const Extent &low, const Extent &high) {
+/// The position that a bound of a slice names: from the end if it is negative,
+/// and inside [low, high].
+Extent clampBound(const Core &c, const Extent &bound, const Extent &size,
+                  const Extent &low, const Extent &high) {
   Atoms &atoms = c.sizes.atoms;
   if (bound.is(Atoms::kMax))
     return high;
-  if (bound.constant() && *bound.constant() <= std::numeric_limits<int64_t>::min() / 2)
+  if (bound.constant() &&
+      *bound.constant() <= std::numeric_limits<int64_t>::min() / 2)
     return low;
   bool fromEnd = atoms.upper(bound) < 0;
   if (!fromEnd)
-    c.sizes.requireAtLeast(bound, 0, "the bound '" + atoms.text(bound) + "' of a slice must not be negative", c.loc);
-  return atoms.max(atoms.min(atoms.simplify(fromEnd ? bound + size : bound), high), low);
+    c.sizes.requireAtLeast(bound, 0,
+                           "the bound '" + atoms.text(bound) +
+                               "' of a slice must not be negative",
+                           c.loc);
+  return atoms.max(
+      atoms.min(atoms.simplify(fromEnd ? bound + size : bound), high), low);
 }
 
 Tensor importSlice(const Core &c, const Site &s) {
@@ -138,7 +152,8 @@ Tensor importSlice(const Core &c, const Site &s) {
       axes.push_back(k);
   if (auto given = s.integers(4, "steps"))
     steps = *given;
-  if (ends.size() != starts.size() || axes.size() != starts.size() || steps.size() != starts.size())
+  if (ends.size() != starts.size() || axes.size() != starts.size() ||
+      steps.size() != starts.size())
     c.fail("starts, ends, axes and steps have different lengths");
   axes = c.axes(axes, x.rank());
 
@@ -151,9 +166,12 @@ Tensor importSlice(const Core &c, const Site &s) {
       c.fail("a slice with the step " + Twine(steps[k]));
     step[axis] = steps[k];
     bool forward = steps[k] > 0;
-    from[axis] = forward ? clampBound(c, starts[k], all, 0, all) : clampBound(c, starts[k], all, 0, all - 1);
-    Extent end = forward ? clampBound(c, ends[k], all, 0, all) : clampBound(c, ends[k], all, -1, all - 1);
-    Extent distance = atoms.simplify(forward ? end - from[axis] : from[axis] - end);
+    from[axis] = forward ? clampBound(c, starts[k], all, 0, all)
+                         : clampBound(c, starts[k], all, 0, all - 1);
+    Extent end = forward ? clampBound(c, ends[k], all, 0, all)
+                         : clampBound(c, ends[k], all, -1, all - 1);
+    Extent distance =
+        atoms.simplify(forward ? end - from[axis] : from[axis] - end);
     size[axis] = atoms.max(atoms.ceilDiv(distance, std::abs(steps[k])), 0);
   }
   return c.slice(x, from, size, step);
@@ -169,7 +187,8 @@ Tensor importTile(const Core &c, const Site &s) {
   Tensor x = s[0];
   Shape repeats = s.extents(1), apart, spread, whole;
   if (int64_t(repeats.size()) != x.rank())
-    c.fail("input 'repeats' has " + Twine(repeats.size()) + " entries for a tensor of rank " + Twine(x.rank()));
+    c.fail("input 'repeats' has " + Twine(repeats.size()) +
+           " entries for a tensor of rank " + Twine(x.rank()));
   for (int64_t k = 0; k < x.rank(); ++k) {
     apart.append({1, x.shape[k]});
     spread.append({repeats[k], x.shape[k]});
@@ -178,7 +197,8 @@ Tensor importTile(const Core &c, const Site &s) {
   return c.reshape(c.broadcastTo(c.reshape(x, apart), spread), whole);
 }
 
-/// Negative pads cut off; then constants are put around, or elements of the tensor are repeated.
+/// Negative pads cut off; then constants are put around, or elements of the
+/// tensor are repeated.
 Tensor importPad(const Core &c, const Site &s) {
   Tensor x = s[0];
   Shape pads = s[1] ? s.extents(1) : Shape();
@@ -192,15 +212,18 @@ Tensor importPad(const Core &c, const Site &s) {
     for (int64_t k = 0; k < x.rank(); ++k)
       axes.push_back(k);
   if (pads.size() != 2 * axes.size())
-    c.fail("input 'pads' has " + Twine(pads.size()) + " entries for " + Twine(axes.size()) + " axes");
+    c.fail("input 'pads' has " + Twine(pads.size()) + " entries for " +
+           Twine(axes.size()) + " axes");
   Atoms &atoms = c.sizes.atoms;
-  Shape low(x.rank(), 0), high(x.rank(), 0), from(x.rank(), 0), size(x.shape), padded;
+  Shape low(x.rank(), 0), high(x.rank(), 0), from(x.rank(), 0), size(x.shape),
+      padded;
   for (auto [k, axis] : llvm::enumerate(axes)) {
     Extent before = pads[k], behind = pads[axes.size() + k];
     low[axis] = atoms.max(before, 0);
     high[axis] = atoms.max(behind, 0);
     from[axis] = atoms.max(Extent(-1) * before, 0);
-    size[axis] = atoms.simplify(size[axis] + atoms.min(before, 0) + atoms.min(behind, 0));
+    size[axis] = atoms.simplify(size[axis] + atoms.min(before, 0) +
+                                atoms.min(behind, 0));
   }
   Tensor inner = c.slice(x, from, size, SmallVector<int64_t>(x.rank(), 1));
   for (int64_t k = 0; k < x.rank(); ++k)
@@ -209,43 +232,53 @@ Tensor importPad(const Core &c, const Site &s) {
   StringRef mode = s.text("mode", "constant");
   if (mode == "constant") {
     if (!s[2] || (s[2].known() && s[2].known()->size() == 1)) {
-      Element number = s[2] ? s[2].known()->front() : Element{int64_t(s.real("value", 0)), s.real("value", 0)};
+      Element number =
+          s[2] ? s[2].known()->front()
+               : Element{int64_t(s.real("value", 0)), s.real("value", 0)};
       return c.pad(inner, low, high, number);
     }
     Tensor number = c.reshape(s[2], {});
     Value table = c.value(inner);
-    return c.generate(padded, x.type, {number}, [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-      Scalar inside = Scalar::constant(body, DType::boolean, 1);
-      SmallVector<Scalar> position;
-      for (auto [k, index] : llvm::enumerate(at)) {
-        Scalar i = index - Scalar::extent(body, DType::index, low[k]), last = Scalar::extent(body, DType::index, size[k] - 1);
-        inside = inside & (i >= 0.0) & (i <= last);
-        position.push_back(minimum(maximum(i, i.like(0)), last));
-      }
-      return select(inside, c.extract(body, table, x.type, position), v[0]);
-    });
+    return c.generate(
+        padded, x.type, {number},
+        [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+          Scalar inside = Scalar::constant(body, DType::boolean, 1);
+          SmallVector<Scalar> position;
+          for (auto [k, index] : llvm::enumerate(at)) {
+            Scalar i = index - Scalar::extent(body, DType::index, low[k]),
+                   last = Scalar::extent(body, DType::index, size[k] - 1);
+            inside = inside & (i >= 0.0) & (i <= last);
+            position.push_back(minimum(maximum(i, i.like(0)), last));
+          }
+          return select(inside, c.extract(body, table, x.type, position), v[0]);
+        });
   }
   Value table = c.value(inner);
-  return c.generate(padded, x.type, {}, [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
-    SmallVector<Scalar> position;
-    for (auto [k, index] : llvm::enumerate(at)) {
-      if (low[k].is(0) && high[k].is(0)) {
-        position.push_back(index);
-        continue;
-      }
-      Scalar i = index - Scalar::extent(body, DType::index, low[k]), count = Scalar::extent(body, DType::index, size[k]), last = count - 1;
-      if (mode == "reflect")
-        i = last - abs(last - abs(i));
-      else if (mode == "wrap")
-        i = remainder(remainder(i, count) + count, count);
-      else if (mode == "edge")
-        i = minimum(maximum(i, i.like(0)), last);
-      else
-        c.fail("mode '" + mode + "' is not one of constant, reflect, edge, wrap");
-      position.push_back(i);
-    }
-    return c.extract(body, table, x.type, position);
-  });
+  return c.generate(
+      padded, x.type, {},
+      [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+        SmallVector<Scalar> position;
+        for (auto [k, index] : llvm::enumerate(at)) {
+          if (low[k].is(0) && high[k].is(0)) {
+            position.push_back(index);
+            continue;
+          }
+          Scalar i = index - Scalar::extent(body, DType::index, low[k]),
+                 count = Scalar::extent(body, DType::index, size[k]),
+                 last = count - 1;
+          if (mode == "reflect")
+            i = last - abs(last - abs(i));
+          else if (mode == "wrap")
+            i = remainder(remainder(i, count) + count, count);
+          else if (mode == "edge")
+            i = minimum(maximum(i, i.like(0)), last);
+          else
+            c.fail("mode '" + mode +
+                   "' is not one of constant, reflect, edge, wrap");
+          position.push_back(i);
+        }
+        return c.extract(body, table, x.type, position);
+      });
 }
 
 /// Zeros above or below a diagonal of the last two dims.
@@ -254,10 +287,14 @@ Tensor importTrilu(const Core &c, const Site &s) {
     c.fail("the input has rank " + Twine(s[0].rank()) + ", which is below 2");
   bool upper = s.integer("upper", 1);
   Tensor k = s[1] ? c.reshape(s[1], {}) : c.scalar(DType::i64, 0);
-  return c.generate(s[0].shape, s[0].type, {s[0], k}, [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-    Scalar diagonal = at[at.size() - 2] + convert(v[1], DType::index), column = at.back();
-    return select(upper ? column >= diagonal : column <= diagonal, v[0], v[0].like(0));
-  });
+  return c.generate(
+      s[0].shape, s[0].type, {s[0], k},
+      [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+        Scalar diagonal = at[at.size() - 2] + convert(v[1], DType::index),
+               column = at.back();
+        return select(upper ? column >= diagonal : column <= diagonal, v[0],
+                      v[0].like(0));
+      });
 }
 
 /// The size divided into `block` parts.
@@ -270,22 +307,32 @@ Tensor importDepthToSpace(const Core &c, const Site &s) {
   Tensor x = s[0];
   int64_t block = s.integer("blocksize", 1);
   if (x.rank() != 4 || block < 1)
-    c.fail("needs a tensor of rank 4 and a positive block size, not rank " + Twine(x.rank()) + " and " + Twine(block));
-  Extent channels = blocksOf(c, x.shape[1], block * block), h = x.shape[2], w = x.shape[3];
+    c.fail("needs a tensor of rank 4 and a positive block size, not rank " +
+           Twine(x.rank()) + " and " + Twine(block));
+  Extent channels = blocksOf(c, x.shape[1], block * block), h = x.shape[2],
+         w = x.shape[3];
   Shape whole{x.shape[0], channels, h * block, w * block};
   if (s.text("mode", "DCR") == "DCR")
-    return c.reshape(c.transpose(c.reshape(x, {x.shape[0], block, block, channels, h, w}), {0, 3, 4, 1, 5, 2}), whole);
-  return c.reshape(c.transpose(c.reshape(x, {x.shape[0], channels, block, block, h, w}), {0, 1, 4, 2, 5, 3}), whole);
+    return c.reshape(
+        c.transpose(c.reshape(x, {x.shape[0], block, block, channels, h, w}),
+                    {0, 3, 4, 1, 5, 2}),
+        whole);
+  return c.reshape(
+      c.transpose(c.reshape(x, {x.shape[0], channels, block, block, h, w}),
+                  {0, 1, 4, 2, 5, 3}),
+      whole);
 }
 
 Tensor importSpaceToDepth(const Core &c, const Site &s) {
   Tensor x = s[0];
   int64_t block = s.integer("blocksize", 1);
   if (x.rank() != 4 || block < 1)
-    c.fail("needs a tensor of rank 4 and a positive block size, not rank " + Twine(x.rank()) + " and " + Twine(block));
+    c.fail("needs a tensor of rank 4 and a positive block size, not rank " +
+           Twine(x.rank()) + " and " + Twine(block));
   Extent h = blocksOf(c, x.shape[2], block), w = blocksOf(c, x.shape[3], block);
   Tensor apart = c.reshape(x, {x.shape[0], x.shape[1], h, block, w, block});
-  return c.reshape(c.transpose(apart, {0, 3, 5, 1, 2, 4}), {x.shape[0], x.shape[1] * (block * block), h, w});
+  return c.reshape(c.transpose(apart, {0, 3, 5, 1, 2, 4}),
+                   {x.shape[0], x.shape[1] * (block * block), h, w});
 }
 } // namespace
 

@@ -13,7 +13,8 @@ namespace fulgur::onnx {
 Model::Model(StringRef path) : file(path) {}
 Model::~Model() = default;
 
-std::shared_ptr<const Model> Model::load(StringRef path, const ImportOptions &options, Problem &problem) {
+std::shared_ptr<const Model>
+Model::load(StringRef path, const ImportOptions &options, Problem &problem) {
   try {
     std::shared_ptr<Model> model(new Model(path));
     model->read(options);
@@ -21,11 +22,23 @@ std::shared_ptr<const Model> Model::load(StringRef path, const ImportOptions &op
   } catch (const Problem &caught) {
     problem = caught;
   } catch (const std::bad_alloc &) {
-    problem = {ImportStatus::resourceLimit, "there is not enough memory to read the model", "", "", "", 0};
+    problem = {ImportStatus::resourceLimit,
+               "there is not enough memory to read the model",
+               "",
+               "",
+               "",
+               0};
   } catch (const std::exception &error) {
-    problem = {ImportStatus::invalidModel, "the ONNX library gives up: " + printable(StringRef(error.what()).split('\n').first), "", "", "", 0};
+    problem = {ImportStatus::invalidModel,
+               "the ONNX library gives up: " +
+                   printable(StringRef(error.what()).split('\n').first),
+               "",
+               "",
+               "",
+               0};
   } catch (...) {
-    problem = {ImportStatus::invalidModel, "the ONNX library gives up", "", "", "", 0};
+    problem = {
+        ImportStatus::invalidModel, "the ONNX library gives up", "", "", "", 0};
   }
   return nullptr;
 }
@@ -33,27 +46,40 @@ std::shared_ptr<const Model> Model::load(StringRef path, const ImportOptions &op
 void Model::read(const ImportOptions &options) {
   weights = std::make_unique<WeightFiles>(file, options.maxModelBytes);
   uint64_t badByte = 0;
-  std::optional<std::string> skeleton = parkWeights(weights->modelFile(), badByte);
+  std::optional<std::string> skeleton =
+      parkWeights(weights->modelFile(), badByte);
   if (!skeleton)
-    refuse(ImportStatus::invalidModel, "is not an ONNX model, or is truncated or damaged: byte " + Twine(badByte) + " of " +
-                                           Twine(weights->modelFile().size()) + " does not begin a protobuf field that ends inside its message");
+    refuse(ImportStatus::invalidModel,
+           "is not an ONNX model, or is truncated or damaged: byte " +
+               Twine(badByte) + " of " + Twine(weights->modelFile().size()) +
+               " does not begin a protobuf field that ends inside its message");
   if (skeleton->size() > INT_MAX)
-    refuse(ImportStatus::resourceLimit, "has " + Twine(skeleton->size()) + " bytes beside its weights, more than protobuf's limit of " + Twine(INT_MAX));
+    refuse(ImportStatus::resourceLimit,
+           "has " + Twine(skeleton->size()) +
+               " bytes beside its weights, more than protobuf's limit of " +
+               Twine(INT_MAX));
   if (!model.ParseFromArray(skeleton->data(), int(skeleton->size())))
-    refuse(ImportStatus::invalidModel, "is not an ONNX model, or is damaged: its fields are not those of ONNX, or are nested more than 100 deep");
+    refuse(ImportStatus::invalidModel,
+           "is not an ONNX model, or is damaged: its fields are not those of "
+           "ONNX, or are nested more than 100 deep");
   skeleton.reset();
   if (!model.has_ir_version() || !model.has_graph())
-    refuse(ImportStatus::invalidModel, "is not an ONNX model, or is truncated: it has no " + StringRef(model.has_graph() ? "ir_version" : "graph"));
+    refuse(ImportStatus::invalidModel,
+           "is not an ONNX model, or is truncated: it has no " +
+               StringRef(model.has_graph() ? "ir_version" : "graph"));
   prepare(model, *weights);
 
   for (const ::onnx::TensorProto &tensor : model.graph().initializer()) {
-    ::onnx::TypeProto::Tensor &type = *types[tensor.name()].mutable_tensor_type();
+    ::onnx::TypeProto::Tensor &type =
+        *types[tensor.name()].mutable_tensor_type();
     type.set_elem_type(tensor.data_type());
     type.mutable_shape();
     for (int64_t dim : tensor.dims())
       type.mutable_shape()->add_dim()->set_dim_value(dim);
   }
-  for (const auto *values : {&model.graph().input(), &model.graph().value_info(), &model.graph().output()})
+  for (const auto *values :
+       {&model.graph().input(), &model.graph().value_info(),
+        &model.graph().output()})
     for (const ::onnx::ValueInfoProto &value : *values)
       types[value.name()] = value.type();
 }
@@ -65,9 +91,13 @@ int64_t Model::opset(StringRef domain) const {
   return 0;
 }
 
-ArrayRef<char> Model::bytes(const ::onnx::TensorProto &tensor) const { return weights->bytes(tensor); }
+ArrayRef<char> Model::bytes(const ::onnx::TensorProto &tensor) const {
+  return weights->bytes(tensor);
+}
 
-bool Model::isMapped(const ::onnx::TensorProto &tensor) const { return tensor.data_location() == ::onnx::TensorProto::EXTERNAL; }
+bool Model::isMapped(const ::onnx::TensorProto &tensor) const {
+  return tensor.data_location() == ::onnx::TensorProto::EXTERNAL;
+}
 
 const ::onnx::TypeProto *Model::typeOf(StringRef value) const {
   auto found = types.find(value);

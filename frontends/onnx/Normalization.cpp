@@ -1,6 +1,6 @@
 // Ops that scale a tensor by statistics of itself.
-#include "frontends/onnx/Core.h"
 #include "dialects/Fulgur.h"
+#include "frontends/onnx/Core.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -12,20 +12,25 @@ Tensor real(const Core &c, const Site &s) {
   return s[0];
 }
 
-/// Calls `f` on the tensor with the axis that the node names; before opset 13 all dims from the axis on are one.
-Tensor alongAxis(const Core &c, const Site &s, llvm::function_ref<Tensor(const Tensor &, int64_t)> f) {
+/// Calls `f` on the tensor with the axis that the node names; before opset 13
+/// all dims from the axis on are one.
+Tensor alongAxis(const Core &c, const Site &s,
+                 llvm::function_ref<Tensor(const Tensor &, int64_t)> f) {
   Tensor x = real(c, s);
   if (s.opset() >= 13)
     return f(x, c.axis(s.integer("axis", -1), x.rank()));
   int64_t axis = c.axis(s.integer("axis", 1), x.rank());
-  Tensor flat = c.reshape(x, {product(ArrayRef(x.shape).take_front(axis)), product(ArrayRef(x.shape).drop_front(axis))});
+  Tensor flat = c.reshape(x, {product(ArrayRef(x.shape).take_front(axis)),
+                              product(ArrayRef(x.shape).drop_front(axis))});
   return c.reshape(f(flat, 1), x.shape);
 }
 
 Tensor importSoftmax(const Core &c, const Site &s) {
   return alongAxis(c, s, [&](const Tensor &x, int64_t axis) {
     Value value = c.value(x);
-    return c.tensor(SoftmaxOp::create(c.builder, c.loc, value.getType(), value, axis), x.type, x.shape);
+    return c.tensor(
+        SoftmaxOp::create(c.builder, c.loc, value.getType(), value, axis),
+        x.type, x.shape);
   });
 }
 
@@ -33,8 +38,10 @@ Tensor importSoftmax(const Core &c, const Site &s) {
 Tensor importLogSoftmax(const Core &c, const Site &s) {
   return alongAxis(c, s, [&](const Tensor &x, int64_t axis) {
     Tensor shifted = c.sub(x, c.max(x, {axis}, true));
-    Tensor total = c.sum(c.map(shifted, [](const Scalar &v) { return exp(v); }), {axis}, true);
-    return c.map({shifted, total}, x.type, [](ArrayRef<Scalar> v) { return v[0] - log(v[1]); });
+    Tensor total = c.sum(c.map(shifted, [](const Scalar &v) { return exp(v); }),
+                         {axis}, true);
+    return c.map({shifted, total}, x.type,
+                 [](ArrayRef<Scalar> v) { return v[0] - log(v[1]); });
   });
 }
 
@@ -43,13 +50,20 @@ Tensor importHardmax(const Core &c, const Site &s) {
   return alongAxis(c, s, [&](const Tensor &x, int64_t axis) {
     Tensor top = c.max(x, {axis}, true);
     Extent size = x.shape[axis];
-    Tensor place = c.generate(x.shape, DType::i64, {x, top}, [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-      return convert(select(equal(v[0], v[1]), at[axis], Scalar::extent(body, DType::index, size)), DType::i64);
-    });
-    Tensor first = c.reduce(place, {axis}, true, DType::i64, highest(DType::i64), minimum);
-    return c.generate(x.shape, x.type, {first}, [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-      return convert(equal(v[0], convert(at[axis], DType::i64)), x.type);
-    });
+    Tensor place = c.generate(
+        x.shape, DType::i64, {x, top},
+        [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+          return convert(select(equal(v[0], v[1]), at[axis],
+                                Scalar::extent(body, DType::index, size)),
+                         DType::i64);
+        });
+    Tensor first =
+        c.reduce(place, {axis}, true, DType::i64, highest(DType::i64), minimum);
+    return c.generate(x.shape, x.type, {first},
+                      [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                        return convert(
+                            equal(v[0], convert(at[axis], DType::i64)), x.type);
+                      });
   });
 }
 
@@ -60,13 +74,20 @@ SmallVector<int64_t> from(int64_t axis, int64_t rank) {
   return axes;
 }
 
-Scalar inverseRoot(const Scalar &x, double epsilon) { return 1.0 / sqrt(x + epsilon); }
+Scalar inverseRoot(const Scalar &x, double epsilon) {
+  return 1.0 / sqrt(x + epsilon);
+}
 
 /// Mean and 1/√(variance + epsilon) over the axes.
-std::pair<Tensor, Tensor> statistics(const Core &c, const Tensor &x, ArrayRef<int64_t> axes, double epsilon) {
+std::pair<Tensor, Tensor> statistics(const Core &c, const Tensor &x,
+                                     ArrayRef<int64_t> axes, double epsilon) {
   Tensor mean = c.mean(x, axes, true);
-  Tensor squares = c.map({x, mean}, x.type, [](ArrayRef<Scalar> v) { return (v[0] - v[1]) * (v[0] - v[1]); });
-  return {mean, c.map(c.mean(squares, axes, true), [&](const Scalar &v) { return inverseRoot(v, epsilon); })};
+  Tensor squares = c.map({x, mean}, x.type, [](ArrayRef<Scalar> v) {
+    return (v[0] - v[1]) * (v[0] - v[1]);
+  });
+  return {mean, c.map(c.mean(squares, axes, true), [&](const Scalar &v) {
+            return inverseRoot(v, epsilon);
+          })};
 }
 
 SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
@@ -74,11 +95,16 @@ SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
   int64_t axis = c.axis(s.integer("axis", -1), x.rank());
   double epsilon = s.real("epsilon", 1e-5f);
   ArrayRef<Extent> trailing = ArrayRef(x.shape).drop_front(axis);
-  Value value = c.value(x), scale = c.value(c.broadcastTo(s[1], trailing)), bias = s[2] ? c.value(c.broadcastTo(s[2], trailing)) : Value();
-  Value result = LayerNormOp::create(c.builder, c.loc, value.getType(), value, scale, bias, axis, APFloat(float(epsilon)));
+  Value value = c.value(x), scale = c.value(c.broadcastTo(s[1], trailing)),
+        bias = s[2] ? c.value(c.broadcastTo(s[2], trailing)) : Value();
+  Value result =
+      LayerNormOp::create(c.builder, c.loc, value.getType(), value, scale, bias,
+                          axis, APFloat(float(epsilon)));
   SmallVector<Tensor> results{c.tensor(result, x.type, x.shape)};
   if (s.wants(1) || s.wants(2)) {
-    auto [mean, deviation] = statistics(c, c.cast(x, isHalf(x.type) ? DType::f32 : x.type), from(axis, x.rank()), epsilon);
+    auto [mean, deviation] =
+        statistics(c, c.cast(x, isHalf(x.type) ? DType::f32 : x.type),
+                   from(axis, x.rank()), epsilon);
     results.append({mean, deviation});
   }
   return results;
@@ -87,21 +113,29 @@ SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
 Tensor importRMSNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   int64_t axis = c.axis(s.integer("axis", -1), x.rank());
-  Value value = c.value(x), scale = c.value(c.broadcastTo(s[1], ArrayRef(x.shape).drop_front(axis)));
-  return c.tensor(RMSNormOp::create(c.builder, c.loc, value.getType(), value, scale, axis, APFloat(float(s.real("epsilon", 1e-5f)))), x.type, x.shape);
+  Value value = c.value(x),
+        scale =
+            c.value(c.broadcastTo(s[1], ArrayRef(x.shape).drop_front(axis)));
+  return c.tensor(RMSNormOp::create(c.builder, c.loc, value.getType(), value,
+                                    scale, axis,
+                                    APFloat(float(s.real("epsilon", 1e-5f)))),
+                  x.type, x.shape);
 }
 
 /// A vector over the channels (dim 1) so that it broadcasts against the tensor.
 Tensor perChannel(const Core &c, const Tensor &vector, const Tensor &x) {
   if (vector.rank() != 1 || x.rank() < 2)
-    c.fail("needs a tensor of rank 2 or more and vectors over its channels, not ranks " + Twine(x.rank()) + " and " + Twine(vector.rank()));
+    c.fail("needs a tensor of rank 2 or more and vectors over its channels, "
+           "not ranks " +
+           Twine(x.rank()) + " and " + Twine(vector.rank()));
   c.requireEqual(vector.shape[0], x.shape[1]);
   Shape shape(x.rank() - 1, 1);
   shape[0] = x.shape[1];
   return c.reshape(vector, shape);
 }
 
-/// x · a + b with a = scale/√(variance + epsilon) and b = bias - mean · a, which are as small as the channels.
+/// x · a + b with a = scale/√(variance + epsilon) and b = bias - mean · a,
+/// which are as small as the channels.
 Tensor importBatchNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   if (s.integer("training_mode", 0))
@@ -110,49 +144,74 @@ Tensor importBatchNormalization(const Core &c, const Site &s) {
   for (int k = 1; k < 5; ++k)
     perChannel(c, s[k], x);
   DType type = s[4].type;
-  Tensor factor = c.map({c.cast(s[1], type), s[4]}, type, [&](ArrayRef<Scalar> v) { return v[0] * inverseRoot(v[1], epsilon); });
-  Tensor shift = c.map({c.cast(s[2], type), c.cast(s[3], type), factor}, type, [](ArrayRef<Scalar> v) { return v[0] - v[1] * v[2]; });
-  Tensor a = perChannel(c, c.cast(factor, x.type), x), b = perChannel(c, c.cast(shift, x.type), x);
-  return c.map({x, a, b}, x.type, [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
+  Tensor factor =
+      c.map({c.cast(s[1], type), s[4]}, type, [&](ArrayRef<Scalar> v) {
+        return v[0] * inverseRoot(v[1], epsilon);
+      });
+  Tensor shift = c.map({c.cast(s[2], type), c.cast(s[3], type), factor}, type,
+                       [](ArrayRef<Scalar> v) { return v[0] - v[1] * v[2]; });
+  Tensor a = perChannel(c, c.cast(factor, x.type), x),
+         b = perChannel(c, c.cast(shift, x.type), x);
+  return c.map({x, a, b}, x.type,
+               [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
 }
 
-Tensor normalize(const Core &c, const Tensor &x, ArrayRef<int64_t> axes, double epsilon) {
+Tensor normalize(const Core &c, const Tensor &x, ArrayRef<int64_t> axes,
+                 double epsilon) {
   auto [mean, deviation] = statistics(c, x, axes, epsilon);
-  return c.map({x, mean, deviation}, x.type, [](ArrayRef<Scalar> v) { return (v[0] - v[1]) * v[2]; });
+  return c.map({x, mean, deviation}, x.type,
+               [](ArrayRef<Scalar> v) { return (v[0] - v[1]) * v[2]; });
 }
 
-Tensor scaleAndShift(const Core &c, const Tensor &x, const Tensor &scale, const Tensor &bias) {
-  return c.map({x, perChannel(c, scale, x), perChannel(c, bias, x)}, x.type, [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
+Tensor scaleAndShift(const Core &c, const Tensor &x, const Tensor &scale,
+                     const Tensor &bias) {
+  return c.map({x, perChannel(c, scale, x), perChannel(c, bias, x)}, x.type,
+               [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
 }
 
 Tensor importInstanceNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   if (x.rank() < 3)
     c.fail("the input has rank " + Twine(x.rank()) + ", which is below 3");
-  return scaleAndShift(c, normalize(c, x, from(2, x.rank()), s.real("epsilon", 1e-5f)), s[1], s[2]);
+  return scaleAndShift(
+      c, normalize(c, x, from(2, x.rank()), s.real("epsilon", 1e-5f)), s[1],
+      s[2]);
 }
 
 Tensor importGroupNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   int64_t groups = s.integer("num_groups", 0);
-  std::optional<Extent> size = x.rank() < 2 || groups < 1 ? std::nullopt : x.shape[1].divideExactly(groups);
+  std::optional<Extent> size = x.rank() < 2 || groups < 1
+                                   ? std::nullopt
+                                   : x.shape[1].divideExactly(groups);
   if (!size)
-    c.fail("the channels of a tensor of shape " + c.text(x.shape) + " cannot be divided into " + Twine(groups) + " groups");
-  Tensor grouped = c.reshape(x, {x.shape[0], groups, *size * product(ArrayRef(x.shape).drop_front(2))});
-  Tensor normal = c.reshape(normalize(c, grouped, {2}, s.real("epsilon", 1e-5f)), x.shape);
-  auto spread = [&](const Tensor &v) { // before opset 21 there was one scale a group
-    bool perGroup = v.rank() == 1 && v.shape[0].is(groups) && !size->is(1);
-    return perGroup ? c.reshape(c.broadcastTo(c.unsqueeze(v, {1}), {groups, *size}), {x.shape[1]}) : v;
-  };
+    c.fail("the channels of a tensor of shape " + c.text(x.shape) +
+           " cannot be divided into " + Twine(groups) + " groups");
+  Tensor grouped =
+      c.reshape(x, {x.shape[0], groups,
+                    *size * product(ArrayRef(x.shape).drop_front(2))});
+  Tensor normal =
+      c.reshape(normalize(c, grouped, {2}, s.real("epsilon", 1e-5f)), x.shape);
+  auto spread =
+      [&](const Tensor &v) { // before opset 21 there was one scale a group
+        bool perGroup = v.rank() == 1 && v.shape[0].is(groups) && !size->is(1);
+        return perGroup ? c.reshape(c.broadcastTo(c.unsqueeze(v, {1}),
+                                                  {groups, *size}),
+                                    {x.shape[1]})
+                        : v;
+      };
   return scaleAndShift(c, normal, spread(s[1]), spread(s[2]));
 }
 
 /// (x - mean) / (deviation + 1e-9)
 Tensor importMeanVarianceNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
-  SmallVector<int64_t> axes = s.has("axes") ? s.integers("axes") : SmallVector<int64_t>{0, 2, 3};
+  SmallVector<int64_t> axes =
+      s.has("axes") ? s.integers("axes") : SmallVector<int64_t>{0, 2, 3};
   auto [mean, deviation] = statistics(c, x, c.axes(axes, x.rank()), 0);
-  return c.map({x, mean, deviation}, x.type, [](ArrayRef<Scalar> v) { return (v[0] - v[1]) / (1.0 / v[2] + 1e-9); });
+  return c.map({x, mean, deviation}, x.type, [](ArrayRef<Scalar> v) {
+    return (v[0] - v[1]) / (1.0 / v[2] + 1e-9);
+  });
 }
 
 Tensor importLpNormalization(const Core &c, const Site &s) {
@@ -160,7 +219,10 @@ Tensor importLpNormalization(const Core &c, const Site &s) {
   int64_t axis = c.axis(s.integer("axis", -1), x.rank()), p = s.integer("p", 2);
   if (p != 1 && p != 2)
     c.fail("p is " + Twine(p) + ", not 1 or 2");
-  Tensor total = c.reduce(x, {axis}, true, x.type, {}, [&](const Scalar &v, const Scalar &sum) { return sum + (p == 1 ? abs(v) : v * v); });
+  Tensor total = c.reduce(x, {axis}, true, x.type, {},
+                          [&](const Scalar &v, const Scalar &sum) {
+                            return sum + (p == 1 ? abs(v) : v * v);
+                          });
   return c.map({x, total}, x.type, [&](ArrayRef<Scalar> v) {
     Scalar norm = p == 1 ? v[1] : sqrt(v[1]);
     return select(equal(norm, norm.like(0)), norm, v[0] / norm);
@@ -171,13 +233,16 @@ Tensor importLpNormalization(const Core &c, const Site &s) {
 Tensor importLRN(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   int64_t size = s.integer("size", 1);
-  double alpha = s.real("alpha", 1e-4f), beta = s.real("beta", 0.75), bias = s.real("bias", 1);
+  double alpha = s.real("alpha", 1e-4f), beta = s.real("beta", 0.75),
+         bias = s.real("bias", 1);
   if (x.rank() < 2 || size < 1)
-    c.fail("needs channels and a positive size, not rank " + Twine(x.rank()) + " and " + Twine(size));
+    c.fail("needs channels and a positive size, not rank " + Twine(x.rank()) +
+           " and " + Twine(size));
   Shape low(x.rank(), 0), high(x.rank(), 0);
   low[1] = (size - 1) / 2;
   high[1] = size / 2;
-  Tensor squares = c.pad(c.map(x, [](const Scalar &v) { return v * v; }), low, high, {});
+  Tensor squares =
+      c.pad(c.map(x, [](const Scalar &v) { return v * v; }), low, high, {});
   Tensor total = c.slice(squares, 1, 0, x.shape[1]);
   for (int64_t k = 1; k < size; ++k)
     total = c.add(total, c.slice(squares, 1, k, x.shape[1]));

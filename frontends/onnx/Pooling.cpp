@@ -11,12 +11,15 @@ SmallVector<Window, 3> windows(const Core &c, const Site &s) {
     c.fail("the input has rank " + Twine(s[0].rank()) + ", which is below 3");
   SmallVector<int64_t> kernel = s.integers("kernel_shape");
   if (int64_t(kernel.size()) != s[0].rank() - 2)
-    c.fail("attribute 'kernel_shape' has " + Twine(kernel.size()) + " entries for " + Twine(s[0].rank() - 2) + " dims");
+    c.fail("attribute 'kernel_shape' has " + Twine(kernel.size()) +
+           " entries for " + Twine(s[0].rank() - 2) + " dims");
   return windowsOf(c, s, s[0], kernel);
 }
 
-/// Folds every window of the padded input: linalg's named pools over two dims, the same as a generic over any other number.
-Tensor pool(const Core &c, const Tensor &x, ArrayRef<Window> windows, bool greatest, DType type) {
+/// Folds every window of the padded input: linalg's named pools over two dims,
+/// the same as a generic over any other number.
+Tensor pool(const Core &c, const Tensor &x, ArrayRef<Window> windows,
+            bool greatest, DType type) {
   Element start = greatest ? lowest(type) : Element{};
   Tensor padded = padFor(c, x, windows, start);
   Shape shape{x.shape[0], x.shape[1]}, kernel;
@@ -29,13 +32,23 @@ Tensor pool(const Core &c, const Tensor &x, ArrayRef<Window> windows, bool great
   }
   Body here = c.body(&c.builder);
   Value in[] = {c.value(padded), c.empty(kernel, x.type)};
-  Value out = linalg::FillOp::create(c.builder, c.loc, Scalar{&here, type, Value(), start}.emit(), c.empty(shape, type)).getResult(0);
+  Value out = linalg::FillOp::create(c.builder, c.loc,
+                                     Scalar{&here, type, Value(), start}.emit(),
+                                     c.empty(shape, type))
+                  .getResult(0);
   if (windows.size() == 2) {
-    auto list = [&](ArrayRef<int64_t> values) { return DenseIntElementsAttr::get(RankedTensorType::get(values.size(), c.builder.getI64Type()), values); };
-    auto create = [&](auto op) {
-      return decltype(op)::create(c.builder, c.loc, TypeRange{out.getType()}, in, ValueRange{out}, list(strides), list(dilations))->getResult(0);
+    auto list = [&](ArrayRef<int64_t> values) {
+      return DenseIntElementsAttr::get(
+          RankedTensorType::get(values.size(), c.builder.getI64Type()), values);
     };
-    Value result = !greatest ? create(linalg::PoolingNchwSumOp()) : create(linalg::PoolingNchwMaxOp());
+    auto create = [&](auto op) {
+      return decltype(op)::create(c.builder, c.loc, TypeRange{out.getType()},
+                                  in, ValueRange{out}, list(strides),
+                                  list(dilations))
+          ->getResult(0);
+    };
+    Value result = !greatest ? create(linalg::PoolingNchwSumOp())
+                             : create(linalg::PoolingNchwMaxOp());
     return c.tensor(result, type, shape);
   }
   unsigned dims = windows.size(), loops = 2 + 2 * dims;
@@ -47,27 +60,45 @@ Tensor pool(const Core &c, const Tensor &x, ArrayRef<Window> windows, bool great
     atOut.push_back(dim(2 + k));
   }
   SmallVector<AffineMap> maps;
-  for (ArrayRef<AffineExpr> at : {ArrayRef<AffineExpr>(atIn), ArrayRef<AffineExpr>(atWindow), ArrayRef<AffineExpr>(atOut)})
+  for (ArrayRef<AffineExpr> at :
+       {ArrayRef<AffineExpr>(atIn), ArrayRef<AffineExpr>(atWindow),
+        ArrayRef<AffineExpr>(atOut)})
     maps.push_back(AffineMap::get(loops, 0, at, c.builder.getContext()));
-  SmallVector<utils::IteratorType> kinds(2 + dims, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> kinds(2 + dims,
+                                         utils::IteratorType::parallel);
   kinds.append(dims, utils::IteratorType::reduction);
-  auto generic = linalg::GenericOp::create(c.builder, c.loc, out.getType(), in, out, maps, kinds, [&](OpBuilder &inside, Location, ValueRange v) {
-    Body body = c.body(&inside);
-    Scalar element = convert(Scalar{&body, x.type, v[0], std::nullopt}, type), total{&body, type, v[2], std::nullopt};
-    linalg::YieldOp::create(inside, c.loc, (greatest ? maximum(total, element) : total + element).emit());
-  });
+  auto generic = linalg::GenericOp::create(
+      c.builder, c.loc, out.getType(), in, out, maps, kinds,
+      [&](OpBuilder &inside, Location, ValueRange v) {
+        Body body = c.body(&inside);
+        Scalar element =
+                   convert(Scalar{&body, x.type, v[0], std::nullopt}, type),
+               total{&body, type, v[2], std::nullopt};
+        linalg::YieldOp::create(
+            inside, c.loc,
+            (greatest ? maximum(total, element) : total + element).emit());
+      });
   return c.tensor(generic.getResult(0), type, shape);
 }
 
-Tensor importMaxPool(const Core &c, const Site &s) { return pool(c, s[0], windows(c, s), true, s[0].type); }
+Tensor importMaxPool(const Core &c, const Site &s) {
+  return pool(c, s[0], windows(c, s), true, s[0].type);
+}
 
-/// How many elements the window at `index` covers of the dim, or of the dim and its padding.
-Scalar covered(const Window &w, const Extent &size, bool padding, const Scalar &index) {
-  auto extent = [&](const Extent &e) { return Scalar::extent(*index.body, DType::index, e); };
-  Scalar start = index * double(w.stride) - extent(w.low), zero = index.like(0), kernel = index.like(w.kernel);
-  Scalar below = padding ? zero : maximum(zero, (w.dilation - 1.0 - start) / w.dilation);
+/// How many elements the window at `index` covers of the dim, or of the dim and
+/// its padding.
+Scalar covered(const Window &w, const Extent &size, bool padding,
+               const Scalar &index) {
+  auto extent = [&](const Extent &e) {
+    return Scalar::extent(*index.body, DType::index, e);
+  };
+  Scalar start = index * double(w.stride) - extent(w.low), zero = index.like(0),
+         kernel = index.like(w.kernel);
+  Scalar below =
+      padding ? zero : maximum(zero, (w.dilation - 1.0 - start) / w.dilation);
   Scalar end = extent(padding ? size + w.high : size);
-  return minimum(kernel, (end - start + (w.dilation - 1.0)) / w.dilation) - below;
+  return minimum(kernel, (end - start + (w.dilation - 1.0)) / w.dilation) -
+         below;
 }
 
 /// The sum of each window divided by the number of elements that count.
@@ -81,29 +112,41 @@ Tensor importAveragePool(const Core &c, const Site &s) {
   for (auto [k, w] : llvm::enumerate(counted)) {
     elements *= w.kernel;
     even &= !w.partial && (padding || (w.low.is(0) && w.high.is(0)));
-    if (w.partial) // the padding that the model asks for, not what the last window needs
+    if (w.partial) // the padding that the model asks for, not what the last
+                   // window needs
       w.high = s.has("pads") ? s.integers("pads")[all.size() + k] : 0;
   }
   DType type = isHalf(x.type) ? DType::f32 : x.type;
   Tensor total = pool(c, x, all, false, type);
   if (even)
-    return c.cast(c.map(total, [&](const Scalar &v) { return v / double(elements); }), x.type);
-  return c.generate(total.shape, x.type, {total}, [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-    Scalar count = Scalar::constant(body, DType::index, 1);
-    for (auto [k, w] : llvm::enumerate(counted))
-      count = count * covered(w, x.shape[2 + k], padding, at[2 + k]);
-    return v[0] / convert(count, type);
-  });
+    return c.cast(
+        c.map(total, [&](const Scalar &v) { return v / double(elements); }),
+        x.type);
+  return c.generate(total.shape, x.type, {total},
+                    [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                      Scalar count = Scalar::constant(body, DType::index, 1);
+                      for (auto [k, w] : llvm::enumerate(counted))
+                        count = count *
+                                covered(w, x.shape[2 + k], padding, at[2 + k]);
+                      return v[0] / convert(count, type);
+                    });
 }
 
-Scalar raised(const Scalar &x, int64_t p) { return p == 1 ? abs(x) : p == 2 ? x * x : power(abs(x), x.like(p)); }
-Scalar root(const Scalar &x, int64_t p) { return p == 1 ? x : p == 2 ? sqrt(x) : power(x, x.like(1.0 / p)); }
+Scalar raised(const Scalar &x, int64_t p) {
+  return p == 1 ? abs(x) : p == 2 ? x * x : power(abs(x), x.like(p));
+}
+Scalar root(const Scalar &x, int64_t p) {
+  return p == 1 ? x : p == 2 ? sqrt(x) : power(x, x.like(1.0 / p));
+}
 
 Tensor importLpPool(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
   int64_t p = s.integer("p", 2);
-  Tensor total = pool(c, c.map(s[0], [&](const Scalar &v) { return raised(v, p); }), windows(c, s), false, isHalf(s[0].type) ? DType::f32 : s[0].type);
-  return c.cast(c.map(total, [&](const Scalar &v) { return root(v, p); }), s[0].type);
+  Tensor total =
+      pool(c, c.map(s[0], [&](const Scalar &v) { return raised(v, p); }),
+           windows(c, s), false, isHalf(s[0].type) ? DType::f32 : s[0].type);
+  return c.cast(c.map(total, [&](const Scalar &v) { return root(v, p); }),
+                s[0].type);
 }
 
 SmallVector<int64_t> spatial(const Core &c, const Tensor &x) {
@@ -115,12 +158,18 @@ SmallVector<int64_t> spatial(const Core &c, const Tensor &x) {
   return axes;
 }
 
-Tensor importGlobalAveragePool(const Core &c, const Site &s) { return c.mean(s[0], spatial(c, s[0]), true); }
-Tensor importGlobalMaxPool(const Core &c, const Site &s) { return c.max(s[0], spatial(c, s[0]), true); }
+Tensor importGlobalAveragePool(const Core &c, const Site &s) {
+  return c.mean(s[0], spatial(c, s[0]), true);
+}
+Tensor importGlobalMaxPool(const Core &c, const Site &s) {
+  return c.max(s[0], spatial(c, s[0]), true);
+}
 
 Tensor importGlobalLpPool(const Core &c, const Site &s) {
   int64_t p = s.integer("p", 2);
-  Tensor total = c.reduce(s[0], spatial(c, s[0]), true, s[0].type, {}, [&](const Scalar &v, const Scalar &sum) { return sum + raised(v, p); });
+  Tensor total = c.reduce(
+      s[0], spatial(c, s[0]), true, s[0].type, {},
+      [&](const Scalar &v, const Scalar &sum) { return sum + raised(v, p); });
   return c.map(total, [&](const Scalar &v) { return root(v, p); });
 }
 } // namespace

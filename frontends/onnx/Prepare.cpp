@@ -1,16 +1,18 @@
-// The order is measured, not guessed: checked first, so that the library's other parts, which trust their input, meet only
-// valid models; converted before expanded, since functions are best expanded in the opset that has most of them; each
-// conversion that fails is undone as a whole, and the importer then meets the old operators.
+// The order is measured, not guessed: checked first, so that the library's
+// other parts, which trust their input, meet only valid models; converted
+// before expanded, since functions are best expanded in the opset that has most
+// of them; each conversion that fails is undone as a whole, and the importer
+// then meets the old operators.
 #include "frontends/onnx/Prepare.h"
 #include "frontends/onnx/ExternalData.h"
 #include "frontends/onnx/Problem.h"
 #include "frontends/onnx/TensorData.h"
-#include "llvm/ADT/StringRef.h"
-#include "llvm/ADT/Twine.h"
 #include "onnx/checker.h"
 #include "onnx/defs/schema.h"
 #include "onnx/inliner/inliner.h"
 #include "onnx/version_converter/convert.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/ADT/Twine.h"
 
 using namespace llvm;
 namespace pb = ::onnx;
@@ -18,7 +20,9 @@ namespace pb = ::onnx;
 namespace fulgur::onnx {
 namespace {
 
-bool isOnnxDomain(StringRef domain) { return domain.empty() || domain == "ai.onnx"; }
+bool isOnnxDomain(StringRef domain) {
+  return domain.empty() || domain == "ai.onnx";
+}
 
 pb::OperatorSetIdProto *onnxOpset(pb::ModelProto &model) {
   for (pb::OperatorSetIdProto &import : *model.mutable_opset_import())
@@ -27,24 +31,37 @@ pb::OperatorSetIdProto *onnxOpset(pb::ModelProto &model) {
   return nullptr;
 }
 
-int newestOpset() { return pb::OpSchemaRegistry::DomainToVersionRange::Instance().Map().at("").second; }
+int newestOpset() {
+  return pb::OpSchemaRegistry::DomainToVersionRange::Instance()
+      .Map()
+      .at("")
+      .second;
+}
 
-/// Every graph and function of the model knows its versions; before IR version 3, files did not say them.
+/// Every graph and function of the model knows its versions; before IR version
+/// 3, files did not say them.
 void settleOpsets(pb::ModelProto &model) {
   if (pb::OperatorSetIdProto *import = onnxOpset(model)) {
     if (import->version() > newestOpset())
-      refuse(ImportStatus::unsupported, "opset " + Twine(import->version()) + " is newer than " + Twine(newestOpset()) +
-                                            ", the newest one known here; export the model with an older opset");
+      refuse(ImportStatus::unsupported,
+             "opset " + Twine(import->version()) + " is newer than " +
+                 Twine(newestOpset()) +
+                 ", the newest one known here; export the model with an older "
+                 "opset");
     import->clear_domain(); // one spelling
     return;
   }
   if (model.ir_version() >= 3 && model.opset_import().empty())
-    refuse(ImportStatus::invalidModel, "the model imports no operator set, which files of IR version " + Twine(model.ir_version()) +
-                                           " must do; export it again, or set opset_import");
-  model.add_opset_import()->set_version(model.ir_version() < 3 ? 1 : newestOpset());
+    refuse(ImportStatus::invalidModel,
+           "the model imports no operator set, which files of IR version " +
+               Twine(model.ir_version()) +
+               " must do; export it again, or set opset_import");
+  model.add_opset_import()->set_version(model.ir_version() < 3 ? 1
+                                                               : newestOpset());
 }
 
-/// What the file claims about values in between is not believed: inference finds it again, or the model is wrong.
+/// What the file claims about values in between is not believed: inference
+/// finds it again, or the model is wrong.
 void forgetClaims(pb::GraphProto &graph) {
   graph.clear_value_info();
   for (pb::NodeProto &node : *graph.mutable_node())
@@ -56,13 +73,19 @@ void forgetClaims(pb::GraphProto &graph) {
     }
 }
 
-/// The library's checker, with the node that it stumbled over out of its message.
+/// The library's checker, with the node that it stumbled over out of its
+/// message.
 void check(const pb::ModelProto &model) {
   try {
     pb::checker::check_model(model);
   } catch (const std::exception &error) {
     auto [what, context] = StringRef(error.what()).split("\n\n==> Context: ");
-    Problem problem{ImportStatus::invalidModel, printable(what.trim()) + " (found by ONNX's checker)", "", "", "", 0};
+    Problem problem{ImportStatus::invalidModel,
+                    printable(what.trim()) + " (found by ONNX's checker)",
+                    "",
+                    "",
+                    "",
+                    0};
     StringRef place = context.split("\n\n==> Context: ").first;
     if (place.consume_front("Bad node spec for node. Name: ")) {
       problem.node = place.split(" OpType: ").first.str();
@@ -81,7 +104,8 @@ void inlineFunctions(pb::ModelProto &model) {
   pb::ModelProto original = model;
   try {
     pb::inliner::InlineLocalFunctions(model, /*convert_version=*/true);
-  } catch (const std::exception &) { // a function's own opset that does not convert: take the bodies as they are
+  } catch (const std::exception &) { // a function's own opset that does not
+                                     // convert: take the bodies as they are
     model = std::move(original);
     pb::inliner::InlineLocalFunctions(model, /*convert_version=*/false);
   }
@@ -92,11 +116,14 @@ void inlineFunctions(pb::ModelProto &model) {
 /// To the newest opset, or not at all.
 void convert(pb::ModelProto &model) {
   pb::OperatorSetIdProto *import = onnxOpset(model);
-  bool wouldLose = !model.graph().sparse_initializer().empty(); // the converter does not know them
+  bool wouldLose = !model.graph()
+                        .sparse_initializer()
+                        .empty(); // the converter does not know them
   if (import->version() >= newestOpset() || wouldLose)
     return;
   try {
-    pb::ModelProto converted = pb::version_conversion::ConvertVersion(model, newestOpset());
+    pb::ModelProto converted =
+        pb::version_conversion::ConvertVersion(model, newestOpset());
     check(converted);
     model = std::move(converted);
   } catch (const std::exception &) {
@@ -111,17 +138,23 @@ void refuseAbsurdSizes(const pb::GraphProto &graph) {
     if (!value.type().has_tensor_type())
       return;
     SmallVector<int64_t> dims;
-    for (const pb::TensorShapeProto::Dimension &dim : value.type().tensor_type().shape().dim())
+    for (const pb::TensorShapeProto::Dimension &dim :
+         value.type().tensor_type().shape().dim())
       if (dim.has_dim_value())
         dims.push_back(dim.dim_value());
     std::optional<int64_t> count = elementCount(dims);
-    if (count && value.type().tensor_type().elem_type() == pb::TensorProto::STRING)
+    if (count &&
+        value.type().tensor_type().elem_type() == pb::TensorProto::STRING)
       return;
-    std::optional<int64_t> bytes = count ? storageBytes(value.type().tensor_type().elem_type(), *count) : std::nullopt;
+    std::optional<int64_t> bytes =
+        count ? storageBytes(value.type().tensor_type().elem_type(), *count)
+              : std::nullopt;
     if (count && !bytes && *count <= mostBytes)
       return; // a type that the importer refuses by name
     if (!bytes || *bytes > mostBytes)
-      refuse(ImportStatus::resourceLimit, "value '" + printable(value.name()) + "' has dims that are negative or take more than 2^47 bytes");
+      refuse(ImportStatus::resourceLimit,
+             "value '" + printable(value.name()) +
+                 "' has dims that are negative or take more than 2^47 bytes");
   };
   for (const pb::ValueInfoProto &value : graph.input())
     look(value);
@@ -134,11 +167,17 @@ void refuseAbsurdSizes(const pb::GraphProto &graph) {
 } // namespace
 
 void prepare(pb::ModelProto &model, WeightFiles &files) {
-  auto settleTensors = [&] { forEachTensor(model, [&](pb::TensorProto &tensor, const pb::NodeProto *node) { settle(tensor, node, files); }); };
+  auto settleTensors = [&] {
+    forEachTensor(model,
+                  [&](pb::TensorProto &tensor, const pb::NodeProto *node) {
+                    settle(tensor, node, files);
+                  });
+  };
   settleOpsets(model);
   model.clear_training_info();
   settleTensors();
-  // Our own questions first: their answers name the place better than the checker's.
+  // Our own questions first: their answers name the place better than the
+  // checker's.
   refuseUnknownOperators(model);
   sortNodes(model);
   refuseEndlessFunctions(model);
@@ -153,7 +192,8 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
   inferShapes(model);
   expandSchemaFunctions(model);
   removeDead(*model.mutable_graph());
-  forgetClaims(*model.mutable_graph()); // bodies are inferred anew, with the shapes around them
+  forgetClaims(*model.mutable_graph()); // bodies are inferred anew, with the
+                                        // shapes around them
   inferShapes(model);
   settleTensors(); // those that the library made
   refuseAbsurdSizes(model.graph());

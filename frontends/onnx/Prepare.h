@@ -1,4 +1,5 @@
-// From any ONNX to one ONNX: the steps between a file that parsed and a graph that the importer walks.
+// From any ONNX to one ONNX: the steps between a file that parsed and a graph
+// that the importer walks.
 #pragma once
 #include "onnx/onnx_pb.h"
 
@@ -6,25 +7,32 @@ namespace fulgur::onnx {
 
 class WeightFiles;
 
-/// Checks the model and brings it to one form; see Model for what holds afterwards. Throws Problem, or what the library throws.
+/// Checks the model and brings it to one form; see Model for what holds
+/// afterwards. Throws Problem, or what the library throws.
 void prepare(::onnx::ModelProto &model, WeightFiles &files);
 
-/// Refuses nodes whose operator nobody defines: one problem that names all of them.
+/// Refuses nodes whose operator nobody defines: one problem that names all of
+/// them.
 void refuseUnknownOperators(const ::onnx::ModelProto &model);
 
-/// Refuses graphs that are cyclic or use values that nothing produces, at any depth; brings unsorted ones into order.
+/// Refuses graphs that are cyclic or use values that nothing produces, at any
+/// depth; brings unsorted ones into order.
 void sortNodes(::onnx::ModelProto &model);
 
-/// Refuses functions that call each other in a circle or grow beyond reason when they are expanded.
+/// Refuses functions that call each other in a circle or grow beyond reason
+/// when they are expanded.
 void refuseEndlessFunctions(const ::onnx::ModelProto &model);
 
-/// Replaces nodes that ONNX defines by a function by that function, except for those that the importer knows how to do better.
+/// Replaces nodes that ONNX defines by a function by that function, except for
+/// those that the importer knows how to do better.
 void expandSchemaFunctions(::onnx::ModelProto &model);
 
-/// Gives values their types and shapes, as far as ONNX can find them; what it cannot stays unknown.
+/// Gives values their types and shapes, as far as ONNX can find them; what it
+/// cannot stays unknown.
 void inferShapes(::onnx::ModelProto &model);
 
-/// Refuses operands that would make the library's converter, which infers less carefully, count without end.
+/// Refuses operands that would make the library's converter, which infers less
+/// carefully, count without end.
 void refuseAbsurdCounts(const ::onnx::ModelProto &model);
 
 /// Removes nodes and initializers of the main graph whose results nobody uses.

@@ -1,12 +1,13 @@
 #include "frontends/onnx/Problem.h"
-#include "llvm/ADT/Twine.h"
 #include "onnx/onnx_pb.h"
+#include "llvm/ADT/Twine.h"
 
 using namespace llvm;
 
 namespace fulgur::onnx {
 
-void refuse(ImportStatus status, const Twine &message, const ::onnx::NodeProto *node, int64_t opset) {
+void refuse(ImportStatus status, const Twine &message,
+            const ::onnx::NodeProto *node, int64_t opset) {
   Problem problem{status, message.str(), "", "", "", opset};
   if (node) {
     problem.node = nameOf(*node).str();
@@ -36,9 +37,11 @@ std::string printable(StringRef text) {
 std::string Problem::text(StringRef file) const {
   std::string line = printable(file) + ": ";
   if (!node.empty() || !op.empty())
-    line += "node '" + printable(node) + "' (" + (domain.empty() ? "" : printable(domain) + "::") + printable(op) +
+    line += "node '" + printable(node) + "' (" +
+            (domain.empty() ? "" : printable(domain) + "::") + printable(op) +
             (opset ? ", opset " + std::to_string(opset) : "") + "): ";
-  constexpr size_t longest = 2000; // a list of operators and nodes may be long, but is one line
+  constexpr size_t longest =
+      2000; // a list of operators and nodes may be long, but is one line
   for (unsigned char c : StringRef(message).take_front(longest))
     line += c < 0x20 || c == 0x7f ? ' ' : char(c);
   return line;

@@ -5,7 +5,8 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-/// The axes of a reduction: an input, an attribute before opset 18, all of them if there are none.
+/// The axes of a reduction: an input, an attribute before opset 18, all of them
+/// if there are none.
 SmallVector<int64_t> reducedAxes(const Core &c, const Site &s) {
   std::optional<SmallVector<int64_t>> given = s.integers(1, "axes");
   if (given && !given->empty())
@@ -23,12 +24,15 @@ using Fold = Scalar (*)(const Scalar &, const Scalar &);
 using Each = Scalar (*)(const Scalar &);
 
 /// Folds `each` element with `fold`, and then takes `last` of the total.
-template <Each each, Fold fold, Each last> Tensor reduceFrom(const Core &c, const Site &s, const Element &start) {
+template <Each each, Fold fold, Each last>
+Tensor reduceFrom(const Core &c, const Site &s, const Element &start) {
   Tensor x = s[0];
   SmallVector<int64_t> axes = reducedAxes(c, s);
   if (axes.empty())
     return c.map(x, [](const Scalar &v) { return last(each(v)); });
-  Tensor total = c.reduce(x, axes, keepsDims(s), x.type, start, [](const Scalar &v, const Scalar &acc) { return fold(acc, each(v)); });
+  Tensor total = c.reduce(
+      x, axes, keepsDims(s), x.type, start,
+      [](const Scalar &v, const Scalar &acc) { return fold(acc, each(v)); });
   return c.map(total, [](const Scalar &v) { return last(v); });
 }
 
@@ -37,13 +41,19 @@ Scalar square(const Scalar &x) { return x * x; }
 Scalar plus(const Scalar &a, const Scalar &b) { return a + b; }
 Scalar times(const Scalar &a, const Scalar &b) { return a * b; }
 
-template <Each each> Tensor importSum(const Core &c, const Site &s) { return reduceFrom<each, plus, same>(c, s, {}); }
+template <Each each> Tensor importSum(const Core &c, const Site &s) {
+  return reduceFrom<each, plus, same>(c, s, {});
+}
 Tensor importL2(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
   return reduceFrom<square, plus, sqrt>(c, s, {});
 }
-Tensor importLogSum(const Core &c, const Site &s) { return reduceFrom<same, plus, log>(c, s, {}); }
-Tensor importProd(const Core &c, const Site &s) { return reduceFrom<same, times, same>(c, s, {1, 1.0}); }
+Tensor importLogSum(const Core &c, const Site &s) {
+  return reduceFrom<same, plus, log>(c, s, {});
+}
+Tensor importProd(const Core &c, const Site &s) {
+  return reduceFrom<same, times, same>(c, s, {1, 1.0});
+}
 Tensor importMax(const Core &c, const Site &s) {
   if (s[0].type == DType::boolean)
     return reduceFrom<same, operator|, same>(c, s, {});
@@ -60,19 +70,28 @@ Tensor importMean(const Core &c, const Site &s) {
   return axes.empty() ? s[0] : c.mean(s[0], axes, keepsDims(s));
 }
 
-/// log Σ exp(x) as max + log Σ exp(x - max), which does not overflow; of infinite maxima only the sum counts.
+/// log Σ exp(x) as max + log Σ exp(x - max), which does not overflow; of
+/// infinite maxima only the sum counts.
 Tensor importLogSumExp(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
   SmallVector<int64_t> axes = reducedAxes(c, s);
   if (axes.empty())
     return s[0];
-  Tensor top = c.map(c.max(s[0], axes, true), [](const Scalar &x) { return select(abs(x) < std::numeric_limits<double>::infinity(), x, x.like(0)); });
-  Tensor total = c.sum(c.map({s[0], top}, s[0].type, [](ArrayRef<Scalar> v) { return exp(v[0] - v[1]); }), axes, true);
-  Tensor result = c.map({total, top}, s[0].type, [](ArrayRef<Scalar> v) { return log(v[0]) + v[1]; });
+  Tensor top = c.map(c.max(s[0], axes, true), [](const Scalar &x) {
+    return select(abs(x) < std::numeric_limits<double>::infinity(), x,
+                  x.like(0));
+  });
+  Tensor total =
+      c.sum(c.map({s[0], top}, s[0].type,
+                  [](ArrayRef<Scalar> v) { return exp(v[0] - v[1]); }),
+            axes, true);
+  Tensor result = c.map({total, top}, s[0].type,
+                        [](ArrayRef<Scalar> v) { return log(v[0]) + v[1]; });
   return keepsDims(s) ? result : c.squeeze(result, axes);
 }
 
-/// The position of the greatest (least) element: the first one, or the last on demand.
+/// The position of the greatest (least) element: the first one, or the last on
+/// demand.
 template <bool greatest> Tensor importArg(const Core &c, const Site &s) {
   Tensor x = s[0];
   int64_t axis = c.axis(s.integer("axis", 0), x.rank());
@@ -83,26 +102,44 @@ template <bool greatest> Tensor importArg(const Core &c, const Site &s) {
   SmallVector<AffineExpr> at;
   SmallVector<utils::IteratorType> loops;
   for (int64_t k = 0; k < x.rank(); ++k) {
-    loops.push_back(k == axis ? utils::IteratorType::reduction : utils::IteratorType::parallel);
+    loops.push_back(k == axis ? utils::IteratorType::reduction
+                              : utils::IteratorType::parallel);
     if (k == axis)
       continue;
     kept.push_back(x.shape[k]);
     at.push_back(c.builder.getAffineDimExpr(k));
   }
   Body here = c.body(&c.builder);
-  Scalar first{&here, x.type, Value(), greatest ? lowest(x.type) : highest(x.type)};
-  Value starts[] = {linalg::FillOp::create(c.builder, c.loc, first.emit(), c.empty(kept, x.type)).getResult(0),
-                    linalg::FillOp::create(c.builder, c.loc, Scalar::constant(here, DType::i64, 0).emit(), c.empty(kept, DType::i64)).getResult(0)};
+  Scalar first{&here, x.type, Value(),
+               greatest ? lowest(x.type) : highest(x.type)};
+  Value starts[] = {
+      linalg::FillOp::create(c.builder, c.loc, first.emit(),
+                             c.empty(kept, x.type))
+          .getResult(0),
+      linalg::FillOp::create(c.builder, c.loc,
+                             Scalar::constant(here, DType::i64, 0).emit(),
+                             c.empty(kept, DType::i64))
+          .getResult(0)};
   AffineMap out = AffineMap::get(x.rank(), 0, at, c.builder.getContext());
   AffineMap maps[] = {c.builder.getMultiDimIdentityMap(x.rank()), out, out};
-  auto generic = linalg::GenericOp::create(c.builder, c.loc, ValueRange(starts).getTypes(), c.value(x), starts, maps, loops,
-                                           [&](OpBuilder &inside, Location loc, ValueRange v) {
-    Body body = c.body(&inside);
-    Scalar value{&body, x.type, v[0], std::nullopt}, best{&body, x.type, v[1], std::nullopt}, place{&body, DType::i64, v[2], std::nullopt};
-    Scalar index = convert(Scalar{&body, DType::index, linalg::IndexOp::create(inside, loc, axis), std::nullopt}, DType::i64);
-    Scalar better = greatest ? (last ? value >= best : value > best) : (last ? value <= best : value < best);
-    linalg::YieldOp::create(inside, loc, ValueRange{select(better, value, best).emit(), select(better, index, place).emit()});
-  });
+  auto generic = linalg::GenericOp::create(
+      c.builder, c.loc, ValueRange(starts).getTypes(), c.value(x), starts, maps,
+      loops, [&](OpBuilder &inside, Location loc, ValueRange v) {
+        Body body = c.body(&inside);
+        Scalar value{&body, x.type, v[0], std::nullopt},
+            best{&body, x.type, v[1], std::nullopt},
+            place{&body, DType::i64, v[2], std::nullopt};
+        Scalar index = convert(
+            Scalar{&body, DType::index,
+                   linalg::IndexOp::create(inside, loc, axis), std::nullopt},
+            DType::i64);
+        Scalar better = greatest ? (last ? value >= best : value > best)
+                                 : (last ? value <= best : value < best);
+        linalg::YieldOp::create(
+            inside, loc,
+            ValueRange{select(better, value, best).emit(),
+                       select(better, index, place).emit()});
+      });
   Tensor result = c.tensor(generic.getResult(1), DType::i64, kept);
   return keepsDims(s) ? c.reshape(result, all) : result;
 }

@@ -5,63 +5,121 @@
 using namespace mlir;
 using namespace fulgur::onnx;
 
-bool fulgur::onnx::isReal(DType t) { return t == DType::f32 || t == DType::f64 || isHalf(t); }
-bool fulgur::onnx::isHalf(DType t) { return t == DType::f16 || t == DType::bf16; }
-bool fulgur::onnx::isUnsigned(DType t) { return t == DType::u8 || t == DType::u16 || t == DType::u32 || t == DType::u64 || t == DType::boolean; }
-bool fulgur::onnx::isInteger(DType t) { return !isReal(t) && bitWidth(t) >= 8 && t != DType::index; }
+bool fulgur::onnx::isReal(DType t) {
+  return t == DType::f32 || t == DType::f64 || isHalf(t);
+}
+bool fulgur::onnx::isHalf(DType t) {
+  return t == DType::f16 || t == DType::bf16;
+}
+bool fulgur::onnx::isUnsigned(DType t) {
+  return t == DType::u8 || t == DType::u16 || t == DType::u32 ||
+         t == DType::u64 || t == DType::boolean;
+}
+bool fulgur::onnx::isInteger(DType t) {
+  return !isReal(t) && bitWidth(t) >= 8 && t != DType::index;
+}
 
 unsigned fulgur::onnx::bitWidth(DType t) {
   switch (t) {
-  case DType::boolean: return 1;
-  case DType::u8: case DType::i8: return 8;
-  case DType::u16: case DType::i16: case DType::f16: case DType::bf16: return 16;
-  case DType::u32: case DType::i32: case DType::f32: return 32;
-  case DType::u64: case DType::i64: case DType::f64: case DType::index: return 64;
-  default: return 0;
+  case DType::boolean:
+    return 1;
+  case DType::u8:
+  case DType::i8:
+    return 8;
+  case DType::u16:
+  case DType::i16:
+  case DType::f16:
+  case DType::bf16:
+    return 16;
+  case DType::u32:
+  case DType::i32:
+  case DType::f32:
+    return 32;
+  case DType::u64:
+  case DType::i64:
+  case DType::f64:
+  case DType::index:
+    return 64;
+  default:
+    return 0;
   }
 }
 
 StringRef fulgur::onnx::name(DType t) {
   switch (t) {
-  case DType::index: return "index";
-  case DType::f32: return "float";
-  case DType::u8: return "uint8";
-  case DType::i8: return "int8";
-  case DType::u16: return "uint16";
-  case DType::i16: return "int16";
-  case DType::i32: return "int32";
-  case DType::i64: return "int64";
-  case DType::string: return "string";
-  case DType::boolean: return "bool";
-  case DType::f16: return "float16";
-  case DType::f64: return "double";
-  case DType::u32: return "uint32";
-  case DType::u64: return "uint64";
-  case DType::bf16: return "bfloat16";
-  case DType(14): return "complex64";
-  case DType(15): return "complex128";
-  case DType(17): return "float8e4m3fn";
-  case DType(18): return "float8e4m3fnuz";
-  case DType(19): return "float8e5m2";
-  case DType(20): return "float8e5m2fnuz";
-  case DType(21): return "uint4";
-  case DType(22): return "int4";
-  case DType(23): return "float4e2m1";
-  case DType(24): return "float8e8m0";
-  case DType(25): return "uint2";
-  case DType(26): return "int2";
-  default: return "undefined";
+  case DType::index:
+    return "index";
+  case DType::f32:
+    return "float";
+  case DType::u8:
+    return "uint8";
+  case DType::i8:
+    return "int8";
+  case DType::u16:
+    return "uint16";
+  case DType::i16:
+    return "int16";
+  case DType::i32:
+    return "int32";
+  case DType::i64:
+    return "int64";
+  case DType::string:
+    return "string";
+  case DType::boolean:
+    return "bool";
+  case DType::f16:
+    return "float16";
+  case DType::f64:
+    return "double";
+  case DType::u32:
+    return "uint32";
+  case DType::u64:
+    return "uint64";
+  case DType::bf16:
+    return "bfloat16";
+  case DType(14):
+    return "complex64";
+  case DType(15):
+    return "complex128";
+  case DType(17):
+    return "float8e4m3fn";
+  case DType(18):
+    return "float8e4m3fnuz";
+  case DType(19):
+    return "float8e5m2";
+  case DType(20):
+    return "float8e5m2fnuz";
+  case DType(21):
+    return "uint4";
+  case DType(22):
+    return "int4";
+  case DType(23):
+    return "float4e2m1";
+  case DType(24):
+    return "float8e8m0";
+  case DType(25):
+    return "uint2";
+  case DType(26):
+    return "int2";
+  default:
+    return "undefined";
   }
 }
 
 Type fulgur::onnx::mlirType(DType t, MLIRContext *context) {
   switch (t) {
-  case DType::f32: return Float32Type::get(context);
-  case DType::f64: return Float64Type::get(context);
-  case DType::f16: return Float16Type::get(context);
-  case DType::bf16: return BFloat16Type::get(context);
-  case DType::index: return IndexType::get(context);
-  default: return bitWidth(t) ? Type(IntegerType::get(context, bitWidth(t))) : Type();
+  case DType::f32:
+    return Float32Type::get(context);
+  case DType::f64:
+    return Float64Type::get(context);
+  case DType::f16:
+    return Float16Type::get(context);
+  case DType::bf16:
+    return BFloat16Type::get(context);
+  case DType::index:
+    return IndexType::get(context);
+  default:
+    return bitWidth(t) ? Type(IntegerType::get(context, bitWidth(t))) : Type();
   }
 }
 
@@ -74,7 +132,8 @@ double rounded(DType type, double x) {
     return x;
   APFloat value(x);
   bool lost;
-  value.convert(type == DType::f16 ? APFloat::IEEEhalf() : APFloat::BFloat(), APFloat::rmNearestTiesToEven, &lost);
+  value.convert(type == DType::f16 ? APFloat::IEEEhalf() : APFloat::BFloat(),
+                APFloat::rmNearestTiesToEven, &lost);
   value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
   return value.convertToDouble();
 }
@@ -87,7 +146,8 @@ int64_t wrapped(DType type, int64_t x) {
   if (bits >= 64)
     return x;
   uint64_t low = uint64_t(x) & ((uint64_t(1) << bits) - 1);
-  return isUnsigned(type) ? int64_t(low) : int64_t(low << (64 - bits)) >> (64 - bits);
+  return isUnsigned(type) ? int64_t(low)
+                          : int64_t(low << (64 - bits)) >> (64 - bits);
 }
 
 Scalar known(const Scalar &like, DType type, Element element) {
@@ -98,66 +158,112 @@ Scalar known(const Scalar &like, DType type, Element element) {
   return {like.body, type, Value(), element};
 }
 
-Scalar truth(const Scalar &like, bool x) { return known(like, DType::boolean, {int64_t(x)}); }
+Scalar truth(const Scalar &like, bool x) {
+  return known(like, DType::boolean, {int64_t(x)});
+}
 
 /// Not known while importing: undecided, or what `make` emits.
-template <typename Make> Scalar otherwise(const Scalar &like, DType type, ArrayRef<Scalar> operands, Make make) {
+template <typename Make>
+Scalar otherwise(const Scalar &like, DType type, ArrayRef<Scalar> operands,
+                 Make make) {
   OpBuilder *builder = like.body->builder;
-  if (!builder || !llvm::all_of(operands, [](const Scalar &x) { return x.decided(); }))
+  if (!builder ||
+      !llvm::all_of(operands, [](const Scalar &x) { return x.decided(); }))
     return {like.body, type, Value(), std::nullopt};
   SmallVector<Value> values;
   for (const Scalar &operand : operands)
     values.push_back(operand.emit());
-  return {like.body, type, make(*builder, like.body->loc, values), std::nullopt};
+  return {like.body, type, make(*builder, like.body->loc, values),
+          std::nullopt};
 }
 
-std::optional<int64_t> whole(const Scalar &x) { return x.known && !isReal(x.type) ? x.known->integer.constant() : std::nullopt; }
-std::optional<double> real(const Scalar &x) { return x.known && isReal(x.type) ? std::optional(x.known->real) : std::nullopt; }
+std::optional<int64_t> whole(const Scalar &x) {
+  return x.known && !isReal(x.type) ? x.known->integer.constant()
+                                    : std::nullopt;
+}
+std::optional<double> real(const Scalar &x) {
+  return x.known && isReal(x.type) ? std::optional(x.known->real)
+                                   : std::nullopt;
+}
 /// A known integer, whose operation can be left out.
 bool isWhole(const Scalar &x, int64_t value) { return whole(x) == value; }
-const Extent *size(const Scalar &x) { return x.known && !isReal(x.type) ? &x.known->integer : nullptr; }
+const Extent *size(const Scalar &x) {
+  return x.known && !isReal(x.type) ? &x.known->integer : nullptr;
+}
 
 /// One operation of arith for floating-point numbers and one for integers.
 template <typename RealOp, typename IntOp, typename RealFold, typename IntFold>
-Scalar arithmetic(const Scalar &a, const Scalar &b, RealFold foldReal, IntFold foldInt) {
+Scalar arithmetic(const Scalar &a, const Scalar &b, RealFold foldReal,
+                  IntFold foldInt) {
   if (auto x = real(a), y = real(b); x && y)
     return known(a, a.type, {0, foldReal(*x, *y)});
   if (auto x = size(a), y = size(b); x && y)
     if (std::optional<Extent> result = foldInt(*x, *y))
       return known(a, a.type, {*result});
-  return otherwise(a, a.type, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    return isReal(a.type) ? Value(RealOp::create(builder, loc, v[0], v[1])) : Value(IntOp::create(builder, loc, v[0], v[1]));
-  });
+  return otherwise(
+      a, a.type, {a, b},
+      [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        return isReal(a.type) ? Value(RealOp::create(builder, loc, v[0], v[1]))
+                              : Value(IntOp::create(builder, loc, v[0], v[1]));
+      });
 }
 
-template <typename Op> Scalar function(const Scalar &x, double (*fold)(double)) {
+template <typename Op>
+Scalar function(const Scalar &x, double (*fold)(double)) {
   if (auto value = real(x))
     return known(x, x.type, {0, fold(*value)});
-  return otherwise(x, x.type, {x}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value { return Op::create(builder, loc, v[0]); });
+  return otherwise(
+      x, x.type, {x},
+      [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        return Op::create(builder, loc, v[0]);
+      });
 }
 
-template <typename Op> Scalar bitwise(const Scalar &a, const Scalar &b, int64_t (*fold)(int64_t, int64_t)) {
+template <typename Op>
+Scalar bitwise(const Scalar &a, const Scalar &b,
+               int64_t (*fold)(int64_t, int64_t)) {
   if (auto x = whole(a), y = whole(b); x && y)
     return known(a, a.type, {fold(*x, *y)});
-  return otherwise(a, a.type, {a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value { return Op::create(builder, loc, v[0], v[1]); });
+  return otherwise(
+      a, a.type, {a, b},
+      [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        return Op::create(builder, loc, v[0], v[1]);
+      });
 }
 
-Scalar compare(const Scalar &a, const Scalar &b, arith::CmpFPredicate real, arith::CmpIPredicate isSigned, arith::CmpIPredicate isUnsignedly) {
-  return otherwise(a, DType::boolean, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    if (isReal(a.type))
-      return arith::CmpFOp::create(builder, loc, real, v[0], v[1]);
-    return arith::CmpIOp::create(builder, loc, isUnsigned(a.type) ? isUnsignedly : isSigned, v[0], v[1]);
-  });
+Scalar compare(const Scalar &a, const Scalar &b, arith::CmpFPredicate real,
+               arith::CmpIPredicate isSigned,
+               arith::CmpIPredicate isUnsignedly) {
+  return otherwise(
+      a, DType::boolean, {a, b},
+      [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        if (isReal(a.type))
+          return arith::CmpFOp::create(builder, loc, real, v[0], v[1]);
+        return arith::CmpIOp::create(
+            builder, loc, isUnsigned(a.type) ? isUnsignedly : isSigned, v[0],
+            v[1]);
+      });
 }
 
-/// Quotients and remainders of integers trap on 0 and on the least number by -1: those divisors never reach the hardware.
-template <typename Op> Value guarded(OpBuilder &builder, Location loc, Value a, Value b, Value onMinusOne) {
-  auto constant = [&](int64_t x) { return arith::ConstantOp::create(builder, loc, builder.getIntegerAttr(a.getType(), x)); };
-  auto is = [&](int64_t x) { return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, b, constant(x)); };
+/// Quotients and remainders of integers trap on 0 and on the least number by
+/// -1: those divisors never reach the hardware.
+template <typename Op>
+Value guarded(OpBuilder &builder, Location loc, Value a, Value b,
+              Value onMinusOne) {
+  auto constant = [&](int64_t x) {
+    return arith::ConstantOp::create(builder, loc,
+                                     builder.getIntegerAttr(a.getType(), x));
+  };
+  auto is = [&](int64_t x) {
+    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, b,
+                                 constant(x));
+  };
   Value zero = is(0), unsafe = zero;
   if (onMinusOne)
     unsafe = arith::OrIOp::create(builder, loc, zero, is(-1));
-  Value result = Op::create(builder, loc, a, arith::SelectOp::create(builder, loc, unsafe, constant(1), b));
+  Value result =
+      Op::create(builder, loc, a,
+                 arith::SelectOp::create(builder, loc, unsafe, constant(1), b));
   if (onMinusOne)
     result = arith::SelectOp::create(builder, loc, is(-1), onMinusOne, result);
   return arith::SelectOp::create(builder, loc, zero, constant(0), result);
@@ -171,10 +277,13 @@ bool isSafeDivisor(const Scalar &b) {
 
 Scalar Scalar::constant(Body &body, DType type, double number) {
   Scalar like{&body, type, Value(), std::nullopt};
-  return ::known(like, type, isReal(type) ? Element{0, number} : Element{int64_t(number)});
+  return ::known(like, type,
+                 isReal(type) ? Element{0, number} : Element{int64_t(number)});
 }
 
-Scalar Scalar::extent(Body &body, DType type, const Extent &extent) { return {&body, type, Value(), Element{extent}}; }
+Scalar Scalar::extent(Body &body, DType type, const Extent &extent) {
+  return {&body, type, Value(), Element{extent}};
+}
 
 Value Scalar::emit() const {
   if (value)
@@ -182,11 +291,15 @@ Value Scalar::emit() const {
   OpBuilder &b = *body->builder;
   Type to = mlirType(type, b.getContext());
   if (isReal(type))
-    return arith::ConstantOp::create(b, body->loc, b.getFloatAttr(to, known->real));
+    return arith::ConstantOp::create(b, body->loc,
+                                     b.getFloatAttr(to, known->real));
   if (auto constant = known->integer.constant())
-    return arith::ConstantOp::create(b, body->loc, b.getIntegerAttr(to, *constant));
+    return arith::ConstantOp::create(b, body->loc,
+                                     b.getIntegerAttr(to, *constant));
   Value index = body->sizes.index(known->integer, body->loc);
-  return type == DType::index ? index : Value(arith::IndexCastOp::create(b, body->loc, to, index));
+  return type == DType::index
+             ? index
+             : Value(arith::IndexCastOp::create(b, body->loc, to, index));
 }
 
 namespace fulgur::onnx {
@@ -195,19 +308,25 @@ Scalar operator+(const Scalar &a, const Scalar &b) {
     return b;
   if (isWhole(b, 0))
     return a;
-  return arithmetic<arith::AddFOp, arith::AddIOp>(a, b, std::plus<double>(), [](const Extent &x, const Extent &y) { return std::optional(x + y); });
+  return arithmetic<arith::AddFOp, arith::AddIOp>(
+      a, b, std::plus<double>(),
+      [](const Extent &x, const Extent &y) { return std::optional(x + y); });
 }
 Scalar operator-(const Scalar &a, const Scalar &b) {
   if (isWhole(b, 0))
     return a;
-  return arithmetic<arith::SubFOp, arith::SubIOp>(a, b, std::minus<double>(), [](const Extent &x, const Extent &y) { return std::optional(x - y); });
+  return arithmetic<arith::SubFOp, arith::SubIOp>(
+      a, b, std::minus<double>(),
+      [](const Extent &x, const Extent &y) { return std::optional(x - y); });
 }
 Scalar operator*(const Scalar &a, const Scalar &b) {
   if (isWhole(a, 1) || real(a) == 1.0)
     return b;
   if (isWhole(b, 1) || real(b) == 1.0)
     return a;
-  return arithmetic<arith::MulFOp, arith::MulIOp>(a, b, std::multiplies<double>(), [](const Extent &x, const Extent &y) { return std::optional(x * y); });
+  return arithmetic<arith::MulFOp, arith::MulIOp>(
+      a, b, std::multiplies<double>(),
+      [](const Extent &x, const Extent &y) { return std::optional(x * y); });
 }
 
 Scalar operator/(const Scalar &a, const Scalar &b) {
@@ -215,20 +334,33 @@ Scalar operator/(const Scalar &a, const Scalar &b) {
     return a;
   if (auto x = real(a), y = real(b); x && y)
     return known(a, a.type, {0, *x / *y});
-  if (auto x = whole(a), y = whole(b); x && y && *y && !(*y == -1 && *x == Atoms::kMin))
-    return known(a, a.type, {a.type == DType::u64 ? int64_t(uint64_t(*x) / uint64_t(*y)) : *x / *y});
-  if (auto x = size(a), y = size(b); x && y && a.body->sizes.atoms.lower(*x) >= 0 && a.body->sizes.atoms.lower(*y) > 0)
+  if (auto x = whole(a), y = whole(b);
+      x && y && *y && !(*y == -1 && *x == Atoms::kMin))
+    return known(a, a.type,
+                 {a.type == DType::u64 ? int64_t(uint64_t(*x) / uint64_t(*y))
+                                       : *x / *y});
+  if (auto x = size(a), y = size(b); x && y &&
+                                     a.body->sizes.atoms.lower(*x) >= 0 &&
+                                     a.body->sizes.atoms.lower(*y) > 0)
     return known(a, a.type, {a.body->sizes.atoms.floorDiv(*x, *y)});
-  return otherwise(a, a.type, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    if (isReal(a.type))
-      return arith::DivFOp::create(builder, loc, v[0], v[1]);
-    if (isUnsigned(a.type))
-      return isSafeDivisor(b) ? Value(arith::DivUIOp::create(builder, loc, v[0], v[1])) : guarded<arith::DivUIOp>(builder, loc, v[0], v[1], Value());
-    if (isSafeDivisor(b))
-      return arith::DivSIOp::create(builder, loc, v[0], v[1]);
-    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(v[0].getType()));
-    return guarded<arith::DivSIOp>(builder, loc, v[0], v[1], arith::SubIOp::create(builder, loc, zero, v[0]));
-  });
+  return otherwise(
+      a, a.type, {a, b},
+      [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        if (isReal(a.type))
+          return arith::DivFOp::create(builder, loc, v[0], v[1]);
+        if (isUnsigned(a.type))
+          return isSafeDivisor(b)
+                     ? Value(arith::DivUIOp::create(builder, loc, v[0], v[1]))
+                     : guarded<arith::DivUIOp>(builder, loc, v[0], v[1],
+                                               Value());
+        if (isSafeDivisor(b))
+          return arith::DivSIOp::create(builder, loc, v[0], v[1]);
+        Value zero = arith::ConstantOp::create(
+            builder, loc, builder.getZeroAttr(v[0].getType()));
+        return guarded<arith::DivSIOp>(
+            builder, loc, v[0], v[1],
+            arith::SubIOp::create(builder, loc, zero, v[0]));
+      });
 }
 
 Scalar operator-(const Scalar &x) {
@@ -247,7 +379,8 @@ Scalar operator<(const Scalar &a, const Scalar &b) {
     if (atoms.knownAtLeast(*y, *x + 1))
       return truth(a, true);
   }
-  return compare(a, b, arith::CmpFPredicate::OLT, arith::CmpIPredicate::slt, arith::CmpIPredicate::ult);
+  return compare(a, b, arith::CmpFPredicate::OLT, arith::CmpIPredicate::slt,
+                 arith::CmpIPredicate::ult);
 }
 
 Scalar operator<=(const Scalar &a, const Scalar &b) {
@@ -260,7 +393,8 @@ Scalar operator<=(const Scalar &a, const Scalar &b) {
     if (atoms.knownAtLeast(*x, *y + 1))
       return truth(a, false);
   }
-  return compare(a, b, arith::CmpFPredicate::OLE, arith::CmpIPredicate::sle, arith::CmpIPredicate::ule);
+  return compare(a, b, arith::CmpFPredicate::OLE, arith::CmpIPredicate::sle,
+                 arith::CmpIPredicate::ule);
 }
 
 Scalar equal(const Scalar &a, const Scalar &b) {
@@ -273,7 +407,8 @@ Scalar equal(const Scalar &a, const Scalar &b) {
     if (atoms.knownDifferent(*x, *y))
       return truth(a, false);
   }
-  return compare(a, b, arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq, arith::CmpIPredicate::eq);
+  return compare(a, b, arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq,
+                 arith::CmpIPredicate::eq);
 }
 
 Scalar differ(const Scalar &a, const Scalar &b) {
@@ -281,7 +416,8 @@ Scalar differ(const Scalar &a, const Scalar &b) {
     return ~equal(a, b);
   if (auto x = real(a), y = real(b); x && y)
     return truth(a, *x != *y);
-  return compare(a, b, arith::CmpFPredicate::UNE, arith::CmpIPredicate::ne, arith::CmpIPredicate::ne);
+  return compare(a, b, arith::CmpFPredicate::UNE, arith::CmpIPredicate::ne,
+                 arith::CmpIPredicate::ne);
 }
 
 Scalar operator&(const Scalar &a, const Scalar &b) {
@@ -290,85 +426,128 @@ Scalar operator&(const Scalar &a, const Scalar &b) {
     return b;
   if (isWhole(b, all) || isWhole(a, 0))
     return a;
-  return bitwise<arith::AndIOp>(a, b, [](int64_t x, int64_t y) { return x & y; });
+  return bitwise<arith::AndIOp>(a, b,
+                                [](int64_t x, int64_t y) { return x & y; });
 }
 Scalar operator|(const Scalar &a, const Scalar &b) {
   if (isWhole(a, 0))
     return b;
   if (isWhole(b, 0))
     return a;
-  return bitwise<arith::OrIOp>(a, b, [](int64_t x, int64_t y) { return x | y; });
+  return bitwise<arith::OrIOp>(a, b,
+                               [](int64_t x, int64_t y) { return x | y; });
 }
-Scalar operator^(const Scalar &a, const Scalar &b) { return bitwise<arith::XOrIOp>(a, b, [](int64_t x, int64_t y) { return x ^ y; }); }
-Scalar operator~(const Scalar &x) { return x ^ x.like(x.type == DType::boolean ? 1 : -1); }
+Scalar operator^(const Scalar &a, const Scalar &b) {
+  return bitwise<arith::XOrIOp>(a, b,
+                                [](int64_t x, int64_t y) { return x ^ y; });
+}
+Scalar operator~(const Scalar &x) {
+  return x ^ x.like(x.type == DType::boolean ? 1 : -1);
+}
 
 static Scalar shift(const Scalar &a, const Scalar &by, bool left) {
   // As unsigned numbers, negative ones are too large as well.
-  Scalar fits = compare(by, by.like(bitWidth(a.type)), arith::CmpFPredicate::OLT, arith::CmpIPredicate::ult, arith::CmpIPredicate::ult);
+  Scalar fits =
+      compare(by, by.like(bitWidth(a.type)), arith::CmpFPredicate::OLT,
+              arith::CmpIPredicate::ult, arith::CmpIPredicate::ult);
   bool keepsSign = !left && !isUnsigned(a.type);
   Scalar safe = select(fits, by, by.like(keepsSign ? bitWidth(a.type) - 1 : 0));
-  Scalar moved = otherwise(a, a.type, {a, safe}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    if (left)
-      return arith::ShLIOp::create(builder, loc, v[0], v[1]);
-    return keepsSign ? Value(arith::ShRSIOp::create(builder, loc, v[0], v[1])) : Value(arith::ShRUIOp::create(builder, loc, v[0], v[1]));
-  });
+  Scalar moved = otherwise(
+      a, a.type, {a, safe},
+      [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        if (left)
+          return arith::ShLIOp::create(builder, loc, v[0], v[1]);
+        return keepsSign
+                   ? Value(arith::ShRSIOp::create(builder, loc, v[0], v[1]))
+                   : Value(arith::ShRUIOp::create(builder, loc, v[0], v[1]));
+      });
   return keepsSign ? moved : select(fits, moved, a.like(0));
 }
-Scalar shiftLeft(const Scalar &a, const Scalar &by) { return shift(a, by, true); }
-Scalar shiftRight(const Scalar &a, const Scalar &by) { return shift(a, by, false); }
+Scalar shiftLeft(const Scalar &a, const Scalar &by) {
+  return shift(a, by, true);
+}
+Scalar shiftRight(const Scalar &a, const Scalar &by) {
+  return shift(a, by, false);
+}
 
 Scalar select(const Scalar &condition, const Scalar &a, const Scalar &b) {
   if (auto known = whole(condition))
     return *known ? a : b;
-  return otherwise(a, a.type, {condition, a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    return arith::SelectOp::create(builder, loc, v[0], v[1], v[2]);
-  });
+  return otherwise(
+      a, a.type, {condition, a, b},
+      [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        return arith::SelectOp::create(builder, loc, v[0], v[1], v[2]);
+      });
 }
 
 Scalar maximum(const Scalar &a, const Scalar &b) {
   if (!isUnsigned(a.type))
     return arithmetic<arith::MaximumFOp, arith::MaxSIOp>(
         a, b, [](double x, double y) { return std::isnan(x) || x > y ? x : y; },
-        [&](const Extent &x, const Extent &y) { return std::optional(a.body->sizes.atoms.max(x, y)); });
-  return bitwise<arith::MaxUIOp>(a, b, [](int64_t x, int64_t y) { return uint64_t(x) > uint64_t(y) ? x : y; });
+        [&](const Extent &x, const Extent &y) {
+          return std::optional(a.body->sizes.atoms.max(x, y));
+        });
+  return bitwise<arith::MaxUIOp>(a, b, [](int64_t x, int64_t y) {
+    return uint64_t(x) > uint64_t(y) ? x : y;
+  });
 }
 
 Scalar minimum(const Scalar &a, const Scalar &b) {
   if (!isUnsigned(a.type))
     return arithmetic<arith::MinimumFOp, arith::MinSIOp>(
         a, b, [](double x, double y) { return std::isnan(x) || x < y ? x : y; },
-        [&](const Extent &x, const Extent &y) { return std::optional(a.body->sizes.atoms.min(x, y)); });
-  return bitwise<arith::MinUIOp>(a, b, [](int64_t x, int64_t y) { return uint64_t(x) < uint64_t(y) ? x : y; });
+        [&](const Extent &x, const Extent &y) {
+          return std::optional(a.body->sizes.atoms.min(x, y));
+        });
+  return bitwise<arith::MinUIOp>(a, b, [](int64_t x, int64_t y) {
+    return uint64_t(x) < uint64_t(y) ? x : y;
+  });
 }
 
 Scalar remainder(const Scalar &a, const Scalar &b) {
   if (auto x = real(a), y = real(b); x && y)
     return known(a, a.type, {0, std::fmod(*x, *y)});
   if (auto x = whole(a), y = whole(b); x && y && *y && *y != -1)
-    return known(a, a.type, {a.type == DType::u64 ? int64_t(uint64_t(*x) % uint64_t(*y)) : *x % *y});
-  if (auto x = size(a), y = size(b); x && y && a.body->sizes.atoms.lower(*x) >= 0 && a.body->sizes.atoms.lower(*y) > 0)
+    return known(a, a.type,
+                 {a.type == DType::u64 ? int64_t(uint64_t(*x) % uint64_t(*y))
+                                       : *x % *y});
+  if (auto x = size(a), y = size(b); x && y &&
+                                     a.body->sizes.atoms.lower(*x) >= 0 &&
+                                     a.body->sizes.atoms.lower(*y) > 0)
     return known(a, a.type, {a.body->sizes.atoms.mod(*x, *y)});
-  return otherwise(a, a.type, {a, b}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    if (isReal(a.type))
-      return arith::RemFOp::create(builder, loc, v[0], v[1]);
-    if (isUnsigned(a.type))
-      return isSafeDivisor(b) ? Value(arith::RemUIOp::create(builder, loc, v[0], v[1])) : guarded<arith::RemUIOp>(builder, loc, v[0], v[1], Value());
-    if (isSafeDivisor(b))
-      return arith::RemSIOp::create(builder, loc, v[0], v[1]);
-    return guarded<arith::RemSIOp>(builder, loc, v[0], v[1], arith::ConstantOp::create(builder, loc, builder.getZeroAttr(v[0].getType())));
-  });
+  return otherwise(
+      a, a.type, {a, b},
+      [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        if (isReal(a.type))
+          return arith::RemFOp::create(builder, loc, v[0], v[1]);
+        if (isUnsigned(a.type))
+          return isSafeDivisor(b)
+                     ? Value(arith::RemUIOp::create(builder, loc, v[0], v[1]))
+                     : guarded<arith::RemUIOp>(builder, loc, v[0], v[1],
+                                               Value());
+        if (isSafeDivisor(b))
+          return arith::RemSIOp::create(builder, loc, v[0], v[1]);
+        return guarded<arith::RemSIOp>(
+            builder, loc, v[0], v[1],
+            arith::ConstantOp::create(builder, loc,
+                                      builder.getZeroAttr(v[0].getType())));
+      });
 }
 
 Scalar power(const Scalar &a, const Scalar &b) {
   if (auto x = real(a), y = real(b); x && y)
     return known(a, a.type, {0, std::pow(*x, *y)});
   if (!isReal(a.type))
-    return otherwise(a, a.type, {a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-      return math::IPowIOp::create(builder, loc, v[0], v[1]);
-    });
-  return otherwise(a, a.type, {a, b}, [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    return math::PowFOp::create(builder, loc, v[0], v[1]);
-  });
+    return otherwise(
+        a, a.type, {a, b},
+        [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+          return math::IPowIOp::create(builder, loc, v[0], v[1]);
+        });
+  return otherwise(
+      a, a.type, {a, b},
+      [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        return math::PowFOp::create(builder, loc, v[0], v[1]);
+      });
 }
 
 Scalar abs(const Scalar &x) {
@@ -397,7 +576,9 @@ Scalar acosh(const Scalar &x) { return function<math::AcoshOp>(x, std::acosh); }
 Scalar atanh(const Scalar &x) { return function<math::AtanhOp>(x, std::atanh); }
 Scalar floor(const Scalar &x) { return function<math::FloorOp>(x, std::floor); }
 Scalar ceil(const Scalar &x) { return function<math::CeilOp>(x, std::ceil); }
-Scalar round(const Scalar &x) { return function<math::RoundEvenOp>(x, std::nearbyint); }
+Scalar round(const Scalar &x) {
+  return function<math::RoundEvenOp>(x, std::nearbyint);
+}
 
 Scalar convert(const Scalar &x, DType to) {
   if (x.type == to)
@@ -411,38 +592,56 @@ Scalar convert(const Scalar &x, DType to) {
       return known(x, to, {int64_t(*value)});
   }
   if (auto value = whole(x); value && isReal(to))
-    return known(x, to, {0, x.type == DType::u64 ? double(uint64_t(*value)) : double(*value)});
+    return known(
+        x, to,
+        {0, x.type == DType::u64 ? double(uint64_t(*value)) : double(*value)});
   if (auto value = size(x); value && !isReal(to))
     return known(x, to, {*value});
-  return otherwise(x, to, {x}, [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
-    Type type = mlirType(to, builder.getContext());
-    if (x.type == DType::index && isReal(to)) {
-      Value wide = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), v[0]);
-      return arith::SIToFPOp::create(builder, loc, type, wide);
-    }
-    if (x.type == DType::index || to == DType::index)
-      return isUnsigned(x.type) || isUnsigned(to) ? Value(arith::IndexCastUIOp::create(builder, loc, type, v[0]))
-                                                  : Value(arith::IndexCastOp::create(builder, loc, type, v[0]));
-    if (x.type == DType::f64 && isHalf(to)) { // in two steps, for which there are instructions
-      Value single = arith::TruncFOp::create(builder, loc, builder.getF32Type(), v[0]);
-      return arith::TruncFOp::create(builder, loc, type, single);
-    }
-    if (isReal(x.type) && isReal(to)) {
-      if (bitWidth(to) > bitWidth(x.type))
-        return arith::ExtFOp::create(builder, loc, type, v[0]);
-      if (bitWidth(to) < bitWidth(x.type))
-        return arith::TruncFOp::create(builder, loc, type, v[0]);
-      return arith::TruncFOp::create(builder, loc, type, arith::ExtFOp::create(builder, loc, builder.getF32Type(), v[0]));
-    }
-    if (isReal(x.type))
-      return isUnsigned(to) ? Value(arith::FPToUIOp::create(builder, loc, type, v[0])) : Value(arith::FPToSIOp::create(builder, loc, type, v[0]));
-    if (isReal(to))
-      return isUnsigned(x.type) ? Value(arith::UIToFPOp::create(builder, loc, type, v[0])) : Value(arith::SIToFPOp::create(builder, loc, type, v[0]));
-    if (bitWidth(to) == bitWidth(x.type))
-      return v[0];
-    if (bitWidth(to) < bitWidth(x.type))
-      return arith::TruncIOp::create(builder, loc, type, v[0]);
-    return isUnsigned(x.type) ? Value(arith::ExtUIOp::create(builder, loc, type, v[0])) : Value(arith::ExtSIOp::create(builder, loc, type, v[0]));
-  });
+  return otherwise(
+      x, to, {x},
+      [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        Type type = mlirType(to, builder.getContext());
+        if (x.type == DType::index && isReal(to)) {
+          Value wide = arith::IndexCastOp::create(builder, loc,
+                                                  builder.getI64Type(), v[0]);
+          return arith::SIToFPOp::create(builder, loc, type, wide);
+        }
+        if (x.type == DType::index || to == DType::index)
+          return isUnsigned(x.type) || isUnsigned(to)
+                     ? Value(arith::IndexCastUIOp::create(builder, loc, type,
+                                                          v[0]))
+                     : Value(arith::IndexCastOp::create(builder, loc, type,
+                                                        v[0]));
+        if (x.type == DType::f64 &&
+            isHalf(to)) { // in two steps, for which there are instructions
+          Value single =
+              arith::TruncFOp::create(builder, loc, builder.getF32Type(), v[0]);
+          return arith::TruncFOp::create(builder, loc, type, single);
+        }
+        if (isReal(x.type) && isReal(to)) {
+          if (bitWidth(to) > bitWidth(x.type))
+            return arith::ExtFOp::create(builder, loc, type, v[0]);
+          if (bitWidth(to) < bitWidth(x.type))
+            return arith::TruncFOp::create(builder, loc, type, v[0]);
+          return arith::TruncFOp::create(
+              builder, loc, type,
+              arith::ExtFOp::create(builder, loc, builder.getF32Type(), v[0]));
+        }
+        if (isReal(x.type))
+          return isUnsigned(to)
+                     ? Value(arith::FPToUIOp::create(builder, loc, type, v[0]))
+                     : Value(arith::FPToSIOp::create(builder, loc, type, v[0]));
+        if (isReal(to))
+          return isUnsigned(x.type)
+                     ? Value(arith::UIToFPOp::create(builder, loc, type, v[0]))
+                     : Value(arith::SIToFPOp::create(builder, loc, type, v[0]));
+        if (bitWidth(to) == bitWidth(x.type))
+          return v[0];
+        if (bitWidth(to) < bitWidth(x.type))
+          return arith::TruncIOp::create(builder, loc, type, v[0]);
+        return isUnsigned(x.type)
+                   ? Value(arith::ExtUIOp::create(builder, loc, type, v[0]))
+                   : Value(arith::ExtSIOp::create(builder, loc, type, v[0]));
+      });
 }
 } // namespace fulgur::onnx

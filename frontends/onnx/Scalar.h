@@ -1,5 +1,6 @@
-// Arithmetic on single elements. The same expression either builds the body of a loop or, where the operands are known
-// while importing, is evaluated: sizes symbolically, numbers rounded as the element type rounds.
+// Arithmetic on single elements. The same expression either builds the body of
+// a loop or, where the operands are known while importing, is evaluated: sizes
+// symbolically, numbers rounded as the element type rounds.
 #pragma once
 #include "frontends/onnx/Sizes.h"
 #include "mlir/IR/Builders.h"
@@ -7,10 +8,25 @@
 
 namespace fulgur::onnx {
 
-/// Element types, numbered as ONNX numbers them; `index` is the type of coordinates inside a loop.
+/// Element types, numbered as ONNX numbers them; `index` is the type of
+/// coordinates inside a loop.
 enum class DType : int32_t {
-  index = -1, undefined = 0, f32 = 1, u8 = 2, i8 = 3, u16 = 4, i16 = 5, i32 = 6, i64 = 7, string = 8, boolean = 9, f16 = 10, f64 = 11,
-  u32 = 12, u64 = 13, bf16 = 16
+  index = -1,
+  undefined = 0,
+  f32 = 1,
+  u8 = 2,
+  i8 = 3,
+  u16 = 4,
+  i16 = 5,
+  i32 = 6,
+  i64 = 7,
+  string = 8,
+  boolean = 9,
+  f16 = 10,
+  f64 = 11,
+  u32 = 12,
+  u64 = 13,
+  bf16 = 16
 };
 
 bool isReal(DType);
@@ -22,7 +38,8 @@ bool isInteger(DType);
 unsigned bitWidth(DType);
 /// "float", "int64": as ONNX spells types.
 llvm::StringRef name(DType);
-/// The MLIR type, i1 for BOOL and signless for integers; null for types that are not supported.
+/// The MLIR type, i1 for BOOL and signless for integers; null for types that
+/// are not supported.
 mlir::Type mlirType(DType, mlir::MLIRContext *);
 
 /// An element whose value is known while importing.
@@ -31,7 +48,8 @@ struct Element {
   double real = 0; ///< of floating-point types
 };
 
-/// Where scalars are computed: in the body that `builder` fills, or nowhere but here when there is no builder.
+/// Where scalars are computed: in the body that `builder` fills, or nowhere but
+/// here when there is no builder.
 struct Body {
   Sizes &sizes;
   mlir::OpBuilder *builder;
@@ -84,7 +102,8 @@ Scalar operator&(const Scalar &, const Scalar &);
 Scalar operator|(const Scalar &, const Scalar &);
 Scalar operator^(const Scalar &, const Scalar &);
 Scalar operator~(const Scalar &);
-/// Shifts by a number of bits. Outside [0, width) nothing is left but the sign of a number shifted right.
+/// Shifts by a number of bits. Outside [0, width) nothing is left but the sign
+/// of a number shifted right.
 Scalar shiftLeft(const Scalar &, const Scalar &);
 Scalar shiftRight(const Scalar &, const Scalar &);
 

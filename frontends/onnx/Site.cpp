@@ -1,4 +1,5 @@
-// What a node says: its attributes and operands, with complaints at the node when they are not what the op needs.
+// What a node says: its attributes and operands, with complaints at the node
+// when they are not what the op needs.
 #include "frontends/onnx/Core.h"
 #include "frontends/onnx/Model.h"
 #include "frontends/onnx/TensorData.h"
@@ -8,10 +9,16 @@ using namespace fulgur::onnx;
 
 using ::onnx::AttributeProto;
 
-StringRef Site::nameOf(size_t k) const { return k < size_t(node.input_size()) ? StringRef(node.input(k)) : StringRef(); }
+StringRef Site::nameOf(size_t k) const {
+  return k < size_t(node.input_size()) ? StringRef(node.input(k)) : StringRef();
+}
 size_t Site::outputs() const { return node.output_size(); }
-StringRef Site::result() const { return node.output_size() ? StringRef(node.output(0)) : StringRef(); }
-bool Site::wants(size_t output) const { return output < outputs() && !node.output(output).empty(); }
+StringRef Site::result() const {
+  return node.output_size() ? StringRef(node.output(0)) : StringRef();
+}
+bool Site::wants(size_t output) const {
+  return output < outputs() && !node.output(output).empty();
+}
 StringRef Site::op() const { return node.op_type(); }
 int64_t Site::opset() const { return model->opset(node.domain()); }
 
@@ -27,7 +34,9 @@ const AttributeProto *Site::attribute(StringRef name, int type) const {
 }
 
 bool Site::has(StringRef name) const {
-  return llvm::any_of(node.attribute(), [&](const AttributeProto &attribute) { return StringRef(attribute.name()) == name; });
+  return llvm::any_of(node.attribute(), [&](const AttributeProto &attribute) {
+    return StringRef(attribute.name()) == name;
+  });
 }
 
 int64_t Site::integer(StringRef name, int64_t otherwise) const {
@@ -36,33 +45,47 @@ int64_t Site::integer(StringRef name, int64_t otherwise) const {
 }
 
 double Site::real(StringRef name, double otherwise) const {
-  const AttributeProto *attribute = this->attribute(name, AttributeProto::FLOAT);
+  const AttributeProto *attribute =
+      this->attribute(name, AttributeProto::FLOAT);
   return attribute ? attribute->f() : otherwise;
 }
 
 StringRef Site::text(StringRef name, StringRef otherwise) const {
-  const AttributeProto *attribute = this->attribute(name, AttributeProto::STRING);
+  const AttributeProto *attribute =
+      this->attribute(name, AttributeProto::STRING);
   return attribute ? StringRef(attribute->s()) : otherwise;
 }
 
 SmallVector<int64_t> Site::integers(StringRef name) const {
   const AttributeProto *attribute = this->attribute(name, AttributeProto::INTS);
-  return attribute ? SmallVector<int64_t>(attribute->ints().begin(), attribute->ints().end()) : SmallVector<int64_t>();
+  return attribute ? SmallVector<int64_t>(attribute->ints().begin(),
+                                          attribute->ints().end())
+                   : SmallVector<int64_t>();
 }
 
 SmallVector<double> Site::reals(StringRef name) const {
-  const AttributeProto *attribute = this->attribute(name, AttributeProto::FLOATS);
-  return attribute ? SmallVector<double>(attribute->floats().begin(), attribute->floats().end()) : SmallVector<double>();
+  const AttributeProto *attribute =
+      this->attribute(name, AttributeProto::FLOATS);
+  return attribute ? SmallVector<double>(attribute->floats().begin(),
+                                         attribute->floats().end())
+                   : SmallVector<double>();
 }
 
 Tensor Site::tensor(StringRef name) const {
-  const AttributeProto *attribute = this->attribute(name, AttributeProto::TENSOR);
-  return attribute ? constantOf(core, model, attribute->t(), node.output_size() ? node.output(0) : node.name()) : Tensor();
+  const AttributeProto *attribute =
+      this->attribute(name, AttributeProto::TENSOR);
+  return attribute
+             ? constantOf(core, model, attribute->t(),
+                          node.output_size() ? node.output(0) : node.name())
+             : Tensor();
 }
 
-DType Site::dtype(StringRef name, DType otherwise) const { return DType(integer(name, int64_t(otherwise))); }
+DType Site::dtype(StringRef name, DType otherwise) const {
+  return DType(integer(name, int64_t(otherwise)));
+}
 
-std::optional<SmallVector<int64_t>> Site::integers(size_t input, StringRef attribute) const {
+std::optional<SmallVector<int64_t>> Site::integers(size_t input,
+                                                   StringRef attribute) const {
   if (!(*this)[input])
     return has(attribute) ? std::optional(integers(attribute)) : std::nullopt;
   SmallVector<int64_t> result;
@@ -79,7 +102,8 @@ Shape Site::extents(size_t input) const {
   Tensor x = (*this)[input];
   core.requireType(x, isInteger(x.type) || x.type == DType::boolean, "integer");
   if (!x.known())
-    core.unsupported("the values of input '" + nameOf(input) + "' decide about shapes but depend on data");
+    core.unsupported("the values of input '" + nameOf(input) +
+                     "' decide about shapes but depend on data");
   Shape result;
   for (const Element &element : *x.known())
     result.push_back(core.sizes.atoms.simplify(element.integer));
@@ -88,7 +112,8 @@ Shape Site::extents(size_t input) const {
 
 std::optional<Extent> Site::indexedSize() const {
   for (const ::onnx::NodeProto &user : model->graph().node()) {
-    if (user.op_type() != "Gather" || user.input_size() != 2 || user.input(1) != node.output(0))
+    if (user.op_type() != "Gather" || user.input_size() != 2 ||
+        user.input(1) != node.output(0))
       continue;
     int64_t axis = 0;
     for (const AttributeProto &attribute : user.attribute())
@@ -113,31 +138,49 @@ static Element elementAt(DType type, const char *bytes) {
     return Element{0, value.convertToDouble()};
   };
   switch (type) {
-  case DType::f32: return {0, read(float())};
-  case DType::f64: return {0, read(double())};
-  case DType::f16: return half(APFloat::IEEEhalf());
-  case DType::bf16: return half(APFloat::BFloat());
-  case DType::boolean: return {int64_t(*bytes != 0)};
-  case DType::i8: return {int64_t(read(int8_t()))};
-  case DType::u8: return {int64_t(read(uint8_t()))};
-  case DType::i16: return {int64_t(read(int16_t()))};
-  case DType::u16: return {int64_t(read(uint16_t()))};
-  case DType::i32: return {int64_t(read(int32_t()))};
-  case DType::u32: return {int64_t(read(uint32_t()))};
-  default: return {read(int64_t())};
+  case DType::f32:
+    return {0, read(float())};
+  case DType::f64:
+    return {0, read(double())};
+  case DType::f16:
+    return half(APFloat::IEEEhalf());
+  case DType::bf16:
+    return half(APFloat::BFloat());
+  case DType::boolean:
+    return {int64_t(*bytes != 0)};
+  case DType::i8:
+    return {int64_t(read(int8_t()))};
+  case DType::u8:
+    return {int64_t(read(uint8_t()))};
+  case DType::i16:
+    return {int64_t(read(int16_t()))};
+  case DType::u16:
+    return {int64_t(read(uint16_t()))};
+  case DType::i32:
+    return {int64_t(read(int32_t()))};
+  case DType::u32:
+    return {int64_t(read(uint32_t()))};
+  default:
+    return {read(int64_t())};
   }
 }
 
-Tensor fulgur::onnx::constantOf(const Core &core, const std::shared_ptr<const Model> &model, const ::onnx::TensorProto &proto, StringRef name) {
+Tensor fulgur::onnx::constantOf(const Core &core,
+                                const std::shared_ptr<const Model> &model,
+                                const ::onnx::TensorProto &proto,
+                                StringRef name) {
   DType type = DType(proto.data_type());
   if (!bitWidth(type))
-    core.unsupported("tensor '" + name + "' is of type " + fulgur::onnx::name(type) + ", which is not supported");
+    core.unsupported("tensor '" + name + "' is of type " +
+                     fulgur::onnx::name(type) + ", which is not supported");
   Shape shape(proto.dims().begin(), proto.dims().end());
-  std::optional<int64_t> count = elementCount(SmallVector<int64_t>(proto.dims().begin(), proto.dims().end()));
+  std::optional<int64_t> count = elementCount(
+      SmallVector<int64_t>(proto.dims().begin(), proto.dims().end()));
   ArrayRef<char> bytes = model->bytes(proto);
   size_t width = (bitWidth(type) + 7) / 8;
   if (!count || bytes.size() != *count * width)
-    core.fail("tensor '" + name + "' of shape " + core.text(shape) + " does not have the bytes that its shape asks for");
+    core.fail("tensor '" + name + "' of shape " + core.text(shape) +
+              " does not have the bytes that its shape asks for");
   std::optional<Elements> known;
   if (*count <= knownLimit(type)) {
     known.emplace();
@@ -146,10 +189,16 @@ Tensor fulgur::onnx::constantOf(const Core &core, const std::shared_ptr<const Mo
   }
   if (*count <= 64)
     return Tensor(std::move(*known), type, shape);
-  // The blob points into the file and keeps the model, which holds the mapping, alive.
-  AsmResourceBlob blob(bytes, width, [model](void *, size_t, size_t) {}, /*dataIsMutable=*/false);
-  auto attribute = DenseResourceElementsAttr::get(core.typeOf(shape, type), name, std::move(blob));
-  Tensor result = core.tensor(arith::ConstantOp::create(core.builder, core.loc, attribute), type, shape);
+  // The blob points into the file and keeps the model, which holds the mapping,
+  // alive.
+  AsmResourceBlob blob(
+      bytes, width, [model](void *, size_t, size_t) {},
+      /*dataIsMutable=*/false);
+  auto attribute = DenseResourceElementsAttr::get(core.typeOf(shape, type),
+                                                  name, std::move(blob));
+  Tensor result =
+      core.tensor(arith::ConstantOp::create(core.builder, core.loc, attribute),
+                  type, shape);
   if (known)
     result.setKnown(std::move(*known));
   return result;

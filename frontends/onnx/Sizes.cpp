@@ -4,7 +4,8 @@
 using namespace mlir;
 using namespace fulgur::onnx;
 
-template <typename Op, typename... Args> Value Sizes::emit(Location loc, Args &&...args) {
+template <typename Op, typename... Args>
+Value Sizes::emit(Location loc, Args &&...args) {
   place(!atHead);
   auto op = Op::create(builder, loc, std::forward<Args>(args)...);
   if (atHead)
@@ -25,12 +26,14 @@ void Sizes::place(bool runtime) {
     builder.setInsertionPointToStart(entry);
 }
 
-Extent Sizes::runtime(llvm::StringRef name, Value value, const Extent &bound, const Twine &message, Location loc) {
+Extent Sizes::runtime(llvm::StringRef name, Value value, const Extent &bound,
+                      const Twine &message, Location loc) {
   Value limit = index(bound, loc);
   atHead = false;
   Extent extent = atoms.runtime(name, atoms.upper(bound));
   place(true);
-  auto op = BoundedOp::create(builder, loc, value, limit, builder.getStringAttr(message));
+  auto op = BoundedOp::create(builder, loc, value, limit,
+                              builder.getStringAttr(message));
   if (tail)
     tail = op;
   values[extent] = op.getResult();
@@ -40,19 +43,27 @@ Extent Sizes::runtime(llvm::StringRef name, Value value, const Extent &bound, co
 Value Sizes::atom(unsigned id, Location loc) {
   Atoms::Atom atom = atoms[id];
   if (atom.kind == Atoms::Kind::symbol)
-    return emit<SymbolOp>(loc, builder.getIndexType(), builder.getStringAttr(atom.name));
+    return emit<SymbolOp>(loc, builder.getIndexType(),
+                          builder.getStringAttr(atom.name));
   Value a = index(atom.a, loc), b = index(atom.b, loc);
   atHead = !atoms.isRuntime(Extent::atom(id));
   bool natural = atoms.lower(atom.a) >= 0 && atoms.lower(atom.b) >= 0;
   switch (atom.kind) {
-  case Atoms::Kind::max: return emit<arith::MaxSIOp>(loc, a, b);
-  case Atoms::Kind::min: return emit<arith::MinSIOp>(loc, a, b);
-  case Atoms::Kind::floorDiv: return natural ? emit<arith::DivUIOp>(loc, a, b) : emit<arith::FloorDivSIOp>(loc, a, b);
-  default: break;
+  case Atoms::Kind::max:
+    return emit<arith::MaxSIOp>(loc, a, b);
+  case Atoms::Kind::min:
+    return emit<arith::MinSIOp>(loc, a, b);
+  case Atoms::Kind::floorDiv:
+    return natural ? emit<arith::DivUIOp>(loc, a, b)
+                   : emit<arith::FloorDivSIOp>(loc, a, b);
+  default:
+    break;
   }
   if (natural)
     return emit<arith::RemUIOp>(loc, a, b);
-  return emit<arith::SubIOp>(loc, a, emit<arith::MulIOp>(loc, emit<arith::FloorDivSIOp>(loc, a, b), b));
+  return emit<arith::SubIOp>(
+      loc, a,
+      emit<arith::MulIOp>(loc, emit<arith::FloorDivSIOp>(loc, a, b), b));
 }
 
 Value Sizes::index(const Extent &unsimplified, Location loc) {
@@ -61,7 +72,9 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
   if (known != values.end())
     return known->second;
   bool runtime = atoms.isRuntime(extent);
-  auto here = [&] { atHead = !runtime; }; // building the parts may have gone elsewhere
+  auto here = [&] {
+    atHead = !runtime;
+  }; // building the parts may have gone elsewhere
   here();
   auto noWrap = arith::IntegerOverflowFlags::nsw;
   Value sum;
@@ -75,12 +88,15 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
       for (unsigned id : term.factors) {
         Value factor = index(Extent::atom(id), loc);
         here();
-        product = product ? emit<arith::MulIOp>(loc, product, factor, noWrap) : factor;
+        product = product ? emit<arith::MulIOp>(loc, product, factor, noWrap)
+                          : factor;
       }
       if (!product || term.coefficient != 1) {
         Value coefficient = index(term.coefficient, loc);
         here();
-        product = product ? emit<arith::MulIOp>(loc, product, coefficient, noWrap) : coefficient;
+        product = product
+                      ? emit<arith::MulIOp>(loc, product, coefficient, noWrap)
+                      : coefficient;
       }
       sum = sum ? emit<arith::AddIOp>(loc, sum, product, noWrap) : product;
     }
@@ -89,29 +105,37 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
   return sum;
 }
 
-void Sizes::require(int predicate, const Extent &a, const Extent &b, const Twine &message, Location loc) {
+void Sizes::require(int predicate, const Extent &a, const Extent &b,
+                    const Twine &message, Location loc) {
   Value left = index(a, loc), right = index(b, loc);
   atHead = !atoms.isRuntime(a) && !atoms.isRuntime(b);
-  Value condition = emit<arith::CmpIOp>(loc, arith::CmpIPredicate(predicate), left, right);
+  Value condition =
+      emit<arith::CmpIOp>(loc, arith::CmpIPredicate(predicate), left, right);
   place(!atHead);
-  auto op = RequireOp::create(builder, loc, condition, builder.getStringAttr(message));
+  auto op = RequireOp::create(builder, loc, condition,
+                              builder.getStringAttr(message));
   if (atHead)
     head = op;
   else if (tail)
     tail = op;
 }
 
-void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &message, Location loc) {
+void Sizes::requireEqual(const Extent &left, const Extent &right,
+                         const Twine &message, Location loc) {
   if (atoms.knownEqual(left, right))
     return;
   Extent a = atoms.simplify(left), b = atoms.simplify(right);
-  // Being the minimum of oneself and a limit is to be within the limit, which says more to whoever reads it.
+  // Being the minimum of oneself and a limit is to be within the limit, which
+  // says more to whoever reads it.
   for (auto [x, y] : {std::pair(a, b), std::pair(b, a)})
     if (y.atom() && atoms[*y.atom()].kind == Atoms::Kind::min) {
       Atoms::Atom min = atoms[*y.atom()];
       if (x == min.a || x == min.b) {
         const Extent &limit = x == min.a ? min.b : min.a;
-        requireAtLeast(limit, x, "'" + atoms.text(x) + "' must be at most " + atoms.text(limit), loc);
+        requireAtLeast(limit, x,
+                       "'" + atoms.text(x) + "' must be at most " +
+                           atoms.text(limit),
+                       loc);
         atoms.unite(y, x);
         return;
       }
@@ -120,7 +144,8 @@ void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &m
   atoms.unite(a, b);
 }
 
-void Sizes::requireAtLeast(const Extent &left, const Extent &right, const Twine &message, Location loc) {
+void Sizes::requireAtLeast(const Extent &left, const Extent &right,
+                           const Twine &message, Location loc) {
   Extent a = atoms.simplify(left), b = atoms.simplify(right);
   if (atoms.knownAtLeast(a, b) || !minima.insert({a, b}).second)
     return;

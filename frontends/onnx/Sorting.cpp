@@ -1,18 +1,22 @@
-// Ops whose elements depend on those before them: they run in sequence along an axis.
+// Ops whose elements depend on those before them: they run in sequence along an
+// axis.
 #include "frontends/onnx/Core.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-Value store(const Core &c, Body &body, const Scalar &element, DType type, Value tensor, ArrayRef<Scalar> at) {
+Value store(const Core &c, Body &body, const Scalar &element, DType type,
+            Value tensor, ArrayRef<Scalar> at) {
   SmallVector<Value> indices;
   for (const Scalar &index : at)
     indices.push_back(index.emit());
-  return tensor::InsertOp::create(*body.builder, c.loc, convert(element, type).emit(), tensor, indices);
+  return tensor::InsertOp::create(
+      *body.builder, c.loc, convert(element, type).emit(), tensor, indices);
 }
 
-/// The k best elements, each found by a scan for the best of those behind its predecessor in the order (value, then index).
+/// The k best elements, each found by a scan for the best of those behind its
+/// predecessor in the order (value, then index).
 SmallVector<Tensor> importTopK(const Core &c, const Site &s) {
   Tensor x = s[0];
   c.requireType(x, x.type != DType::boolean, "a number");
@@ -21,49 +25,79 @@ SmallVector<Tensor> importTopK(const Core &c, const Site &s) {
   Shape k = s[1] ? s.extents(1) : Shape{s.integer("k", 1)}, shape(x.shape);
   if (k.size() != 1)
     c.fail("K must be one number");
-  c.sizes.requireAtLeast(x.shape[axis], k[0], "at least '" + c.sizes.atoms.text(k[0]) + "' elements are needed to pick that many", c.loc);
+  c.sizes.requireAtLeast(x.shape[axis], k[0],
+                         "at least '" + c.sizes.atoms.text(k[0]) +
+                             "' elements are needed to pick that many",
+                         c.loc);
   shape[axis] = k[0];
-  // The picks are the innermost loop, so that a row is finished before the next one begins.
+  // The picks are the innermost loop, so that a row is finished before the next
+  // one begins.
   Shape counts;
   for (int64_t d = 0; d < x.rank(); ++d)
     if (d != axis)
       counts.push_back(shape[d]);
   counts.push_back(k[0]);
-  Value table = c.value(x), zero = c.index(0), one = c.index(1), length = c.index(x.shape[axis]);
+  Value table = c.value(x), zero = c.index(0), one = c.index(1),
+        length = c.index(x.shape[axis]);
   Value state[] = {c.empty(shape, x.type), c.empty(shape, DType::i64)};
-  SmallVector<Value> results = c.loop(counts, state, [&](Body &body, ArrayRef<Scalar> at, ValueRange carried) -> SmallVector<Value> {
-    OpBuilder &b = *body.builder;
-    Scalar pick = at.back();
-    SmallVector<Scalar> place(at.drop_back());
-    place.insert(place.begin() + axis, pick);
-    SmallVector<Scalar> before(place), element(place);
-    before[axis] = maximum(pick - 1, pick.like(0));
-    Scalar isFirst = equal(pick, pick.like(0)), lastValue = c.extract(body, carried[0], x.type, before);
-    Scalar lastIndex = convert(c.extract(body, carried[1], DType::i64, before), DType::index);
-    element[axis] = pick.like(0);
-    Value start[] = {c.extract(body, table, x.type, element).emit(), pick.like(-1).emit()};
-    auto scan = scf::ForOp::create(b, c.loc, zero, length, one, start, [&](OpBuilder &inside, Location loc, Value i, ValueRange best) {
-      Body inner = c.body(&inside);
-      auto scalar = [&](Value value, DType type) { return Scalar{&inner, type, value, std::nullopt}; };
-      Scalar index = scalar(i, DType::index), bestIndex = scalar(best[1], DType::index);
-      DType type = lastValue.type;
-      Scalar previous = scalar(lastValue.emit(), type), bestValue = scalar(best[0], type), position = scalar(lastIndex.emit(), DType::index);
-      element[axis] = index;
-      Scalar value = c.extract(inner, table, x.type, element);
-      Scalar behind = (largest ? value < previous : value > previous) | (equal(value, previous) & (index > position));
-      Scalar better = (bestIndex < 0) | (largest ? value > bestValue : value < bestValue);
-      Scalar take = (scalar(isFirst.emit(), DType::boolean) | behind) & better;
-      scf::YieldOp::create(inside, loc, ValueRange{select(take, value, bestValue).emit(), select(take, index, bestIndex).emit()});
-    });
-    Scalar value{&body, lastValue.type, scan.getResult(0), std::nullopt}, index{&body, DType::index, scan.getResult(1), std::nullopt};
-    return {store(c, body, value, x.type, carried[0], place),
-            store(c, body, convert(maximum(index, index.like(0)), DType::i64), DType::i64, carried[1], place)};
-  });
-  return {c.tensor(results[0], x.type, shape), c.tensor(results[1], DType::i64, shape)};
+  SmallVector<Value> results = c.loop(
+      counts, state,
+      [&](Body &body, ArrayRef<Scalar> at,
+          ValueRange carried) -> SmallVector<Value> {
+        OpBuilder &b = *body.builder;
+        Scalar pick = at.back();
+        SmallVector<Scalar> place(at.drop_back());
+        place.insert(place.begin() + axis, pick);
+        SmallVector<Scalar> before(place), element(place);
+        before[axis] = maximum(pick - 1, pick.like(0));
+        Scalar isFirst = equal(pick, pick.like(0)),
+               lastValue = c.extract(body, carried[0], x.type, before);
+        Scalar lastIndex = convert(
+            c.extract(body, carried[1], DType::i64, before), DType::index);
+        element[axis] = pick.like(0);
+        Value start[] = {c.extract(body, table, x.type, element).emit(),
+                         pick.like(-1).emit()};
+        auto scan = scf::ForOp::create(
+            b, c.loc, zero, length, one, start,
+            [&](OpBuilder &inside, Location loc, Value i, ValueRange best) {
+              Body inner = c.body(&inside);
+              auto scalar = [&](Value value, DType type) {
+                return Scalar{&inner, type, value, std::nullopt};
+              };
+              Scalar index = scalar(i, DType::index),
+                     bestIndex = scalar(best[1], DType::index);
+              DType type = lastValue.type;
+              Scalar previous = scalar(lastValue.emit(), type),
+                     bestValue = scalar(best[0], type),
+                     position = scalar(lastIndex.emit(), DType::index);
+              element[axis] = index;
+              Scalar value = c.extract(inner, table, x.type, element);
+              Scalar behind = (largest ? value < previous : value > previous) |
+                              (equal(value, previous) & (index > position));
+              Scalar better = (bestIndex < 0) |
+                              (largest ? value > bestValue : value < bestValue);
+              Scalar take =
+                  (scalar(isFirst.emit(), DType::boolean) | behind) & better;
+              scf::YieldOp::create(
+                  inside, loc,
+                  ValueRange{select(take, value, bestValue).emit(),
+                             select(take, index, bestIndex).emit()});
+            });
+        Scalar value{&body, lastValue.type, scan.getResult(0), std::nullopt},
+            index{&body, DType::index, scan.getResult(1), std::nullopt};
+        return {store(c, body, value, x.type, carried[0], place),
+                store(c, body,
+                      convert(maximum(index, index.like(0)), DType::i64),
+                      DType::i64, carried[1], place)};
+      });
+  return {c.tensor(results[0], x.type, shape),
+          c.tensor(results[1], DType::i64, shape)};
 }
 
-/// Running totals along an axis, of the elements so far or of those before, from either end.
-template <Scalar (*fold)(const Scalar &, const Scalar &)> Tensor accumulate(const Core &c, const Site &s, double neutral) {
+/// Running totals along an axis, of the elements so far or of those before,
+/// from either end.
+template <Scalar (*fold)(const Scalar &, const Scalar &)>
+Tensor accumulate(const Core &c, const Site &s, double neutral) {
   Tensor x = s[0];
   Shape given = s.extents(1);
   if (given.size() != 1 || !given[0].constant())
@@ -71,29 +105,37 @@ template <Scalar (*fold)(const Scalar &, const Scalar &)> Tensor accumulate(cons
   int64_t axis = c.axis(*given[0].constant(), x.rank());
   bool exclusive = s.integer("exclusive", 0), reverse = s.integer("reverse", 0);
   Value table = c.value(x);
-  SmallVector<Value> result = c.loop(x.shape, {c.empty(x.shape, x.type)}, [&](Body &body, ArrayRef<Scalar> at, ValueRange carried) -> SmallVector<Value> {
-    Scalar step = at[axis], last = Scalar::extent(body, DType::index, x.shape[axis] - 1);
-    SmallVector<Scalar> place(at), before(at);
-    before[axis] = maximum(step - 1, step.like(0));
-    if (reverse) {
-      place[axis] = last - step;
-      before[axis] = last - before[axis];
-    }
-    Scalar total = c.extract(body, carried[0], x.type, before);
-    if (exclusive)
-      total = fold(total, c.extract(body, table, x.type, before));
-    total = select(equal(step, step.like(0)), total.like(neutral), total);
-    if (!exclusive)
-      total = fold(total, c.extract(body, table, x.type, place));
-    return {store(c, body, total, x.type, carried[0], place)};
-  });
+  SmallVector<Value> result = c.loop(
+      x.shape, {c.empty(x.shape, x.type)},
+      [&](Body &body, ArrayRef<Scalar> at,
+          ValueRange carried) -> SmallVector<Value> {
+        Scalar step = at[axis],
+               last = Scalar::extent(body, DType::index, x.shape[axis] - 1);
+        SmallVector<Scalar> place(at), before(at);
+        before[axis] = maximum(step - 1, step.like(0));
+        if (reverse) {
+          place[axis] = last - step;
+          before[axis] = last - before[axis];
+        }
+        Scalar total = c.extract(body, carried[0], x.type, before);
+        if (exclusive)
+          total = fold(total, c.extract(body, table, x.type, before));
+        total = select(equal(step, step.like(0)), total.like(neutral), total);
+        if (!exclusive)
+          total = fold(total, c.extract(body, table, x.type, place));
+        return {store(c, body, total, x.type, carried[0], place)};
+      });
   return c.tensor(result[0], x.type, x.shape);
 }
 
 Scalar plus(const Scalar &a, const Scalar &b) { return a + b; }
 Scalar times(const Scalar &a, const Scalar &b) { return a * b; }
-Tensor importCumSum(const Core &c, const Site &s) { return accumulate<plus>(c, s, 0); }
-Tensor importCumProd(const Core &c, const Site &s) { return accumulate<times>(c, s, 1); }
+Tensor importCumSum(const Core &c, const Site &s) {
+  return accumulate<plus>(c, s, 0);
+}
+Tensor importCumProd(const Core &c, const Site &s) {
+  return accumulate<times>(c, s, 1);
+}
 } // namespace
 
 void fulgur::onnx::registerSorting(OpTable &ops) {

@@ -1,4 +1,5 @@
-// A tensor while the graph is imported: a value of the module, or elements that are known and need not be one.
+// A tensor while the graph is imported: a value of the module, or elements that
+// are known and need not be one.
 #pragma once
 #include "frontends/onnx/Scalar.h"
 #include <memory>
@@ -7,28 +8,38 @@ namespace fulgur::onnx {
 
 using Shape = llvm::SmallVector<Extent, 4>;
 
-/// Tensors of more elements than this are not followed while importing: sizes are computed with, weights are not.
+/// Tensors of more elements than this are not followed while importing: sizes
+/// are computed with, weights are not.
 inline int64_t knownLimit(DType type) { return isReal(type) ? 64 : 4096; }
 
 /// Elements in row-major order.
 using Elements = std::vector<Element>;
 
-/// One value of an ONNX graph; empty stands for an optional input that is left out.
+/// One value of an ONNX graph; empty stands for an optional input that is left
+/// out.
 class Tensor {
 public:
   Tensor() = default;
-  Tensor(mlir::Value value, DType type, Shape shape) : type(type), shape(std::move(shape)), state(std::make_shared<State>(State{value, {}})) {}
+  Tensor(mlir::Value value, DType type, Shape shape)
+      : type(type), shape(std::move(shape)),
+        state(std::make_shared<State>(State{value, {}})) {}
   Tensor(Elements elements, DType type, Shape shape)
-      : type(type), shape(std::move(shape)), state(std::make_shared<State>(State{mlir::Value(), std::move(elements)})) {}
+      : type(type), shape(std::move(shape)),
+        state(std::make_shared<State>(
+            State{mlir::Value(), std::move(elements)})) {}
 
   explicit operator bool() const { return state != nullptr; }
   int64_t rank() const { return shape.size(); }
   /// The elements, or null when they are not known.
-  const Elements *known() const { return state->elements ? &*state->elements : nullptr; }
+  const Elements *known() const {
+    return state->elements ? &*state->elements : nullptr;
+  }
   /// The value in the module; null as long as nothing needed it.
   mlir::Value value() const { return state->value; }
   void setValue(mlir::Value value) const { state->value = value; }
-  void setKnown(Elements elements) const { state->elements = std::move(elements); }
+  void setKnown(Elements elements) const {
+    state->elements = std::move(elements);
+  }
 
   DType type = DType::undefined;
   Shape shape;
@@ -38,7 +49,8 @@ private:
     mlir::Value value;
     std::optional<Elements> elements;
   };
-  std::shared_ptr<State> state; ///< shared by copies, so that a tensor enters the module once
+  std::shared_ptr<State>
+      state; ///< shared by copies, so that a tensor enters the module once
 };
 
 } // namespace fulgur::onnx

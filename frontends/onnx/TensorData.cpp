@@ -12,9 +12,11 @@ using ::onnx::TensorProto;
 namespace fulgur::onnx {
 namespace {
 
-static_assert(endianness::native == endianness::little, "ONNX's raw data is little-endian");
+static_assert(endianness::native == endianness::little,
+              "ONNX's raw data is little-endian");
 
-/// Bits of an element; 0 when the type has no fixed size or is not one we store.
+/// Bits of an element; 0 when the type has no fixed size or is not one we
+/// store.
 unsigned bitsOf(int32_t dataType) {
   switch (dataType) {
   case TensorProto::INT2:
@@ -55,7 +57,8 @@ unsigned bitsOf(int32_t dataType) {
 }
 
 /// The values of a typed field, each cut to `width` bytes, as raw data.
-template <typename Field> std::string rawFrom(const Field &values, size_t width) {
+template <typename Field>
+std::string rawFrom(const Field &values, size_t width) {
   std::string raw;
   raw.reserve(values.size() * width);
   for (const auto &value : values)
@@ -76,25 +79,31 @@ std::string rawFromTyped(const TensorProto &tensor) {
   case TensorProto::UINT32:
   case TensorProto::UINT64:
     return rawFrom(tensor.uint64_data(), bitsOf(tensor.data_type()) / 8);
-  default: // an entry of int32_data is an element, or for packed types one byte of elements
-    return rawFrom(tensor.int32_data(), std::max(1u, bitsOf(tensor.data_type()) / 8));
+  default: // an entry of int32_data is an element, or for packed types one byte
+           // of elements
+    return rawFrom(tensor.int32_data(),
+                   std::max(1u, bitsOf(tensor.data_type()) / 8));
   }
 }
 
 /// How many of the places that can hold data hold some.
 int filledFields(const TensorProto &tensor) {
-  return !tensor.raw_data().empty() + !tensor.float_data().empty() + !tensor.int32_data().empty() + !tensor.int64_data().empty() +
-         !tensor.uint64_data().empty() + !tensor.double_data().empty() + !tensor.string_data().empty();
+  return !tensor.raw_data().empty() + !tensor.float_data().empty() +
+         !tensor.int32_data().empty() + !tensor.int64_data().empty() +
+         !tensor.uint64_data().empty() + !tensor.double_data().empty() +
+         !tensor.string_data().empty();
 }
 
-void visitSparse(::onnx::SparseTensorProto &tensor, const ::onnx::NodeProto *node, TensorVisitor visit) {
+void visitSparse(::onnx::SparseTensorProto &tensor,
+                 const ::onnx::NodeProto *node, TensorVisitor visit) {
   if (tensor.has_values())
     visit(*tensor.mutable_values(), node);
   if (tensor.has_indices())
     visit(*tensor.mutable_indices(), node);
 }
 
-void visitAttribute(::onnx::AttributeProto &attribute, const ::onnx::NodeProto *node, TensorVisitor visit) {
+void visitAttribute(::onnx::AttributeProto &attribute,
+                    const ::onnx::NodeProto *node, TensorVisitor visit) {
   if (attribute.has_t())
     visit(*attribute.mutable_t(), node);
   for (TensorProto &tensor : *attribute.mutable_tensors())
@@ -117,7 +126,8 @@ void visitNode(::onnx::NodeProto &node, TensorVisitor visit) {
 } // namespace
 
 std::optional<int64_t> elementCount(ArrayRef<int64_t> dims) {
-  int64_t count = 1; // of the dims that are not 0: a 0 must not hide that the others are absurd
+  int64_t count = 1; // of the dims that are not 0: a 0 must not hide that the
+                     // others are absurd
   for (int64_t dim : dims)
     if (dim < 0 || (dim > 0 && MulOverflow(count, dim, count)))
       return std::nullopt;
@@ -147,30 +157,40 @@ void forEachTensor(::onnx::GraphProto &graph, TensorVisitor visit) {
 void forEachTensor(::onnx::ModelProto &model, TensorVisitor visit) {
   forEachTensor(*model.mutable_graph(), visit);
   for (::onnx::FunctionProto &function : *model.mutable_functions()) {
-    for (::onnx::AttributeProto &attribute : *function.mutable_attribute_proto())
+    for (::onnx::AttributeProto &attribute :
+         *function.mutable_attribute_proto())
       visitAttribute(attribute, nullptr, visit);
     for (::onnx::NodeProto &node : *function.mutable_node())
       visitNode(node, visit);
   }
 }
 
-void settle(TensorProto &tensor, const ::onnx::NodeProto *node, WeightFiles &files) {
+void settle(TensorProto &tensor, const ::onnx::NodeProto *node,
+            WeightFiles &files) {
   std::string who = "tensor '" + printable(tensor.name()) + "'";
-  auto no = [&](const Twine &why) { refuse(ImportStatus::invalidModel, who + " " + why, node); };
+  auto no = [&](const Twine &why) {
+    refuse(ImportStatus::invalidModel, who + " " + why, node);
+  };
   if (tensor.has_segment())
     no("is stored in segments, which ONNX files do not use");
-  std::optional<int64_t> count = elementCount(ArrayRef(tensor.dims().data(), tensor.dims_size()));
+  std::optional<int64_t> count =
+      elementCount(ArrayRef(tensor.dims().data(), tensor.dims_size()));
   if (!count)
     no("has dims that are negative or whose product is over 2^63");
   bool isExternal = tensor.data_location() == TensorProto::EXTERNAL;
   if (tensor.data_type() == TensorProto::STRING) {
-    if (isExternal || filledFields(tensor) != (*count ? 1 : 0) || tensor.string_data_size() != *count)
-      no("needs " + Twine(*count) + " strings in string_data, but has " + Twine(tensor.string_data_size()));
+    if (isExternal || filledFields(tensor) != (*count ? 1 : 0) ||
+        tensor.string_data_size() != *count)
+      no("needs " + Twine(*count) + " strings in string_data, but has " +
+         Twine(tensor.string_data_size()));
     return;
   }
   std::optional<int64_t> size = storageBytes(tensor.data_type(), *count);
   if (!size)
-    no(bitsOf(tensor.data_type()) ? "takes more than 2^63 bytes" : "has element type " + Twine(tensor.data_type()) + ", which is not a type with data that we know");
+    no(bitsOf(tensor.data_type())
+           ? "takes more than 2^63 bytes"
+           : "has element type " + Twine(tensor.data_type()) +
+                 ", which is not a type with data that we know");
   if (isExternal) {
     if (filledFields(tensor) != 0)
       no("has data both inside and outside the model");
@@ -191,8 +211,10 @@ void settle(TensorProto &tensor, const ::onnx::NodeProto *node, WeightFiles &fil
     tensor.set_raw_data(std::move(raw));
   }
   if (int64_t(tensor.raw_data().size()) != *size)
-    no("has " + Twine(tensor.raw_data().size()) + " bytes of data, but its type and dims ask for " + Twine(*size));
-  if (tensor.data_type() == TensorProto::BOOL && any_of(tensor.raw_data(), [](char byte) { return byte & ~1; }))
+    no("has " + Twine(tensor.raw_data().size()) +
+       " bytes of data, but its type and dims ask for " + Twine(*size));
+  if (tensor.data_type() == TensorProto::BOOL &&
+      any_of(tensor.raw_data(), [](char byte) { return byte & ~1; }))
     no("is of type bool, but has elements that are neither 0 nor 1");
   if (*size == 0)
     tensor.clear_raw_data();

@@ -1,5 +1,6 @@
-// A walk over protobuf's wire format. Records are copied as they are, except on the way to a large TensorProto; what is
-// shorter than a large tensor is not looked into, so nearly all nodes are one copy.
+// A walk over protobuf's wire format. Records are copied as they are, except on
+// the way to a large TensorProto; what is shorter than a large tensor is not
+// looked into, so nearly all nodes are one copy.
 #include "frontends/onnx/Wire.h"
 
 using namespace llvm;
@@ -7,23 +8,43 @@ using namespace llvm;
 namespace fulgur::onnx {
 namespace {
 
-constexpr uint64_t largeBytes = 4096; // below, a copy costs less than the bookkeeping
-constexpr unsigned deepest = 100;     // protobuf's own limit
+constexpr uint64_t largeBytes =
+    4096; // below, a copy costs less than the bookkeeping
+constexpr unsigned deepest = 100; // protobuf's own limit
 
-enum class Message { model, graph, node, attribute, function, sparseTensor, tensor, training, other };
+enum class Message {
+  model,
+  graph,
+  node,
+  attribute,
+  function,
+  sparseTensor,
+  tensor,
+  training,
+  other
+};
 enum Wire : unsigned { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
 
-/// The message type of a field, as far as it can hold tensors; the numbers are those of onnx.proto.
+/// The message type of a field, as far as it can hold tensors; the numbers are
+/// those of onnx.proto.
 Message messageOf(Message parent, uint64_t field) {
   switch (parent) {
   case Message::model:
-    return field == 7 ? Message::graph : field == 20 ? Message::training : field == 25 ? Message::function : Message::other;
+    return field == 7    ? Message::graph
+           : field == 20 ? Message::training
+           : field == 25 ? Message::function
+                         : Message::other;
   case Message::training:
     return field == 1 || field == 2 ? Message::graph : Message::other;
   case Message::graph:
-    return field == 1 ? Message::node : field == 5 ? Message::tensor : field == 15 ? Message::sparseTensor : Message::other;
+    return field == 1    ? Message::node
+           : field == 5  ? Message::tensor
+           : field == 15 ? Message::sparseTensor
+                         : Message::other;
   case Message::function:
-    return field == 7 ? Message::node : field == 11 ? Message::attribute : Message::other;
+    return field == 7    ? Message::node
+           : field == 11 ? Message::attribute
+                         : Message::other;
   case Message::node:
     return field == 5 ? Message::attribute : Message::other;
   case Message::attribute:
@@ -38,14 +59,16 @@ Message messageOf(Message parent, uint64_t field) {
   }
 }
 
-/// float_data, raw_data and double_data: on the wire all three are the elements' little-endian bytes.
+/// float_data, raw_data and double_data: on the wire all three are the
+/// elements' little-endian bytes.
 bool isData(uint64_t field) { return field == 4 || field == 9 || field == 10; }
 
 class Walk {
 public:
   explicit Walk(StringRef file) : file(file) {}
 
-  bool copy(Message kind, uint64_t at, uint64_t end, unsigned depth, std::string &out) {
+  bool copy(Message kind, uint64_t at, uint64_t end, unsigned depth,
+            std::string &out) {
     std::optional<std::pair<uint64_t, uint64_t>> parked;
     while (at < end) {
       uint64_t start = bad = at, tag, value;
@@ -89,7 +112,8 @@ public:
       }
       out.append(file.data() + start, at - start);
     }
-    if (parked) // last, so that it overrides what the tensor says about where its data is
+    if (parked) // last, so that it overrides what the tensor says about where
+                // its data is
       writePlace(parked->first, parked->second, out);
     return true;
   }
@@ -118,8 +142,12 @@ private:
     out.append(content.data(), content.size());
   }
   static void writePlace(uint64_t offset, uint64_t length, std::string &out) {
-    constexpr uint64_t externalData = 13, dataLocation = 14, key = 1, value = 2, external = 1;
-    for (auto [name, text] : {std::pair<StringRef, std::string>("location", thisFile), {"offset", std::to_string(offset)}, {"length", std::to_string(length)}}) {
+    constexpr uint64_t externalData = 13, dataLocation = 14, key = 1, value = 2,
+                       external = 1;
+    for (auto [name, text] :
+         {std::pair<StringRef, std::string>("location", thisFile),
+          {"offset", std::to_string(offset)},
+          {"length", std::to_string(length)}}) {
       std::string entry;
       writeBytes(key, name, entry);
       writeBytes(value, text, entry);

@@ -1,4 +1,5 @@
-// Fuses chains of elementwise operations into one loop each, and moves reshapes out of their way.
+// Fuses chains of elementwise operations into one loop each, and moves reshapes
+// out of their way.
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
@@ -15,11 +16,15 @@ namespace fulgur {
 
 namespace {
 
-/// Cheap enough to be computed again by every consumer: it only moves, casts or compares.
+/// Cheap enough to be computed again by every consumer: it only moves, casts or
+/// compares.
 bool isCheap(linalg::GenericOp op) {
-  return llvm::all_of(op.getBody()->without_terminator(), [](Operation &inside) {
-    return inside.hasTrait<OpTrait::ConstantLike>() || isa<CastOpInterface, arith::CmpIOp, arith::CmpFOp, linalg::IndexOp>(inside);
-  });
+  return llvm::all_of(op.getBody()->without_terminator(),
+                      [](Operation &inside) {
+                        return inside.hasTrait<OpTrait::ConstantLike>() ||
+                               isa<CastOpInterface, arith::CmpIOp,
+                                   arith::CmpFOp, linalg::IndexOp>(inside);
+                      });
 }
 
 bool shouldFuse(OpOperand *operand) {
@@ -28,27 +33,37 @@ bool shouldFuse(OpOperand *operand) {
   if (!producer || !consumer)
     return false;
   // Products and convolutions read each element many times.
-  if (!linalg::isElementwise(consumer) && (linalg::isaContractionOpInterface(consumer) || linalg::isaConvolutionOpInterface(consumer) || consumer.getNumReductionLoops() == consumer.getNumLoops()))
+  if (!linalg::isElementwise(consumer) &&
+      (linalg::isaContractionOpInterface(consumer) ||
+       linalg::isaConvolutionOpInterface(consumer) ||
+       consumer.getNumReductionLoops() == consumer.getNumLoops()))
     return false;
-  // An element read several times along a broadcast is not computed several times.
+  // An element read several times along a broadcast is not computed several
+  // times.
   AffineMap map = consumer.getMatchingIndexingMap(operand);
-  if (map.getNumResults() < consumer.getNumLoops() || llvm::any_of(map.getResults(), llvm::IsaPred<AffineConstantExpr>))
+  if (map.getNumResults() < consumer.getNumLoops() ||
+      llvm::any_of(map.getResults(), llvm::IsaPred<AffineConstantExpr>))
     return isCheap(producer);
   return producer->hasOneUse() || isCheap(producer);
 }
 
-/// A reshape of what an elementwise operation reads is moved to what it gives, so that it can follow its producer.
+/// A reshape of what an elementwise operation reads is moved to what it gives,
+/// so that it can follow its producer.
 bool shouldCollapse(OpOperand *operand) {
   Operation *producer = operand->get().getDefiningOp();
   auto consumer = dyn_cast<linalg::GenericOp>(operand->getOwner());
-  if (!isa_and_nonnull<tensor::ExpandShapeOp>(producer) || !producer->hasOneUse() || !consumer || !linalg::isElementwise(consumer))
+  if (!isa_and_nonnull<tensor::ExpandShapeOp>(producer) ||
+      !producer->hasOneUse() || !consumer || !linalg::isElementwise(consumer))
     return false;
   auto source = producer->getOperand(0).getDefiningOp<linalg::LinalgOp>();
-  return source && source->hasOneUse() && (linalg::isaContractionOpInterface(source) || linalg::isElementwise(source));
+  return source && source->hasOneUse() &&
+         (linalg::isaContractionOpInterface(source) ||
+          linalg::isElementwise(source));
 }
 
 struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
-  /// Upstream's patterns ask tensors for their dims; sizes are arithmetic on symbols here.
+  /// Upstream's patterns ask tensors for their dims; sizes are arithmetic on
+  /// symbols here.
   void resolveDims() {
     getOperation().walk([](tensor::DimOp dim) {
       OpBuilder builder(dim);
@@ -56,27 +71,32 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
       std::optional<int64_t> index = dim.getConstantIndex();
       if (failed(dims) || !index)
         return;
-      dim.replaceAllUsesWith(getValueOrCreateConstantIndexOp(builder, dim.getLoc(), (*dims)[*index]));
+      dim.replaceAllUsesWith(getValueOrCreateConstantIndexOp(
+          builder, dim.getLoc(), (*dims)[*index]));
       dim.erase();
     });
   }
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    linalg::populateFoldReshapeOpsByCollapsingPatterns(patterns, shouldCollapse);
+    linalg::populateFoldReshapeOpsByCollapsingPatterns(patterns,
+                                                       shouldCollapse);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
-    linalg::populateConstantFoldLinalgOperations(patterns, [](OpOperand *operand) {
-      auto type = dyn_cast<RankedTensorType>(operand->get().getType());
-      return type && type.hasStaticShape() && type.getNumElements() <= 4096;
-    });
+    linalg::populateConstantFoldLinalgOperations(
+        patterns, [](OpOperand *operand) {
+          auto type = dyn_cast<RankedTensorType>(operand->get().getType());
+          return type && type.hasStaticShape() && type.getNumElements() <= 4096;
+        });
     linalg::GenericOp::getCanonicalizationPatterns(patterns, &getContext());
     linalg::FillOp::getCanonicalizationPatterns(patterns, &getContext());
     tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, &getContext());
-    tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns, &getContext());
+    tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns,
+                                                         &getContext());
     tensor::EmptyOp::getCanonicalizationPatterns(patterns, &getContext());
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns), config)))
+    if (failed(
+            applyPatternsGreedily(getOperation(), std::move(patterns), config)))
       return signalPassFailure();
     resolveDims();
   }

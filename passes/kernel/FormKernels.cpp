@@ -1,6 +1,8 @@
-// Groups the operations of @main into kernels. A group is one root (a product, a row operation, an elementwise loop, a
-// movement of data ...), the fills and copies that only prepare its destination, the elementwise producer of a row
-// operation, and the elementwise consumer of a product. What is left in @main is views, index arithmetic and checks.
+// Groups the operations of @main into kernels. A group is one root (a product,
+// a row operation, an elementwise loop, a movement of data ...), the fills and
+// copies that only prepare its destination, the elementwise producer of a row
+// operation, and the elementwise consumer of a product. What is left in @main
+// is views, index arithmetic and checks.
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
@@ -22,15 +24,19 @@ bool yieldsTensors(Operation *op) {
   return llvm::any_of(op->getResultTypes(), llvm::IsaPred<RankedTensorType>);
 }
 
-/// Operations that stay in @main: they cost nothing or only handle a few scalars.
+/// Operations that stay in @main: they cost nothing or only handle a few
+/// scalars.
 bool isFree(Operation *op) {
   return !yieldsTensors(op) || op->hasTrait<OpTrait::ConstantLike>() ||
-         isa<KernelOp, tensor::EmptyOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp, tensor::FromElementsOp>(op);
+         isa<KernelOp, tensor::EmptyOp, tensor::ExpandShapeOp,
+             tensor::CollapseShapeOp, tensor::CastOp, tensor::FromElementsOp>(
+             op);
 }
 
 bool isElementwiseLoop(Operation *op) {
   auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
-  return generic && generic.getNumResults() == 1 && linalg::isElementwise(generic);
+  return generic && generic.getNumResults() == 1 &&
+         linalg::isElementwise(generic);
 }
 
 bool isProduct(Operation *op) {
@@ -38,21 +44,29 @@ bool isProduct(Operation *op) {
   return linalgOp && linalg::isaContractionOpInterface(linalgOp);
 }
 
-bool isRowOperation(Operation *op) { return isa<SoftmaxOp, LayerNormOp, RMSNormOp>(op); }
+bool isRowOperation(Operation *op) {
+  return isa<SoftmaxOp, LayerNormOp, RMSNormOp>(op);
+}
 
-/// The elementwise loop that alone consumes the product and may be computed on its accumulators: same shape, same place.
+/// The elementwise loop that alone consumes the product and may be computed on
+/// its accumulators: same shape, same place.
 linalg::GenericOp epilogueOf(Operation *product) {
   if (!product->getResult(0).hasOneUse())
     return {};
   OpOperand &use = *product->getResult(0).use_begin();
   auto generic = dyn_cast<linalg::GenericOp>(use.getOwner());
-  if (!isElementwiseLoop(generic) || generic.isDpsInit(&use) || !generic.getMatchingIndexingMap(&use).isIdentity() ||
+  if (!isElementwiseLoop(generic) || generic.isDpsInit(&use) ||
+      !generic.getMatchingIndexingMap(&use).isIdentity() ||
       generic->getBlock() != product->getBlock())
     return {};
   auto type = cast<RankedTensorType>(product->getResult(0).getType());
   auto result = cast<RankedTensorType>(generic->getResult(0).getType());
-  if (type.getShape() != result.getShape() || type.getElementType() != result.getElementType() ||
-      !type.getElementType().isF32() || llvm::any_of(generic.getBody()->getOperations(), [](Operation &op) { return isa<linalg::IndexOp, tensor::ExtractOp>(op); }))
+  if (type.getShape() != result.getShape() ||
+      type.getElementType() != result.getElementType() ||
+      !type.getElementType().isF32() ||
+      llvm::any_of(generic.getBody()->getOperations(), [](Operation &op) {
+        return isa<linalg::IndexOp, tensor::ExtractOp>(op);
+      }))
     return {};
   return generic;
 }
@@ -60,7 +74,8 @@ linalg::GenericOp epilogueOf(Operation *product) {
 struct FormKernels : impl::FormKernelsBase<FormKernels> {
   void runOnOperation() override {
     Block &block = getOperation().getBody().front();
-    // Roots are taken last to first, so that a consumer finds its producers still free to join it.
+    // Roots are taken last to first, so that a consumer finds its producers
+    // still free to join it.
     SmallVector<Operation *> roots;
     for (Operation &op : llvm::reverse(block))
       if (!isFree(&op))
@@ -87,19 +102,24 @@ private:
   void addPreparation(Operation *op, SmallVectorImpl<Operation *> &group) {
     SmallVector<Value> destinations;
     if (auto linalgOp = dyn_cast<DestinationStyleOpInterface>(op))
-      destinations.append(linalgOp.getDpsInits().begin(), linalgOp.getDpsInits().end());
+      destinations.append(linalgOp.getDpsInits().begin(),
+                          linalgOp.getDpsInits().end());
     else if (auto insert = dyn_cast<tensor::InsertSliceOp>(op))
       destinations.push_back(insert.getDest());
     else if (auto loop = dyn_cast<scf::ForOp>(op))
       destinations.append(loop.getInitArgs().begin(), loop.getInitArgs().end());
     for (Value destination : destinations) {
       Operation *producer = destination.getDefiningOp();
-      if (producer && producer->getBlock() == op->getBlock() && destination.hasOneUse() &&
-          isa<linalg::FillOp, tensor::InsertSliceOp>(producer) && !llvm::is_contained(group, producer)) {
+      if (producer && producer->getBlock() == op->getBlock() &&
+          destination.hasOneUse() &&
+          isa<linalg::FillOp, tensor::InsertSliceOp>(producer) &&
+          !llvm::is_contained(group, producer)) {
         group.push_back(producer);
         addPreparation(producer, group);
-      } else if (auto fill = dyn_cast_or_null<linalg::FillOp>(producer); fill && !llvm::is_contained(group, producer)) {
-        // A shared fill is cheaper to repeat than to store; each kernel gets its own.
+      } else if (auto fill = dyn_cast_or_null<linalg::FillOp>(producer);
+                 fill && !llvm::is_contained(group, producer)) {
+        // A shared fill is cheaper to repeat than to store; each kernel gets
+        // its own.
         OpBuilder builder(op);
         Operation *copy = builder.clone(*producer);
         op->replaceUsesOfWith(destination, copy->getResult(0));
@@ -109,12 +129,16 @@ private:
     }
   }
 
-  SmallVector<Operation *> groupOf(Operation *root, const llvm::SetVector<Operation *> &taken) {
+  SmallVector<Operation *> groupOf(Operation *root,
+                                   const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
     if (isElementwiseLoop(root)) {
-      // Taken last to first, the epilogue of a product is met before the product.
+      // Taken last to first, the epilogue of a product is met before the
+      // product.
       for (Value input : cast<linalg::GenericOp>(root).getDpsInputs())
-        if (Operation *producer = input.getDefiningOp(); producer && !taken.contains(producer) && isProduct(producer) && epilogueOf(producer) == root) {
+        if (Operation *producer = input.getDefiningOp();
+            producer && !taken.contains(producer) && isProduct(producer) &&
+            epilogueOf(producer) == root) {
           group.push_back(producer);
           addPreparation(producer, group);
           break;
@@ -123,13 +147,21 @@ private:
     if (isRowOperation(root)) {
       Value input = root->getOperand(0);
       Operation *producer = input.getDefiningOp();
-      if (producer && !taken.contains(producer) && isElementwiseLoop(producer) && input.hasOneUse() && producer->getBlock() == root->getBlock() &&
-          llvm::none_of(cast<linalg::GenericOp>(producer).getBody()->getOperations(), [](Operation &op) { return isa<linalg::IndexOp, tensor::ExtractOp>(op); }) &&
+      if (producer && !taken.contains(producer) &&
+          isElementwiseLoop(producer) && input.hasOneUse() &&
+          producer->getBlock() == root->getBlock() &&
+          llvm::none_of(
+              cast<linalg::GenericOp>(producer).getBody()->getOperations(),
+              [](Operation &op) {
+                return isa<linalg::IndexOp, tensor::ExtractOp>(op);
+              }) &&
           cast<RankedTensorType>(input.getType()).getElementType().isF32())
         group.push_back(producer);
     }
     addPreparation(root, group);
-    llvm::sort(group, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+    llvm::sort(group, [](Operation *a, Operation *b) {
+      return a->isBeforeInBlock(b);
+    });
     return group;
   }
 
@@ -140,21 +172,29 @@ private:
     SmallVector<Value> outs;
     for (Value result : root->getResults()) {
       if (!isa<RankedTensorType>(result.getType()))
-        return root->emitOpError("yields a value that is no tensor, which a kernel cannot");
+        return root->emitOpError(
+            "yields a value that is no tensor, which a kernel cannot");
       FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, result);
       if (failed(dims))
-        return root->emitOpError("has a result whose dims are not functions of the model's symbols");
-      outs.push_back(tensor::EmptyOp::create(builder, root->getLoc(), *dims, cast<RankedTensorType>(result.getType()).getElementType()));
+        return root->emitOpError(
+            "has a result whose dims are not functions of the model's symbols");
+      outs.push_back(tensor::EmptyOp::create(
+          builder, root->getLoc(), *dims,
+          cast<RankedTensorType>(result.getType()).getElementType()));
       if (outs.back().getType() != result.getType())
-        outs.back() = tensor::EmptyOp::create(builder, root->getLoc(), result.getType(), dynamicDims(builder, root->getLoc(), result.getType(), *dims));
+        outs.back() = tensor::EmptyOp::create(
+            builder, root->getLoc(), result.getType(),
+            dynamicDims(builder, root->getLoc(), result.getType(), *dims));
     }
 
     llvm::SetVector<Value> inputs;
     auto capture = [&](Value value) {
       Operation *producer = value.getDefiningOp();
-      if (producer && (llvm::is_contained(group, producer) || isa<tensor::EmptyOp>(producer)))
+      if (producer && (llvm::is_contained(group, producer) ||
+                       isa<tensor::EmptyOp>(producer)))
         return;
-      if (producer && producer->hasTrait<OpTrait::ConstantLike>() && !isa<RankedTensorType>(value.getType()))
+      if (producer && producer->hasTrait<OpTrait::ConstantLike>() &&
+          !isa<RankedTensorType>(value.getType()))
         return;
       inputs.insert(value);
     };
@@ -166,12 +206,15 @@ private:
       for (Value value : used)
         capture(value);
     }
-    // The sizes of empty tensors that no destination can stand for are inputs of the kernel.
+    // The sizes of empty tensors that no destination can stand for are inputs
+    // of the kernel.
     SmallVector<tensor::EmptyOp> empties;
     for (Operation *op : group)
       op->walk([&](Operation *inner) {
         for (Value operand : inner->getOperands())
-          if (auto empty = operand.getDefiningOp<tensor::EmptyOp>(); empty && !llvm::is_contained(empties, empty) && !op->isAncestor(empty))
+          if (auto empty = operand.getDefiningOp<tensor::EmptyOp>();
+              empty && !llvm::is_contained(empties, empty) &&
+              !op->isAncestor(empty))
             empties.push_back(empty);
       });
     for (tensor::EmptyOp empty : empties)
@@ -182,7 +225,8 @@ private:
     SmallVector<Type> types;
     for (Value out : outs)
       types.push_back(out.getType());
-    auto kernel = KernelOp::create(builder, root->getLoc(), types, inputs.getArrayRef(), outs, ScheduleAttr());
+    auto kernel = KernelOp::create(builder, root->getLoc(), types,
+                                   inputs.getArrayRef(), outs, ScheduleAttr());
     Block *body = builder.createBlock(&kernel.getBody());
     IRMapping mapping;
     for (Value value : inputs)
@@ -194,26 +238,34 @@ private:
       if (std::optional<unsigned> number = destinationFor(empty, root, group))
         mapping.map(empty.getResult(), destinations[*number]);
       else
-        mapping.map(empty.getResult(), builder.clone(*empty, mapping)->getResult(0));
+        mapping.map(empty.getResult(),
+                    builder.clone(*empty, mapping)->getResult(0));
     cloneConstants(group, builder, mapping);
     // A loop that updates a tensor in place gets it in the destination first.
     if (auto loop = dyn_cast<scf::ForOp>(root))
-      for (auto [init, destination] : llvm::zip(loop.getInitArgs(), destinations))
+      for (auto [init, destination] :
+           llvm::zip(loop.getInitArgs(), destinations))
         if (inputs.contains(init))
-          mapping.map(init, linalg::CopyOp::create(builder, loop.getLoc(), mapping.lookup(init), destination).getResult(0));
+          mapping.map(init,
+                      linalg::CopyOp::create(builder, loop.getLoc(),
+                                             mapping.lookup(init), destination)
+                          .getResult(0));
     for (Operation *op : group)
       builder.clone(*op, mapping);
     SmallVector<Value> yielded;
     for (Value result : root->getResults())
       yielded.push_back(mapping.lookup(result));
     YieldOp::create(builder, root->getLoc(), yielded);
-    for (auto [result, value] : llvm::zip(root->getResults(), kernel.getResults()))
+    for (auto [result, value] :
+         llvm::zip(root->getResults(), kernel.getResults()))
       result.replaceAllUsesWith(value);
     return success();
   }
 
-  /// The destination that has the place of `empty` in the kernel: it is what the root, or the product before it, writes.
-  std::optional<unsigned> destinationFor(tensor::EmptyOp empty, Operation *root, ArrayRef<Operation *> group) {
+  /// The destination that has the place of `empty` in the kernel: it is what
+  /// the root, or the product before it, writes.
+  std::optional<unsigned> destinationFor(tensor::EmptyOp empty, Operation *root,
+                                         ArrayRef<Operation *> group) {
     for (auto [number, type] : llvm::enumerate(root->getResultTypes())) {
       if (type != empty.getType())
         continue;
@@ -229,7 +281,9 @@ private:
     }
     // The accumulator of a product under an epilogue has the epilogue's shape.
     for (Operation *op : group)
-      if (isProduct(op) && op != root && op->getResult(0).getType() == empty.getType() && root->getResult(0).getType() == empty.getType())
+      if (isProduct(op) && op != root &&
+          op->getResult(0).getType() == empty.getType() &&
+          root->getResult(0).getType() == empty.getType())
         return 0;
     return std::nullopt;
   }
@@ -244,21 +298,25 @@ private:
     return {};
   }
 
-  static void cloneConstants(ArrayRef<Operation *> group, OpBuilder &builder, IRMapping &mapping) {
+  static void cloneConstants(ArrayRef<Operation *> group, OpBuilder &builder,
+                             IRMapping &mapping) {
     auto bring = [&](Value value) {
       Operation *producer = value.getDefiningOp();
-      if (producer && producer->hasTrait<OpTrait::ConstantLike>() && !mapping.contains(value))
+      if (producer && producer->hasTrait<OpTrait::ConstantLike>() &&
+          !mapping.contains(value))
         mapping.map(value, builder.clone(*producer)->getResult(0));
     };
     for (Operation *op : group)
       op->walk([&](Operation *inner) {
         for (Value operand : inner->getOperands())
-          if (Operation *producer = operand.getDefiningOp(); producer && !op->isAncestor(producer))
+          if (Operation *producer = operand.getDefiningOp();
+              producer && !op->isAncestor(producer))
             bring(operand);
       });
   }
 
-  SmallVector<Operation *> clones; ///< fills made for one kernel each; they go with the operations that use them
+  SmallVector<Operation *> clones; ///< fills made for one kernel each; they go
+                                   ///< with the operations that use them
 };
 } // namespace
 } // namespace fulgur

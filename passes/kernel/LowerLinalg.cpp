@@ -1,7 +1,9 @@
-// Turns linalg on buffers into loops that LLVM's vectoriser likes: the innermost loop is the one along which most operands
-// are contiguous, a reduction along it runs in a register, and the outer parallel loops of a kernel's own operations are
-// one parallel loop over rows. How rows are split into tasks depends on the shape only, so every thread count gives the
-// same bits.
+// Turns linalg on buffers into loops that LLVM's vectoriser likes: the
+// innermost loop is the one along which most operands are contiguous, a
+// reduction along it runs in a register, and the outer parallel loops of a
+// kernel's own operations are one parallel loop over rows. How rows are split
+// into tasks depends on the shape only, so every thread count gives the same
+// bits.
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -17,7 +19,8 @@ namespace fulgur {
 
 namespace {
 
-/// The work of one task, in visits of the innermost body: some tens of microseconds.
+/// The work of one task, in visits of the innermost body: some tens of
+/// microseconds.
 constexpr int64_t kTaskVisits = 1 << 15;
 
 /// The loop along which the dim `expr` of a memref runs, or -1.
@@ -25,18 +28,23 @@ int64_t loopOf(AffineExpr expr) {
   int64_t loop = -1;
   expr.walk([&](AffineExpr e) {
     if (auto dim = dyn_cast<AffineDimExpr>(e))
-      loop = loop < 0 ? dim.getPosition() : loop; // the leftmost dim of `ow * stride + kw` is the outer one
+      loop =
+          loop < 0
+              ? dim.getPosition()
+              : loop; // the leftmost dim of `ow * stride + kw` is the outer one
   });
   return loop;
 }
 
 class Nest {
 public:
-  Nest(linalg::LinalgOp op, bool parallel) : op(op), builder(op), loc(op.getLoc()), parallel(parallel) {}
+  Nest(linalg::LinalgOp op, bool parallel)
+      : op(op), builder(op), loc(op.getLoc()), parallel(parallel) {}
 
   void emit() {
     for (Range range : op.createLoopRanges(builder, loc))
-      extents.push_back(getValueOrCreateConstantIndexOp(builder, loc, range.size));
+      extents.push_back(
+          getValueOrCreateConstantIndexOp(builder, loc, range.size));
     if (extents.empty()) {
       index.clear();
       visit(ValueRange(), /*inRegisters=*/false);
@@ -50,13 +58,16 @@ public:
   }
 
 private:
-  /// Chooses the innermost loop and sorts the others into rows (parallel) and `inner`.
+  /// Chooses the innermost loop and sorts the others into rows (parallel) and
+  /// `inner`.
   void order() {
     auto kinds = op.getIteratorTypesArray();
     int64_t loops = kinds.size();
     SmallVector<int64_t> score(loops, 0);
-    // Every visit reads the inputs; outputs are written by every visit too, unless a reduction keeps them.
-    int64_t writes = llvm::is_contained(kinds, utils::IteratorType::reduction) ? 1 : 6;
+    // Every visit reads the inputs; outputs are written by every visit too,
+    // unless a reduction keeps them.
+    int64_t writes =
+        llvm::is_contained(kinds, utils::IteratorType::reduction) ? 1 : 6;
     for (OpOperand &operand : op->getOpOperands()) {
       AffineMap map = op.getMatchingIndexingMap(&operand);
       if (map.getNumResults() == 0)
@@ -96,7 +107,9 @@ private:
   void emitPieces() {
     Value size = extents[innermost], grain = constant(kTaskVisits);
     Value tasks = arith::CeilDivSIOp::create(builder, loc, size, grain);
-    auto forall = scf::ForallOp::create(builder, loc, ArrayRef<OpFoldResult>{tasks}, ValueRange(), std::nullopt);
+    auto forall =
+        scf::ForallOp::create(builder, loc, ArrayRef<OpFoldResult>{tasks},
+                              ValueRange(), std::nullopt);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPoint(forall.getTerminator());
     Value from = mul(forall.getInductionVar(0), grain);
@@ -104,7 +117,8 @@ private:
     loopInnermost(from, to);
   }
 
-  /// Rows are numbered through all parallel loops but the innermost; a task takes a run of them.
+  /// Rows are numbered through all parallel loops but the innermost; a task
+  /// takes a run of them.
   void emitRows() {
     Value count = extents[rows.front()];
     for (int64_t loop : ArrayRef(rows).drop_front())
@@ -112,10 +126,14 @@ private:
     Value cost = constant(1);
     for (int64_t loop : inner)
       cost = mul(cost, extents[loop]);
-    cost = arith::MaxSIOp::create(builder, loc, mul(cost, extents[innermost]), constant(1));
-    Value grain = arith::CeilDivSIOp::create(builder, loc, constant(kTaskVisits), cost);
+    cost = arith::MaxSIOp::create(builder, loc, mul(cost, extents[innermost]),
+                                  constant(1));
+    Value grain =
+        arith::CeilDivSIOp::create(builder, loc, constant(kTaskVisits), cost);
     Value tasks = arith::CeilDivSIOp::create(builder, loc, count, grain);
-    auto forall = scf::ForallOp::create(builder, loc, ArrayRef<OpFoldResult>{tasks}, ValueRange(), std::nullopt);
+    auto forall =
+        scf::ForallOp::create(builder, loc, ArrayRef<OpFoldResult>{tasks},
+                              ValueRange(), std::nullopt);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPoint(forall.getTerminator());
     Value from = mul(forall.getInductionVar(0), grain);
@@ -134,7 +152,8 @@ private:
   void emitLoops(ArrayRef<int64_t> loops) {
     if (loops.empty())
       return loopInnermost(constant(0), extents[innermost]);
-    auto loop = scf::ForOp::create(builder, loc, constant(0), extents[loops.front()], constant(1));
+    auto loop = scf::ForOp::create(builder, loc, constant(0),
+                                   extents[loops.front()], constant(1));
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
     index[loops.front()] = loop.getInductionVar();
@@ -148,30 +167,38 @@ private:
       for (OpOperand &init : op.getDpsInitsMutable())
         accumulators.push_back(load(init));
     }
-    auto loop = scf::ForOp::create(builder, loc, from, to, constant(1), accumulators);
+    auto loop =
+        scf::ForOp::create(builder, loc, from, to, constant(1), accumulators);
     {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(loop.getBody());
       index[innermost] = loop.getInductionVar();
-      SmallVector<Value> results = visit(loop.getRegionIterArgs(), innermostIsReduction);
+      SmallVector<Value> results =
+          visit(loop.getRegionIterArgs(), innermostIsReduction);
       if (innermostIsReduction)
         scf::YieldOp::create(builder, loc, results);
     }
     if (innermostIsReduction)
-      for (auto [init, value] : llvm::zip(op.getDpsInitsMutable(), loop.getResults()))
+      for (auto [init, value] :
+           llvm::zip(op.getDpsInitsMutable(), loop.getResults()))
         memref::StoreOp::create(builder, loc, value, init.get(), place(init));
   }
 
-  /// The body once. With `inRegisters`, the outputs are `accumulators` and the new values are returned.
+  /// The body once. With `inRegisters`, the outputs are `accumulators` and the
+  /// new values are returned.
   SmallVector<Value> visit(ValueRange accumulators, bool inRegisters) {
     Block *body = op.getBlock();
     IRMapping mapping;
     for (OpOperand &operand : op->getOpOperands()) {
       BlockArgument argument = op.getMatchingBlockArgument(&operand);
       if (inRegisters && op.isDpsInit(&operand))
-        mapping.map(argument, accumulators[operand.getOperandNumber() - op.getNumDpsInputs()]);
+        mapping.map(
+            argument,
+            accumulators[operand.getOperandNumber() - op.getNumDpsInputs()]);
       else if (!argument.use_empty())
-        mapping.map(argument, isa<MemRefType>(operand.get().getType()) ? load(operand) : operand.get());
+        mapping.map(argument, isa<MemRefType>(operand.get().getType())
+                                  ? load(operand)
+                                  : operand.get());
     }
     SmallVector<Value> results;
     for (Operation &inside : body->without_terminator()) {
@@ -180,9 +207,14 @@ private:
         continue;
       }
       Operation *copy = builder.clone(inside, mapping);
-      // Along a reduction, sums may be taken in any order: that is what makes it a vector loop.
-      if (inRegisters && isa<arith::AddFOp, arith::MulFOp>(copy) && combines(inside))
-        copy->setAttr("fastmath", arith::FastMathFlagsAttr::get(builder.getContext(), arith::FastMathFlags::reassoc | arith::FastMathFlags::contract));
+      // Along a reduction, sums may be taken in any order: that is what makes
+      // it a vector loop.
+      if (inRegisters && isa<arith::AddFOp, arith::MulFOp>(copy) &&
+          combines(inside))
+        copy->setAttr("fastmath", arith::FastMathFlagsAttr::get(
+                                      builder.getContext(),
+                                      arith::FastMathFlags::reassoc |
+                                          arith::FastMathFlags::contract));
     }
     for (Value value : body->getTerminator()->getOperands())
       results.push_back(mapping.lookupOrDefault(value));
@@ -197,9 +229,11 @@ private:
     Block *body = op.getBlock();
     bool reads = llvm::any_of(inside.getOperands(), [&](Value v) {
       auto argument = dyn_cast<BlockArgument>(v);
-      return argument && argument.getOwner() == body && argument.getArgNumber() >= op.getNumDpsInputs();
+      return argument && argument.getOwner() == body &&
+             argument.getArgNumber() >= op.getNumDpsInputs();
     });
-    return reads && llvm::is_contained(body->getTerminator()->getOperands(), inside.getResult(0));
+    return reads && llvm::is_contained(body->getTerminator()->getOperands(),
+                                       inside.getResult(0));
   }
 
   SmallVector<Value> place(OpOperand &operand) {
@@ -209,15 +243,27 @@ private:
       if (auto dim = dyn_cast<AffineDimExpr>(expr))
         at.push_back(index[dim.getPosition()]);
       else
-        at.push_back(affine::makeComposedAffineApply(builder, loc, AffineMap::get(map.getNumDims(), 0, expr), getAsOpFoldResult(index)));
+        at.push_back(affine::makeComposedAffineApply(
+            builder, loc, AffineMap::get(map.getNumDims(), 0, expr),
+            getAsOpFoldResult(index)));
     }
     return at;
   }
 
-  Value load(OpOperand &operand) { return memref::LoadOp::create(builder, loc, operand.get(), place(operand)); }
-  Value constant(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
-  Value mul(Value a, Value b) { return arith::MulIOp::create(builder, loc, a, b, arith::IntegerOverflowFlags::nsw); }
-  Value add(Value a, Value b) { return arith::AddIOp::create(builder, loc, a, b, arith::IntegerOverflowFlags::nsw); }
+  Value load(OpOperand &operand) {
+    return memref::LoadOp::create(builder, loc, operand.get(), place(operand));
+  }
+  Value constant(int64_t value) {
+    return arith::ConstantIndexOp::create(builder, loc, value);
+  }
+  Value mul(Value a, Value b) {
+    return arith::MulIOp::create(builder, loc, a, b,
+                                 arith::IntegerOverflowFlags::nsw);
+  }
+  Value add(Value a, Value b) {
+    return arith::AddIOp::create(builder, loc, a, b,
+                                 arith::IntegerOverflowFlags::nsw);
+  }
 
   linalg::LinalgOp op;
   OpBuilder builder;
@@ -231,10 +277,12 @@ private:
 
 struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
   void runOnOperation() override {
-    // A copy is a loop like any other; LLVM makes memcpy of the contiguous ones.
+    // A copy is a loop like any other; LLVM makes memcpy of the contiguous
+    // ones.
     getOperation().walk([](memref::CopyOp copy) {
       OpBuilder builder(copy);
-      linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(), copy.getTarget());
+      linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(),
+                             copy.getTarget());
       copy.erase();
     });
     SmallVector<linalg::LinalgOp> ops;

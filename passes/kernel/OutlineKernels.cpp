@@ -1,5 +1,7 @@
-// Makes one function of all kernels that compute the same thing, filled by the builder that the schedule names. The generic
-// builder is here: it puts the body itself into the function, on tensors over the buffers, for bufferization and loops.
+// Makes one function of all kernels that compute the same thing, filled by the
+// builder that the schedule names. The generic builder is here: it puts the
+// body itself into the function, on tensors over the buffers, for bufferization
+// and loops.
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "passes/Passes.h"
@@ -13,17 +15,23 @@ namespace fulgur {
 
 namespace {
 
-/// Whether both kernels can be one function: equal schedules, operand types and bodies.
+/// Whether both kernels can be one function: equal schedules, operand types and
+/// bodies.
 bool isSameKernel(KernelOp a, KernelOp b) {
-  return a.getScheduleAttr() == b.getScheduleAttr() && a.getOperandTypes() == b.getOperandTypes() &&
+  return a.getScheduleAttr() == b.getScheduleAttr() &&
+         a.getOperandTypes() == b.getOperandTypes() &&
          a.getInputs().size() == b.getInputs().size() &&
-         OperationEquivalence::isRegionEquivalentTo(&a.getBody(), &b.getBody(), OperationEquivalence::IgnoreLocations);
+         OperationEquivalence::isRegionEquivalentTo(
+             &a.getBody(), &b.getBody(), OperationEquivalence::IgnoreLocations);
 }
 
 /// A hash that is equal for kernels that isSameKernel would call equal.
 llvm::hash_code hashKernel(KernelOp kernel) {
-  llvm::hash_code hash = llvm::hash_combine(kernel.getScheduleAttr(), llvm::hash_combine_range(kernel.getOperandTypes()));
-  kernel.getBody().walk([&](Operation *op) { hash = llvm::hash_combine(hash, op->getName()); });
+  llvm::hash_code hash =
+      llvm::hash_combine(kernel.getScheduleAttr(),
+                         llvm::hash_combine_range(kernel.getOperandTypes()));
+  kernel.getBody().walk(
+      [&](Operation *op) { hash = llvm::hash_combine(hash, op->getName()); });
   return hash;
 }
 
@@ -35,14 +43,19 @@ LogicalResult buildGeneric(KernelSite &site) {
     Value operand = site.operand(argument);
     if (isa<MemRefType>(operand.getType())) {
       bool writable = argument.getArgNumber() >= site.inputs.size();
-      operand = bufferization::ToTensorOp::create(site.builder, site.loc, argument.getType(), operand, /*restrict=*/true, writable);
+      operand = bufferization::ToTensorOp::create(site.builder, site.loc,
+                                                  argument.getType(), operand,
+                                                  /*restrict=*/true, writable);
     }
     mapping.map(argument, operand);
   }
   for (Operation &op : body->without_terminator())
     site.builder.clone(op, mapping);
-  for (auto [value, out] : llvm::zip(site.kernel.yield().getValues(), site.outs))
-    bufferization::MaterializeInDestinationOp::create(site.builder, site.loc, Type(), mapping.lookupOrDefault(value), out, /*restrict=*/true, /*writable=*/true);
+  for (auto [value, out] :
+       llvm::zip(site.kernel.yield().getValues(), site.outs))
+    bufferization::MaterializeInDestinationOp::create(
+        site.builder, site.loc, Type(), mapping.lookupOrDefault(value), out,
+        /*restrict=*/true, /*writable=*/true);
   return success();
 }
 
@@ -55,10 +68,13 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
     target.vectorRegisters = vectorRegisters;
     SmallVector<KernelOp> kernels;
     module.walk([&](KernelOp kernel) { kernels.push_back(kernel); });
-    llvm::DenseMap<size_t, SmallVector<std::pair<KernelOp, func::FuncOp>>> known;
+    llvm::DenseMap<size_t, SmallVector<std::pair<KernelOp, func::FuncOp>>>
+        known;
     for (KernelOp kernel : kernels) {
       auto &candidates = known[hashKernel(kernel)];
-      auto *same = llvm::find_if(candidates, [&](auto &candidate) { return isSameKernel(candidate.first, kernel); });
+      auto *same = llvm::find_if(candidates, [&](auto &candidate) {
+        return isSameKernel(candidate.first, kernel);
+      });
       if (same == candidates.end()) {
         func::FuncOp function = outline(kernel);
         if (!function)
@@ -67,7 +83,8 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
         same = &candidates.back();
       }
       OpBuilder builder(kernel);
-      SmallVector<Value> operands{kernel->getParentOfType<func::FuncOp>().getArgument(0)};
+      SmallVector<Value> operands{
+          kernel->getParentOfType<func::FuncOp>().getArgument(0)};
       llvm::append_range(operands, kernel.getOperands());
       func::CallOp::create(builder, kernel.getLoc(), same->second, operands);
     }
@@ -79,24 +96,31 @@ private:
   func::FuncOp outline(KernelOp kernel) {
     ModuleOp module = getOperation();
     OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
-    StringRef kind = kernel.getSchedule() ? kernel.getSchedule()->getKind() : "generic";
+    StringRef kind =
+        kernel.getSchedule() ? kernel.getSchedule()->getKind() : "generic";
     SmallVector<Type> types{LLVM::LLVMPointerType::get(&getContext())};
     llvm::append_range(types, kernel.getOperandTypes());
-    auto function = func::FuncOp::create(builder, kernel.getLoc(), "kernel_" + std::to_string(count++) + "_" + kind.str(), builder.getFunctionType(types, {}));
+    auto function = func::FuncOp::create(builder, kernel.getLoc(),
+                                         "kernel_" + std::to_string(count++) +
+                                             "_" + kind.str(),
+                                         builder.getFunctionType(types, {}));
     function.setPrivate();
     Block *entry = function.addEntryBlock();
     builder.setInsertionPointToStart(entry);
     SmallVector<Value> inputs, outs;
     for (unsigned i = 0; i < kernel.getNumOperands(); ++i)
-      (i < kernel.getInputs().size() ? inputs : outs).push_back(entry->getArgument(i + 1));
+      (i < kernel.getInputs().size() ? inputs : outs)
+          .push_back(entry->getArgument(i + 1));
     KernelSite site{builder, kernel.getLoc(), kernel, inputs, outs, target};
     const KernelBuilder *chosen = findKernelBuilder(kind);
     if (!chosen && kind != "generic") {
-      kernel.emitOpError() << "is scheduled for the builder '" << kind << "', which does not exist";
+      kernel.emitOpError() << "is scheduled for the builder '" << kind
+                           << "', which does not exist";
       return {};
     }
     if (chosen && !chosen->accepts(kernel)) {
-      kernel.emitOpError() << "is scheduled for the builder '" << kind << "', which does not build such a body";
+      kernel.emitOpError() << "is scheduled for the builder '" << kind
+                           << "', which does not build such a body";
       return {};
     }
     if (failed(chosen ? chosen->build(site) : buildGeneric(site))) {

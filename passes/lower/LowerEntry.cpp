@@ -1,5 +1,6 @@
-// Gives @main and @plan their C signatures' meaning: symbols are read from the caller's arrays, checks of indices become
-// early returns with the number of their message, and both functions take the model's prefix.
+// Gives @main and @plan their C signatures' meaning: symbols are read from the
+// caller's arrays, checks of indices become early returns with the number of
+// their message, and both functions take the model's prefix.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -20,13 +21,17 @@ struct LowerEntry : impl::LowerEntryBase<LowerEntry> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto main = module.lookupSymbol<func::FuncOp>("main"), plan = module.lookupSymbol<func::FuncOp>("plan");
+    auto main = module.lookupSymbol<func::FuncOp>("main"),
+         plan = module.lookupSymbol<func::FuncOp>("plan");
     if (!main || !plan)
       return;
     pointer = LLVM::LLVMPointerType::get(&getContext());
     OpBuilder builder = OpBuilder::atBlockBegin(&main.getBody().front());
-    Value symbols = LLVM::LoadOp::create(builder, main.getLoc(), pointer, main.getArgument(0)); // fulgur_call.symbols
-    if (failed(readSymbols(main, symbols)) || failed(readSymbols(plan, plan.getArgument(0))))
+    Value symbols =
+        LLVM::LoadOp::create(builder, main.getLoc(), pointer,
+                             main.getArgument(0)); // fulgur_call.symbols
+    if (failed(readSymbols(main, symbols)) ||
+        failed(readSymbols(plan, plan.getArgument(0))))
       return signalPassFailure();
     SmallVector<Operation *> checks;
     main.walk([&](Operation *op) {
@@ -34,8 +39,11 @@ struct LowerEntry : impl::LowerEntryBase<LowerEntry> {
         checks.push_back(op);
     });
     for (Operation *check : checks)
-      llvm::TypeSwitch<Operation *>(check).Case<CheckBoundsOp, BoundedOp, RequireOp>([](auto op) { lower(op); });
-    for (auto [function, name] : {std::pair(main, "__run"), std::pair(plan, "__plan")}) {
+      llvm::TypeSwitch<Operation *>(check)
+          .Case<CheckBoundsOp, BoundedOp, RequireOp>(
+              [](auto op) { lower(op); });
+    for (auto [function, name] :
+         {std::pair(main, "__run"), std::pair(plan, "__plan")}) {
       function.setName(prefix + name);
       function.setPublic();
     }
@@ -49,50 +57,72 @@ private:
     for (SymbolOp op : ops) {
       int64_t index = -1;
       if (known)
-        for (auto [k, symbol] : llvm::enumerate(known.getAsRange<DictionaryAttr>()))
+        for (auto [k, symbol] :
+             llvm::enumerate(known.getAsRange<DictionaryAttr>()))
           if (symbol.getAs<StringAttr>("name") == op.getNameAttr())
             index = k;
       if (index < 0)
         return op.emitOpError() << "names no symbol of the module";
       OpBuilder builder(op);
-      Value at = LLVM::GEPOp::create(builder, op.getLoc(), pointer, builder.getI64Type(), array, ArrayRef<LLVM::GEPArg>{int32_t(index)});
-      Value wide = LLVM::LoadOp::create(builder, op.getLoc(), builder.getI64Type(), at);
-      op.replaceAllUsesWith(arith::IndexCastOp::create(builder, op.getLoc(), builder.getIndexType(), wide).getResult());
+      Value at = LLVM::GEPOp::create(builder, op.getLoc(), pointer,
+                                     builder.getI64Type(), array,
+                                     ArrayRef<LLVM::GEPArg>{int32_t(index)});
+      Value wide =
+          LLVM::LoadOp::create(builder, op.getLoc(), builder.getI64Type(), at);
+      op.replaceAllUsesWith(arith::IndexCastOp::create(builder, op.getLoc(),
+                                                       builder.getIndexType(),
+                                                       wide)
+                                .getResult());
       op.erase();
     }
     return success();
   }
 
-  /// Walks the indices; on a bad one the run ends with the number of the check's message.
+  /// Walks the indices; on a bad one the run ends with the number of the
+  /// check's message.
   static void lower(CheckBoundsOp check) {
     OpBuilder builder(check);
     Location loc = check.getLoc();
     Value indices = check.getIndices();
     auto type = cast<MemRefType>(indices.getType());
-    auto constant = [&](int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value).getResult(); };
+    auto constant = [&](int64_t value) {
+      return arith::ConstantIndexOp::create(builder, loc, value).getResult();
+    };
     Value good;
     auto element = type.getElementType();
-    Value lower = arith::IndexCastOp::create(builder, loc, element, check.getLower());
-    Value upper = arith::IndexCastOp::create(builder, loc, element, check.getUpper());
-    Value yes = arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));
+    Value lower =
+        arith::IndexCastOp::create(builder, loc, element, check.getLower());
+    Value upper =
+        arith::IndexCastOp::create(builder, loc, element, check.getUpper());
+    Value yes =
+        arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));
     auto inside = [&](Value index) {
-      Value above = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, index, lower);
-      Value below = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, index, upper);
+      Value above = arith::CmpIOp::create(
+          builder, loc, arith::CmpIPredicate::sge, index, lower);
+      Value below = arith::CmpIOp::create(
+          builder, loc, arith::CmpIPredicate::slt, index, upper);
       return arith::AndIOp::create(builder, loc, above, below).getResult();
     };
     if (type.getRank() == 0) {
       good = inside(memref::LoadOp::create(builder, loc, indices));
     } else {
       if (type.getRank() > 1) {
-        ReassociationIndices all(llvm::to_vector<2>(llvm::seq<int64_t>(type.getRank())));
-        indices = memref::CollapseShapeOp::create(builder, loc, indices, ArrayRef<ReassociationIndices>{all});
+        ReassociationIndices all(
+            llvm::to_vector<2>(llvm::seq<int64_t>(type.getRank())));
+        indices = memref::CollapseShapeOp::create(
+            builder, loc, indices, ArrayRef<ReassociationIndices>{all});
       }
       Value size = memref::DimOp::create(builder, loc, indices, 0);
-      auto loop = scf::ForOp::create(builder, loc, constant(0), size, constant(1), yes);
+      auto loop =
+          scf::ForOp::create(builder, loc, constant(0), size, constant(1), yes);
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(loop.getBody());
-      Value ok = inside(memref::LoadOp::create(builder, loc, indices, loop.getInductionVar()));
-      scf::YieldOp::create(builder, loc, arith::AndIOp::create(builder, loc, ok, loop.getRegionIterArgs()[0]).getResult());
+      Value ok = inside(memref::LoadOp::create(builder, loc, indices,
+                                               loop.getInductionVar()));
+      scf::YieldOp::create(
+          builder, loc,
+          arith::AndIOp::create(builder, loc, ok, loop.getRegionIterArgs()[0])
+              .getResult());
       good = loop.getResult(0);
     }
     stopUnless(good, check);
@@ -101,24 +131,29 @@ private:
   static void lower(BoundedOp op) {
     OpBuilder builder(op);
     // As unsigned numbers, negative ones are above every bound.
-    Value good = arith::CmpIOp::create(builder, op.getLoc(), arith::CmpIPredicate::ule, op.getValue(), op.getBound());
+    Value good =
+        arith::CmpIOp::create(builder, op.getLoc(), arith::CmpIPredicate::ule,
+                              op.getValue(), op.getBound());
     op.replaceAllUsesWith(op.getValue());
     stopUnless(good, op);
   }
 
   static void lower(RequireOp op) { stopUnless(op.getCondition(), op); }
 
-  /// Replaces `check` by the end of the run, with the number of its message, unless `good`.
+  /// Replaces `check` by the end of the run, with the number of its message,
+  /// unless `good`.
   static void stopUnless(Value good, Operation *check) {
     OpBuilder builder(check);
     Location loc = check->getLoc();
-    Value number = arith::ConstantOp::create(builder, loc, check->getAttrOfType<IntegerAttr>("number"));
+    Value number = arith::ConstantOp::create(
+        builder, loc, check->getAttrOfType<IntegerAttr>("number"));
     Block *before = check->getBlock();
     Block *after = before->splitBlock(check->getNextNode());
     Block *stop = builder.createBlock(after);
     func::ReturnOp::create(builder, loc, number);
     builder.setInsertionPoint(check);
-    cf::CondBranchOp::create(builder, loc, good, after, ValueRange(), stop, ValueRange());
+    cf::CondBranchOp::create(builder, loc, good, after, ValueRange(), stop,
+                             ValueRange());
     check->erase();
   }
 

@@ -1,5 +1,6 @@
-// Reshapes of contiguous buffers become reinterpretations with other sizes. (Upstream's expand-strided-metadata handles strided
-// buffers, but only one dynamic size for each group of dims.)
+// Reshapes of contiguous buffers become reinterpretations with other sizes.
+// (Upstream's expand-strided-metadata handles strided buffers, but only one
+// dynamic size for each group of dims.)
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/Passes.h"
@@ -16,7 +17,8 @@ struct LowerReshapes : impl::LowerReshapesBase<LowerReshapes> {
     getOperation()->walk([](Operation *op) {
       if (!isa<memref::ExpandShapeOp, memref::CollapseShapeOp>(op))
         return;
-      auto source = cast<MemRefType>(op->getOperand(0).getType()), result = cast<MemRefType>(op->getResult(0).getType());
+      auto source = cast<MemRefType>(op->getOperand(0).getType()),
+           result = cast<MemRefType>(op->getResult(0).getType());
       if (!source.getLayout().isIdentity() || !result.getLayout().isIdentity())
         return;
       OpBuilder b(op);
@@ -40,15 +42,19 @@ struct LowerReshapes : impl::LowerReshapesBase<LowerReshapes> {
         if (!ShapedType::isDynamic(typeStrides[k]))
           strides[k] = b.getIndexAttr(typeStrides[k]);
       }
-      Value view = memref::ReinterpretCastOp::create(b, loc, result, op->getOperand(0), b.getIndexAttr(0), sizes, strides);
+      Value view = memref::ReinterpretCastOp::create(
+          b, loc, result, op->getOperand(0), b.getIndexAttr(0), sizes, strides);
       op->getResult(0).replaceAllUsesWith(view);
       op->erase();
     });
   }
 
 private:
-  static SmallVector<OpFoldResult> collapsed(OpBuilder &b, memref::CollapseShapeOp op) {
-    SmallVector<OpFoldResult> dims = memref::getMixedSizes(b, op.getLoc(), op.getSrc()), sizes;
+  static SmallVector<OpFoldResult> collapsed(OpBuilder &b,
+                                             memref::CollapseShapeOp op) {
+    SmallVector<OpFoldResult> dims = memref::getMixedSizes(b, op.getLoc(),
+                                                           op.getSrc()),
+                              sizes;
     for (const ReassociationIndices &group : op.getReassociationIndices()) {
       OpFoldResult product = b.getIndexAttr(1);
       for (int64_t k : group)
@@ -58,7 +64,8 @@ private:
     return sizes;
   }
 
-  static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x, OpFoldResult y) {
+  static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x,
+                          OpFoldResult y) {
     auto cx = getConstantIntValue(x), cy = getConstantIntValue(y);
     if (cx && cy)
       return b.getIndexAttr(*cx * *cy);
@@ -66,7 +73,10 @@ private:
       return y;
     if (cy && *cy == 1)
       return x;
-    return arith::MulIOp::create(b, loc, getValueOrCreateConstantIndexOp(b, loc, x), getValueOrCreateConstantIndexOp(b, loc, y)).getResult();
+    return arith::MulIOp::create(b, loc,
+                                 getValueOrCreateConstantIndexOp(b, loc, x),
+                                 getValueOrCreateConstantIndexOp(b, loc, y))
+        .getResult();
   }
 };
 } // namespace

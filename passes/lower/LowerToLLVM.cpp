@@ -1,4 +1,5 @@
-// The last step inside MLIR: every operation that is left becomes LLVM's, in one conversion with one type converter.
+// The last step inside MLIR: every operation that is left becomes LLVM's, in
+// one conversion with one type converter.
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
@@ -23,40 +24,62 @@ namespace fulgur {
 namespace {
 
 /// Fields of fulgur_call, in its order.
-enum CallField { kSymbols, kInputs, kOutputs, kArena, kWeights, kParallelFor, kExecutor };
+enum CallField {
+  kSymbols,
+  kInputs,
+  kOutputs,
+  kArena,
+  kWeights,
+  kParallelFor,
+  kExecutor
+};
 
 Value loadField(OpBuilder &builder, Location loc, Value call, CallField field) {
   auto pointer = LLVM::LLVMPointerType::get(builder.getContext());
-  Value at = LLVM::GEPOp::create(builder, loc, pointer, pointer, call, ArrayRef<LLVM::GEPArg>{int32_t(field)});
+  Value at = LLVM::GEPOp::create(builder, loc, pointer, pointer, call,
+                                 ArrayRef<LLVM::GEPArg>{int32_t(field)});
   return LLVM::LoadOp::create(builder, loc, pointer, at);
 }
 
 /// A descriptor over the caller's memory.
 struct LowerBuffer : ConvertOpToLLVMPattern<BufferOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
-  LogicalResult matchAndRewrite(BufferOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(BufferOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     auto pointer = LLVM::LLVMPointerType::get(getContext());
     Value base;
-    if (op.getSegment() == Segment::arena || op.getSegment() == Segment::weights) {
-      Value segment = loadField(rewriter, loc, adaptor.getCall(), op.getSegment() == Segment::arena ? kArena : kWeights);
-      base = LLVM::GEPOp::create(rewriter, loc, pointer, rewriter.getI8Type(), segment, adaptor.getPosition());
+    if (op.getSegment() == Segment::arena ||
+        op.getSegment() == Segment::weights) {
+      Value segment =
+          loadField(rewriter, loc, adaptor.getCall(),
+                    op.getSegment() == Segment::arena ? kArena : kWeights);
+      base = LLVM::GEPOp::create(rewriter, loc, pointer, rewriter.getI8Type(),
+                                 segment, adaptor.getPosition());
     } else {
-      Value ports = loadField(rewriter, loc, adaptor.getCall(), op.getSegment() == Segment::input ? kInputs : kOutputs);
-      Value at = LLVM::GEPOp::create(rewriter, loc, pointer, pointer, ports, adaptor.getPosition());
+      Value ports =
+          loadField(rewriter, loc, adaptor.getCall(),
+                    op.getSegment() == Segment::input ? kInputs : kOutputs);
+      Value at = LLVM::GEPOp::create(rewriter, loc, pointer, pointer, ports,
+                                     adaptor.getPosition());
       base = LLVM::LoadOp::create(rewriter, loc, pointer, at);
     }
     SmallVector<Value> sizes, strides;
     Value bytes;
-    getMemRefDescriptorSizes(loc, op.getType(), adaptor.getSizes(), rewriter, sizes, strides, bytes);
-    Value descriptor = createMemRefDescriptor(loc, op.getType(), base, base, sizes, strides, rewriter);
+    getMemRefDescriptorSizes(loc, op.getType(), adaptor.getSizes(), rewriter,
+                             sizes, strides, bytes);
+    Value descriptor = createMemRefDescriptor(loc, op.getType(), base, base,
+                                              sizes, strides, rewriter);
     rewriter.replaceOp(op, descriptor);
     return success();
   }
 };
 
-/// The values that travel to a task, as a struct on the launching thread's stack.
-Type packedType(const TypeConverter &converter, MLIRContext *context, TypeRange types) {
+/// The values that travel to a task, as a struct on the launching thread's
+/// stack.
+Type packedType(const TypeConverter &converter, MLIRContext *context,
+                TypeRange types) {
   SmallVector<Type> members;
   for (Type type : types)
     members.push_back(converter.convertType(type));
@@ -65,12 +88,17 @@ Type packedType(const TypeConverter &converter, MLIRContext *context, TypeRange 
 
 struct LowerArguments : ConvertOpToLLVMPattern<ArgumentsOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
-  LogicalResult matchAndRewrite(ArgumentsOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
-    auto type = cast<LLVM::LLVMStructType>(packedType(*getTypeConverter(), getContext(), op.getResultTypes()));
+  LogicalResult
+  matchAndRewrite(ArgumentsOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    auto type = cast<LLVM::LLVMStructType>(
+        packedType(*getTypeConverter(), getContext(), op.getResultTypes()));
     auto pointer = LLVM::LLVMPointerType::get(getContext());
     SmallVector<Value> values;
     for (auto [i, member] : llvm::enumerate(type.getBody())) {
-      Value at = LLVM::GEPOp::create(rewriter, op.getLoc(), pointer, type, adaptor.getPacked(), ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
+      Value at = LLVM::GEPOp::create(rewriter, op.getLoc(), pointer, type,
+                                     adaptor.getPacked(),
+                                     ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
       values.push_back(LLVM::LoadOp::create(rewriter, op.getLoc(), member, at));
     }
     rewriter.replaceOp(op, values);
@@ -80,63 +108,92 @@ struct LowerArguments : ConvertOpToLLVMPattern<ArgumentsOp> {
 
 struct LowerLaunch : ConvertOpToLLVMPattern<LaunchOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
-  LogicalResult matchAndRewrite(LaunchOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(LaunchOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
-    auto type = packedType(*getTypeConverter(), getContext(), op.getValues().getTypes());
+    auto type = packedType(*getTypeConverter(), getContext(),
+                           op.getValues().getTypes());
     auto pointer = LLVM::LLVMPointerType::get(getContext());
     Value packed;
     {
       // One slot for the whole function, however often the launch runs.
       OpBuilder::InsertionGuard guard(rewriter);
       rewriter.setInsertionPointToStart(&op->getParentRegion()->front());
-      Value one = LLVM::ConstantOp::create(rewriter, loc, rewriter.getI64Type(), 1);
+      Value one =
+          LLVM::ConstantOp::create(rewriter, loc, rewriter.getI64Type(), 1);
       packed = LLVM::AllocaOp::create(rewriter, loc, pointer, type, one);
     }
     for (auto [i, value] : llvm::enumerate(adaptor.getValues())) {
-      Value at = LLVM::GEPOp::create(rewriter, loc, pointer, type, packed, ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
+      Value at = LLVM::GEPOp::create(rewriter, loc, pointer, type, packed,
+                                     ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
       LLVM::StoreOp::create(rewriter, loc, value, at);
     }
-    Value task = LLVM::AddressOfOp::create(rewriter, loc, pointer, op.getTask());
-    auto parallel = op->getParentOfType<ModuleOp>().lookupSymbol<LLVM::LLVMFuncOp>("fulgur_parallel");
-    rewriter.replaceOpWithNewOp<LLVM::CallOp>(op, parallel, ValueRange{adaptor.getCall(), adaptor.getCount(), task, packed});
+    Value task =
+        LLVM::AddressOfOp::create(rewriter, loc, pointer, op.getTask());
+    auto parallel =
+        op->getParentOfType<ModuleOp>().lookupSymbol<LLVM::LLVMFuncOp>(
+            "fulgur_parallel");
+    rewriter.replaceOpWithNewOp<LLVM::CallOp>(
+        op, parallel,
+        ValueRange{adaptor.getCall(), adaptor.getCount(), task, packed});
     return success();
   }
 };
 
-/// fulgur_parallel(call, count, task, packed): on the executor, or a loop where there is none or nothing to share.
+/// fulgur_parallel(call, count, task, packed): on the executor, or a loop where
+/// there is none or nothing to share.
 void writeParallel(ModuleOp module) {
   OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
   Location loc = module.getLoc();
   auto pointer = LLVM::LLVMPointerType::get(module.getContext());
-  Type i64 = builder.getI64Type(), none = LLVM::LLVMVoidType::get(module.getContext());
-  auto function = LLVM::LLVMFuncOp::create(builder, loc, "fulgur_parallel", LLVM::LLVMFunctionType::get(none, {pointer, i64, pointer, pointer}), LLVM::Linkage::Internal);
+  Type i64 = builder.getI64Type(),
+       none = LLVM::LLVMVoidType::get(module.getContext());
+  auto function = LLVM::LLVMFuncOp::create(
+      builder, loc, "fulgur_parallel",
+      LLVM::LLVMFunctionType::get(none, {pointer, i64, pointer, pointer}),
+      LLVM::Linkage::Internal);
   function.setNoInline(true);
   Block *entry = function.addEntryBlock(builder);
-  Block *share = builder.createBlock(&function.getBody()), *head = builder.createBlock(&function.getBody(), {}, {i64}, {loc});
-  Block *body = builder.createBlock(&function.getBody()), *done = builder.createBlock(&function.getBody());
-  Value call = entry->getArgument(0), count = entry->getArgument(1), task = entry->getArgument(2), packed = entry->getArgument(3);
+  Block *share = builder.createBlock(&function.getBody()),
+        *head = builder.createBlock(&function.getBody(), {}, {i64}, {loc});
+  Block *body = builder.createBlock(&function.getBody()),
+        *done = builder.createBlock(&function.getBody());
+  Value call = entry->getArgument(0), count = entry->getArgument(1),
+        task = entry->getArgument(2), packed = entry->getArgument(3);
 
   builder.setInsertionPointToStart(entry);
   Value parallelFor = loadField(builder, loc, call, kParallelFor);
   Value null = LLVM::ZeroOp::create(builder, loc, pointer);
-  Value zero = LLVM::ConstantOp::create(builder, loc, i64, 0), one = LLVM::ConstantOp::create(builder, loc, i64, 1);
-  Value hasExecutor = LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::ne, parallelFor, null);
-  Value several = LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::sgt, count, one);
+  Value zero = LLVM::ConstantOp::create(builder, loc, i64, 0),
+        one = LLVM::ConstantOp::create(builder, loc, i64, 1);
+  Value hasExecutor = LLVM::ICmpOp::create(
+      builder, loc, LLVM::ICmpPredicate::ne, parallelFor, null);
+  Value several =
+      LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::sgt, count, one);
   Value both = LLVM::AndOp::create(builder, loc, hasExecutor, several);
-  LLVM::CondBrOp::create(builder, loc, both, share, ValueRange(), head, ValueRange{zero});
+  LLVM::CondBrOp::create(builder, loc, both, share, ValueRange(), head,
+                         ValueRange{zero});
 
   builder.setInsertionPointToStart(share);
   Value executor = loadField(builder, loc, call, kExecutor);
-  LLVM::CallOp::create(builder, loc, LLVM::LLVMFunctionType::get(none, {pointer, i64, pointer, pointer}), ValueRange{parallelFor, executor, count, task, packed});
+  LLVM::CallOp::create(
+      builder, loc,
+      LLVM::LLVMFunctionType::get(none, {pointer, i64, pointer, pointer}),
+      ValueRange{parallelFor, executor, count, task, packed});
   LLVM::BrOp::create(builder, loc, ValueRange(), done);
 
   builder.setInsertionPointToStart(head);
   Value i = head->getArgument(0);
-  Value more = LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::slt, i, count);
-  LLVM::CondBrOp::create(builder, loc, more, body, ValueRange(), done, ValueRange());
+  Value more =
+      LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::slt, i, count);
+  LLVM::CondBrOp::create(builder, loc, more, body, ValueRange(), done,
+                         ValueRange());
 
   builder.setInsertionPointToStart(body);
-  LLVM::CallOp::create(builder, loc, LLVM::LLVMFunctionType::get(none, {pointer, i64}), ValueRange{task, packed, i});
+  LLVM::CallOp::create(builder, loc,
+                       LLVM::LLVMFunctionType::get(none, {pointer, i64}),
+                       ValueRange{task, packed, i});
   Value next = LLVM::AddOp::create(builder, loc, i, one);
   LLVM::BrOp::create(builder, loc, ValueRange{next}, head);
 

@@ -1,4 +1,5 @@
-// Makes a function of the body of every parallel loop, and of the loop a launch of it on the run's executor.
+// Makes a function of the body of every parallel loop, and of the loop a launch
+// of it on the run's executor.
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -15,11 +16,13 @@ namespace {
 struct OutlineTasks : impl::OutlineTasksBase<OutlineTasks> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
+    for (auto function :
+         llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
       SmallVector<scf::ForallOp> loops;
       function.walk([&](scf::ForallOp loop) { loops.push_back(loop); });
       for (auto [number, loop] : llvm::enumerate(loops)) {
-        if (loop.getRank() != 1 || !loop.getOutputs().empty() || loop->getParentOfType<scf::ForallOp>()) {
+        if (loop.getRank() != 1 || !loop.getOutputs().empty() ||
+            loop->getParentOfType<scf::ForallOp>()) {
           loop.emitOpError("is not a plain parallel loop over one index");
           return signalPassFailure();
         }
@@ -29,10 +32,12 @@ struct OutlineTasks : impl::OutlineTasksBase<OutlineTasks> {
   }
 
 private:
-  static void outline(scf::ForallOp loop, func::FuncOp function, unsigned number) {
+  static void outline(scf::ForallOp loop, func::FuncOp function,
+                      unsigned number) {
     OpBuilder builder(loop);
     Location loc = loop.getLoc();
-    Value count = getValueOrCreateConstantIndexOp(builder, loc, loop.getMixedUpperBound().front());
+    Value count = getValueOrCreateConstantIndexOp(
+        builder, loc, loop.getMixedUpperBound().front());
     auto pointer = LLVM::LLVMPointerType::get(builder.getContext());
 
     // Constants are made again in the task; everything else travels.
@@ -48,15 +53,19 @@ private:
     }
 
     builder.setInsertionPoint(function);
-    auto task = func::FuncOp::create(builder, loc, (function.getName() + "_task" + std::to_string(number)).str(),
-                                     builder.getFunctionType({pointer, builder.getIndexType()}, {}));
+    auto task = func::FuncOp::create(
+        builder, loc,
+        (function.getName() + "_task" + std::to_string(number)).str(),
+        builder.getFunctionType({pointer, builder.getIndexType()}, {}));
     task.setPrivate();
     builder.setInsertionPointToStart(task.addEntryBlock());
     IRMapping mapping;
     for (Operation *constant : constants)
       builder.clone(*constant, mapping);
     if (!values.empty()) {
-      auto arguments = ArgumentsOp::create(builder, loc, TypeRange(ValueRange(values.getArrayRef())), task.getArgument(0));
+      auto arguments = ArgumentsOp::create(
+          builder, loc, TypeRange(ValueRange(values.getArrayRef())),
+          task.getArgument(0));
       mapping.map(values.getArrayRef(), arguments.getValues());
     }
     mapping.map(loop.getInductionVar(0), task.getArgument(1));
@@ -65,7 +74,8 @@ private:
     func::ReturnOp::create(builder, loc);
 
     builder.setInsertionPoint(loop);
-    LaunchOp::create(builder, loc, function.getArgument(0), task.getName(), count, values.getArrayRef());
+    LaunchOp::create(builder, loc, function.getArgument(0), task.getName(),
+                     count, values.getArrayRef());
     loop.erase();
   }
 };

@@ -1,6 +1,7 @@
-// Turns @main from a function on tensors into one run of the model: `@main(%call: !llvm.ptr) -> i32`. Inputs and outputs
-// become fulgur.buffer operations on the caller's memory, and what the outside must know of them becomes attributes of
-// the module: fulgur.inputs and fulgur.outputs.
+// Turns @main from a function on tensors into one run of the model:
+// `@main(%call: !llvm.ptr) -> i32`. Inputs and outputs become fulgur.buffer
+// operations on the caller's memory, and what the outside must know of them
+// becomes attributes of the module: fulgur.inputs and fulgur.outputs.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -54,9 +55,11 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
 
     SmallVector<Attribute> inputs, outputs;
     for (unsigned i = 0; i < main.getNumArguments(); ++i)
-      inputs.push_back(port(main.getArgAttrDict(i), main.getArgumentTypes()[i], module));
+      inputs.push_back(
+          port(main.getArgAttrDict(i), main.getArgumentTypes()[i], module));
     for (unsigned i = 0; i < main.getNumResults(); ++i)
-      outputs.push_back(port(main.getResultAttrDict(i), main.getResultTypes()[i], module));
+      outputs.push_back(
+          port(main.getResultAttrDict(i), main.getResultTypes()[i], module));
     module->setAttr("fulgur.inputs", builder.getArrayAttr(inputs));
     module->setAttr("fulgur.outputs", builder.getArrayAttr(outputs));
 
@@ -64,14 +67,17 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
     Value call = block.addArgument(pointer, loc);
     builder.setInsertionPointToStart(&block);
     for (unsigned i = 0; i < count; ++i) {
-      FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, block.getArgument(i));
+      FailureOr<SmallVector<OpFoldResult>> dims =
+          dimsOf(builder, block.getArgument(i));
       if (failed(dims)) {
         main.emitError("argument ") << i << " has dims without names";
         return signalPassFailure();
       }
       auto type = cast<RankedTensorType>(block.getArgument(i).getType());
-      Value buffer = makeBuffer(builder, loc, call, Segment::input, i, type, *dims);
-      Value tensor = bufferization::ToTensorOp::create(builder, loc, type, buffer, /*restrict=*/true, /*writable=*/false);
+      Value buffer =
+          makeBuffer(builder, loc, call, Segment::input, i, type, *dims);
+      Value tensor = bufferization::ToTensorOp::create(
+          builder, loc, type, buffer, /*restrict=*/true, /*writable=*/false);
       block.getArgument(i).replaceAllUsesWith(tensor);
     }
 
@@ -80,15 +86,20 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
     for (auto [i, result] : llvm::enumerate(ret.getOperands())) {
       FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, result);
       if (failed(dims)) {
-        ret.emitError("result ") << i << " has dims that are not functions of the model's symbols";
+        ret.emitError("result ")
+            << i << " has dims that are not functions of the model's symbols";
         return signalPassFailure();
       }
       auto type = cast<RankedTensorType>(result.getType());
-      Value buffer = makeBuffer(builder, loc, call, Segment::output, i, type, *dims);
+      Value buffer =
+          makeBuffer(builder, loc, call, Segment::output, i, type, *dims);
       writeInPlace(builder, result, buffer);
-      bufferization::MaterializeInDestinationOp::create(builder, result.getLoc(), Type(), result, buffer, /*restrict=*/true, /*writable=*/true);
+      bufferization::MaterializeInDestinationOp::create(
+          builder, result.getLoc(), Type(), result, buffer, /*restrict=*/true,
+          /*writable=*/true);
     }
-    Value ok = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
+    Value ok =
+        arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
     func::ReturnOp::create(builder, loc, ok);
     ret.erase();
     block.eraseArguments(0, count);
@@ -99,42 +110,57 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
   }
 
 private:
-  static Value makeBuffer(OpBuilder &builder, Location loc, Value call, Segment segment, int64_t position, RankedTensorType type, ArrayRef<OpFoldResult> dims) {
+  static Value makeBuffer(OpBuilder &builder, Location loc, Value call,
+                          Segment segment, int64_t position,
+                          RankedTensorType type, ArrayRef<OpFoldResult> dims) {
     auto memref = MemRefType::get(type.getShape(), type.getElementType());
     Value at = arith::ConstantIndexOp::create(builder, loc, position);
-    return BufferOp::create(builder, loc, memref, call, segment, at, dynamicDims(builder, loc, type, dims));
+    return BufferOp::create(builder, loc, memref, call, segment, at,
+                            dynamicDims(builder, loc, type, dims));
   }
 
-  /// Lets the kernel that computes `result`, perhaps seen through reshapes, write into the caller's buffer.
+  /// Lets the kernel that computes `result`, perhaps seen through reshapes,
+  /// write into the caller's buffer.
   static void writeInPlace(OpBuilder &builder, Value result, Value buffer) {
     SmallVector<Operation *> views;
-    while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(result.getDefiningOp())) {
+    while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+        result.getDefiningOp())) {
       views.push_back(result.getDefiningOp());
       result = result.getDefiningOp()->getOperand(0);
     }
     auto kernel = result.getDefiningOp<KernelOp>();
     if (!kernel)
       return;
-    OpOperand &out = kernel.getOutsMutable()[cast<OpResult>(result).getResultNumber()];
+    OpOperand &out =
+        kernel.getOutsMutable()[cast<OpResult>(result).getResultNumber()];
     auto empty = out.get().getDefiningOp<tensor::EmptyOp>();
     if (!empty)
       return; // it already writes another output
     for (Operation *view : views) {
       if (auto expand = dyn_cast<tensor::ExpandShapeOp>(view)) {
-        buffer = memref::CollapseShapeOp::create(builder, view->getLoc(), buffer, expand.getReassociationIndices());
+        buffer = memref::CollapseShapeOp::create(
+            builder, view->getLoc(), buffer, expand.getReassociationIndices());
         continue;
       }
       auto collapse = cast<tensor::CollapseShapeOp>(view);
-      FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, collapse.getSrc());
+      FailureOr<SmallVector<OpFoldResult>> dims =
+          dimsOf(builder, collapse.getSrc());
       if (failed(dims))
         return;
       auto source = collapse.getSrcType();
-      buffer = memref::ExpandShapeOp::create(builder, view->getLoc(), MemRefType::get(source.getShape(), source.getElementType()), buffer, collapse.getReassociationIndices(), *dims);
+      buffer = memref::ExpandShapeOp::create(
+          builder, view->getLoc(),
+          MemRefType::get(source.getShape(), source.getElementType()), buffer,
+          collapse.getReassociationIndices(), *dims);
     }
-    if (cast<MemRefType>(buffer.getType()).getShape() != cast<RankedTensorType>(result.getType()).getShape())
+    if (cast<MemRefType>(buffer.getType()).getShape() !=
+        cast<RankedTensorType>(result.getType()).getShape())
       return;
-    Value tensor = bufferization::ToTensorOp::create(builder, result.getLoc(), result.getType(), buffer, /*restrict=*/true, /*writable=*/true);
-    // The buffer and its dims are computed from symbols alone, so they may stand before the kernel.
+    Value tensor = bufferization::ToTensorOp::create(
+        builder, result.getLoc(), result.getType(), buffer, /*restrict=*/true,
+        /*writable=*/true);
+    // The buffer and its dims are computed from symbols alone, so they may
+    // stand before the kernel.
     hoistBefore(tensor.getDefiningOp(), kernel);
     out.set(tensor);
   }
@@ -149,12 +175,14 @@ private:
   }
 
   /// {name, dtype, dims, texts, symbols} of one input or output.
-  static DictionaryAttr port(DictionaryAttr attributes, Type type, ModuleOp module) {
+  static DictionaryAttr port(DictionaryAttr attributes, Type type,
+                             ModuleOp module) {
     Builder b(module.getContext());
     auto tensor = cast<RankedTensorType>(type);
     SmallVector<int64_t> dims, symbols;
     SmallVector<StringRef> texts;
-    auto names = attributes ? attributes.getAs<ArrayAttr>(kDimsAttr) : ArrayAttr();
+    auto names =
+        attributes ? attributes.getAs<ArrayAttr>(kDimsAttr) : ArrayAttr();
     auto known = module->getAttrOfType<ArrayAttr>(kSymbolsAttr);
     for (auto [i, size] : llvm::enumerate(tensor.getShape())) {
       StringRef text = names ? cast<StringAttr>(names[i]).getValue() : "?";
@@ -162,16 +190,23 @@ private:
       texts.push_back(text);
       symbols.push_back(-1);
       if (known && ShapedType::isDynamic(size))
-        for (auto [k, symbol] : llvm::enumerate(known.getAsRange<DictionaryAttr>()))
+        for (auto [k, symbol] :
+             llvm::enumerate(known.getAsRange<DictionaryAttr>()))
           if (symbol.getAs<StringAttr>("name").getValue() == text)
             symbols.back() = k;
     }
-    auto name = attributes ? attributes.getAs<StringAttr>(kNameAttr) : StringAttr();
-    auto dtype = attributes ? attributes.getAs<IntegerAttr>("fulgur.dtype") : IntegerAttr();
-    return b.getDictionaryAttr({b.getNamedAttr("name", name ? name : b.getStringAttr("")),
-                                b.getNamedAttr("dtype", dtype ? dtype : b.getI64IntegerAttr(onnxType(tensor.getElementType()))),
-                                b.getNamedAttr("dims", b.getI64ArrayAttr(dims)), b.getNamedAttr("texts", b.getStrArrayAttr(texts)),
-                                b.getNamedAttr("symbols", b.getI64ArrayAttr(symbols))});
+    auto name =
+        attributes ? attributes.getAs<StringAttr>(kNameAttr) : StringAttr();
+    auto dtype = attributes ? attributes.getAs<IntegerAttr>("fulgur.dtype")
+                            : IntegerAttr();
+    return b.getDictionaryAttr(
+        {b.getNamedAttr("name", name ? name : b.getStringAttr("")),
+         b.getNamedAttr("dtype", dtype ? dtype
+                                       : b.getI64IntegerAttr(onnxType(
+                                             tensor.getElementType()))),
+         b.getNamedAttr("dims", b.getI64ArrayAttr(dims)),
+         b.getNamedAttr("texts", b.getStrArrayAttr(texts)),
+         b.getNamedAttr("symbols", b.getI64ArrayAttr(symbols))});
   }
 };
 } // namespace

@@ -8,7 +8,8 @@
 using namespace mlir;
 using namespace fulgur;
 
-FailureOr<SmallVector<OpFoldResult>> fulgur::bufferDims(OpBuilder &b, Value buffer) {
+FailureOr<SmallVector<OpFoldResult>> fulgur::bufferDims(OpBuilder &b,
+                                                        Value buffer) {
   auto type = cast<MemRefType>(buffer.getType());
   using Sizes = FailureOr<SmallVector<OpFoldResult>>;
   if (type.hasStaticShape())
@@ -16,9 +17,13 @@ FailureOr<SmallVector<OpFoldResult>> fulgur::bufferDims(OpBuilder &b, Value buff
   if (!buffer.getDefiningOp())
     return failure();
   return TypeSwitch<Operation *, Sizes>(buffer.getDefiningOp())
-      .Case([&](BufferOp op) -> Sizes { return getMixedValues(type.getShape(), op.getSizes(), b); })
+      .Case([&](BufferOp op) -> Sizes {
+        return getMixedValues(type.getShape(), op.getSizes(), b);
+      })
       .Case([&](memref::AllocOp op) -> Sizes { return op.getMixedSizes(); })
-      .Case([&](memref::ExpandShapeOp op) -> Sizes { return op.getMixedOutputShape(); })
+      .Case([&](memref::ExpandShapeOp op) -> Sizes {
+        return op.getMixedOutputShape();
+      })
       .Case([&](memref::CastOp op) { return bufferDims(b, op.getSource()); })
       .Case([&](memref::CollapseShapeOp op) -> Sizes {
         Sizes source = bufferDims(b, op.getSrc());
@@ -34,14 +39,20 @@ FailureOr<SmallVector<OpFoldResult>> fulgur::bufferDims(OpBuilder &b, Value buff
               continue;
             }
             Value size = cast<Value>((*source)[i]);
-            product = product ? arith::MulIOp::create(b, op.getLoc(), product, size).getResult() : size;
+            product = product
+                          ? arith::MulIOp::create(b, op.getLoc(), product, size)
+                                .getResult()
+                          : size;
           }
           if (!product)
             dims.push_back(b.getIndexAttr(known));
           else if (known == 1)
             dims.push_back(product);
           else
-            dims.push_back(arith::MulIOp::create(b, op.getLoc(), product, arith::ConstantIndexOp::create(b, op.getLoc(), known)).getResult());
+            dims.push_back(arith::MulIOp::create(b, op.getLoc(), product,
+                                                 arith::ConstantIndexOp::create(
+                                                     b, op.getLoc(), known))
+                               .getResult());
         }
         return dims;
       })
@@ -59,15 +70,21 @@ FailureOr<Value> fulgur::bufferBytes(OpBuilder &b, Value buffer) {
   auto dims = bufferDims(b, buffer);
   if (failed(dims))
     return failure();
-  int64_t known = elementBytes(cast<MemRefType>(buffer.getType()).getElementType());
+  int64_t known =
+      elementBytes(cast<MemRefType>(buffer.getType()).getElementType());
   Value product;
   for (OpFoldResult dim : *dims) {
     if (auto size = getConstantIntValue(dim))
       known *= *size;
     else
-      product = product ? arith::MulIOp::create(b, loc, product, cast<Value>(dim)).getResult() : cast<Value>(dim);
+      product = product
+                    ? arith::MulIOp::create(b, loc, product, cast<Value>(dim))
+                          .getResult()
+                    : cast<Value>(dim);
   }
-  auto constant = [&](int64_t value) { return arith::ConstantIndexOp::create(b, loc, value).getResult(); };
+  auto constant = [&](int64_t value) {
+    return arith::ConstantIndexOp::create(b, loc, value).getResult();
+  };
   if (!product)
     return constant(llvm::alignTo(known, kAlignment));
   Value bytes = arith::MulIOp::create(b, loc, product, constant(known));

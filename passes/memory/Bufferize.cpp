@@ -1,4 +1,5 @@
-// One-shot bufferization of everything but the bodies of kernels, which stay on tensors as the specification of their loops.
+// One-shot bufferization of everything but the bodies of kernels, which stay on
+// tensors as the specification of their loops.
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
 #include "passes/Passes.h"
@@ -11,9 +12,11 @@ namespace fulgur {
 
 namespace {
 
-/// The buffer that `value` is a reshape of, and the buffer itself where it is none.
+/// The buffer that `value` is a reshape of, and the buffer itself where it is
+/// none.
 Value reshaped(Value value) {
-  while (isa_and_nonnull<memref::ExpandShapeOp, memref::CollapseShapeOp>(value.getDefiningOp()))
+  while (isa_and_nonnull<memref::ExpandShapeOp, memref::CollapseShapeOp>(
+      value.getDefiningOp()))
     value = value.getDefiningOp()->getOperand(0);
   return value;
 }
@@ -21,11 +24,15 @@ Value reshaped(Value value) {
 struct Bufferize : impl::BufferizeBase<Bufferize> {
   void runOnOperation() override {
     bufferization::OneShotBufferizationOptions options;
-    options.opFilter.denyOperation([](Operation *op) { return op->getParentOfType<KernelOp>() != nullptr; });
+    options.opFilter.denyOperation([](Operation *op) {
+      return op->getParentOfType<KernelOp>() != nullptr;
+    });
     bufferization::BufferizationState state;
-    if (failed(bufferization::runOneShotBufferize(getOperation(), options, state)))
+    if (failed(
+            bufferization::runOneShotBufferize(getOperation(), options, state)))
       return signalPassFailure();
-    // What was computed in place, seen through reshapes, is not copied onto itself.
+    // What was computed in place, seen through reshapes, is not copied onto
+    // itself.
     getOperation().walk([](memref::CopyOp copy) {
       if (reshaped(copy.getSource()) == reshaped(copy.getTarget()))
         copy.erase();

@@ -1,5 +1,6 @@
-// Gives kernels the memory they need while they work. Small buffers of fixed size go to the stack; others become operands,
-// allocated by @main, so that the memory plan covers them and a run allocates nothing.
+// Gives kernels the memory they need while they work. Small buffers of fixed
+// size go to the stack; others become operands, allocated by @main, so that the
+// memory plan covers them and a run allocates nothing.
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -19,7 +20,8 @@ constexpr int64_t kStackBytes = 64 << 10;
 struct HoistScratch : impl::HoistScratchBase<HoistScratch> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
+    for (auto function :
+         llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
       if (function.getName() == "main" || function.isExternal())
         continue;
       SmallVector<memref::AllocOp> allocs;
@@ -35,7 +37,8 @@ struct HoistScratch : impl::HoistScratchBase<HoistScratch> {
   }
 
 private:
-  /// Moves a small buffer to the stack of the task (or kernel) that uses it, outside of its loops.
+  /// Moves a small buffer to the stack of the task (or kernel) that uses it,
+  /// outside of its loops.
   static bool onStack(memref::AllocOp alloc, int64_t &stack) {
     auto type = alloc.getType();
     if (!type.hasStaticShape())
@@ -48,7 +51,8 @@ private:
     while (!isa<scf::ForallOp, func::FuncOp>(scope))
       scope = scope->getParentOp();
     OpBuilder builder = OpBuilder::atBlockBegin(&scope->getRegion(0).front());
-    Value buffer = memref::AllocaOp::create(builder, alloc.getLoc(), type, builder.getI64IntegerAttr(64));
+    Value buffer = memref::AllocaOp::create(builder, alloc.getLoc(), type,
+                                            builder.getI64IntegerAttr(64));
     alloc.replaceAllUsesWith(buffer);
     alloc.erase();
     return true;
@@ -56,7 +60,8 @@ private:
 
   LogicalResult asOperand(memref::AllocOp alloc, func::FuncOp function) {
     if (alloc->getParentOfType<scf::ForallOp>())
-      return alloc.emitOpError("needs memory of a size unknown at compile time inside a parallel loop");
+      return alloc.emitOpError("needs memory of a size unknown at compile time "
+                               "inside a parallel loop");
     auto uses = SymbolTable::getSymbolUses(function, getOperation());
     if (!uses)
       return failure();
@@ -66,15 +71,19 @@ private:
       IRMapping mapping;
       SmallVector<Value> sizes;
       for (Value size : alloc.getDynamicSizes()) {
-        FailureOr<Value> outside = rebuild(size, function, call, builder, mapping);
+        FailureOr<Value> outside =
+            rebuild(size, function, call, builder, mapping);
         if (failed(outside))
-          return alloc.emitOpError("has a size that is not a function of the operands' dims");
+          return alloc.emitOpError(
+              "has a size that is not a function of the operands' dims");
         sizes.push_back(*outside);
       }
-      Value scratch = memref::AllocOp::create(builder, call.getLoc(), alloc.getType(), sizes);
+      Value scratch = memref::AllocOp::create(builder, call.getLoc(),
+                                              alloc.getType(), sizes);
       call->insertOperands(call->getNumOperands(), scratch);
     }
-    if (failed(function.insertArgument(function.getNumArguments(), alloc.getType(), {}, alloc.getLoc())))
+    if (failed(function.insertArgument(function.getNumArguments(),
+                                       alloc.getType(), {}, alloc.getLoc())))
       return failure();
     alloc.replaceAllUsesWith(function.getArguments().back());
     alloc.erase();
@@ -82,7 +91,9 @@ private:
   }
 
   /// Computes in the caller what `value` is in the kernel.
-  static FailureOr<Value> rebuild(Value value, func::FuncOp function, func::CallOp call, OpBuilder &builder, IRMapping &mapping) {
+  static FailureOr<Value> rebuild(Value value, func::FuncOp function,
+                                  func::CallOp call, OpBuilder &builder,
+                                  IRMapping &mapping) {
     if (Value known = mapping.lookupOrNull(value))
       return known;
     if (auto argument = dyn_cast<BlockArgument>(value)) {
@@ -94,19 +105,22 @@ private:
     if (auto dim = dyn_cast<memref::DimOp>(op)) {
       auto argument = dyn_cast<BlockArgument>(dim.getSource());
       auto position = dim.getConstantIndex();
-      if (!argument || !position || argument.getOwner()->getParentOp() != function)
+      if (!argument || !position ||
+          argument.getOwner()->getParentOp() != function)
         return failure();
       auto dims = bufferDims(builder, call.getOperand(argument.getArgNumber()));
       if (failed(dims))
         return failure();
-      Value size = getValueOrCreateConstantIndexOp(builder, call.getLoc(), (*dims)[*position]);
+      Value size = getValueOrCreateConstantIndexOp(builder, call.getLoc(),
+                                                   (*dims)[*position]);
       mapping.map(value, size);
       return size;
     }
     if (!isPure(op) || op->getNumRegions() != 0)
       return failure();
     for (Value operand : op->getOperands()) {
-      FailureOr<Value> outside = rebuild(operand, function, call, builder, mapping);
+      FailureOr<Value> outside =
+          rebuild(operand, function, call, builder, mapping);
       if (failed(outside))
         return failure();
       mapping.map(operand, *outside);

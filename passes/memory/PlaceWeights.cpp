@@ -1,5 +1,6 @@
-// Gives every constant of @main its place in the weights segment. The module's attribute fulgur.weights lists them as
-// {offset, resource}, in order; equal constants are stored once (bufferization has made one global of them).
+// Gives every constant of @main its place in the weights segment. The module's
+// attribute fulgur.weights lists them as {offset, resource}, in order; equal
+// constants are stored once (bufferization has made one global of them).
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/Passes.h"
@@ -27,17 +28,25 @@ struct PlaceWeights : impl::PlaceWeightsBase<PlaceWeights> {
       auto type = cast<MemRefType>(get.getType());
       if (isNew) {
         auto global = module.lookupSymbol<memref::GlobalOp>(get.getName());
-        weights.push_back(attributes.getDictionaryAttr({attributes.getNamedAttr("offset", attributes.getI64IntegerAttr(end)),
-                                                        attributes.getNamedAttr("resource", *global.getInitialValue())}));
-        end = llvm::alignTo(end + type.getNumElements() * elementBytes(type.getElementType()), kAlignment);
+        weights.push_back(attributes.getDictionaryAttr(
+            {attributes.getNamedAttr("offset",
+                                     attributes.getI64IntegerAttr(end)),
+             attributes.getNamedAttr("resource", *global.getInitialValue())}));
+        end = llvm::alignTo(end + type.getNumElements() *
+                                      elementBytes(type.getElementType()),
+                            kAlignment);
       }
       OpBuilder builder(get);
-      Value offset = arith::ConstantIndexOp::create(builder, get.getLoc(), known->second);
-      Value buffer = BufferOp::create(builder, get.getLoc(), type, main.getArgument(0), Segment::weights, offset, ValueRange());
+      Value offset =
+          arith::ConstantIndexOp::create(builder, get.getLoc(), known->second);
+      Value buffer =
+          BufferOp::create(builder, get.getLoc(), type, main.getArgument(0),
+                           Segment::weights, offset, ValueRange());
       get.replaceAllUsesWith(buffer);
       get.erase();
     });
-    for (auto global : llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
+    for (auto global :
+         llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
       if (offsets.contains(global.getName()))
         global.erase();
     module->setAttr("fulgur.weights", attributes.getArrayAttr(weights));

@@ -1,13 +1,16 @@
 // Places every buffer of @main in one arena.
 //
-// Buffers whose lifetimes overlap must not share memory. Their sizes may depend on symbolic dims, so the plan is not a list
-// of offsets but an order: buffers are placed, largest first, at the lowest free offset for a typical size of the
-// symbols; then each buffer's offset is the largest end of the buffers that it was placed above, as an expression. For
-// fixed sizes the expressions fold to the constants of the placement; for others the order keeps buffers apart whatever
-// the sizes are. (Greedy by size for offset calculation: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural
-// Net Inference", 2020.)
+// Buffers whose lifetimes overlap must not share memory. Their sizes may depend
+// on symbolic dims, so the plan is not a list of offsets but an order: buffers
+// are placed, largest first, at the lowest free offset for a typical size of
+// the symbols; then each buffer's offset is the largest end of the buffers that
+// it was placed above, as an expression. For fixed sizes the expressions fold
+// to the constants of the placement; for others the order keeps buffers apart
+// whatever the sizes are. (Greedy by size for offset calculation: Pisarchyk and
+// Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020.)
 //
-// Also writes @plan, the pure function of the symbols that callers ask for the arena's size and the outputs' dims.
+// Also writes @plan, the pure function of the symbols that callers ask for the
+// arena's size and the outputs' dims.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -26,12 +29,15 @@ namespace {
 
 struct Buffer {
   memref::AllocOp alloc;
-  int64_t first = 0, last = 0; // positions in the block of the first and last use
-  int64_t bytes = 0;           // for a typical size of the symbols
-  int64_t offset = -1;         // likewise
-  Value size, place;           // the expressions
+  int64_t first = 0,
+          last = 0;    // positions in the block of the first and last use
+  int64_t bytes = 0;   // for a typical size of the symbols
+  int64_t offset = -1; // likewise
+  Value size, place;   // the expressions
 
-  bool meets(const Buffer &other) const { return first <= other.last && other.first <= last; }
+  bool meets(const Buffer &other) const {
+    return first <= other.last && other.first <= last;
+  }
 };
 
 /// Computes index arithmetic for a typical size of the symbols.
@@ -40,8 +46,10 @@ public:
   explicit Typical(ModuleOp module) {
     if (auto known = module->getAttrOfType<ArrayAttr>(kSymbolsAttr))
       for (auto symbol : known.getAsRange<DictionaryAttr>()) {
-        int64_t min = symbol.getAs<IntegerAttr>("min").getInt(), max = symbol.getAs<IntegerAttr>("max").getInt();
-        sizes[symbol.getAs<StringAttr>("name").getValue()] = std::clamp<int64_t>(96, min, max);
+        int64_t min = symbol.getAs<IntegerAttr>("min").getInt(),
+                max = symbol.getAs<IntegerAttr>("max").getInt();
+        sizes[symbol.getAs<StringAttr>("name").getValue()] =
+            std::clamp<int64_t>(96, min, max);
       }
   }
 
@@ -103,7 +111,8 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     if (failed(writePlan(main, total)))
       return signalPassFailure();
     auto constant = getConstantIntValue(total);
-    module->setAttr("fulgur.arena_bytes", OpBuilder(module).getI64IntegerAttr(constant ? *constant : 0));
+    module->setAttr("fulgur.arena_bytes", OpBuilder(module).getI64IntegerAttr(
+                                              constant ? *constant : 0));
   }
 
 private:
@@ -140,14 +149,17 @@ private:
       if (buffer.first <= buffer.last)
         buffers.push_back(buffer);
     }
-    // Sizes are wanted before anything runs, so they are computed where the symbols are: at the top.
+    // Sizes are wanted before anything runs, so they are computed where the
+    // symbols are: at the top.
     for (Buffer &buffer : buffers) {
       OpBuilder builder(buffer.alloc);
       FailureOr<Value> bytes = bufferBytes(builder, buffer.alloc);
       IRMapping mapping;
-      buffer.size = succeeded(bytes) ? rebuild(*bytes, builder, mapping) : Value();
+      buffer.size =
+          succeeded(bytes) ? rebuild(*bytes, builder, mapping) : Value();
       if (!buffer.size)
-        return buffer.alloc.emitOpError("has a size that is not a function of the model's symbols");
+        return buffer.alloc.emitOpError(
+            "has a size that is not a function of the model's symbols");
     }
     return success();
   }
@@ -157,12 +169,15 @@ private:
     SmallVector<Buffer *> bySize;
     for (Buffer &buffer : buffers)
       bySize.push_back(&buffer);
-    llvm::stable_sort(bySize, [](Buffer *a, Buffer *b) { return a->bytes > b->bytes; });
+    llvm::stable_sort(bySize,
+                      [](Buffer *a, Buffer *b) { return a->bytes > b->bytes; });
     SmallVector<Buffer *> placed;
     for (Buffer *buffer : bySize) {
       SmallVector<Buffer *> near;
-      llvm::copy_if(placed, std::back_inserter(near), [&](Buffer *other) { return other->meets(*buffer); });
-      llvm::stable_sort(near, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
+      llvm::copy_if(placed, std::back_inserter(near),
+                    [&](Buffer *other) { return other->meets(*buffer); });
+      llvm::stable_sort(
+          near, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
       int64_t offset = 0;
       for (Buffer *other : near) {
         if (offset + buffer->bytes <= other->offset)
@@ -179,7 +194,8 @@ private:
     SmallVector<Buffer *> order;
     for (Buffer &buffer : buffers)
       order.push_back(&buffer);
-    llvm::stable_sort(order, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
+    llvm::stable_sort(
+        order, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
     // Everything the sizes need moves to the top, then the offsets follow it.
     Operation *top = &block.front();
     OpBuilder builder(top);
@@ -187,9 +203,12 @@ private:
     llvm::DenseSet<Operation *> moved;
     for (Buffer *buffer : order)
       hoist(buffer->size, top, moved);
-    auto constant = [&](int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value).getResult(); };
+    auto constant = [&](int64_t value) {
+      return arith::ConstantIndexOp::create(builder, loc, value).getResult();
+    };
     auto end = [&](Buffer *buffer) -> Value {
-      auto place = getConstantIntValue(buffer->place), size = getConstantIntValue(buffer->size);
+      auto place = getConstantIntValue(buffer->place),
+           size = getConstantIntValue(buffer->size);
       if (place && size)
         return constant(*place + *size);
       return arith::AddIOp::create(builder, loc, buffer->place, buffer->size);
@@ -207,12 +226,15 @@ private:
     Value total = constant(0);
     SmallVector<Buffer *> done;
     for (Buffer *buffer : order) {
-      // Of the buffers below, those that are themselves below another such one add nothing.
+      // Of the buffers below, those that are themselves below another such one
+      // add nothing.
       SmallVector<Buffer *> below;
       for (Buffer *other : llvm::reverse(done)) {
         if (!other->meets(*buffer))
           continue;
-        bool covered = llvm::any_of(below, [&](Buffer *b) { return b->offset > other->offset && b->meets(*other); });
+        bool covered = llvm::any_of(below, [&](Buffer *b) {
+          return b->offset > other->offset && b->meets(*other);
+        });
         if (!covered)
           below.push_back(other);
       }
@@ -225,11 +247,17 @@ private:
     Value call = block.getArgument(0);
     for (Buffer *buffer : order) {
       OpBuilder at(buffer->alloc);
-      Value inArena = BufferOp::create(at, buffer->alloc.getLoc(), buffer->alloc.getType(), call, Segment::arena, buffer->place, buffer->alloc.getDynamicSizes());
+      Value inArena = BufferOp::create(
+          at, buffer->alloc.getLoc(), buffer->alloc.getType(), call,
+          Segment::arena, buffer->place, buffer->alloc.getDynamicSizes());
       buffer->alloc.replaceAllUsesWith(inArena);
     }
-    for (auto alloc : llvm::make_early_inc_range(block.getOps<memref::AllocOp>()))
-      if (alloc.use_empty() || llvm::all_of(alloc->getUsers(), [](Operation *op) { return op->use_empty() && isa<ViewLikeOpInterface>(op); })) {
+    for (auto alloc :
+         llvm::make_early_inc_range(block.getOps<memref::AllocOp>()))
+      if (alloc.use_empty() ||
+          llvm::all_of(alloc->getUsers(), [](Operation *op) {
+            return op->use_empty() && isa<ViewLikeOpInterface>(op);
+          })) {
         for (Operation *user : llvm::make_early_inc_range(alloc->getUsers()))
           user->erase();
         alloc.erase();
@@ -237,7 +265,8 @@ private:
     return total;
   }
 
-  static void hoist(Value value, Operation *top, llvm::DenseSet<Operation *> &moved) {
+  static void hoist(Value value, Operation *top,
+                    llvm::DenseSet<Operation *> &moved) {
     Operation *op = value.getDefiningOp();
     if (!op || op == top || !moved.insert(op).second)
       return;
@@ -246,61 +275,87 @@ private:
     op->moveBefore(top);
   }
 
-  /// @plan(symbols, arena bytes, output dims): requirements first, then the sizes.
+  /// @plan(symbols, arena bytes, output dims): requirements first, then the
+  /// sizes.
   LogicalResult writePlan(func::FuncOp main, Value total) {
     ModuleOp module = getOperation();
     OpBuilder builder(main);
     Location loc = main.getLoc();
     auto pointer = LLVM::LLVMPointerType::get(&getContext());
-    auto plan = func::FuncOp::create(builder, loc, "plan", builder.getFunctionType({pointer, pointer, pointer}, {builder.getI32Type()}));
+    auto plan = func::FuncOp::create(
+        builder, loc, "plan",
+        builder.getFunctionType({pointer, pointer, pointer},
+                                {builder.getI32Type()}));
     plan.setPrivate();
     builder.setInsertionPointToStart(plan.addEntryBlock());
     IRMapping mapping;
     SmallVector<Attribute> messages;
-    Value status = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
+    Value status =
+        arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
     Block &block = main.getBody().front();
     SmallVector<RequireOp> requirements(block.getOps<RequireOp>());
     // Requirements on run-time sizes stay where they are.
-    llvm::erase_if(requirements, [&](RequireOp require) { return dependsOnData(require.getCondition()); });
-    // The first requirement that fails decides, so they are looked at last to first.
+    llvm::erase_if(requirements, [&](RequireOp require) {
+      return dependsOnData(require.getCondition());
+    });
+    // The first requirement that fails decides, so they are looked at last to
+    // first.
     for (int64_t number = requirements.size(); number > 0; --number) {
       RequireOp require = requirements[number - 1];
       Value condition = rebuild(require.getCondition(), builder, mapping);
-      Value failed = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(number));
+      Value failed = arith::ConstantOp::create(
+          builder, loc, builder.getI32IntegerAttr(number));
       status = arith::SelectOp::create(builder, loc, condition, status, failed);
     }
     for (RequireOp require : requirements)
-      messages.push_back(builder.getStringAttr(message(require.getLoc(), require.getMessage())));
+      messages.push_back(builder.getStringAttr(
+          message(require.getLoc(), require.getMessage())));
     auto store = [&](Value value, Value base, int64_t index) {
-      Value at = LLVM::GEPOp::create(builder, loc, pointer, builder.getI64Type(), base, ArrayRef<LLVM::GEPArg>{int32_t(index)});
-      Value wide = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), value);
+      Value at =
+          LLVM::GEPOp::create(builder, loc, pointer, builder.getI64Type(), base,
+                              ArrayRef<LLVM::GEPArg>{int32_t(index)});
+      Value wide =
+          arith::IndexCastOp::create(builder, loc, builder.getI64Type(), value);
       LLVM::StoreOp::create(builder, loc, wide, at);
     };
     Value bytes = rebuild(total, builder, mapping);
     if (!bytes)
-      return main.emitError("the arena's size is not a function of the model's symbols");
-    // Sizes that do not fit 64 bits are reported as a negative one. A double is exact enough to tell.
+      return main.emitError(
+          "the arena's size is not a function of the model's symbols");
+    // Sizes that do not fit 64 bits are reported as a negative one. A double is
+    // exact enough to tell.
     llvm::DenseMap<Value, Value> estimates;
-    Value limit = arith::ConstantOp::create(builder, loc, builder.getF64FloatAttr(9e18));
-    Value fits = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, estimate(total, builder, mapping, estimates), limit);
+    Value limit =
+        arith::ConstantOp::create(builder, loc, builder.getF64FloatAttr(9e18));
+    Value fits = arith::CmpFOp::create(
+        builder, loc, arith::CmpFPredicate::OLT,
+        estimate(total, builder, mapping, estimates), limit);
     Value none = arith::ConstantIndexOp::create(builder, loc, -1);
-    store(arith::SelectOp::create(builder, loc, fits, bytes, none), plan.getArgument(1), 0);
+    store(arith::SelectOp::create(builder, loc, fits, bytes, none),
+          plan.getArgument(1), 0);
     // Outputs in order, each dim after the other.
     SmallVector<BufferOp> outputs;
     main.walk([&](BufferOp op) {
       if (op.getSegment() == Segment::output)
         outputs.push_back(op);
     });
-    llvm::sort(outputs, [](BufferOp a, BufferOp b) { return *getConstantIntValue(a.getPosition()) < *getConstantIntValue(b.getPosition()); });
+    llvm::sort(outputs, [](BufferOp a, BufferOp b) {
+      return *getConstantIntValue(a.getPosition()) <
+             *getConstantIntValue(b.getPosition());
+    });
     int64_t index = 0, expected = 0;
     for (BufferOp output : outputs) {
       if (*getConstantIntValue(output.getPosition()) != expected++)
         return output.emitOpError("is not the only buffer of its output");
-      for (OpFoldResult dim : getMixedValues(output.getType().getShape(), output.getSizes(), builder)) {
+      for (OpFoldResult dim : getMixedValues(output.getType().getShape(),
+                                             output.getSizes(), builder)) {
         bool known = isa<Attribute>(dim) || !dependsOnData(cast<Value>(dim));
-        Value size = isa<Attribute>(dim) ? getValueOrCreateConstantIndexOp(builder, loc, dim) : rebuild(cast<Value>(dim), builder, mapping);
+        Value size = isa<Attribute>(dim)
+                         ? getValueOrCreateConstantIndexOp(builder, loc, dim)
+                         : rebuild(cast<Value>(dim), builder, mapping);
         if (!size || !known)
-          return output.emitOpError("has a dim that is not a function of the model's symbols");
+          return output.emitOpError(
+              "has a dim that is not a function of the model's symbols");
         store(size, plan.getArgument(2), index++);
       }
     }
@@ -308,7 +363,10 @@ private:
     for (RequireOp require : requirements)
       require.erase();
     for (Operation &op : block) {
-      StringRef text = llvm::TypeSwitch<Operation *, StringRef>(&op).Case<CheckBoundsOp, BoundedOp, RequireOp>([](auto check) { return check.getMessage(); }).Default(StringRef());
+      StringRef text = llvm::TypeSwitch<Operation *, StringRef>(&op)
+                           .Case<CheckBoundsOp, BoundedOp, RequireOp>(
+                               [](auto check) { return check.getMessage(); })
+                           .Default(StringRef());
       if (text.empty())
         continue;
       messages.push_back(builder.getStringAttr(message(op.getLoc(), text)));
@@ -318,7 +376,8 @@ private:
     return success();
   }
 
-  /// "node 'x' (Gather, opset 20): text". The frontend names locations "x (Gather, opset 20)".
+  /// "node 'x' (Gather, opset 20): text". The frontend names locations "x
+  /// (Gather, opset 20)".
   static std::string message(Location loc, StringRef text) {
     auto name = loc->findInstanceOf<NameLoc>();
     if (!name)
@@ -332,11 +391,13 @@ private:
   /// Whether `value` is known only while running.
   static bool dependsOnData(Value value) {
     Operation *op = value.getDefiningOp();
-    return !op || isa<BoundedOp>(op) || !isPure(op) || llvm::any_of(op->getOperands(), dependsOnData);
+    return !op || isa<BoundedOp>(op) || !isPure(op) ||
+           llvm::any_of(op->getOperands(), dependsOnData);
   }
 
-  /// Clones the computation of `value`, with the bounds in place of run-time sizes; null where it is no function of
-  /// symbols and bounds. Sizes grow with what they are made of, so the result bounds the size.
+  /// Clones the computation of `value`, with the bounds in place of run-time
+  /// sizes; null where it is no function of symbols and bounds. Sizes grow with
+  /// what they are made of, so the result bounds the size.
   static Value rebuild(Value value, OpBuilder &builder, IRMapping &mapping) {
     if (Value known = mapping.lookupOrNull(value))
       return known;
@@ -356,7 +417,8 @@ private:
   }
 
   /// What `rebuild` computes, as a double, which does not wrap around.
-  static Value estimate(Value value, OpBuilder &b, IRMapping &mapping, llvm::DenseMap<Value, Value> &known) {
+  static Value estimate(Value value, OpBuilder &b, IRMapping &mapping,
+                        llvm::DenseMap<Value, Value> &known) {
     if (Value done = known.lookup(value))
       return done;
     Operation *op = value.getDefiningOp();
@@ -365,19 +427,32 @@ private:
     if (auto bounded = dyn_cast<BoundedOp>(op)) {
       result = estimate(bounded.getBound(), b, mapping, known);
     } else if (op->getNumOperands() != 2) {
-      Value wide = arith::IndexCastOp::create(b, loc, b.getI64Type(), rebuild(value, b, mapping));
+      Value wide = arith::IndexCastOp::create(b, loc, b.getI64Type(),
+                                              rebuild(value, b, mapping));
       result = arith::SIToFPOp::create(b, loc, b.getF64Type(), wide);
     } else {
-      Value x = estimate(op->getOperand(0), b, mapping, known), y = estimate(op->getOperand(1), b, mapping, known);
-      result = llvm::TypeSwitch<Operation *, Value>(op)
-                   .Case([&](arith::MulIOp) { return arith::MulFOp::create(b, loc, x, y); })
-                   .Case([&](arith::SubIOp) { return arith::SubFOp::create(b, loc, x, y); })
-                   .Case<arith::DivSIOp, arith::DivUIOp, arith::FloorDivSIOp>([&](auto) { return arith::DivFOp::create(b, loc, x, y); })
-                   .Case<arith::MaxSIOp, arith::MaxUIOp>([&](auto) { return arith::MaximumFOp::create(b, loc, x, y); })
-                   .Case<arith::MinSIOp, arith::MinUIOp>([&](auto) { return arith::MinimumFOp::create(b, loc, x, y); })
-                   .Case<arith::RemSIOp, arith::RemUIOp>([&](auto) { return y; })
-                   .Case([&](arith::AndIOp) { return x; }) // rounding to the alignment
-                   .Default([&](Operation *) { return arith::AddFOp::create(b, loc, x, y); });
+      Value x = estimate(op->getOperand(0), b, mapping, known),
+            y = estimate(op->getOperand(1), b, mapping, known);
+      result =
+          llvm::TypeSwitch<Operation *, Value>(op)
+              .Case([&](arith::MulIOp) {
+                return arith::MulFOp::create(b, loc, x, y);
+              })
+              .Case([&](arith::SubIOp) {
+                return arith::SubFOp::create(b, loc, x, y);
+              })
+              .Case<arith::DivSIOp, arith::DivUIOp, arith::FloorDivSIOp>(
+                  [&](auto) { return arith::DivFOp::create(b, loc, x, y); })
+              .Case<arith::MaxSIOp, arith::MaxUIOp>(
+                  [&](auto) { return arith::MaximumFOp::create(b, loc, x, y); })
+              .Case<arith::MinSIOp, arith::MinUIOp>(
+                  [&](auto) { return arith::MinimumFOp::create(b, loc, x, y); })
+              .Case<arith::RemSIOp, arith::RemUIOp>([&](auto) { return y; })
+              .Case(
+                  [&](arith::AndIOp) { return x; }) // rounding to the alignment
+              .Default([&](Operation *) {
+                return arith::AddFOp::create(b, loc, x, y);
+              });
     }
     return known[value] = result;
   }

@@ -26,7 +26,8 @@ int main(void) {
 
   scale_set_x(&in, x, 2);
   int status = scale_plan(&in, &out, &arenaBytes);
-  printf("plan %d: arena %d, %s is %d x %d\n", status, (int)arenaBytes, scale_model.outputs[0].name, (int)out.y_out_0.dims[0],
+  printf("plan %d: arena %d, %s is %d x %d\n", status, (int)arenaBytes,
+         scale_model.outputs[0].name, (int)out.y_out_0.dims[0],
          (int)out.y_out_0.dims[1]);
   scale_set_y_out_0(&out, y, sizeof y);
   status = scale_run(&context, &in, &out);

@@ -1,4 +1,5 @@
-// Files that are broken, by accident or on purpose: always an answer, never a crash.
+// Files that are broken, by accident or on purpose: always an answer, never a
+// crash.
 #include "Scratch.h"
 #include <random>
 
@@ -7,9 +8,11 @@ namespace {
 
 class Damage : public Scratch {
 protected:
-  /// A bit of everything: a function, a subgraph, weights in and out of the proto, an old opset.
+  /// A bit of everything: a function, a subgraph, weights in and out of the
+  /// proto, an old opset.
   static std::string specimen() {
-    ::onnx::ModelProto model = parse(R"(<ir_version: 8, opset_import: ["": 12, "my": 1]>
+    ::onnx::ModelProto model =
+        parse(R"(<ir_version: 8, opset_import: ["": 12, "my": 1]>
       g (bool c, float[N, 4] x, float[N, 1, 4, 4] image) => (float[N, 4] y, float[n, d, h, w] z)
       <float[4] small = {1, 2, 3, 4}, int64[2] shape = {-1, 4}> {
         a = my.f(x)
@@ -36,9 +39,12 @@ TEST_F(Damage, SpecimenIsSound) {
 
 TEST_F(Damage, TruncatedFilesAreRefused) {
   std::string whole = specimen();
-  for (size_t length = 0; length < whole.size(); length += length < 400 || length > whole.size() - 300 ? 1 : 7 + length % 5) {
+  for (size_t length = 0; length < whole.size();
+       length +=
+       length < 400 || length > whole.size() - 300 ? 1 : 7 + length % 5) {
     Loaded loaded = load(whole.substr(0, length));
-    if (loaded.model) // cut exactly between two fields: the rest is a model of its own
+    if (loaded.model) // cut exactly between two fields: the rest is a model of
+                      // its own
       continue;
     EXPECT_EQ(loaded.problem.status == ImportStatus::ok, false) << length;
     EXPECT_FALSE(loaded.problem.message.empty()) << length;
@@ -69,9 +75,12 @@ TEST_F(Damage, ChangedBytesNeverCrash) {
 
 TEST_F(Damage, OtherFilesAreRefused) {
   EXPECT_REFUSED(load(""), invalidModel, "is empty");
-  EXPECT_REFUSED(load("this is a text and no model\n"), invalidModel, "is not an ONNX model");
-  EXPECT_REFUSED(load(std::string(5000, '\0')), invalidModel, "is not an ONNX model");
-  EXPECT_REFUSED(load(std::string(5000, '\xff')), invalidModel, "is not an ONNX model");
+  EXPECT_REFUSED(load("this is a text and no model\n"), invalidModel,
+                 "is not an ONNX model");
+  EXPECT_REFUSED(load(std::string(5000, '\0')), invalidModel,
+                 "is not an ONNX model");
+  EXPECT_REFUSED(load(std::string(5000, '\xff')), invalidModel,
+                 "is not an ONNX model");
   Problem problem;
   EXPECT_FALSE(Model::load((folder / "absent.onnx").string(), {}, problem));
   EXPECT_EQ(problem.status, ImportStatus::invalidModel);
@@ -94,13 +103,17 @@ TEST_F(Damage, NestingHasAnEnd) {
     branch.mutable_g()->Swap(&graph);
     graph.Swap(&outer);
   }
-  ::onnx::ModelProto model = parse("<ir_version: 8, opset_import: [\"\": 12]> g (float[4] x) => (float[4] y) { y = Relu(x) }");
+  ::onnx::ModelProto model =
+      parse("<ir_version: 8, opset_import: [\"\": 12]> g (float[4] x) => "
+            "(float[4] y) { y = Relu(x) }");
   model.mutable_graph()->Swap(&graph);
   EXPECT_EQ(load(model).problem.status, ImportStatus::invalidModel);
 }
 
 TEST_F(Damage, NamesCannotForgeMessages) {
-  ::onnx::ModelProto model = parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { y = Relu(x) }");
+  ::onnx::ModelProto model =
+      parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => "
+            "(float[4] y) { y = Relu(x) }");
   model.mutable_graph()->mutable_node(0)->set_name("a\nerror: \x1b[31mforged");
   model.mutable_graph()->mutable_node(0)->set_op_type("No\nSuch");
   Loaded loaded = load(model);

@@ -1,4 +1,5 @@
-// Sizes of dims as polynomials: canonical form, exact division, rounding, bounds, what requirements make equal, and their text.
+// Sizes of dims as polynomials: canonical form, exact division, rounding,
+// bounds, what requirements make equal, and their text.
 #include "frontends/onnx/Extent.h"
 #include <gtest/gtest.h>
 #include <stdexcept>
@@ -8,7 +9,8 @@ using namespace fulgur::onnx;
 namespace {
 struct ExtentTest : testing::Test {
   Atoms atoms;
-  Extent b = atoms.symbol("batch"), s = atoms.symbol("sequence"), p = atoms.symbol("past", 0, 512);
+  Extent b = atoms.symbol("batch"), s = atoms.symbol("sequence"),
+         p = atoms.symbol("past", 0, 512);
 };
 
 TEST_F(ExtentTest, EqualPolynomialsAreEqual) {
@@ -38,7 +40,8 @@ TEST_F(ExtentTest, RoundsDownAndUp) {
   EXPECT_EQ(atoms.mod(s * 4 + 1, 2), Extent(1));
   EXPECT_EQ(atoms.mod(-7, 2), Extent(1));
   EXPECT_EQ(atoms.floorDiv(s, 2), atoms.floorDiv(s, 2)) << "made once";
-  EXPECT_EQ(atoms.floorDiv(p, 1024), Extent(0)) << "the range of 'past' says so";
+  EXPECT_EQ(atoms.floorDiv(p, 1024), Extent(0))
+      << "the range of 'past' says so";
 }
 
 TEST_F(ExtentTest, ChoosesExtremaByBounds) {
@@ -95,12 +98,14 @@ TEST_F(ExtentTest, ReadsAndWritesText) {
   EXPECT_EQ(atoms.parse("2*(sequence - 1)//2"), s - 1);
   EXPECT_EQ(atoms.parse("Max(1, sequence)"), s);
   EXPECT_EQ(atoms.parse("-3 + batch"), b - 3);
-  for (Extent e : {b * s * 2 - 1, atoms.floorDiv(s, 2) * b + 3, atoms.mod(s + p, 8), atoms.min(s, p), Extent(-4)})
+  for (Extent e : {b * s * 2 - 1, atoms.floorDiv(s, 2) * b + 3,
+                   atoms.mod(s + p, 8), atoms.min(s, p), Extent(-4)})
     EXPECT_EQ(atoms.parse(atoms.text(e)), e) << atoms.text(e);
 }
 
 TEST_F(ExtentTest, OtherTextIsOneSymbol) {
-  for (const char *text : {"unk__12?", "a b", "s//0", "(", "99999999999999999999"}) {
+  for (const char *text :
+       {"unk__12?", "a b", "s//0", "(", "99999999999999999999"}) {
     Extent e = atoms.parse(text);
     ASSERT_TRUE(e.atom()) << text;
     EXPECT_EQ(atoms[*e.atom()].name, text);

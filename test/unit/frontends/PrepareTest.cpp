@@ -1,4 +1,5 @@
-// What the importer may rely on: one opset, no functions, nodes in order, shapes found; and what is said when that cannot be.
+// What the importer may rely on: one opset, no functions, nodes in order,
+// shapes found; and what is said when that cannot be.
 #include "Scratch.h"
 
 namespace fulgur::onnx {
@@ -7,7 +8,9 @@ namespace {
 using Prepare = Scratch;
 
 TEST_F(Prepare, ConvertsToTheNewestOpset) {
-  Loaded loaded = load(parse("<ir_version: 7, opset_import: [\"\": 9]> g (float[2, 3] x) => (float[2, 3] y) { y = Relu(x) }"));
+  Loaded loaded =
+      load(parse("<ir_version: 7, opset_import: [\"\": 9]> g (float[2, 3] x) "
+                 "=> (float[2, 3] y) { y = Relu(x) }"));
   ASSERT_TRUE(loaded.model) << loaded.text();
   EXPECT_EQ(loaded.model->opset(), 28);
   EXPECT_EQ(loaded.model->opset("ai.onnx"), 28);
@@ -15,8 +18,11 @@ TEST_F(Prepare, ConvertsToTheNewestOpset) {
 }
 
 TEST_F(Prepare, KeepsTheOpsetThatTheConverterCannotLeave) {
-  // Upsample in opset 9 with scales that are not constant has no counterpart that the converter knows.
-  Loaded loaded = load(parse("<ir_version: 7, opset_import: [\"\": 9]> g (float[1, 1, 2, 2] x, float[4] s) => (float[n, c, h, w] y) { y = Upsample(x, s) }"));
+  // Upsample in opset 9 with scales that are not constant has no counterpart
+  // that the converter knows.
+  Loaded loaded = load(
+      parse("<ir_version: 7, opset_import: [\"\": 9]> g (float[1, 1, 2, 2] x, "
+            "float[4] s) => (float[n, c, h, w] y) { y = Upsample(x, s) }"));
   if (loaded.model)
     EXPECT_TRUE(loaded.model->opset() == 9 || loaded.model->opset() == 28);
   else
@@ -33,7 +39,9 @@ TEST_F(Prepare, InlinesLocalFunctions) {
 }
 
 TEST_F(Prepare, ExpandsSchemaFunctionsUnlessTheyAreKept) {
-  Loaded loaded = load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[N, 4] x) => (float[N, 4] y) { [one] s = Softsign(x) [two] y = Gelu(s) }"));
+  Loaded loaded = load(
+      parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[N, 4] x) => "
+            "(float[N, 4] y) { [one] s = Softsign(x) [two] y = Gelu(s) }"));
   ASSERT_TRUE(loaded.model) << loaded.text();
   EXPECT_EQ(ops(*loaded.model).find("Softsign"), std::string::npos);
   EXPECT_NE(ops(*loaded.model).find("Gelu"), std::string::npos);
@@ -42,11 +50,18 @@ TEST_F(Prepare, ExpandsSchemaFunctionsUnlessTheyAreKept) {
 }
 
 TEST_F(Prepare, InfersShapesAndBelievesNoClaims) {
-  ::onnx::ModelProto model = parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[N, 4] x) => (float[a, b] y) { t = Transpose<perm = [1, 0]>(x) y = Relu(t) }");
+  ::onnx::ModelProto model =
+      parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[N, 4] x) => "
+            "(float[a, b] y) { t = Transpose<perm = [1, 0]>(x) y = Relu(t) }");
   ::onnx::ValueInfoProto &lie = *model.mutable_graph()->add_value_info();
   lie.set_name("t");
-  lie.mutable_type()->mutable_tensor_type()->set_elem_type(::onnx::TensorProto::FLOAT);
-  lie.mutable_type()->mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(7);
+  lie.mutable_type()->mutable_tensor_type()->set_elem_type(
+      ::onnx::TensorProto::FLOAT);
+  lie.mutable_type()
+      ->mutable_tensor_type()
+      ->mutable_shape()
+      ->add_dim()
+      ->set_dim_value(7);
   Loaded loaded = load(model);
   ASSERT_TRUE(loaded.model) << loaded.text();
   const ::onnx::TypeProto *type = loaded.model->typeOf("t");
@@ -58,13 +73,17 @@ TEST_F(Prepare, InfersShapesAndBelievesNoClaims) {
 }
 
 TEST_F(Prepare, SortsNodesAndDropsDeadOnes) {
-  Loaded loaded = load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { y = Neg(t) dead = Exp(t) t = Relu(x) }"));
+  Loaded loaded =
+      load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => "
+                 "(float[4] y) { y = Neg(t) dead = Exp(t) t = Relu(x) }"));
   ASSERT_TRUE(loaded.model) << loaded.text();
   EXPECT_EQ(ops(*loaded.model), "Relu Neg");
 }
 
 TEST_F(Prepare, RefusesCircles) {
-  Loaded loaded = load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { [first] a = Add(x, b) [second] b = Neg(a) [after] y = Relu(b) }"));
+  Loaded loaded = load(parse(
+      "<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] "
+      "y) { [first] a = Add(x, b) [second] b = Neg(a) [after] y = Relu(b) }"));
   EXPECT_REFUSED(loaded, invalidModel, "cyclic");
   EXPECT_NE(loaded.text().find("'first'"), std::string::npos) << loaded.text();
   EXPECT_NE(loaded.text().find("'second'"), std::string::npos) << loaded.text();
@@ -72,78 +91,124 @@ TEST_F(Prepare, RefusesCircles) {
 }
 
 TEST_F(Prepare, RefusesANodeThatFeedsItself) {
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { y = Add(x, y) }")), invalidModel, "cyclic");
+  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g "
+                            "(float[4] x) => (float[4] y) { y = Add(x, y) }")),
+                 invalidModel, "cyclic");
 }
 
 TEST_F(Prepare, RefusesValuesOutOfNowhere) {
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { [n] y = Add(x, ghost) }")), invalidModel,
-                 "node 'n' (Add): input 'ghost'");
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { z = Relu(x) }")), invalidModel, "output 'y'");
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { y = Relu(x) y = Neg(x) }")), invalidModel,
-                 "also produced by node");
+  EXPECT_REFUSED(
+      load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => "
+                 "(float[4] y) { [n] y = Add(x, ghost) }")),
+      invalidModel, "node 'n' (Add): input 'ghost'");
+  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g "
+                            "(float[4] x) => (float[4] y) { z = Relu(x) }")),
+                 invalidModel, "output 'y'");
+  EXPECT_REFUSED(
+      load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => "
+                 "(float[4] y) { y = Relu(x) y = Neg(x) }")),
+      invalidModel, "also produced by node");
 }
 
 TEST_F(Prepare, NamesUnknownOperatorsWithTheirNodes) {
-  Loaded loaded = load(parse(R"(<ir_version: 9, opset_import: ["": 20, "com.microsoft": 1]> g (float[4] x) => (float[4] y) {
+  Loaded loaded = load(parse(
+      R"(<ir_version: 9, opset_import: ["": 20, "com.microsoft": 1]> g (float[4] x) => (float[4] y) {
     [a0] a = com.microsoft.FastGelu(x) [a1] b = com.microsoft.FastGelu(a) [a2] c = com.microsoft.FastGelu(b) [a3] d = com.microsoft.FastGelu(c)
     [a4] e = com.microsoft.FastGelu(d) [a5] f = com.microsoft.FastGelu(e) [s] y = SimplifiedLayerNormalization(f) })"));
-  EXPECT_REFUSED(loaded, unsupported, "model.onnx: node 'a0' (com.microsoft::FastGelu, opset 1): operator 'com.microsoft::FastGelu' is not supported");
-  EXPECT_REFUSED(loaded, unsupported, "6 nodes: 'a0', 'a1', 'a2', 'a3', 'a4' and 1 more");
-  EXPECT_REFUSED(loaded, unsupported, "'SimplifiedLayerNormalization' (1 node)");
+  EXPECT_REFUSED(loaded, unsupported,
+                 "model.onnx: node 'a0' (com.microsoft::FastGelu, opset 1): "
+                 "operator 'com.microsoft::FastGelu' is not supported");
+  EXPECT_REFUSED(loaded, unsupported,
+                 "6 nodes: 'a0', 'a1', 'a2', 'a3', 'a4' and 1 more");
+  EXPECT_REFUSED(loaded, unsupported,
+                 "'SimplifiedLayerNormalization' (1 node)");
 }
 
 TEST_F(Prepare, TellsAnOperatorOfALaterOpsetFromAnUnknownOne) {
-  Loaded loaded = load(parse("<ir_version: 8, opset_import: [\"\": 13]> g (float[4] x) => (float[4] y) { [n] y = Gelu(x) }"));
-  EXPECT_REFUSED(loaded, invalidModel, "'Gelu' is defined by ai.onnx since opset 20, but the model imports opset 13");
+  Loaded loaded =
+      load(parse("<ir_version: 8, opset_import: [\"\": 13]> g (float[4] x) => "
+                 "(float[4] y) { [n] y = Gelu(x) }"));
+  EXPECT_REFUSED(loaded, invalidModel,
+                 "'Gelu' is defined by ai.onnx since opset 20, but the model "
+                 "imports opset 13");
 }
 
 TEST_F(Prepare, RefusesOpsetsOfTheFuture) {
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 4000]> g (float[4] x) => (float[4] y) { y = Relu(x) }")), unsupported, "opset 4000");
+  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 4000]> g "
+                            "(float[4] x) => (float[4] y) { y = Relu(x) }")),
+                 unsupported, "opset 4000");
 }
 
 TEST_F(Prepare, RefusesNodesThatTheSchemaForbids) {
-  Loaded loaded = load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { [n] y = Relu<alpha = 1.0>(x) }"));
+  Loaded loaded =
+      load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => "
+                 "(float[4] y) { [n] y = Relu<alpha = 1.0>(x) }"));
   EXPECT_REFUSED(loaded, invalidModel, "node 'n' (Relu, opset 20): ");
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4] x) => (float[4] y) { [n] y = Add(x) }")), invalidModel, "node 'n' (Add");
+  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g "
+                            "(float[4] x) => (float[4] y) { [n] y = Add(x) }")),
+                 invalidModel, "node 'n' (Add");
 }
 
 TEST_F(Prepare, RefusesFunctionsWithoutEnd) {
-  EXPECT_REFUSED(load(parse(R"(<ir_version: 9, opset_import: ["": 20, "my": 1]> g (float[4] x) => (float[4] y) { y = my.f(x) }
+  EXPECT_REFUSED(
+      load(parse(
+          R"(<ir_version: 9, opset_import: ["": 20, "my": 1]> g (float[4] x) => (float[4] y) { y = my.f(x) }
     <domain: "my", opset_import: ["": 20, "my": 1]> f (a) => (b) { b = my.h(a) }
-    <domain: "my", opset_import: ["": 20, "my": 1]> h (a) => (b) { b = my.f(a) })")), invalidModel, "calls itself");
+    <domain: "my", opset_import: ["": 20, "my": 1]> h (a) => (b) { b = my.f(a) })")),
+      invalidModel, "calls itself");
 }
 
 TEST_F(Prepare, RefusesFunctionsThatGrowBeyondReason) {
-  std::string text = "<ir_version: 9, opset_import: [\"\": 20, \"my\": 1]> g (float[4] x) => (float[4] y) { y = my.f0(x) }\n";
+  std::string text = "<ir_version: 9, opset_import: [\"\": 20, \"my\": 1]> g "
+                     "(float[4] x) => (float[4] y) { y = my.f0(x) }\n";
   for (int i = 0; i < 60; ++i)
-    text += "<domain: \"my\", opset_import: [\"\": 20, \"my\": 1]> f" + std::to_string(i) + " (a) => (b) { t = my.f" + std::to_string(i + 1) + "(a) b = my.f" +
-            std::to_string(i + 1) + "(t) }\n";
-  text += "<domain: \"my\", opset_import: [\"\": 20]> f60 (a) => (b) { b = Relu(a) }";
-  EXPECT_REFUSED(load(parse(text.c_str())), resourceLimit, "nodes, more than the limit");
+    text += "<domain: \"my\", opset_import: [\"\": 20, \"my\": 1]> f" +
+            std::to_string(i) + " (a) => (b) { t = my.f" +
+            std::to_string(i + 1) + "(a) b = my.f" + std::to_string(i + 1) +
+            "(t) }\n";
+  text += "<domain: \"my\", opset_import: [\"\": 20]> f60 (a) => (b) { b = "
+          "Relu(a) }";
+  EXPECT_REFUSED(load(parse(text.c_str())), resourceLimit,
+                 "nodes, more than the limit");
 }
 
 TEST_F(Prepare, RefusesSizesBeyondReason) {
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[4611686018427387904, 4611686018427387904] x) => (float[a, b] y) { y = Relu(x) }")),
+  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g "
+                            "(float[4611686018427387904, 4611686018427387904] "
+                            "x) => (float[a, b] y) { y = Relu(x) }")),
                  resourceLimit, "value 'x'");
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[1] x) => (float[a] y) <int64[1] s = {4611686018427387904}> { y = Expand(x, s) }")),
+  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g "
+                            "(float[1] x) => (float[a] y) <int64[1] s = "
+                            "{4611686018427387904}> { y = Expand(x, s) }")),
                  resourceLimit, "value 'y'");
 }
 
 TEST_F(Prepare, DoesNotFollowLongValuesElementByElement) {
-  Loaded loaded = load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[10000000000000] x, float[1] s) => (float[n] y) { y = Mul(x, s) }"));
+  Loaded loaded = load(parse(
+      "<ir_version: 9, opset_import: [\"\": 20]> g (float[10000000000000] x, "
+      "float[1] s) => (float[n] y) { y = Mul(x, s) }"));
   ASSERT_TRUE(loaded.model) << loaded.text();
-  EXPECT_EQ(loaded.model->typeOf("y")->tensor_type().shape().dim(0).dim_value(), 10000000000000);
+  EXPECT_EQ(loaded.model->typeOf("y")->tensor_type().shape().dim(0).dim_value(),
+            10000000000000);
 }
 
 TEST_F(Prepare, RefusesCountsBeyondReason) {
-  EXPECT_REFUSED(load(parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[8] x) => (float[n] y) { y = Split<num_outputs = 4611686018427387904>(x) }")),
-                 invalidModel, "num_outputs is 4611686018427387904, but the node has 1 outputs");
-  EXPECT_REFUSED(load(parse("<ir_version: 7, opset_import: [\"\": 9]> g (float[8] x, int64[10000000000000] s) => (float[n] y) { y = Expand(x, s) }")),
-                 invalidModel, "has 10000000000000 dims");
+  EXPECT_REFUSED(
+      load(parse(
+          "<ir_version: 9, opset_import: [\"\": 20]> g (float[8] x) => "
+          "(float[n] y) { y = Split<num_outputs = 4611686018427387904>(x) }")),
+      invalidModel,
+      "num_outputs is 4611686018427387904, but the node has 1 outputs");
+  EXPECT_REFUSED(
+      load(parse(
+          "<ir_version: 7, opset_import: [\"\": 9]> g (float[8] x, "
+          "int64[10000000000000] s) => (float[n] y) { y = Expand(x, s) }")),
+      invalidModel, "has 10000000000000 dims");
 }
 
 TEST_F(Prepare, ReadsOutOfOuterGraphs) {
-  Loaded loaded = load(parse(R"(<ir_version: 9, opset_import: ["": 20]> g (bool c, float[4] x) => (float[4] y) {
+  Loaded loaded = load(parse(
+      R"(<ir_version: 9, opset_import: ["": 20]> g (bool c, float[4] x) => (float[4] y) {
     y = If(c) <then_branch = t () => (float[4] p) { p = Neg(z) }, else_branch = e () => (float[4] q) { q = Relu(z) }> z = Exp(x) })"));
   ASSERT_TRUE(loaded.model) << loaded.text();
   EXPECT_EQ(ops(*loaded.model), "Exp If");

@@ -19,24 +19,34 @@ protected:
   std::filesystem::path folder;
 
   void SetUp() override {
-    std::string pattern = (std::filesystem::temp_directory_path() / "fulgur-frontend-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "fulgur-frontend-XXXXXX")
+            .string();
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     folder = std::filesystem::path(pattern) / "model";
     std::filesystem::create_directory(folder);
   }
-  void TearDown() override { std::filesystem::remove_all(folder.parent_path()); }
+  void TearDown() override {
+    std::filesystem::remove_all(folder.parent_path());
+  }
 
-  void write(const std::filesystem::path &path, const std::string &content) { std::ofstream(path, std::ios::binary) << content; }
+  void write(const std::filesystem::path &path, const std::string &content) {
+    std::ofstream(path, std::ios::binary) << content;
+  }
 
   Loaded load(const std::string &bytes, const ImportOptions &options = {}) {
     write(folder / "model.onnx", bytes);
     Loaded loaded;
-    loaded.model = Model::load((folder / "model.onnx").string(), options, loaded.problem);
-    EXPECT_EQ(loaded.model == nullptr, loaded.problem.status != ImportStatus::ok);
+    loaded.model =
+        Model::load((folder / "model.onnx").string(), options, loaded.problem);
+    EXPECT_EQ(loaded.model == nullptr,
+              loaded.problem.status != ImportStatus::ok);
     EXPECT_EQ(loaded.text().find('\n'), std::string::npos);
     return loaded;
   }
-  Loaded load(const ::onnx::ModelProto &model) { return load(model.SerializeAsString()); }
+  Loaded load(const ::onnx::ModelProto &model) {
+    return load(model.SerializeAsString());
+  }
 
   static ::onnx::ModelProto parse(const char *text) {
     ::onnx::ModelProto model;
@@ -55,10 +65,11 @@ protected:
   }
 };
 
-#define EXPECT_REFUSED(loaded, code, part)                                                                                                          \
-  do {                                                                                                                                              \
-    EXPECT_EQ((loaded).problem.status, ImportStatus::code) << (loaded).text();                                                                      \
-    EXPECT_NE((loaded).text().find(part), std::string::npos) << (loaded).text();                                                                    \
+#define EXPECT_REFUSED(loaded, code, part)                                     \
+  do {                                                                         \
+    EXPECT_EQ((loaded).problem.status, ImportStatus::code) << (loaded).text(); \
+    EXPECT_NE((loaded).text().find(part), std::string::npos)                   \
+        << (loaded).text();                                                    \
   } while (0)
 
 } // namespace fulgur::onnx

@@ -11,7 +11,8 @@ using ::onnx::TensorProto;
 /// y = x + w, with w for the test to fill in.
 ::onnx::ModelProto addModel(TensorProto *&weight, int64_t count) {
   ::onnx::ModelProto model;
-  ::onnx::OnnxParser parser("<ir_version: 9, opset_import: [\"\": 20]> g (float[1] x) => (float[n] y) { y = Add(x, w) }");
+  ::onnx::OnnxParser parser("<ir_version: 9, opset_import: [\"\": 20]> g "
+                            "(float[1] x) => (float[n] y) { y = Add(x, w) }");
   EXPECT_TRUE(parser.Parse(model).IsOK());
   weight = model.mutable_graph()->add_initializer();
   weight->set_name("w");
@@ -42,7 +43,9 @@ TEST_F(Weights, StayInTheFileWhenLarge) {
     ::onnx::ModelProto model = addModel(weight, count);
     std::vector<float> values = ramp(count);
     weight->set_raw_data(values.data(), values.size() * sizeof(float));
-    weight->set_data_location(TensorProto::DEFAULT); // written after the data, and must not undo the parking
+    weight->set_data_location(
+        TensorProto::DEFAULT); // written after the data, and must not undo the
+                               // parking
     expectRamp(load(model), count, count >= 1024);
   }
 }
@@ -63,7 +66,8 @@ TEST_F(Weights, OfConstantsInSubgraphsAreBytesToo) {
   tensor.add_dims(5000);
   std::vector<float> values = ramp(5000);
   tensor.set_raw_data(values.data(), values.size() * sizeof(float));
-  ::onnx::ModelProto model = parse(R"(<ir_version: 9, opset_import: ["": 20]> g (bool c, float[5000] x) => (float[5000] y) {
+  ::onnx::ModelProto model = parse(
+      R"(<ir_version: 9, opset_import: ["": 20]> g (bool c, float[5000] x) => (float[5000] y) {
     y = If(c) <then_branch = t () => (float[5000] p) { p = Constant() }, else_branch = e () => (float[5000] q) { q = Relu(x) }> })");
   ::onnx::NodeProto &branch = *model.mutable_graph()->mutable_node(0);
   ::onnx::NodeProto *constant = nullptr;
@@ -92,7 +96,9 @@ TEST_F(Weights, MustBeAsManyAsTheDimsSay) {
   TensorProto *weight;
   ::onnx::ModelProto model = addModel(weight, 12);
   weight->set_raw_data(std::string(44, '\0'));
-  EXPECT_REFUSED(load(model), invalidModel, "tensor 'w' has 44 bytes of data, but its type and dims ask for 48");
+  EXPECT_REFUSED(
+      load(model), invalidModel,
+      "tensor 'w' has 44 bytes of data, but its type and dims ask for 48");
   weight->set_raw_data(std::string(52, '\0'));
   EXPECT_REFUSED(load(model), invalidModel, "52 bytes");
   weight->set_raw_data(std::string(8192, '\0')); // large enough to be parked
@@ -106,14 +112,19 @@ TEST_F(Weights, MustBeAsManyAsTheDimsSay) {
 }
 
 TEST_F(Weights, HaveDimsWhoseProductIsANumber) {
-  for (std::vector<int64_t> dims : {std::vector<int64_t>{-1}, {INT64_MIN}, {INT64_MAX, 2}, {1ll << 32, 1ll << 32}, {0, INT64_MAX, INT64_MAX}}) {
+  for (std::vector<int64_t> dims : {std::vector<int64_t>{-1},
+                                    {INT64_MIN},
+                                    {INT64_MAX, 2},
+                                    {1ll << 32, 1ll << 32},
+                                    {0, INT64_MAX, INT64_MAX}}) {
     TensorProto *weight;
     ::onnx::ModelProto model = addModel(weight, 1);
     weight->clear_dims();
     for (int64_t dim : dims)
       weight->add_dims(dim);
     weight->set_raw_data(std::string(4, '\0'));
-    EXPECT_REFUSED(load(model), invalidModel, "negative or whose product is over 2^63");
+    EXPECT_REFUSED(load(model), invalidModel,
+                   "negative or whose product is over 2^63");
   }
   TensorProto *weight;
   ::onnx::ModelProto model = addModel(weight, INT64_MAX);
@@ -150,7 +161,8 @@ TEST_F(Weights, KeepToTheLimitOfTheModel) {
   weight->set_raw_data(std::string(4096, '\0'));
   ImportOptions options;
   options.maxModelBytes = 4000;
-  EXPECT_REFUSED(load(model.SerializeAsString(), options), resourceLimit, "more than the limit of 4000");
+  EXPECT_REFUSED(load(model.SerializeAsString(), options), resourceLimit,
+                 "more than the limit of 4000");
 }
 
 } // namespace
