@@ -97,7 +97,8 @@ func.func @schedule_field() attributes {schedule = #fulgur.schedule<kind = "gemm
 // -----
 
 func.func @segment(%call: !llvm.ptr, %at: index) {
-  // expected-error@+1 {{to be one of: input, output, arena, weights}}
+  // expected-error@+2 {{to be one of: input, output, arena, weights}}
+  // expected-error@+1 {{failed to parse Fulgur_SegmentAttr}}
   %0 = fulgur.buffer %call stack(%at) : !llvm.ptr -> memref<f32>
   return
 }
