@@ -14,6 +14,7 @@ arguments=()
 for argument in "$@"; do
   if [[ $argument != -D* ]]; then # what a macro says is meant literally
     argument=${argument//$PWD\//}
+    argument=${argument/%$PWD/.} # as ninja itself names what it makes, so that it sees the dependencies
     argument=${argument//$PWD/.} # the build tree itself: Ninja knows generated headers by their names in it
     argument=${argument//$root\//$up}
   fi

@@ -15,7 +15,7 @@ STAGES = {  # what to say, and the line to begin at
     "memory": ("Tensors are memory at known places, the kernel is loops, its parallel loop an `scf.forall`:", "func.func private @main"),
     "llvm": ("The entry point, and the task that is one iteration of the parallel loop:", "llvm.func @hello__run"),
 }
-LINES, WIDTH = 60, 160
+LINES, WIDTH = 60, 250
 
 
 def stage(compiler, model, name, begin):

@@ -1,4 +1,5 @@
-/* Runs a compiled model on two rows, single-threaded, with all memory its own. */
+/* Runs a compiled model on two rows, single-threaded, with all memory its own.
+ */
 #include "hello.h"
 
 #include <fulgur.h>
@@ -8,7 +9,11 @@
 int main(void) {
   float x[2][3] = {{1, 2, 3}, {-1, -2, -3}}, y[2][2];
   static _Alignas(FULGUR_ALIGNMENT) char arena[1 << 16];
-  fulgur_tensor in = {.data = x, .bytes = sizeof x, .dtype = FULGUR_FLOAT32, .rank = 2, .dims = {2, 3}};
+  fulgur_tensor in = {.data = x,
+                      .bytes = sizeof x,
+                      .dtype = FULGUR_FLOAT32,
+                      .rank = 2,
+                      .dims = {2, 3}};
   fulgur_tensor out = {.data = y, .bytes = sizeof y};
   fulgur_context context;
   fulgur_context_init(&context);

@@ -1,7 +1,10 @@
-/* Compares sentences by meaning, with all-MiniLM-L6-v2 compiled to a C library: minilm TOKENS EMBEDDINGS
+/* Compares sentences by meaning, with all-MiniLM-L6-v2 compiled to a C library:
+ * minilm TOKENS EMBEDDINGS
  *
- * TOKENS is what encode.py writes: per line the number of tokens, the tokens, the sentence. All sentences run as one batch;
- * their embeddings (float32, one row of 384 per sentence) are written to EMBEDDINGS. Then the latency is measured.
+ * TOKENS is what encode.py writes: per line the number of tokens, the tokens,
+ * the sentence. All sentences run as one batch; their embeddings (float32, one
+ * row of 384 per sentence) are written to EMBEDDINGS. Then the latency is
+ * measured.
  */
 #include "minilm.h"
 
@@ -12,7 +15,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { MaxSentences = 64, MaxTokens = 256, Size = 384, TimedTokens = 128, TimedRuns = 30 };
+enum {
+  MaxSentences = 64,
+  MaxTokens = 256,
+  Size = 384,
+  TimedTokens = 128,
+  TimedRuns = 30
+};
 
 typedef struct {
   int64_t ids[MaxTokens];
@@ -20,7 +29,8 @@ typedef struct {
   char text[256];
 } Sentence;
 
-/* The three inputs of the model, row by row, and all the memory that a run of them needs. */
+/* The three inputs of the model, row by row, and all the memory that a run of
+ * them needs. */
 typedef struct {
   int64_t *ids, *mask, *types;
   fulgur_tensor inputs[3], output;
@@ -38,7 +48,8 @@ static void check(fulgur_status status) {
 }
 
 static void *allocate(size_t bytes) {
-  size_t rounded = (bytes + FULGUR_ALIGNMENT) / FULGUR_ALIGNMENT * FULGUR_ALIGNMENT;
+  size_t rounded =
+      (bytes + FULGUR_ALIGNMENT) / FULGUR_ALIGNMENT * FULGUR_ALIGNMENT;
   void *memory = aligned_alloc(FULGUR_ALIGNMENT, rounded);
   if (!memory)
     die("memory", "there is not enough");
@@ -50,7 +61,8 @@ static int read_sentences(const char *path, Sentence *sentences) {
   if (!file)
     die(path, "cannot be read");
   int n = 0;
-  for (; n < MaxSentences && fscanf(file, "%d", &sentences[n].count) == 1; ++n) {
+  for (; n < MaxSentences && fscanf(file, "%d", &sentences[n].count) == 1;
+       ++n) {
     Sentence *s = &sentences[n];
     if (s->count < 1 || s->count > MaxTokens)
       die(path, "a sentence has no tokens, or too many");
@@ -64,7 +76,8 @@ static int read_sentences(const char *path, Sentence *sentences) {
   return n;
 }
 
-static fulgur_tensor tensor(void *data, fulgur_dtype dtype, int64_t rows, int64_t columns) {
+static fulgur_tensor tensor(void *data, fulgur_dtype dtype, int64_t rows,
+                            int64_t columns) {
   fulgur_tensor t = {0};
   t.data = data;
   t.bytes = (size_t)(rows * columns) * fulgur_dtype_bytes(dtype);
@@ -82,18 +95,22 @@ static Batch make_batch(int rows, int columns) {
     *parts[i] = allocate((size_t)rows * columns * sizeof(int64_t));
     b.inputs[i] = tensor(*parts[i], FULGUR_INT64, rows, columns);
   }
-  b.output = tensor(allocate((size_t)rows * Size * sizeof(float)), FULGUR_FLOAT32, rows, Size);
+  b.output = tensor(allocate((size_t)rows * Size * sizeof(float)),
+                    FULGUR_FLOAT32, rows, Size);
   fulgur_context_init(&b.context);
-  check(fulgur_plan(&minilm_model, b.inputs, 3, NULL, 0, &b.context.arena_bytes));
+  check(
+      fulgur_plan(&minilm_model, b.inputs, 3, NULL, 0, &b.context.arena_bytes));
   b.context.arena = allocate(b.context.arena_bytes);
   return b;
 }
 
 static void free_batch(Batch *b) {
-  free(b->ids), free(b->mask), free(b->types), free(b->output.data), free(b->context.arena);
+  free(b->ids), free(b->mask), free(b->types), free(b->output.data),
+      free(b->context.arena);
 }
 
-/* One run; what the model needs was allocated before, so this neither allocates nor locks. */
+/* One run; what the model needs was allocated before, so this neither allocates
+ * nor locks. */
 static void run(Batch *b) {
   check(fulgur_run(&minilm_model, &b->context, b->inputs, 3, &b->output, 1));
 }
@@ -106,7 +123,8 @@ static void set_row(Batch *b, int row, const Sentence *s) {
   }
 }
 
-static void print_table(const Sentence *sentences, int n, const float *embeddings) {
+static void print_table(const Sentence *sentences, int n,
+                        const float *embeddings) {
   printf("  cosine similarity\n  ");
   for (int j = 0; j < n; ++j)
     printf("   %d  ", j + 1);
@@ -169,14 +187,18 @@ int main(int argc, char **argv) {
   print_table(sentences, n, batch.output.data);
 
   FILE *out = fopen(argv[2], "wb");
-  if (!out || fwrite(batch.output.data, sizeof(float) * Size, (size_t)n, out) != (size_t)n || fclose(out))
+  if (!out ||
+      fwrite(batch.output.data, sizeof(float) * Size, (size_t)n, out) !=
+          (size_t)n ||
+      fclose(out))
     die(argv[2], "cannot be written");
   free_batch(&batch);
 
   fulgur_executor *pool = fulgur_pool_create(0);
   if (!pool)
     die("threads", "there is not enough memory");
-  printf("\n  latency of one text of %d tokens, median of %d runs\n", TimedTokens, TimedRuns);
+  printf("\n  latency of one text of %d tokens, median of %d runs\n",
+         TimedTokens, TimedRuns);
   printf("  Fulgur, 1 thread            %7.2f ms\n", median_latency(NULL));
   printf("  Fulgur, all threads         %7.2f ms\n", median_latency(pool));
   fulgur_pool_destroy(pool);

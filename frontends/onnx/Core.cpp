@@ -364,6 +364,7 @@ SmallVector<Value> Core::loop(ArrayRef<Extent> counts, ArrayRef<Value> state, St
   SmallVector<Value> lower(counts.size(), zero), upper, steps(counts.size(), one);
   for (const Extent &count : counts)
     upper.push_back(index(count));
+  Sizes::Behind behind(sizes);
   scf::LoopNest nest = scf::buildLoopNest(builder, loc, lower, upper, steps, state,
                                           [&](OpBuilder &inside, Location, ValueRange at, ValueRange carried) -> scf::ValueVector {
     Body body = this->body(&inside);

@@ -133,8 +133,9 @@ Scalar wrapIndex(const Scalar &index, const Extent &size);
 /// One node being imported: its attributes and its operands.
 class Site {
 public:
-  Site(const Core &core, const ::onnx::NodeProto &node, const std::shared_ptr<const Model> &model, ArrayRef<Tensor> in)
-      : core(core), node(node), model(model), in(in) {}
+  Site(const Core &core, const ::onnx::NodeProto &node, const std::shared_ptr<const Model> &model, ArrayRef<Tensor> in,
+       llvm::function_ref<Tensor(StringRef)> find)
+      : core(core), node(node), model(model), in(in), find(find) {}
 
   /// The operand; empty if it is left out.
   Tensor operator[](size_t k) const { return k < in.size() ? in[k] : Tensor(); }
@@ -142,6 +143,8 @@ public:
   /// The name of an operand in the model.
   StringRef nameOf(size_t k) const;
   size_t outputs() const;
+  /// The name of the first result.
+  StringRef result() const;
   /// Whether something may use the result.
   bool wants(size_t output) const;
   StringRef op() const;
@@ -161,13 +164,16 @@ public:
   std::optional<SmallVector<int64_t>> integers(size_t input, StringRef attribute) const;
   /// The sizes that an input must hold.
   Shape extents(size_t input) const;
+  /// The dim that the node's result indexes, if a Gather takes it as its indices and what that reads is there already.
+  std::optional<Extent> indexedSize() const;
 
 private:
-  const ::onnx::AttributeProto *find(StringRef name, int type) const;
+  const ::onnx::AttributeProto *attribute(StringRef name, int type) const;
   const Core &core;
   const ::onnx::NodeProto &node;
   const std::shared_ptr<const Model> &model;
   ArrayRef<Tensor> in;
+  llvm::function_ref<Tensor(StringRef)> find; ///< a value of the graph; empty if it is not there yet
 };
 
 /// A tensor of the file; small ones are known, large ones stay where they are mapped.

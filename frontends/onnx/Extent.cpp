@@ -141,6 +141,19 @@ Extent Atoms::symbol(llvm::StringRef name, int64_t lower, int64_t upper) {
   return Extent::atom(it->second);
 }
 
+Extent Atoms::runtime(llvm::StringRef name, int64_t upper) {
+  atoms.push_back({Kind::runtime, name.str(), 0, 0, 0, upper});
+  return Extent::atom(atoms.size() - 1);
+}
+
+bool Atoms::isRuntime(const Extent &e) const {
+  return llvm::any_of(e.sum, [&](const Extent::Term &term) {
+    return llvm::any_of(term.factors, [&](unsigned id) {
+      return atoms[id].kind == Kind::runtime || isRuntime(atoms[id].a) || isRuntime(atoms[id].b);
+    });
+  });
+}
+
 Extent Atoms::make(Kind kind, const Extent &a, const Extent &b, int64_t lower, int64_t upper) {
   auto [it, isNew] = made.try_emplace({kind, a, b}, atoms.size());
   if (isNew)
@@ -258,7 +271,10 @@ bool Atoms::knownDifferent(const Extent &a, const Extent &b) {
 void Atoms::unite(const Extent &left, const Extent &right) {
   Extent a = simplify(left), b = simplify(right);
   // An atom can stand for anything that is not built on it: quotients and the like go first, of two symbols the later one.
-  auto replaceable = [&](const Extent &from, const Extent &to) { return from.atom() && !contains(to, *from.atom()); };
+  // What is known before a run never comes to depend on what is not.
+  auto replaceable = [&](const Extent &from, const Extent &to) {
+    return from.atom() && !contains(to, *from.atom()) && (isRuntime(from) || !isRuntime(to));
+  };
   auto rank = [&](const Extent &e) { return std::pair(atoms[*e.atom()].kind != Kind::symbol, *e.atom()); };
   bool first = replaceable(a, b), second = replaceable(b, a);
   if (first && second)
@@ -295,7 +311,8 @@ Extent Atoms::simplify(const Extent &e) {
       }
       Atom atom = atoms[id]; // a copy: making atoms moves them
       switch (atom.kind) {
-      case Kind::symbol: value *= Extent::atom(id); break;
+      case Kind::symbol:
+      case Kind::runtime: value *= Extent::atom(id); break;
       case Kind::floorDiv: value *= floorDiv(simplify(atom.a), simplify(atom.b)); break;
       case Kind::mod: value *= mod(simplify(atom.a), simplify(atom.b)); break;
       case Kind::max: value *= max(simplify(atom.a), simplify(atom.b)); break;
@@ -337,7 +354,8 @@ std::string Atoms::text(const Extent &e) const {
     for (unsigned id : term.factors) {
       const Atom &atom = atoms[id];
       switch (atom.kind) {
-      case Kind::symbol: parts.push_back(atom.name); break;
+      case Kind::symbol:
+      case Kind::runtime: parts.push_back(atom.name); break;
       case Kind::floorDiv: parts.push_back("(" + nested(atom.a) + " // " + nested(atom.b) + ")"); break;
       case Kind::mod: parts.push_back("(" + nested(atom.a) + " % " + nested(atom.b) + ")"); break;
       case Kind::max: parts.push_back("max(" + text(atom.a) + ", " + text(atom.b) + ")"); break;

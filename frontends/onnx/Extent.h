@@ -61,16 +61,20 @@ Extent product(llvm::ArrayRef<Extent> extents);
 class Atoms {
 public:
   static constexpr int64_t kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
-  enum class Kind { symbol, floorDiv, mod, max, min };
+  enum class Kind { symbol, runtime, floorDiv, mod, max, min };
   struct Atom {
     Kind kind;
-    std::string name; ///< of a symbol
+    std::string name; ///< of a symbol or a size known only while running
     Extent a, b;      ///< operands of the others
     int64_t lower, upper;
   };
 
   /// The symbol called `name`; a new one gets the range.
   Extent symbol(llvm::StringRef name, int64_t lower = 1, int64_t upper = kMax);
+  /// A size in [0, upper] that is known only while running.
+  Extent runtime(llvm::StringRef name, int64_t upper);
+  /// Whether the extent is built on a size that is known only while running.
+  bool isRuntime(const Extent &) const;
   bool hasSymbol(llvm::StringRef name) const { return symbols.contains(name); }
   const Atom &operator[](unsigned id) const { return atoms[id]; }
   size_t size() const { return atoms.size(); }

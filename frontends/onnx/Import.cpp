@@ -36,6 +36,14 @@ std::string qualifiedName(const ::onnx::NodeProto &node) {
   return node.domain().empty() || node.domain() == "ai.onnx" ? node.op_type() : node.domain() + "::" + node.op_type();
 }
 
+/// "node (Op, opset 20)": what every diagnostic about the node says of it.
+Location nodeLocation(StringRef node, StringRef op, int64_t opset, Location file) {
+  std::string text = node.str();
+  if (!op.empty())
+    text += (" (" + op + (opset ? ", opset " + Twine(opset) : Twine()) + ")").str();
+  return NameLoc::get(StringAttr::get(file.getContext(), text), file);
+}
+
 /// One import: the module that is built, and what the names of the model stand for so far.
 class Importer {
 public:
@@ -57,11 +65,13 @@ private:
   void checkOptions();
   void importNode(const ::onnx::NodeProto &node);
   Tensor lookUp(StringRef name);
+  bool isThere(StringRef name) const { return values.contains(name) || initializers.contains(name); }
   void importOutputs();
   ArrayAttr dimTexts(ArrayRef<Extent> shape, ArrayRef<std::string> written);
   void removeDead();
   Location locationOf(const ::onnx::NodeProto &node) {
-    return NameLoc::get(builder.getStringAttr(node.name().empty() && node.output_size() ? node.output(0) : node.name()), file);
+    StringRef name = node.name().empty() && node.output_size() ? node.output(0) : node.name();
+    return nodeLocation(name, qualifiedName(node), model->opset(node.domain()), file);
   }
 
   std::shared_ptr<const Model> model;
@@ -227,7 +237,8 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
   for (size_t k = 0; k < op.least; ++k)
     if (k >= in.size() || !in[k])
       core.fail("input " + Twine(k) + " is missing");
-  Site site(core, node, model, in);
+  auto find = [&](StringRef name) { return isThere(name) ? lookUp(name) : Tensor(); };
+  Site site(core, node, model, in, find);
   SmallVector<Tensor> results = op.one ? SmallVector<Tensor>{op.one(core, site)} : op.many(core, site);
   for (int k = 0; k < node.output_size(); ++k) {
     if (node.output(k).empty())
@@ -243,6 +254,8 @@ void Importer::importOutputs() {
   SmallVector<Value> results;
   for (const ::onnx::ValueInfoProto &output : model->graph().output()) {
     Tensor x = lookUp(output.name());
+    if (llvm::any_of(x.shape, [&](const Extent &size) { return sizes.atoms.isRuntime(size); }))
+      core().unsupported("the shape " + core().text(x.shape) + " of output '" + output.name() + "' depends on data");
     results.push_back(core().value(x));
   }
   func::ReturnOp::create(builder, file, results);
@@ -301,7 +314,8 @@ ImportStatus fulgur::onnx::import(StringRef path, const ImportOptions &options, 
   Problem problem;
   std::shared_ptr<const Model> model = Model::load(path, options, problem);
   if (!model) {
-    emitError(problem.node.empty() ? file : NameLoc::get(StringAttr::get(&context, problem.node), file)) << problem.message;
+    std::string op = problem.domain.empty() || problem.domain == "ai.onnx" ? problem.op : problem.domain + "::" + problem.op;
+    emitError(problem.node.empty() ? file : nodeLocation(problem.node, op, problem.opset, file)) << problem.message;
     return problem.status;
   }
   Importer importer(std::move(model), options, context);

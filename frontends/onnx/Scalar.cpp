@@ -211,6 +211,8 @@ Scalar operator*(const Scalar &a, const Scalar &b) {
 }
 
 Scalar operator/(const Scalar &a, const Scalar &b) {
+  if (isWhole(b, 1))
+    return a;
   if (auto x = real(a), y = real(b); x && y)
     return known(a, a.type, {0, *x / *y});
   if (auto x = whole(a), y = whole(b); x && y && *y && !(*y == -1 && *x == Atoms::kMin))

@@ -46,14 +46,43 @@ Tensor importConstantOfShape(const Core &c, const Site &s) {
   return c.broadcastTo(c.reshape(value, {}), s.extents(0));
 }
 
-/// start, start + delta, ... below limit. Its length must follow from shapes.
+/// An integer scalar as an index: an extent, or an element that is read while running.
+Value scalarIndex(const Core &c, const Tensor &x) {
+  if (x.known())
+    return c.index(x.known()->front().integer);
+  Body here = c.body(&c.builder);
+  return convert(c.extract(here, c.value(c.reshape(x, {})), x.type, {}), DType::index).emit();
+}
+
+/// A range whose length is known only while running. What it indexes bounds it.
+Tensor runtimeRange(const Core &c, const Site &s) {
+  std::optional<Extent> bound = s.indexedSize(), step;
+  if (s[2].known() && isInteger(s[2].type))
+    step = s[2].known()->front().integer;
+  if (!bound || !step || !step->constant() || *step->constant() < 1) {
+    size_t k = s[0].known() ? 1 : 0;
+    c.unsupported("the length of the range depends on data: input '" + s.nameOf(k) + "' is not known before a run");
+  }
+  Body here = c.body(&c.builder);
+  auto scalar = [&](Value value) { return Scalar{&here, DType::index, value, std::nullopt}; };
+  Scalar distance = scalar(scalarIndex(c, s[1])) - scalar(scalarIndex(c, s[0]));
+  Scalar count = maximum((distance + double(*step->constant() - 1)) / double(*step->constant()), distance.like(0));
+  Extent size = c.sizes.runtime(s.result(), count.emit(), *bound, "the range '" + s.result() + "' has more elements than what it indexes", c.loc);
+  return c.generate({size}, s[0].type, {s[0], s[2]}, [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+    return v[0] + convert(at[0], v[0].type) * v[1];
+  });
+}
+
+/// start, start + delta, ... below limit.
 Tensor importRange(const Core &c, const Site &s) {
   Element from[3];
   for (int k = 0; k < 3; ++k) {
     if (s[k].type != s[0].type)
       c.fail("inputs are of types " + name(s[0].type) + " and " + name(s[k].type));
-    if (!s[k].known() || s[k].known()->size() != 1)
-      c.unsupported("the length of the range depends on data: input '" + s.nameOf(k) + "' is not known before a run");
+    if (!product(s[k].shape).is(1))
+      c.fail("input " + Twine(k) + " is not a scalar");
+    if (!s[k].known())
+      return runtimeRange(c, s);
     from[k] = s[k].known()->front();
   }
   DType type = s[0].type;

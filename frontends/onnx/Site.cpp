@@ -10,11 +10,12 @@ using ::onnx::AttributeProto;
 
 StringRef Site::nameOf(size_t k) const { return k < size_t(node.input_size()) ? StringRef(node.input(k)) : StringRef(); }
 size_t Site::outputs() const { return node.output_size(); }
+StringRef Site::result() const { return node.output_size() ? StringRef(node.output(0)) : StringRef(); }
 bool Site::wants(size_t output) const { return output < outputs() && !node.output(output).empty(); }
 StringRef Site::op() const { return node.op_type(); }
 int64_t Site::opset() const { return model->opset(node.domain()); }
 
-const AttributeProto *Site::find(StringRef name, int type) const {
+const AttributeProto *Site::attribute(StringRef name, int type) const {
   for (const AttributeProto &attribute : node.attribute()) {
     if (StringRef(attribute.name()) != name)
       continue;
@@ -30,32 +31,32 @@ bool Site::has(StringRef name) const {
 }
 
 int64_t Site::integer(StringRef name, int64_t otherwise) const {
-  const AttributeProto *attribute = find(name, AttributeProto::INT);
+  const AttributeProto *attribute = this->attribute(name, AttributeProto::INT);
   return attribute ? attribute->i() : otherwise;
 }
 
 double Site::real(StringRef name, double otherwise) const {
-  const AttributeProto *attribute = find(name, AttributeProto::FLOAT);
+  const AttributeProto *attribute = this->attribute(name, AttributeProto::FLOAT);
   return attribute ? attribute->f() : otherwise;
 }
 
 StringRef Site::text(StringRef name, StringRef otherwise) const {
-  const AttributeProto *attribute = find(name, AttributeProto::STRING);
+  const AttributeProto *attribute = this->attribute(name, AttributeProto::STRING);
   return attribute ? StringRef(attribute->s()) : otherwise;
 }
 
 SmallVector<int64_t> Site::integers(StringRef name) const {
-  const AttributeProto *attribute = find(name, AttributeProto::INTS);
+  const AttributeProto *attribute = this->attribute(name, AttributeProto::INTS);
   return attribute ? SmallVector<int64_t>(attribute->ints().begin(), attribute->ints().end()) : SmallVector<int64_t>();
 }
 
 SmallVector<double> Site::reals(StringRef name) const {
-  const AttributeProto *attribute = find(name, AttributeProto::FLOATS);
+  const AttributeProto *attribute = this->attribute(name, AttributeProto::FLOATS);
   return attribute ? SmallVector<double>(attribute->floats().begin(), attribute->floats().end()) : SmallVector<double>();
 }
 
 Tensor Site::tensor(StringRef name) const {
-  const AttributeProto *attribute = find(name, AttributeProto::TENSOR);
+  const AttributeProto *attribute = this->attribute(name, AttributeProto::TENSOR);
   return attribute ? constantOf(core, model, attribute->t(), node.output_size() ? node.output(0) : node.name()) : Tensor();
 }
 
@@ -83,6 +84,20 @@ Shape Site::extents(size_t input) const {
   for (const Element &element : *x.known())
     result.push_back(core.sizes.atoms.simplify(element.integer));
   return result;
+}
+
+std::optional<Extent> Site::indexedSize() const {
+  for (const ::onnx::NodeProto &user : model->graph().node()) {
+    if (user.op_type() != "Gather" || user.input_size() != 2 || user.input(1) != node.output(0))
+      continue;
+    int64_t axis = 0;
+    for (const AttributeProto &attribute : user.attribute())
+      axis = attribute.name() == "axis" ? attribute.i() : axis;
+    Tensor table = find(user.input(0));
+    if (table && axis >= -table.rank() && axis < table.rank())
+      return table.shape[axis < 0 ? axis + table.rank() : axis];
+  }
+  return std::nullopt;
 }
 
 /// One element of ONNX's raw bytes.

@@ -5,11 +5,36 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 template <typename Op, typename... Args> Value Sizes::emit(Location loc, Args &&...args) {
-  if (values.empty())
-    builder.setInsertionPointToStart(entry);
+  place(!atHead);
   auto op = Op::create(builder, loc, std::forward<Args>(args)...);
-  builder.setInsertionPointAfter(op);
+  if (atHead)
+    head = op;
+  else if (tail)
+    tail = op;
   return op.getResult();
+}
+
+void Sizes::place(bool runtime) {
+  atHead = !runtime;
+  Operation *last = runtime ? tail : head;
+  if (last)
+    builder.setInsertionPointAfter(last);
+  else if (runtime)
+    builder.setInsertionPointToEnd(entry);
+  else
+    builder.setInsertionPointToStart(entry);
+}
+
+Extent Sizes::runtime(llvm::StringRef name, Value value, const Extent &bound, const Twine &message, Location loc) {
+  Value limit = index(bound, loc);
+  atHead = false;
+  Extent extent = atoms.runtime(name, atoms.upper(bound));
+  place(true);
+  auto op = BoundedOp::create(builder, loc, value, limit, builder.getStringAttr(message));
+  if (tail)
+    tail = op;
+  values[extent] = op.getResult();
+  return extent;
 }
 
 Value Sizes::atom(unsigned id, Location loc) {
@@ -17,6 +42,7 @@ Value Sizes::atom(unsigned id, Location loc) {
   if (atom.kind == Atoms::Kind::symbol)
     return emit<SymbolOp>(loc, builder.getIndexType(), builder.getStringAttr(atom.name));
   Value a = index(atom.a, loc), b = index(atom.b, loc);
+  atHead = !atoms.isRuntime(Extent::atom(id));
   bool natural = atoms.lower(atom.a) >= 0 && atoms.lower(atom.b) >= 0;
   switch (atom.kind) {
   case Atoms::Kind::max: return emit<arith::MaxSIOp>(loc, a, b);
@@ -34,34 +60,45 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
   auto known = values.find(extent);
   if (known != values.end())
     return known->second;
+  bool runtime = atoms.isRuntime(extent);
+  auto here = [&] { atHead = !runtime; }; // building the parts may have gone elsewhere
+  here();
   auto noWrap = arith::IntegerOverflowFlags::nsw;
   Value sum;
-  if (std::optional<int64_t> constant = extent.constant())
+  if (std::optional<int64_t> constant = extent.constant()) {
     sum = emit<arith::ConstantIndexOp>(loc, *constant);
-  else if (std::optional<unsigned> id = extent.atom())
+  } else if (std::optional<unsigned> id = extent.atom()) {
     sum = atom(*id, loc);
-  else
+  } else {
     for (const Extent::Term &term : extent.terms()) {
       Value product;
       for (unsigned id : term.factors) {
         Value factor = index(Extent::atom(id), loc);
+        here();
         product = product ? emit<arith::MulIOp>(loc, product, factor, noWrap) : factor;
       }
       if (!product || term.coefficient != 1) {
         Value coefficient = index(term.coefficient, loc);
+        here();
         product = product ? emit<arith::MulIOp>(loc, product, coefficient, noWrap) : coefficient;
       }
       sum = sum ? emit<arith::AddIOp>(loc, sum, product, noWrap) : product;
     }
+  }
   values[extent] = sum;
   return sum;
 }
 
 void Sizes::require(int predicate, const Extent &a, const Extent &b, const Twine &message, Location loc) {
   Value left = index(a, loc), right = index(b, loc);
+  atHead = !atoms.isRuntime(a) && !atoms.isRuntime(b);
   Value condition = emit<arith::CmpIOp>(loc, arith::CmpIPredicate(predicate), left, right);
+  place(!atHead);
   auto op = RequireOp::create(builder, loc, condition, builder.getStringAttr(message));
-  builder.setInsertionPointAfter(op);
+  if (atHead)
+    head = op;
+  else if (tail)
+    tail = op;
 }
 
 void Sizes::requireEqual(const Extent &left, const Extent &right, const Twine &message, Location loc) {

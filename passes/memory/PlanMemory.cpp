@@ -279,7 +279,12 @@ private:
     Value bytes = rebuild(total, builder, mapping);
     if (!bytes)
       return main.emitError("the arena's size is not a function of the model's symbols");
-    store(bytes, plan.getArgument(1), 0);
+    // Sizes that do not fit 64 bits are reported as a negative one. A double is exact enough to tell.
+    llvm::DenseMap<Value, Value> estimates;
+    Value limit = arith::ConstantOp::create(builder, loc, builder.getF64FloatAttr(9e18));
+    Value fits = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, estimate(total, builder, mapping, estimates), limit);
+    Value none = arith::ConstantIndexOp::create(builder, loc, -1);
+    store(arith::SelectOp::create(builder, loc, fits, bytes, none), plan.getArgument(1), 0);
     // Outputs in order, each dim after the other.
     SmallVector<BufferOp> outputs;
     main.walk([&](BufferOp op) {
@@ -313,12 +318,15 @@ private:
     return success();
   }
 
-  /// "node 'x': text".
+  /// "node 'x' (Gather, opset 20): text". The frontend names locations "x (Gather, opset 20)".
   static std::string message(Location loc, StringRef text) {
-    std::string result;
-    if (auto name = loc->findInstanceOf<NameLoc>())
-      result = ("node '" + name.getName().getValue() + "': ").str();
-    return result + text.str();
+    auto name = loc->findInstanceOf<NameLoc>();
+    if (!name)
+      return text.str();
+    StringRef place = name.getName().getValue();
+    size_t open = place.ends_with(")") ? place.rfind(" (") : StringRef::npos;
+    StringRef op = open == StringRef::npos ? "" : place.substr(open);
+    return ("node '" + place.take_front(open) + "'" + op + ": " + text).str();
   }
 
   /// Whether `value` is known only while running.
@@ -345,6 +353,33 @@ private:
         return {};
     builder.clone(*op, mapping);
     return mapping.lookup(value);
+  }
+
+  /// What `rebuild` computes, as a double, which does not wrap around.
+  static Value estimate(Value value, OpBuilder &b, IRMapping &mapping, llvm::DenseMap<Value, Value> &known) {
+    if (Value done = known.lookup(value))
+      return done;
+    Operation *op = value.getDefiningOp();
+    Location loc = value.getLoc();
+    Value result;
+    if (auto bounded = dyn_cast<BoundedOp>(op)) {
+      result = estimate(bounded.getBound(), b, mapping, known);
+    } else if (op->getNumOperands() != 2) {
+      Value wide = arith::IndexCastOp::create(b, loc, b.getI64Type(), rebuild(value, b, mapping));
+      result = arith::SIToFPOp::create(b, loc, b.getF64Type(), wide);
+    } else {
+      Value x = estimate(op->getOperand(0), b, mapping, known), y = estimate(op->getOperand(1), b, mapping, known);
+      result = llvm::TypeSwitch<Operation *, Value>(op)
+                   .Case([&](arith::MulIOp) { return arith::MulFOp::create(b, loc, x, y); })
+                   .Case([&](arith::SubIOp) { return arith::SubFOp::create(b, loc, x, y); })
+                   .Case<arith::DivSIOp, arith::DivUIOp, arith::FloorDivSIOp>([&](auto) { return arith::DivFOp::create(b, loc, x, y); })
+                   .Case<arith::MaxSIOp, arith::MaxUIOp>([&](auto) { return arith::MaximumFOp::create(b, loc, x, y); })
+                   .Case<arith::MinSIOp, arith::MinUIOp>([&](auto) { return arith::MinimumFOp::create(b, loc, x, y); })
+                   .Case<arith::RemSIOp, arith::RemUIOp>([&](auto) { return y; })
+                   .Case([&](arith::AndIOp) { return x; }) // rounding to the alignment
+                   .Default([&](Operation *) { return arith::AddFOp::create(b, loc, x, y); });
+    }
+    return known[value] = result;
   }
 
   SmallVector<Buffer> buffers;

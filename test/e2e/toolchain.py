@@ -51,7 +51,8 @@ def compile_model(model, stem, *arguments, **options):
 
 def run_model(library, inputs, outputs):
     """Runs STEM.so on a folder of input_K.pb and returns how that ended and the arrays it wrote."""
-    ended = call(RUNNER, library, "--inputs", inputs, "--outputs", outputs)
+    given = ["--inputs", inputs] if (Path(inputs) / "input_0.pb").exists() else []
+    ended = call(RUNNER, library, *given, "--outputs", outputs)
     return ended, read_tensors(outputs, "output") if ended.code == 0 else []
 
 

@@ -78,6 +78,16 @@ TEST_F(ExtentTest, OfTwoSymbolsTheLaterGoes) {
   EXPECT_EQ(atoms.simplify(b), b);
 }
 
+TEST_F(ExtentTest, WhatIsKnownBeforeARunStaysSo) {
+  Extent rows = atoms.runtime("rows", 100);
+  EXPECT_TRUE(atoms.isRuntime(atoms.floorDiv(rows * s, 2)));
+  EXPECT_EQ(atoms.upper(rows), 100);
+  atoms.unite(b, rows + 1);
+  EXPECT_EQ(atoms.simplify(b), b);
+  atoms.unite(s, rows);
+  EXPECT_EQ(atoms.simplify(rows), s);
+}
+
 TEST_F(ExtentTest, ReadsAndWritesText) {
   EXPECT_EQ(atoms.parse("2"), Extent(2));
   EXPECT_EQ(atoms.parse("batch"), b);
