@@ -526,7 +526,7 @@ Error Compilation::writeHeaderAndPkgConfig() {
     os << "Name: " << name << "\nDescription: a model compiled by "
        << producer() << "\nVersion: " FULGUR_VERSION "\n"
        << "Cflags: -I${pcfiledir}\nLibs: ${pcfiledir}/" << name
-       << ".a -lfulgur_rt -pthread\n";
+       << ".a -lfulgur_rt -pthread -lm\n";
   });
 }
 

@@ -227,7 +227,9 @@ Error fulgur::linkShared(const SharedLibrary &library,
   arguments.push_back(isLd ? "--build-id=none" : "-Wl,--build-id=none");
   arguments.push_back(library.object);
   arguments.push_back(library.runtimeLibrary);
-  if (!isLd)
+  if (!isLd) {
     arguments.push_back("-pthread");
+    arguments.push_back("-lm");
+  }
   return runProgram(linker, arguments);
 }

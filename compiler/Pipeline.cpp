@@ -1,6 +1,7 @@
 // The order of all passes: the line of the compiler, in one place.
 #include "compiler/Pipeline.h"
 #include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
+#include "mlir/Conversion/MathToFuncs/MathToFuncs.h"
 #include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
 #include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
@@ -64,6 +65,8 @@ static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createOutlineTasks());
   pm.addPass(createLowerEntry({options.prefix}));
   pm.addPass(createApproximateMath());
+  pm.addPass(createConvertMathToFuncs()); // powers of integers
+  pm.addPass(createCallLibm());
   pm.addPass(createConvertVectorToSCFPass());
   pm.addPass(createLowerReshapes());
   pm.addPass(memref::createExpandStridedMetadataPass());

@@ -2,6 +2,7 @@
 #include "passes/Dims.h"
 #include "dialects/Fulgur.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -61,6 +62,12 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
   }
   unsigned number = cast<OpResult>(tensor).getResultNumber();
   return TypeSwitch<Operation *, Sizes>(tensor.getDefiningOp())
+      .Case([&](bufferization::ToTensorOp op) -> Sizes { // an input, once ports are bound
+        auto buffer = op.getBuffer().getDefiningOp<BufferOp>();
+        if (!buffer)
+          return failure();
+        return getMixedValues(type.getShape(), buffer.getSizes(), b);
+      })
       .Case([&](tensor::EmptyOp op) { return op.getMixedSizes(); })
       .Case([&](tensor::ExpandShapeOp op) { return op.getMixedOutputShape(); })
       .Case([&](tensor::ExtractSliceOp op) -> Sizes {

@@ -87,6 +87,11 @@ def LowerReshapes : Pass<"fulgur-lower-reshapes"> {
   let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
 }
 
+def CallLibm : Pass<"fulgur-call-libm", "mlir::ModuleOp"> {
+  let summary = "Turns the functions of doubles that LLVM has no intrinsic for into calls of libm";
+  let dependentDialects = ["mlir::func::FuncDialect", "mlir::vector::VectorDialect"];
+}
+
 def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
   let summary = "Converts everything that is left to the LLVM dialect";
   let dependentDialects = ["mlir::LLVM::LLVMDialect"];

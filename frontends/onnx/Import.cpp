@@ -256,6 +256,8 @@ void Importer::importOutputs() {
     Tensor x = lookUp(output.name());
     if (llvm::any_of(x.shape, [&](const Extent &size) { return sizes.atoms.isRuntime(size); }))
       core().unsupported("the shape " + core().text(x.shape) + " of output '" + output.name() + "' depends on data");
+    if (int declared = output.type().tensor_type().elem_type(); declared && DType(declared) != x.type)
+      core().fail("output '" + Twine(output.name()) + "' is declared as " + name(DType(declared)) + ", but its node computes " + name(x.type));
     results.push_back(core().value(x));
   }
   func::ReturnOp::create(builder, file, results);

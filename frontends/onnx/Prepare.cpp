@@ -38,6 +38,9 @@ void settleOpsets(pb::ModelProto &model) {
     import->clear_domain(); // one spelling
     return;
   }
+  if (model.ir_version() >= 3 && model.opset_import().empty())
+    refuse(ImportStatus::invalidModel, "the model imports no operator set, which files of IR version " + Twine(model.ir_version()) +
+                                           " must do; export it again, or set opset_import");
   model.add_opset_import()->set_version(model.ir_version() < 3 ? 1 : newestOpset());
 }
 

@@ -155,6 +155,7 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     RewritePatternSet patterns(context);
     patterns.add<LowerBuffer, LowerArguments, LowerLaunch>(converter);
     arith::populateArithExpandOpsPatterns(patterns);
+    arith::populateExpandBFloat16Patterns(patterns);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     index::populateIndexToLLVMConversionPatterns(converter, patterns);
