@@ -17,7 +17,10 @@ module attributes {fulgur.symbols = [{name = "batch", min = 1 : i64, max = 1024 
   // CHECK-DAG: %[[END:.*]] = arith.addi %[[WIDE]], %[[NARROW]]
   // CHECK: %[[PAIR:.*]] = arith.maxui %[[WIDE]], %[[END]]
   // CHECK: %[[TOTAL:.*]] = arith.maxui %[[PAIR]], %[[END]]
-  // CHECK: %[[BYTES:.*]] = arith.index_cast %[[TOTAL]] : index to i64
+  // Sizes beyond 64 bits are reported as a negative one; a double tells.
+  // CHECK: %[[FITS:.*]] = arith.cmpf olt
+  // CHECK: %[[REPORTED:.*]] = arith.select %[[FITS]], %[[TOTAL]], %c-1
+  // CHECK: %[[BYTES:.*]] = arith.index_cast %[[REPORTED]] : index to i64
   // CHECK: llvm.store %[[BYTES]], %[[ARENA]]
 
   // The first and the third are the same place, above the second.

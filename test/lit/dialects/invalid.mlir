@@ -1,0 +1,104 @@
+// RUN: fulgur-opt %s --split-input-file --verify-diagnostics
+// What the verifiers refuse.
+
+func.func @softmax_axis(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{axis 2 is outside a tensor of rank 2}}
+  %0 = fulgur.softmax %x {axis = 2 : i64} : tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @negative_axis(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{axis -1 is outside a tensor of rank 2}}
+  %0 = fulgur.softmax %x {axis = -1 : i64} : tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @norm_scale(%x: tensor<2x3xf32>, %scale: tensor<2xf32>) {
+  // expected-error@+1 {{scale has the type 'tensor<2xf32>', not the shape of the dims from axis 1 on}}
+  %0 = fulgur.rms_norm %x, %scale {axis = 1 : i64, epsilon = 1.0e-5 : f32} : tensor<2x3xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @norm_bias(%x: tensor<2x3xf32>, %scale: tensor<3xf32>, %bias: tensor<1x3xf32>) {
+  // expected-error@+1 {{bias has the type 'tensor<1x3xf32>', not the shape of the dims from axis 1 on}}
+  %0 = fulgur.layer_norm %x, %scale, %bias {axis = 1 : i64, epsilon = 1.0e-5 : f32} : tensor<2x3xf32>, tensor<3xf32>, tensor<1x3xf32>
+  return
+}
+
+// -----
+
+func.func @body_arguments(%x: tensor<8xf32>) {
+  // expected-error@+1 {{has 2 operands but a body with 1 arguments}}
+  %0 = fulgur.kernel ins(%x : tensor<8xf32>) outs(%x : tensor<8xf32>) {
+  ^bb0(%a: tensor<8xf32>):
+    fulgur.yield %a : tensor<8xf32>
+  } -> tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @body_types(%x: memref<8xf32>) {
+  // expected-error@+1 {{argument 0 of the body is 'tensor<4xf32>', its operand 'memref<8xf32>'}}
+  fulgur.kernel ins(%x : memref<8xf32>) outs(%x : memref<8xf32>) {
+  ^bb0(%a: tensor<4xf32>, %o: tensor<8xf32>):
+    fulgur.yield %o : tensor<8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @yield_count(%x: tensor<8xf32>) {
+  // expected-error@+1 {{yields 2 values to 1 destinations}}
+  %0 = fulgur.kernel outs(%x : tensor<8xf32>) {
+  ^bb0(%o: tensor<8xf32>):
+    fulgur.yield %o, %o : tensor<8xf32>, tensor<8xf32>
+  } -> tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @yield_type(%x: tensor<4xf32>, %y: tensor<8xf32>) {
+  // expected-error@+1 {{yields 'tensor<4xf32>' to a destination of type 'tensor<8xf32>'}}
+  %0 = fulgur.kernel ins(%x : tensor<4xf32>) outs(%y : tensor<8xf32>) {
+  ^bb0(%a: tensor<4xf32>, %o: tensor<8xf32>):
+    fulgur.yield %a : tensor<4xf32>
+  } -> tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @uses_from_above(%x: tensor<8xf32>) {
+  // expected-note@+1 {{required by region isolation constraints}}
+  %0 = fulgur.kernel outs(%x : tensor<8xf32>) {
+  ^bb0(%o: tensor<8xf32>):
+    // expected-error@+1 {{using value defined outside the region}}
+    fulgur.yield %x : tensor<8xf32>
+  } -> tensor<8xf32>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{a schedule has no field 'depth'}}
+func.func @schedule_field() attributes {schedule = #fulgur.schedule<kind = "gemm", depth = 2>} {
+  return
+}
+
+// -----
+
+func.func @segment(%call: !llvm.ptr, %at: index) {
+  // expected-error@+2 {{to be one of: input, output, arena, weights}}
+  // expected-error@+1 {{failed to parse Fulgur_SegmentAttr}}
+  %0 = fulgur.buffer %call stack(%at) : !llvm.ptr -> memref<f32>
+  return
+}

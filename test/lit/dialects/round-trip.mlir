@@ -1,0 +1,84 @@
+// RUN: fulgur-opt %s | fulgur-opt | FileCheck %s
+// RUN: fulgur-opt %s --mlir-print-op-generic | fulgur-opt | FileCheck %s
+// Every operation and attribute of the dialect is printed as it is read.
+
+// CHECK-LABEL: @sizes
+// CHECK: %[[BATCH:.*]] = fulgur.symbol "batch"
+// CHECK: %[[ROWS:.*]] = fulgur.bounded %{{.*}} at most %[[BATCH]], "too many rows"
+// CHECK: fulgur.require %{{.*}}, "'batch' is odd"
+// CHECK: fulgur.check_bounds %{{.*}} in %{{.*}} to %[[BATCH]], "index outside the table" : tensor<?xi64>
+func.func @sizes(%count: index, %even: i1, %indices: tensor<?xi64>) {
+  %zero = arith.constant 0 : index
+  %batch = fulgur.symbol "batch"
+  %rows = fulgur.bounded %count at most %batch, "too many rows"
+  fulgur.require %even, "'batch' is odd"
+  fulgur.check_bounds %indices in %zero to %batch, "index outside the table" : tensor<?xi64>
+  return
+}
+
+// CHECK-LABEL: @row_operations
+// CHECK: fulgur.layer_norm %{{.*}}, %{{.*}}, %{{.*}} {axis = 1 : i64, epsilon = {{.*}} : f32} : tensor<?x8xf32>, tensor<8xf32>, tensor<8xf32>
+// CHECK: fulgur.layer_norm %{{.*}}, %{{.*}} {axis = 1 : i64, epsilon = {{.*}} : f32} : tensor<?x8xf32>, tensor<8xf32>
+// CHECK: fulgur.rms_norm %{{.*}}, %{{.*}} {axis = 1 : i64, epsilon = {{.*}} : f32} : tensor<?x8xf32>, tensor<8xf32>
+// CHECK: fulgur.softmax %{{.*}} {axis = 0 : i64} : tensor<?x8xf32>
+func.func @row_operations(%x: tensor<?x8xf32>, %scale: tensor<8xf32>, %bias: tensor<8xf32>) -> tensor<?x8xf32> {
+  %0 = fulgur.layer_norm %x, %scale, %bias {axis = 1 : i64, epsilon = 1.0e-5 : f32} : tensor<?x8xf32>, tensor<8xf32>, tensor<8xf32>
+  %1 = fulgur.layer_norm %0, %scale {axis = 1 : i64, epsilon = 1.0e-5 : f32} : tensor<?x8xf32>, tensor<8xf32>
+  %2 = fulgur.rms_norm %1, %scale {axis = 1 : i64, epsilon = 1.0e-5 : f32} : tensor<?x8xf32>, tensor<8xf32>
+  %3 = fulgur.softmax %2 {axis = 0 : i64} : tensor<?x8xf32>
+  return %3 : tensor<?x8xf32>
+}
+
+// What has its default value is left out.
+// CHECK-LABEL: @kernels
+// CHECK: fulgur.kernel ins(%{{.*}} : tensor<8xf32>) outs(%{{.*}} : tensor<8xf32>) schedule(<kind = "gemm", tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 96>) {
+// CHECK: fulgur.yield %{{.*}} : tensor<8xf32>
+// CHECK: } -> tensor<8xf32>
+// CHECK: fulgur.kernel ins(%{{.*}} : memref<8xf32>) outs(%{{.*}} : memref<8xf32>) schedule(<kind = "softmax">) attributes {note = "bufferized"} {
+// CHECK-NEXT: ^bb0(%{{.*}}: tensor<8xf32>, %{{.*}}: tensor<8xf32>):
+// CHECK: fulgur.kernel outs(%{{.*}} : tensor<8xf32>) {
+func.func @kernels(%x: tensor<8xf32>, %from: memref<8xf32>, %to: memref<8xf32>) -> tensor<8xf32> {
+  %0 = fulgur.kernel ins(%x : tensor<8xf32>) outs(%x : tensor<8xf32>)
+      schedule(<grain = 96, kind = "gemm", pack = 16, tile = [6, 2], unroll = 4, lanes = 8>) {
+  ^bb0(%a: tensor<8xf32>, %o: tensor<8xf32>):
+    fulgur.yield %a : tensor<8xf32>
+  } -> tensor<8xf32>
+  fulgur.kernel ins(%from : memref<8xf32>) outs(%to : memref<8xf32>) schedule(<kind = "softmax", lanes = 1, pack = 0>) attributes {note = "bufferized"} {
+  ^bb0(%a: tensor<8xf32>, %o: tensor<8xf32>):
+    fulgur.yield %a : tensor<8xf32>
+  }
+  %1 = fulgur.kernel outs(%0 : tensor<8xf32>) {
+  ^bb0(%o: tensor<8xf32>):
+    fulgur.yield %o : tensor<8xf32>
+  } -> tensor<8xf32>
+  return %1 : tensor<8xf32>
+}
+
+// CHECK-LABEL: @buffers
+// CHECK: fulgur.buffer %{{.*}} input(%{{.*}}) [%{{.*}}] : !llvm.ptr -> memref<?xf32>
+// CHECK: fulgur.buffer %{{.*}} output(%{{.*}}) : !llvm.ptr -> memref<f32>
+// CHECK: fulgur.buffer %{{.*}} arena(%{{.*}}) [%{{.*}}, %{{.*}}] : !llvm.ptr -> memref<?x?xf32>
+// CHECK: fulgur.buffer %{{.*}} weights(%{{.*}}) : !llvm.ptr -> memref<4xf32>
+func.func @buffers(%call: !llvm.ptr, %at: index, %n: index) {
+  %0 = fulgur.buffer %call input(%at) [%n] : !llvm.ptr -> memref<?xf32>
+  %1 = fulgur.buffer %call output(%at) : !llvm.ptr -> memref<f32>
+  %2 = fulgur.buffer %call arena(%at) [%n, %n] : !llvm.ptr -> memref<?x?xf32>
+  %3 = fulgur.buffer %call weights(%at) : !llvm.ptr -> memref<4xf32>
+  return
+}
+
+// CHECK-LABEL: @task
+// CHECK: fulgur.arguments %{{.*}} : !llvm.ptr -> memref<?xf32>, index
+func.func @task(%packed: !llvm.ptr, %i: index) {
+  %x, %n = fulgur.arguments %packed : !llvm.ptr -> memref<?xf32>, index
+  return
+}
+
+// CHECK-LABEL: @launches
+// CHECK: fulgur.launch %{{.*}} @task(%{{.*}}) with %{{.*}}, %{{.*}} : memref<?xf32>, index : !llvm.ptr
+// CHECK: fulgur.launch %{{.*}} @task(%{{.*}}) : !llvm.ptr
+func.func @launches(%call: !llvm.ptr, %x: memref<?xf32>, %n: index) {
+  fulgur.launch %call @task(%n) with %x, %n : memref<?xf32>, index : !llvm.ptr
+  fulgur.launch %call @task(%n) : !llvm.ptr
+  return
+}
