@@ -201,6 +201,24 @@ void writeParallel(ModuleOp module) {
   LLVM::ReturnOp::create(builder, loc, ValueRange());
 }
 
+/// Brings every alloca of fixed size to the front of its function: behind a
+/// division, which the code generator may turn into branches, it would not be
+/// part of the frame whose size is known.
+void allocateFirst(ModuleOp module) {
+  for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
+    if (function.isExternal())
+      continue;
+    Block &entry = function.getBody().front();
+    SmallVector<LLVM::AllocaOp> allocas(entry.getOps<LLVM::AllocaOp>());
+    for (LLVM::AllocaOp alloca : allocas)
+      if (auto size = alloca.getArraySize().getDefiningOp<LLVM::ConstantOp>()) {
+        alloca->moveBefore(&entry, entry.begin());
+        OpBuilder builder(alloca);
+        alloca.getArraySizeMutable().assign(builder.clone(*size)->getResult(0));
+      }
+  }
+}
+
 struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -224,7 +242,8 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     LLVMConversionTarget target(*context);
     target.addLegalOp<ModuleOp>();
     if (failed(applyFullConversion(module, target, std::move(patterns))))
-      signalPassFailure();
+      return signalPassFailure();
+    allocateFirst(module);
   }
 };
 } // namespace
