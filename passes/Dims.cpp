@@ -25,8 +25,8 @@ static OpFoldResult add(OpBuilder &b, Location loc, OpFoldResult x,
       .getResult();
 }
 
-static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x,
-                        OpFoldResult y) {
+OpFoldResult fulgur::multiply(OpBuilder &b, Location loc, OpFoldResult x,
+                              OpFoldResult y) {
   auto cx = getConstantIntValue(x), cy = getConstantIntValue(y);
   if (cx && cy)
     return b.getIndexAttr(*cx * *cy);
@@ -38,6 +38,19 @@ static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x,
                                getValueOrCreateConstantIndexOp(b, loc, x),
                                getValueOrCreateConstantIndexOp(b, loc, y))
       .getResult();
+}
+
+SmallVector<OpFoldResult>
+fulgur::collapseDims(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> dims,
+                     ArrayRef<ReassociationIndices> groups) {
+  SmallVector<OpFoldResult> collapsed;
+  for (const ReassociationIndices &group : groups) {
+    OpFoldResult product = b.getIndexAttr(1);
+    for (int64_t dim : group)
+      product = multiply(b, loc, product, dims[dim]);
+    collapsed.push_back(product);
+  }
+  return collapsed;
 }
 
 /// The dims of a function argument are its symbols: `fulgur.dims` names them.
@@ -102,14 +115,8 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
         Sizes source = dimsOf(b, op.getSrc());
         if (failed(source))
           return failure();
-        SmallVector<OpFoldResult> dims;
-        for (const ReassociationIndices &group : op.getReassociationIndices()) {
-          OpFoldResult product = b.getIndexAttr(1);
-          for (int64_t i : group)
-            product = mul(b, op.getLoc(), product, (*source)[i]);
-          dims.push_back(product);
-        }
-        return dims;
+        return collapseDims(b, op.getLoc(), *source,
+                            op.getReassociationIndices());
       })
       .Case([&](tensor::PadOp op) -> Sizes {
         Sizes source = dimsOf(b, op.getSource());

@@ -1,6 +1,7 @@
 // The sizes of a tensor as values that exist before the tensor does: constants
 // and arithmetic on symbolic dims.
 #pragma once
+#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpDefinition.h"
 
@@ -11,6 +12,16 @@ namespace fulgur {
 /// time.
 mlir::FailureOr<llvm::SmallVector<mlir::OpFoldResult>>
 dimsOf(mlir::OpBuilder &builder, mlir::Value tensor);
+
+/// x * y, folded where both are constants or one is 1.
+mlir::OpFoldResult multiply(mlir::OpBuilder &builder, mlir::Location loc,
+                            mlir::OpFoldResult x, mlir::OpFoldResult y);
+
+/// The dims that are left when each group of neighbouring dims becomes one.
+llvm::SmallVector<mlir::OpFoldResult>
+collapseDims(mlir::OpBuilder &builder, mlir::Location loc,
+             llvm::ArrayRef<mlir::OpFoldResult> dims,
+             llvm::ArrayRef<mlir::ReassociationIndices> groups);
 
 /// The dynamic ones among `dims`, as operands for tensor.empty and the like.
 llvm::SmallVector<mlir::Value>

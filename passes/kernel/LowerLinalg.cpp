@@ -106,15 +106,8 @@ private:
   /// A one-dimensional parallel loop in pieces.
   void emitPieces() {
     Value size = extents[innermost], grain = constant(kTaskVisits);
-    Value tasks = arith::CeilDivSIOp::create(builder, loc, size, grain);
-    auto forall =
-        scf::ForallOp::create(builder, loc, ArrayRef<OpFoldResult>{tasks},
-                              ValueRange(), std::nullopt);
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPoint(forall.getTerminator());
-    Value from = mul(forall.getInductionVar(0), grain);
-    Value to = arith::MinSIOp::create(builder, loc, add(from, grain), size);
-    loopInnermost(from, to);
+    shareOut(size, grain,
+             [&](Value from, Value to) { loopInnermost(from, to); });
   }
 
   /// Rows are numbered through all parallel loops but the innermost; a task
@@ -130,6 +123,23 @@ private:
                                   constant(1));
     Value grain =
         arith::CeilDivSIOp::create(builder, loc, constant(kTaskVisits), cost);
+    shareOut(count, grain, [&](Value from, Value to) {
+      auto loop = scf::ForOp::create(builder, loc, from, to, constant(1));
+      builder.setInsertionPointToStart(loop.getBody());
+      Value row = loop.getInductionVar();
+      for (int64_t k : llvm::reverse(ArrayRef(rows).drop_front())) {
+        index[k] = arith::RemSIOp::create(builder, loc, row, extents[k]);
+        row = arith::DivSIOp::create(builder, loc, row, extents[k]);
+      }
+      index[rows.front()] = row;
+      emitLoops(inner);
+    });
+  }
+
+  /// One task for each `grain` of [0, count); `body` gets the task's part of
+  /// it.
+  void shareOut(Value count, Value grain,
+                llvm::function_ref<void(Value from, Value to)> body) {
     Value tasks = arith::CeilDivSIOp::create(builder, loc, count, grain);
     auto forall =
         scf::ForallOp::create(builder, loc, ArrayRef<OpFoldResult>{tasks},
@@ -138,15 +148,7 @@ private:
     builder.setInsertionPoint(forall.getTerminator());
     Value from = mul(forall.getInductionVar(0), grain);
     Value to = arith::MinSIOp::create(builder, loc, add(from, grain), count);
-    auto loop = scf::ForOp::create(builder, loc, from, to, constant(1));
-    builder.setInsertionPointToStart(loop.getBody());
-    Value row = loop.getInductionVar();
-    for (int64_t k : llvm::reverse(ArrayRef(rows).drop_front())) {
-      index[k] = arith::RemSIOp::create(builder, loc, row, extents[k]);
-      row = arith::DivSIOp::create(builder, loc, row, extents[k]);
-    }
-    index[rows.front()] = row;
-    emitLoops(inner);
+    body(from, to);
   }
 
   void emitLoops(ArrayRef<int64_t> loops) {

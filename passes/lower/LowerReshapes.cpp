@@ -3,6 +3,7 @@
 // dynamic size for each group of dims.)
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/Dims.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -27,12 +28,14 @@ struct LowerReshapes : impl::LowerReshapesBase<LowerReshapes> {
       if (auto expand = dyn_cast<memref::ExpandShapeOp>(op))
         sizes = expand.getMixedOutputShape();
       else
-        sizes = collapsed(b, cast<memref::CollapseShapeOp>(op));
+        sizes = collapseDims(
+            b, loc, memref::getMixedSizes(b, loc, op->getOperand(0)),
+            cast<memref::CollapseShapeOp>(op).getReassociationIndices());
       SmallVector<OpFoldResult> strides(sizes.size());
       OpFoldResult stride = b.getIndexAttr(1);
       for (size_t k = sizes.size(); k-- > 0;) {
         strides[k] = stride;
-        stride = mul(b, loc, stride, sizes[k]);
+        stride = multiply(b, loc, stride, sizes[k]);
       }
       // A size or stride that the type knows has to be given as a constant.
       auto [typeStrides, offset] = result.getStridesAndOffset();
@@ -47,36 +50,6 @@ struct LowerReshapes : impl::LowerReshapesBase<LowerReshapes> {
       op->getResult(0).replaceAllUsesWith(view);
       op->erase();
     });
-  }
-
-private:
-  static SmallVector<OpFoldResult> collapsed(OpBuilder &b,
-                                             memref::CollapseShapeOp op) {
-    SmallVector<OpFoldResult> dims = memref::getMixedSizes(b, op.getLoc(),
-                                                           op.getSrc()),
-                              sizes;
-    for (const ReassociationIndices &group : op.getReassociationIndices()) {
-      OpFoldResult product = b.getIndexAttr(1);
-      for (int64_t k : group)
-        product = mul(b, op.getLoc(), product, dims[k]);
-      sizes.push_back(product);
-    }
-    return sizes;
-  }
-
-  static OpFoldResult mul(OpBuilder &b, Location loc, OpFoldResult x,
-                          OpFoldResult y) {
-    auto cx = getConstantIntValue(x), cy = getConstantIntValue(y);
-    if (cx && cy)
-      return b.getIndexAttr(*cx * *cy);
-    if (cx && *cx == 1)
-      return y;
-    if (cy && *cy == 1)
-      return x;
-    return arith::MulIOp::create(b, loc,
-                                 getValueOrCreateConstantIndexOp(b, loc, x),
-                                 getValueOrCreateConstantIndexOp(b, loc, y))
-        .getResult();
   }
 };
 } // namespace

@@ -3,6 +3,7 @@
 #include "dialects/Fulgur.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/Dims.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -29,32 +30,8 @@ FailureOr<SmallVector<OpFoldResult>> fulgur::bufferDims(OpBuilder &b,
         Sizes source = bufferDims(b, op.getSrc());
         if (failed(source))
           return failure();
-        SmallVector<OpFoldResult> dims;
-        for (const ReassociationIndices &group : op.getReassociationIndices()) {
-          int64_t known = 1;
-          Value product;
-          for (int64_t i : group) {
-            if (auto size = getConstantIntValue((*source)[i])) {
-              known *= *size;
-              continue;
-            }
-            Value size = cast<Value>((*source)[i]);
-            product = product
-                          ? arith::MulIOp::create(b, op.getLoc(), product, size)
-                                .getResult()
-                          : size;
-          }
-          if (!product)
-            dims.push_back(b.getIndexAttr(known));
-          else if (known == 1)
-            dims.push_back(product);
-          else
-            dims.push_back(arith::MulIOp::create(b, op.getLoc(), product,
-                                                 arith::ConstantIndexOp::create(
-                                                     b, op.getLoc(), known))
-                               .getResult());
-        }
-        return dims;
+        return collapseDims(b, op.getLoc(), *source,
+                            op.getReassociationIndices());
       })
       .Default([](Operation *) { return failure(); });
 }
