@@ -77,29 +77,29 @@ StringRef fulgur::onnx::name(DType t) {
     return "uint64";
   case DType::bf16:
     return "bfloat16";
-  case DType(14):
+  case DType::complex64:
     return "complex64";
-  case DType(15):
+  case DType::complex128:
     return "complex128";
-  case DType(17):
+  case DType::f8e4m3fn:
     return "float8e4m3fn";
-  case DType(18):
+  case DType::f8e4m3fnuz:
     return "float8e4m3fnuz";
-  case DType(19):
+  case DType::f8e5m2:
     return "float8e5m2";
-  case DType(20):
+  case DType::f8e5m2fnuz:
     return "float8e5m2fnuz";
-  case DType(21):
+  case DType::u4:
     return "uint4";
-  case DType(22):
+  case DType::i4:
     return "int4";
-  case DType(23):
+  case DType::f4e2m1:
     return "float4e2m1";
-  case DType(24):
+  case DType::f8e8m0:
     return "float8e8m0";
-  case DType(25):
+  case DType::u2:
     return "uint2";
-  case DType(26):
+  case DType::i2:
     return "int2";
   default:
     return "undefined";

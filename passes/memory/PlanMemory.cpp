@@ -30,15 +30,20 @@ namespace {
 struct Buffer {
   memref::AllocOp alloc;
   int64_t first = 0,
-          last = 0;    // positions in the block of the first and last use
-  int64_t bytes = 0;   // for a typical size of the symbols
-  int64_t offset = -1; // likewise
-  Value size, place;   // the expressions
+          last = 0;      // positions in the block of the first and last use
+  int64_t bytes = 0;     // for a typical size of the symbols
+  int64_t offset = -1;   // likewise
+  Value size{}, place{}; // the expressions
 
   bool meets(const Buffer &other) const {
     return first <= other.last && other.first <= last;
   }
 };
+
+/// By offset; buffers at the same one in the order in which they are made.
+bool isBelow(const Buffer *a, const Buffer *b) {
+  return std::tuple(a->offset, a) < std::tuple(b->offset, b);
+}
 
 /// Computes index arithmetic for a typical size of the symbols.
 class Typical {
@@ -169,15 +174,15 @@ private:
     SmallVector<Buffer *> bySize;
     for (Buffer &buffer : buffers)
       bySize.push_back(&buffer);
-    llvm::stable_sort(bySize,
-                      [](Buffer *a, Buffer *b) { return a->bytes > b->bytes; });
+    llvm::sort(bySize, [](Buffer *a, Buffer *b) {
+      return std::tuple(-a->bytes, a) < std::tuple(-b->bytes, b);
+    });
     SmallVector<Buffer *> placed;
     for (Buffer *buffer : bySize) {
       SmallVector<Buffer *> near;
       llvm::copy_if(placed, std::back_inserter(near),
                     [&](Buffer *other) { return other->meets(*buffer); });
-      llvm::stable_sort(
-          near, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
+      llvm::sort(near, isBelow);
       int64_t offset = 0;
       for (Buffer *other : near) {
         if (offset + buffer->bytes <= other->offset)
@@ -194,8 +199,7 @@ private:
     SmallVector<Buffer *> order;
     for (Buffer &buffer : buffers)
       order.push_back(&buffer);
-    llvm::stable_sort(
-        order, [](Buffer *a, Buffer *b) { return a->offset < b->offset; });
+    llvm::sort(order, isBelow);
     // Everything the sizes need moves to the top, then the offsets follow it.
     Operation *top = &block.front();
     OpBuilder builder(top);
