@@ -21,11 +21,20 @@ Value reshaped(Value value) {
   return value;
 }
 
+/// Whether `op` is a kernel that is done. Bufferization would take it for one
+/// that is not, because of the tensors in its body, whenever it comes to stand
+/// where in memory an operation was that is still on its list.
+bool isOnBuffers(Operation *op) {
+  return isa<KernelOp>(op) &&
+         llvm::none_of(op->getOperandTypes(), llvm::IsaPred<TensorType>) &&
+         op->getNumResults() == 0;
+}
+
 struct Bufferize : impl::BufferizeBase<Bufferize> {
   void runOnOperation() override {
     bufferization::OneShotBufferizationOptions options;
     options.opFilter.denyOperation([](Operation *op) {
-      return op->getParentOfType<KernelOp>() != nullptr;
+      return op->getParentOfType<KernelOp>() || isOnBuffers(op);
     });
     bufferization::BufferizationState state;
     if (failed(
