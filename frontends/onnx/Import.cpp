@@ -128,7 +128,9 @@ void Importer::refuseUnsupported() {
             (count == 1 ? " node: " : " nodes: ") + llvm::join(nodes, ", ") +
             (count > 5 ? ", ..." : "") + ")";
   }
-  core().unsupported("operators that are not supported yet: " + list);
+  core().unsupported("operators that are not supported yet: " + list +
+                     " in opset " + Twine(model->opset()) +
+                     "; export the model without them");
 }
 
 /// The size of an input's dim that the model writes as `text`.

@@ -22,8 +22,8 @@ struct WeightStoreTest : testing::Test {
 };
 
 TEST_F(WeightStoreTest, HoldsWhatFillWrites) {
-  ElementsAttr weight = fulgur::addWeight(
-      type({2, 3}), "w", [](MutableArrayRef<char> bytes) {
+  ElementsAttr weight =
+      fulgur::addWeight(type({2, 3}), "w", [](MutableArrayRef<char> bytes) {
         ASSERT_EQ(bytes.size(), 24u);
         auto *numbers = reinterpret_cast<float *>(bytes.data());
         for (int i = 0; i < 6; ++i)
@@ -44,9 +44,8 @@ TEST_F(WeightStoreTest, StartsAsZeros) {
 TEST_F(WeightStoreTest, EqualNamesAreDifferentWeights) {
   auto filled = [&](char byte) {
     return fulgur::addWeight(
-        type({1}), "same", [=](MutableArrayRef<char> bytes) {
-          llvm::fill(bytes, byte);
-        });
+        type({1}), "same",
+        [=](MutableArrayRef<char> bytes) { llvm::fill(bytes, byte); });
   };
   ElementsAttr a = filled(1), b = filled(2);
   EXPECT_NE(a, b);
@@ -66,9 +65,10 @@ TEST_F(WeightStoreTest, ASplatGivesItsOneElement) {
 }
 
 TEST_F(WeightStoreTest, ReleasedWeightsCanStillBeRead) {
-  ElementsAttr weight = fulgur::addWeight(
-      type({4096}), "w",
-      [](MutableArrayRef<char> bytes) { llvm::fill(bytes, char(7)); });
+  ElementsAttr weight =
+      fulgur::addWeight(type({4096}), "w", [](MutableArrayRef<char> bytes) {
+        llvm::fill(bytes, char(7));
+      });
   fulgur::releaseWeight(weight);
   EXPECT_EQ(fulgur::weightBytes(weight)[16383], char(7));
 }
