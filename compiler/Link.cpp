@@ -37,19 +37,23 @@ static Expected<FileRemover> temporaryFile(StringRef suffix,
   return FileRemover(Twine(StringRef(path.data(), path.size())));
 }
 
+/// Closes a file that was written; what went wrong on the way is said now.
+static Error closeFile(raw_fd_ostream &os, StringRef path) {
+  os.close();
+  if (!os.has_error())
+    return Error::success();
+  std::error_code reason = os.error();
+  os.clear_error();
+  return failFile("write", path, reason);
+}
+
 static Error writeFile(StringRef path, StringRef content) {
   std::error_code reason;
   raw_fd_ostream os(path, reason);
   if (reason)
     return failFile("write", path, reason);
   os << content;
-  os.close();
-  if (os.has_error()) {
-    reason = os.error();
-    os.clear_error();
-    return failFile("write", path, reason);
-  }
-  return Error::success();
+  return closeFile(os, path);
 }
 
 /// Runs `program`; when it fails, the first line that it printed is the reason.
@@ -172,13 +176,7 @@ Error fulgur::writeArchive(StringRef path, StringRef object, StringRef member,
   }
   if (objectBytes % 2)
     os << '\n';
-  os.close();
-  if (os.has_error()) {
-    reason = os.error();
-    os.clear_error();
-    return failFile("write", path, reason);
-  }
-  return Error::success();
+  return closeFile(os, path);
 }
 
 Error fulgur::linkShared(const SharedLibrary &library,

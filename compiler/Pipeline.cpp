@@ -16,9 +16,14 @@
 #include "mlir/Transforms/Passes.h"
 #include "passes/Passes.h"
 #include "passes/Target.h"
+#include "passes/memory/BufferDims.h"
+#include "runtime/fulgur.h"
 
 using namespace mlir;
 using namespace fulgur;
+
+static_assert(kAlignment == FULGUR_ALIGNMENT,
+              "the memory plan and the C ABI agree on the alignment");
 
 /// On tensors: operations still say what they mean.
 static void buildGraph(OpPassManager &pm) {

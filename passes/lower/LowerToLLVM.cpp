@@ -224,9 +224,7 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     ModuleOp module = getOperation();
     MLIRContext *context = &getContext();
     writeParallel(module);
-    LowerToLLVMOptions options(context);
-    options.useGenericFunctions = false;
-    LLVMTypeConverter converter(context, options);
+    LLVMTypeConverter converter(context);
     RewritePatternSet patterns(context);
     patterns.add<LowerBuffer, LowerArguments, LowerLaunch>(converter);
     arith::populateArithExpandOpsPatterns(patterns);

@@ -197,8 +197,8 @@ private:
     }
     auto name =
         attributes ? attributes.getAs<StringAttr>(kNameAttr) : StringAttr();
-    auto dtype = attributes ? attributes.getAs<IntegerAttr>("fulgur.dtype")
-                            : IntegerAttr();
+    auto dtype =
+        attributes ? attributes.getAs<IntegerAttr>(kDTypeAttr) : IntegerAttr();
     return b.getDictionaryAttr(
         {b.getNamedAttr("name", name ? name : b.getStringAttr("")),
          b.getNamedAttr("dtype", dtype ? dtype

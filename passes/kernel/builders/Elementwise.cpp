@@ -48,6 +48,21 @@ static Value byteVector(Emitter &e, int64_t value, VectorType type) {
       DenseElementsAttr::get(type, e.builder.getI8IntegerAttr(value)));
 }
 
+/// Where the lanes of a strided access lie from its start, and which of them
+/// there are.
+static std::pair<Value, Value> stridedLanes(Emitter &e, Value step,
+                                            const Columns &columns) {
+  OpBuilder &b = e.builder;
+  Value lanes = e.iota(columns.lanes, b.getIndexType());
+  Value offsets =
+      arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
+  if (columns.mask)
+    return {offsets, columns.mask};
+  auto all = DenseElementsAttr::get(
+      VectorType::get(columns.lanes, b.getI1Type()), true);
+  return {offsets, arith::ConstantOp::create(b, e.loc, all)};
+}
+
 Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step,
                           Columns columns) {
   OpBuilder &b = e.builder;
@@ -74,15 +89,9 @@ Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step,
   if (known(step) == 1)
     return vector::MaskedLoadOp::create(b, e.loc, type, flat, position,
                                         columns.mask, zero);
-  Value lanes = e.iota(columns.lanes, b.getIndexType());
-  Value offsets =
-      arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
-  Value all = arith::ConstantOp::create(
-      b, e.loc,
-      DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()),
-                             true));
-  return vector::GatherOp::create(b, e.loc, type, flat, position, offsets,
-                                  columns.mask ? columns.mask : all, zero);
+  auto [offsets, mask] = stridedLanes(e, step, columns);
+  return vector::GatherOp::create(b, e.loc, type, flat, position, offsets, mask,
+                                  zero);
 }
 
 void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position,
@@ -106,15 +115,9 @@ void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position,
       vector::StoreOp::create(b, e.loc, vector, flat, position);
     return;
   }
-  Value lanes = e.iota(columns.lanes, b.getIndexType());
-  Value offsets =
-      arith::MulIOp::create(b, e.loc, lanes, e.broadcast(step, columns.lanes));
-  Value all = arith::ConstantOp::create(
-      b, e.loc,
-      DenseElementsAttr::get(VectorType::get(columns.lanes, b.getI1Type()),
-                             true));
+  auto [offsets, mask] = stridedLanes(e, step, columns);
   vector::ScatterOp::create(b, e.loc, /*resultType=*/Type(), flat, position,
-                            offsets, columns.mask ? columns.mask : all, vector);
+                            offsets, mask, vector);
 }
 
 SmallVector<int> fulgur::loopsOf(linalg::LinalgOp op, unsigned number) {
