@@ -32,7 +32,7 @@ class Tensor(ctypes.Structure):  # fulgur_tensor
 class Context(ctypes.Structure):  # fulgur_context
     _fields_ = [("struct_bytes", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("arena", ctypes.c_void_p),
                 ("arena_bytes", ctypes.c_size_t), ("weights", ctypes.c_void_p), ("weights_bytes", ctypes.c_size_t),
-                ("executor", ctypes.c_void_p)]
+                ("executor", ctypes.c_void_p), ("allocator", ctypes.c_void_p)]
 
 
 class Fulgur:

@@ -97,7 +97,8 @@ public:
       records.push_back(record({FIELD(fulgur_port, name, string(port.name)),
                                 FIELD(fulgur_port, dtype, i32(port.dtype)),
                                 FIELD(fulgur_port, rank, i32(port.dims.size())),
-                                FIELD(fulgur_port, dims, array(dims, "dims"))},
+                                FIELD(fulgur_port, dims, array(dims, "dims")),
+                                FIELD(fulgur_port, element, null())},
                                sizeof(fulgur_port)));
     }
     return array(records, name);
@@ -106,10 +107,14 @@ public:
   Constant *symbols(ArrayRef<ModelInfo::Symbol> symbols) {
     SmallVector<Constant *> records;
     for (const ModelInfo::Symbol &symbol : symbols)
-      records.push_back(record({FIELD(fulgur_symbol, name, string(symbol.name)),
-                                FIELD(fulgur_symbol, min, i64(symbol.min)),
-                                FIELD(fulgur_symbol, max, i64(symbol.max))},
-                               sizeof(fulgur_symbol)));
+      records.push_back(
+          record({FIELD(fulgur_symbol, name, string(symbol.name)),
+                  FIELD(fulgur_symbol, min, i64(symbol.min)),
+                  FIELD(fulgur_symbol, max, i64(symbol.max)),
+                  FIELD(fulgur_symbol, source, i32(FULGUR_FROM_DIM)),
+                  FIELD(fulgur_symbol, input, i32(0)),
+                  FIELD(fulgur_symbol, element, i64(0))},
+                 sizeof(fulgur_symbol)));
     return array(records, "symbols");
   }
 
@@ -210,7 +215,8 @@ Error fulgur::addDescriptor(Module &module, const ModelInfo &info,
                 FIELD(fulgur_model, stack_bytes, b.i64(0)),
                 FIELD(fulgur_model, arena_bytes, b.i64(info.arenaBytes)),
                 FIELD(fulgur_model, plan, plan),
-                FIELD(fulgur_model, run, run)},
+                FIELD(fulgur_model, run, run),
+                FIELD(fulgur_model, program, b.null())},
                sizeof(fulgur_model));
   if (!b.sameLayout)
     return fail(ExitCode::internal,

@@ -41,6 +41,8 @@ const char *fulgur_status_name(fulgur_status status) {
     return "invalid weights";
   case FULGUR_VERSION_MISMATCH:
     return "version mismatch";
+  case FULGUR_OUT_OF_MEMORY:
+    return "out of memory";
   }
   return "unknown status";
 }
@@ -49,13 +51,22 @@ static const struct {
   const char *name;
   size_t bytes;
 } dtypes[] = {
-    [FULGUR_FLOAT32] = {"float32", 4},   [FULGUR_UINT8] = {"uint8", 1},
-    [FULGUR_INT8] = {"int8", 1},         [FULGUR_UINT16] = {"uint16", 2},
-    [FULGUR_INT16] = {"int16", 2},       [FULGUR_INT32] = {"int32", 4},
-    [FULGUR_INT64] = {"int64", 8},       [FULGUR_BOOL] = {"bool", 1},
-    [FULGUR_FLOAT16] = {"float16", 2},   [FULGUR_FLOAT64] = {"float64", 8},
-    [FULGUR_UINT32] = {"uint32", 4},     [FULGUR_UINT64] = {"uint64", 8},
+    [FULGUR_FLOAT32] = {"float32", 4},
+    [FULGUR_UINT8] = {"uint8", 1},
+    [FULGUR_INT8] = {"int8", 1},
+    [FULGUR_UINT16] = {"uint16", 2},
+    [FULGUR_INT16] = {"int16", 2},
+    [FULGUR_INT32] = {"int32", 4},
+    [FULGUR_INT64] = {"int64", 8},
+    [FULGUR_BOOL] = {"bool", 1},
+    [FULGUR_FLOAT16] = {"float16", 2},
+    [FULGUR_FLOAT64] = {"float64", 8},
+    [FULGUR_UINT32] = {"uint32", 4},
+    [FULGUR_UINT64] = {"uint64", 8},
     [FULGUR_BFLOAT16] = {"bfloat16", 2},
+    [FULGUR_STRING] = {"string", sizeof(fulgur_string)},
+    [FULGUR_SEQUENCE] = {"sequence", sizeof(fulgur_tensor)},
+    [FULGUR_OPTIONAL] = {"optional", sizeof(fulgur_tensor)},
 };
 
 static int known(fulgur_dtype dtype) {

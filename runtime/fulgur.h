@@ -6,8 +6,16 @@
  *
  * A model compiled by fulgurc is one object file with one descriptor, `const
  * fulgur_model <prefix>_model`, and typed wrappers in its own header.
- * Everything here is plain C: no allocation, lock, file or system call happens
- * inside fulgur_run() unless the executor that the caller chose does it.
+ * Everything here is plain C.
+ *
+ * There are two kinds of models. A plain model's sizes all follow from its
+ * inputs' dims, so fulgur_plan() tells them, the caller owns all memory, and no
+ * allocation, lock, file or system call happens inside fulgur_run() unless the
+ * executor that the caller chose does it. A model with control flow, sizes that
+ * depend on data, sequences, optionals or strings that it makes itself is a
+ * program (fulgur_model.program is not NULL): fulgur_run() then takes memory
+ * from the context's allocator, and the caller may leave the outputs' memory to
+ * it too (see fulgur_tensor and fulgur_release()).
  *
  * Threads: descriptors are constant and may be shared. A context belongs to one
  * run at a time; use one per thread.
@@ -52,10 +60,12 @@ typedef enum fulgur_status {
   FULGUR_INVALID_WEIGHTS = 9, /* the weights file is missing, of the wrong size,
                                  or not this model's */
   FULGUR_VERSION_MISMATCH =
-      10 /* the model was compiled for another ABI version */
+      10,                   /* the model was compiled for another ABI version */
+  FULGUR_OUT_OF_MEMORY = 11 /* a program's allocator gave nothing */
 } fulgur_status;
 
-/* Element types, with ONNX's TensorProto.DataType numbers. */
+/* Element types, with ONNX's TensorProto.DataType numbers, and the two kinds of
+ * values that hold tensors. */
 typedef enum fulgur_dtype {
   FULGUR_FLOAT32 = 1,
   FULGUR_UINT8 = 2,
@@ -64,17 +74,41 @@ typedef enum fulgur_dtype {
   FULGUR_INT16 = 5,
   FULGUR_INT32 = 6,
   FULGUR_INT64 = 7,
+  FULGUR_STRING = 8, /* elements are fulgur_string */
   FULGUR_BOOL = 9,
   FULGUR_FLOAT16 = 10,
   FULGUR_FLOAT64 = 11,
   FULGUR_UINT32 = 12,
   FULGUR_UINT64 = 13,
-  FULGUR_BFLOAT16 = 16
+  FULGUR_BFLOAT16 = 16,
+  FULGUR_SEQUENCE = 100, /* rank 1; elements are fulgur_tensor, dims[0] many */
+  FULGUR_OPTIONAL = 101  /* the same with none or one */
 } fulgur_dtype;
 
-/* A dense row-major tensor owned by the caller. Inputs are only read. For
- * outputs the caller gives `data` and `bytes` (the buffer's capacity) and
- * fulgur_run() writes dtype, rank and dims. */
+#ifdef __cplusplus
+#define FULGUR_ALIGNAS(bytes) alignas(bytes)
+#else
+#define FULGUR_ALIGNAS(bytes) _Alignas(bytes)
+#endif
+
+/* One element of a string tensor: UTF-8, not terminated. `data` may be NULL
+ * when `bytes` is 0. */
+typedef struct fulgur_string {
+  FULGUR_ALIGNAS(16) const char *data; /* generated code copies it in one go */
+  size_t bytes;
+} fulgur_string;
+
+/* A dense row-major tensor owned by the caller; or a sequence or optional,
+ * whose `data` is an array of the fulgur_tensors in it. Inputs are only read.
+ * For outputs the caller gives `data` and `bytes` (the buffer's capacity) and
+ * fulgur_run() writes dtype, rank and dims.
+ *
+ * Outputs of a program may have `data` NULL: fulgur_run() then allocates them,
+ * sets `data` (NULL when there is nothing to hold) and `bytes`, and
+ * fulgur_release() gives them back. Sequences, optionals and strings must be
+ * taken like this, for they are made of many pieces. An output's buffer that
+ * is too small makes FULGUR_BUFFER_TOO_SMALL, with all outputs' dims written.
+ */
 typedef struct fulgur_tensor {
   void *data;   /* aligned to its element */
   size_t bytes; /* size of the buffer at data */
@@ -94,7 +128,8 @@ typedef struct fulgur_executor {
 /* One dim of an input or output. */
 typedef struct fulgur_dim {
   int64_t value;  /* the size, or -1 when it depends on the symbols */
-  int32_t symbol; /* inputs: index of the symbol that this dim is, or -1 */
+  int32_t symbol; /* inputs, and outputs of programs: index of the symbol that
+                     this dim is, or -1 */
   const char
       *text; /* as in the model: "384", "batch", "past_sequence + sequence" */
 } fulgur_dim;
@@ -102,14 +137,28 @@ typedef struct fulgur_dim {
 typedef struct fulgur_port {
   const char *name; /* the ONNX name */
   fulgur_dtype dtype;
-  int32_t rank;
+  int32_t rank; /* -1: any, and `dims` is NULL (elements of sequences and
+                   optionals, outputs of programs) */
   const fulgur_dim *dims;
+  const struct fulgur_port *element; /* sequences and optionals: what they hold;
+                                        else NULL */
 } fulgur_port;
 
-/* A symbolic dim and the range the model was compiled for. */
+/* Where a symbol's value comes from. */
+typedef enum fulgur_symbol_source {
+  FULGUR_FROM_DIM = 0,   /* a dim of an input */
+  FULGUR_FROM_VALUE = 1, /* one element of an integer input */
+  FULGUR_FROM_RUN = 2    /* found while a program runs: fulgur_plan() does not
+                            know it, and writes -1 for output dims that need it */
+} fulgur_symbol_source;
+
+/* A symbolic size and the range the model was compiled for. */
 typedef struct fulgur_symbol {
   const char *name;
   int64_t min, max; /* inclusive; max is INT64_MAX when unbounded */
+  int32_t source;   /* fulgur_symbol_source */
+  int32_t input;    /* FULGUR_FROM_VALUE: index of the input, else 0 */
+  int64_t element;  /* FULGUR_FROM_VALUE: index of its element, else 0 */
 } fulgur_symbol;
 
 /* What the generated code gets for one run. Its layout is part of the ABI
@@ -124,6 +173,32 @@ typedef struct fulgur_call {
                        void *argument);
   fulgur_executor *executor;
 } fulgur_call;
+
+/* The values of a program while it runs; known to the runtime only. */
+typedef struct fulgur_frame fulgur_frame;
+
+/* A straight piece of a program, planned and run like a plain model. */
+typedef struct fulgur_part {
+  int32_t n_inputs, n_outputs, n_messages;
+  const int32_t *inputs, *outputs; /* slots of the frame */
+  const fulgur_port *ports; /* of the outputs: dtype, rank; names may be NULL */
+  const char *const *messages; /* as in fulgur_model, for plan and run below */
+  int32_t (*plan)(const int64_t *symbols, int64_t *arena_bytes,
+                  int64_t *output_dims);
+  int32_t (*run)(const fulgur_call *call);
+} fulgur_part;
+
+/* What makes a model a program: its parts, and a native function that runs them
+ * with the branches and loops between them. Values that live longer than one
+ * part are in the slots of a frame; inputs are slots 0 .. n_inputs - 1. The
+ * model's symbols serve all parts. */
+typedef struct fulgur_program {
+  int32_t n_slots, n_parts;
+  const fulgur_part *parts;
+  const int32_t *output_slots;           /* [n_outputs] */
+  int32_t (*drive)(fulgur_frame *frame); /* 0, or the fulgur_status of the
+                                            runtime's function that failed */
+} fulgur_program;
 
 /* A compiled model. Constant data; every pointer is valid as long as the
  * library is loaded. */
@@ -155,6 +230,8 @@ typedef struct fulgur_model {
   /* Returns 0, or the number of the message that names the node that met a bad
    * value. */
   int32_t (*run)(const fulgur_call *call);
+  const fulgur_program *program; /* NULL for a plain model; else plan and run
+                                    are NULL and arena_bytes is 0 */
 } fulgur_model;
 
 enum { /* fulgur_model.cpu_features */
@@ -171,6 +248,16 @@ enum { /* fulgur_model.cpu_features */
        FULGUR_CPU_SSE42 = 1 << 10
 };
 
+/* Where programs take memory. Both functions must be safe to call from every
+ * thread that runs a model with this allocator. */
+typedef struct fulgur_allocator {
+  /* `bytes` > 0, `alignment` a power of two, at most FULGUR_ALIGNMENT. NULL
+   * when there is none; the run then ends with FULGUR_OUT_OF_MEMORY. */
+  void *(*allocate)(struct fulgur_allocator *self, size_t bytes,
+                    size_t alignment);
+  void (*release)(struct fulgur_allocator *self, void *pointer, size_t bytes);
+} fulgur_allocator;
+
 /* What a run may use. Fill it with fulgur_context_init(), then set what you
  * need; it owns nothing. */
 typedef struct fulgur_context {
@@ -181,7 +268,8 @@ typedef struct fulgur_context {
   size_t arena_bytes;
   const void *weights; /* the mapped weights file; NULL for embedded weights */
   size_t weights_bytes;
-  fulgur_executor *executor; /* NULL: everything runs on the calling thread */
+  fulgur_executor *executor;   /* NULL: everything runs on the calling thread */
+  fulgur_allocator *allocator; /* of programs; NULL: libc's */
 } fulgur_context;
 
 /* Sets every field to "none" and the struct's size. */
@@ -190,7 +278,10 @@ FULGUR_API void fulgur_context_init(fulgur_context *context);
 /* Checks count, dtypes, ranks and dims of the inputs (not their data); writes
  * the arena's size when `arena_bytes` is not NULL and, when `outputs` is not
  * NULL, each output's dtype, rank and dims (data and bytes are left alone).
- * This is how a caller learns how much to allocate. */
+ * This is how a caller learns how much to allocate. For a program the arena's
+ * size is 0 (a larger arena in the context is used where it suffices), and dims
+ * that only the run can tell are -1; a rank that only the run can tell is too.
+ */
 FULGUR_API fulgur_status fulgur_plan(const fulgur_model *model,
                                      const fulgur_tensor *inputs,
                                      int32_t n_inputs, fulgur_tensor *outputs,
@@ -204,6 +295,12 @@ FULGUR_API fulgur_status fulgur_run(const fulgur_model *model,
                                     const fulgur_tensor *inputs,
                                     int32_t n_inputs, fulgur_tensor *outputs,
                                     int32_t n_outputs);
+
+/* Gives back the memory of an output that fulgur_run() allocated, with all that
+ * is in it, and sets `data` and `bytes` to 0. `context` must have the allocator
+ * of that run. Nothing happens when `tensor` or its data is NULL. */
+FULGUR_API void fulgur_release(const fulgur_context *context,
+                               fulgur_tensor *tensor);
 
 /* Bytes of one element; 0 for an unknown type. */
 FULGUR_API size_t fulgur_dtype_bytes(fulgur_dtype dtype);

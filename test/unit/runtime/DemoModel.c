@@ -14,13 +14,14 @@ static const fulgur_dim matrix[] = {{-1, BATCH, "batch"},
 static const fulgur_dim four[] = {{4, -1, "4"}};
 static const fulgur_dim rows[] = {{-1, -1, "batch"}};
 
-static const fulgur_port inputs[] = {{"x", FULGUR_FLOAT32, 2, matrix},
-                                     {"ids", FULGUR_INT64, 2, matrix},
-                                     {"scale", FULGUR_FLOAT32, 1, four}};
-static const fulgur_port outputs[] = {{"y", FULGUR_FLOAT32, 2, matrix},
-                                      {"sum", FULGUR_FLOAT32, 1, rows}};
-static const fulgur_symbol symbols[] = {{"batch", 1, INT64_MAX},
-                                        {"sequence", 1, 64}};
+static const fulgur_port inputs[] = {{"x", FULGUR_FLOAT32, 2, matrix, NULL},
+                                     {"ids", FULGUR_INT64, 2, matrix, NULL},
+                                     {"scale", FULGUR_FLOAT32, 1, four, NULL}};
+static const fulgur_port outputs[] = {{"y", FULGUR_FLOAT32, 2, matrix, NULL},
+                                      {"sum", FULGUR_FLOAT32, 1, rows, NULL}};
+static const fulgur_symbol symbols[] = {
+    {"batch", 1, INT64_MAX, FULGUR_FROM_DIM, 0, 0},
+    {"sequence", 1, 64, FULGUR_FROM_DIM, 0, 0}};
 static const char *const messages[] = {
     [MESSAGE_SIZE - 1] =
         "node 'flatten': batch * sequence must be at most 4096",

@@ -222,8 +222,9 @@ TEST(RunRefuses, dimsOutOfRange) {
 
 TEST(RunRefuses, unboundSymbol) {
   DemoRun demo;
-  fulgur_symbol symbols[] = {
-      {"batch", 1, 9}, {"sequence", 1, 9}, {"lost", 1, 9}};
+  fulgur_symbol symbols[] = {{"batch", 1, 9, FULGUR_FROM_DIM, 0, 0},
+                             {"sequence", 1, 9, FULGUR_FROM_DIM, 0, 0},
+                             {"lost", 1, 9, FULGUR_FROM_DIM, 0, 0}};
   demo.model.symbols = symbols;
   demo.model.n_symbols = 3;
   EXPECT_FAILS(demo.run(), FULGUR_INVALID_DIMS,
@@ -235,8 +236,8 @@ TEST(RunRefuses, overflow) {
   demo.inputs[0].dims[0] = INT64_MAX;
   EXPECT_FAILS(demo.run(), FULGUR_INVALID_DIMS,
                "input 'x': the product of its dims is too large");
-  fulgur_symbol symbols[] = {{"batch", 0, INT64_MAX},
-                             {"sequence", 0, INT64_MAX}};
+  fulgur_symbol symbols[] = {{"batch", 0, INT64_MAX, FULGUR_FROM_DIM, 0, 0},
+                             {"sequence", 0, INT64_MAX, FULGUR_FROM_DIM, 0, 0}};
   demo.model.symbols = symbols; // an empty tensor's dims are multiplied too
   demo.inputs[0].dims[0] = 0;
   demo.inputs[0].dims[1] = INT64_MAX;
