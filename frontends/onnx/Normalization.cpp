@@ -27,6 +27,11 @@ Tensor alongAxis(const Core &c, const Site &s,
 
 Tensor importSoftmax(const Core &c, const Site &s) {
   return alongAxis(c, s, [&](const Tensor &x, int64_t axis) {
+    if (isHalf(x.type)) { // as the operator's definition, each step rounded
+      Tensor power = c.map(c.sub(x, c.max(x, {axis}, true)),
+                           [](const Scalar &v) { return exp(v); });
+      return c.div(power, c.sum(power, {axis}, true));
+    }
     Value value = c.value(x);
     return c.tensor(
         SoftmaxOp::create(c.builder, c.loc, value.getType(), value, axis),

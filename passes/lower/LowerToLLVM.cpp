@@ -13,6 +13,7 @@
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -224,11 +225,15 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     ModuleOp module = getOperation();
     MLIRContext *context = &getContext();
     writeParallel(module);
+    // First, since LLVM would turn a conversion to bf16 into a call.
+    RewritePatternSet roundings(context);
+    arith::populateExpandBFloat16Patterns(roundings);
+    if (failed(applyPatternsGreedily(module, std::move(roundings))))
+      return signalPassFailure();
     LLVMTypeConverter converter(context);
     RewritePatternSet patterns(context);
     patterns.add<LowerBuffer, LowerArguments, LowerLaunch>(converter);
     arith::populateArithExpandOpsPatterns(patterns);
-    arith::populateExpandBFloat16Patterns(patterns);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     index::populateIndexToLLVMConversionPatterns(converter, patterns);
