@@ -111,9 +111,9 @@ public:
           record({FIELD(fulgur_symbol, name, string(symbol.name)),
                   FIELD(fulgur_symbol, min, i64(symbol.min)),
                   FIELD(fulgur_symbol, max, i64(symbol.max)),
-                  FIELD(fulgur_symbol, source, i32(FULGUR_FROM_DIM)),
-                  FIELD(fulgur_symbol, input, i32(0)),
-                  FIELD(fulgur_symbol, element, i64(0))},
+                  FIELD(fulgur_symbol, source, i32(symbol.source)),
+                  FIELD(fulgur_symbol, input, i32(symbol.input)),
+                  FIELD(fulgur_symbol, element, i64(symbol.element))},
                  sizeof(fulgur_symbol)));
     return array(records, "symbols");
   }

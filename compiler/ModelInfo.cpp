@@ -117,8 +117,15 @@ FailureOr<ModelInfo> fulgur::readModelInfo(ModuleOp module) {
   info.arenaBytes = reader.integer("fulgur.arena_bytes");
   info.weightsBytes = reader.integer("fulgur.weights_bytes");
   reader.each("fulgur.symbols", [&](Reader entry) {
-    info.symbols.push_back(
-        {entry.string("name"), entry.integer("min"), entry.integer("max")});
+    ModelInfo::Symbol symbol{entry.string("name"), entry.integer("min"),
+                             entry.integer("max")};
+    auto optional = [&](StringRef key) {
+      return entry.dict.contains(key) ? entry.integer(key) : 0;
+    };
+    symbol.source = static_cast<int32_t>(optional("source"));
+    symbol.input = static_cast<int32_t>(optional("input"));
+    symbol.element = optional("element");
+    info.symbols.push_back(symbol);
   });
   reader.each("fulgur.inputs", [&](Reader entry) {
     info.inputs.push_back(readPort(entry, info.symbols.size()));

@@ -22,6 +22,9 @@ struct ModelInfo {
   struct Symbol {
     std::string name;
     int64_t min = 1, max = 1;
+    int32_t source = 0;  ///< fulgur_symbol_source
+    int32_t input = 0;   ///< of an element of an input: which input, and
+    int64_t element = 0; ///< which element
   };
   struct Weight {
     uint64_t offset = 0; ///< in the segment
@@ -42,7 +45,8 @@ struct ModelInfo {
 /// Reads the attributes of `module`:
 ///   fulgur.model = "stem", fulgur.inputs / fulgur.outputs = [{name, dtype,
 ///   dims = [...], texts = [...], symbols = [...]}], fulgur.symbols = [{name,
-///   min, max}], fulgur.messages = ["..."], fulgur.arena_bytes, fulgur.weights
+///   min, max, and for those that are no dims source, input, element}],
+///   fulgur.messages = ["..."], fulgur.arena_bytes, fulgur.weights
 ///   = [{offset, resource}], fulgur.weights_bytes.
 /// Emits an error at the module when they do not fit together.
 mlir::FailureOr<ModelInfo> readModelInfo(mlir::ModuleOp module);

@@ -18,7 +18,8 @@ def Fulgur_Dialect : Dialect {
   let description = [{
     A module in this dialect holds one function `@main` on tensors. Its arguments and results carry `fulgur.name`
     (the ONNX name) and `fulgur.dims` (an array of strings: the dims as the model writes them). The module carries
-    `fulgur.symbols`, an array of dictionaries `{name, min, max}`: the symbolic dims and their ranges.
+    `fulgur.symbols`, an array of dictionaries `{name, min, max}`: the symbolic dims and their ranges. Symbols that are not
+    dims have `source`, `input` and `element` as well, as fulgur_symbol in runtime/fulgur.h has them.
   }];
   let useDefaultAttributePrinterParser = 1;
 }

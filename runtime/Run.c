@@ -2,6 +2,7 @@
 // checked here, so that generated code needs no checks of its own but those of
 // values. Nothing is allocated and no state is kept but on the stack.
 #include "Cpu.h"
+#include "Integer.h"
 #include "Status.h"
 
 #include <inttypes.h>
@@ -156,6 +157,34 @@ static fulgur_status bind_dims(const fulgur_model *model, int32_t input,
   return FULGUR_OK;
 }
 
+/// Reads a symbol that is an element of an input whose dims are checked.
+static fulgur_status bind_value(const fulgur_model *model,
+                                const fulgur_symbol *symbol,
+                                const fulgur_tensor *inputs, int64_t *value) {
+  const char *name = model->inputs[symbol->input].name;
+  const fulgur_tensor *tensor = &inputs[symbol->input];
+  if (!tensor->data)
+    return fulgur__fail(FULGUR_INVALID_ARGUMENT,
+                        "input '%s': its data decide about shapes, but are "
+                        "null",
+                        name);
+  size_t needed =
+      (size_t)(symbol->element + 1) * fulgur_dtype_bytes(tensor->dtype);
+  if (tensor->bytes < needed)
+    return fulgur__fail(FULGUR_BUFFER_TOO_SMALL,
+                        "input '%s': its buffer has %zu bytes, but its dims "
+                        "need at least %zu",
+                        name, tensor->bytes, needed);
+  *value = fulgur__integer(tensor, symbol->element);
+  if (*value < symbol->min || *value > symbol->max)
+    return fulgur__fail(FULGUR_INVALID_VALUE,
+                        "input '%s': element %" PRId64 " is %" PRId64
+                        ", but must be from %" PRId64 " to %" PRId64,
+                        name, symbol->element, *value, symbol->min,
+                        symbol->max);
+  return FULGUR_OK;
+}
+
 static fulgur_status check_inputs(const fulgur_model *model,
                                   const fulgur_tensor *inputs,
                                   int64_t *symbols) {
@@ -180,11 +209,18 @@ static fulgur_status check_inputs(const fulgur_model *model,
                           "input '%s': the product of its dims is too large",
                           port->name);
   }
-  for (int32_t s = 0; s < model->n_symbols; ++s)
-    if (giver[s] == 0)
+  for (int32_t s = 0; s < model->n_symbols; ++s) {
+    const fulgur_symbol *symbol = &model->symbols[s];
+    if (symbol->source == FULGUR_FROM_VALUE) {
+      fulgur_status status = bind_value(model, symbol, inputs, &symbols[s]);
+      if (status != FULGUR_OK)
+        return status;
+    } else if (giver[s] == 0) {
       return fulgur__fail(FULGUR_INVALID_DIMS,
                           "model '%s': no input gives the size of '%s'",
-                          model->name, model->symbols[s].name);
+                          model->name, symbol->name);
+    }
+  }
   return FULGUR_OK;
 }
 

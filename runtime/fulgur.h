@@ -275,7 +275,8 @@ typedef struct fulgur_context {
 /* Sets every field to "none" and the struct's size. */
 FULGUR_API void fulgur_context_init(fulgur_context *context);
 
-/* Checks count, dtypes, ranks and dims of the inputs (not their data); writes
+/* Checks count, dtypes, ranks and dims of the inputs (their data must be there,
+ * and are read, only where symbols are FULGUR_FROM_VALUE); writes
  * the arena's size when `arena_bytes` is not NULL and, when `outputs` is not
  * NULL, each output's dtype, rank and dims (data and bytes are left alone).
  * This is how a caller learns how much to allocate. For a program the arena's

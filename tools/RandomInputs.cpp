@@ -15,7 +15,7 @@ symbolSizes(const fulgur_model &model, const RandomOptions &options) {
     // One that is itself an expression of others follows from those.
     bool plain = std::string_view(symbol.name).find_first_of("+-*/ ") ==
                  std::string_view::npos;
-    if (plain)
+    if (plain && symbol.source == FULGUR_FROM_DIM)
       sizes.try_emplace(symbol.name, std::max<int64_t>(symbol.min, 1));
   }
   return sizes;

@@ -231,6 +231,35 @@ TEST(RunRefuses, unboundSymbol) {
                "model 'demo': no input gives the size of 'lost'");
 }
 
+TEST(Run, symbolsThatAreValues) {
+  DemoRun demo;
+  fulgur_symbol symbols[] = {{"batch", 1, 9, FULGUR_FROM_DIM, 0, 0},
+                             {"sequence", 1, 9, FULGUR_FROM_DIM, 0, 0},
+                             {"ids[2]", -1, 7, FULGUR_FROM_VALUE, 1, 2}};
+  demo.model.symbols = symbols;
+  demo.model.n_symbols = 3;
+  demo.model.plan = [](const int64_t *s, int64_t *arena, int64_t *dims) {
+    *arena = s[2];
+    dims[0] = dims[2] = s[0];
+    dims[1] = s[1];
+    return 0;
+  };
+  size_t arena = 0;
+  demo.ids[2] = 5;
+  EXPECT_EQ(demo.plan(&arena), FULGUR_OK);
+  EXPECT_EQ(arena, 5u);
+  demo.ids[2] = -2;
+  EXPECT_FAILS(demo.run(), FULGUR_INVALID_VALUE,
+               "input 'ids': element 2 is -2, but must be from -1 to 7");
+  demo.inputs[1].bytes = 16;
+  EXPECT_FAILS(demo.run(), FULGUR_BUFFER_TOO_SMALL,
+               "input 'ids': its buffer has 16 bytes, but its dims need at "
+               "least 24");
+  demo.inputs[1].data = nullptr;
+  EXPECT_FAILS(demo.plan(), FULGUR_INVALID_ARGUMENT,
+               "input 'ids': its data decide about shapes, but are null");
+}
+
 TEST(RunRefuses, overflow) {
   DemoRun demo;
   demo.inputs[0].dims[0] = INT64_MAX;

@@ -1,0 +1,11 @@
+// One element of an integer tensor, whatever its width.
+#ifndef FULGUR_INTEGER_H
+#define FULGUR_INTEGER_H
+
+#include "fulgur.h"
+
+/// The element of a tensor of integers or BOOL, as a number; a uint64 that an
+/// int64 does not hold is INT64_MAX.
+int64_t fulgur__integer(const fulgur_tensor *tensor, int64_t element);
+
+#endif // FULGUR_INTEGER_H
