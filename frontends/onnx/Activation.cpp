@@ -1,18 +1,28 @@
 // Functions between the layers of a network.
+#include "frontends/onnx/Activation.h"
 #include "frontends/onnx/Core.h"
 
 using namespace fulgur::onnx;
+
+Scalar fulgur::onnx::sigmoid(const Scalar &x) { return 1.0 / (exp(-x) + 1); }
+Scalar fulgur::onnx::softplus(const Scalar &x) {
+  return maximum(x, x.like(0)) + log1p(exp(-abs(x)));
+}
+Scalar fulgur::onnx::hardSigmoid(const Scalar &x, double alpha, double beta) {
+  return minimum(maximum(x * alpha + beta, x.like(0)), x.like(1));
+}
+Scalar fulgur::onnx::gelu(const Scalar &x) {
+  return x * 0.5 * (erf(x * 0.7071067811865476) + 1);
+}
+Scalar fulgur::onnx::geluByTanh(const Scalar &x) {
+  Scalar bent = tanh((x + x * x * x * 0.044715) * 0.7978845608028654);
+  return x * 0.5 * (bent + 1);
+}
 
 namespace {
 Tensor real(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
   return s[0];
-}
-
-Scalar sigmoid(const Scalar &x) { return 1.0 / (exp(-x) + 1); }
-/// log(1 + exp(x)) that does not overflow.
-Scalar softplus(const Scalar &x) {
-  return maximum(x, x.like(0)) + log1p(exp(-abs(x)));
 }
 
 Tensor importRelu(const Core &c, const Site &s) {
@@ -95,10 +105,6 @@ Tensor importSwish(const Core &c, const Site &s) {
                [&](const Scalar &x) { return x * sigmoid(x * alpha); });
 }
 
-Scalar hardSigmoid(const Scalar &x, double alpha, double beta) {
-  return minimum(maximum(x * alpha + beta, x.like(0)), x.like(1));
-}
-
 Tensor importHardSigmoid(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 0.2f), beta = s.real("beta", 0.5);
   return c.map(real(c, s),
@@ -111,16 +117,10 @@ Tensor importHardSwish(const Core &c, const Site &s) {
   });
 }
 
-/// x/2 · (1 + erf(x/√2)), or the tanh approximation where the model asks for
-/// it.
+/// The tanh approximation only where the model asks for it.
 Tensor importGelu(const Core &c, const Site &s) {
-  bool approximate = s.text("approximate", "none") == "tanh";
-  return c.map(real(c, s), [&](const Scalar &x) {
-    Scalar bent = approximate
-                      ? tanh((x + x * x * x * 0.044715) * 0.7978845608028654)
-                      : erf(x * 0.7071067811865476);
-    return x * 0.5 * (bent + 1);
-  });
+  return c.map(real(c, s),
+               s.text("approximate", "none") == "tanh" ? geluByTanh : gelu);
 }
 } // namespace
 

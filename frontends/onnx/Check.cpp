@@ -1,5 +1,6 @@
 // Questions about a model that are asked before ONNX's checker, which answers
 // them late, obscurely or not at all.
+#include "frontends/onnx/Extension.h"
 #include "frontends/onnx/Prepare.h"
 #include "frontends/onnx/Problem.h"
 #include "onnx/common/version.h"
@@ -59,6 +60,9 @@ std::string listed(ArrayRef<const pb::NodeProto *> nodes) {
 }
 
 StringRef remedyFor(StringRef domain) {
+  if (domain == "com.microsoft.nchwc" || domain == "com.ms.internal.nhwc")
+    return "ONNX Runtime wrote it for the layout of one machine: save the "
+           "optimized model with graph optimization level basic or extended";
   if (domain.starts_with("com.microsoft") || domain.starts_with("com.ms."))
     return "take the model before ONNX Runtime's optimizer or quantizer "
            "changed it";
@@ -132,10 +136,14 @@ void refuseUnknownOperators(const pb::ModelProto &model) {
               (entry.domain.empty() ? "" : printable(entry.domain) + "::") +
               printable(entry.op) + "' (" + std::to_string(entry.nodes.size()) +
               (entry.nodes.size() == 1 ? " node)" : " nodes)");
+  StringRef known = whyRefused(first.domain, first.op);
+  std::string why = known.empty()
+                        ? "domain " + domain + " of ONNX " +
+                              pb::LAST_RELEASE_VERSION + " has no such operator"
+                        : known.str();
   refuse(ImportStatus::unsupported,
-         "operator '" + name + "' is not supported: domain " + domain +
-             " of ONNX " + pb::LAST_RELEASE_VERSION +
-             " has no such operator; " + Twine(first.nodes.size()) +
+         "operator '" + name + "' is not supported: " + why + "; " +
+             Twine(first.nodes.size()) +
              (first.nodes.size() == 1 ? " node: " : " nodes: ") +
              listed(first.nodes) + others + "; " + remedyFor(first.domain),
          first.nodes.front(), first.opset);

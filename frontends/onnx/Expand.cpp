@@ -36,7 +36,8 @@ bool isKept(const pb::NodeProto &node) {
       // one reduction
       "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
       "ReduceSumSquare"};
-  return kept.contains(node.op_type());
+  bool isOnnx = node.domain().empty() || node.domain() == "ai.onnx";
+  return isOnnx && kept.contains(node.op_type());
 }
 
 /// The types of the values around a node.

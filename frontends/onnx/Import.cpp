@@ -3,6 +3,7 @@
 #include "frontends/onnx/Import.h"
 #include "dialects/Fulgur.h"
 #include "frontends/onnx/Core.h"
+#include "frontends/onnx/Extension.h"
 #include "frontends/onnx/Model.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -28,6 +29,7 @@ const OpTable &opTable() {
     registerReduction(ops);
     registerShapeOps(ops);
     registerSorting(ops);
+    registerExtensions(ops);
     return ops;
   }();
   return table;

@@ -1,6 +1,6 @@
 // Ops that scale a tensor by statistics of itself.
+#include "frontends/onnx/Normalization.h"
 #include "dialects/Fulgur.h"
-#include "frontends/onnx/Core.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -82,10 +82,12 @@ SmallVector<int64_t> from(int64_t axis, int64_t rank) {
 Scalar inverseRoot(const Scalar &x, double epsilon) {
   return 1.0 / sqrt(x + epsilon);
 }
+} // namespace
 
-/// Mean and 1/√(variance + epsilon) over the axes.
-std::pair<Tensor, Tensor> statistics(const Core &c, const Tensor &x,
-                                     ArrayRef<int64_t> axes, double epsilon) {
+std::pair<Tensor, Tensor> fulgur::onnx::statistics(const Core &c,
+                                                   const Tensor &x,
+                                                   ArrayRef<int64_t> axes,
+                                                   double epsilon) {
   Tensor mean = c.mean(x, axes, true);
   Tensor squares = c.map({x, mean}, x.type, [](ArrayRef<Scalar> v) {
     return (v[0] - v[1]) * (v[0] - v[1]);
@@ -95,17 +97,43 @@ std::pair<Tensor, Tensor> statistics(const Core &c, const Tensor &x,
           })};
 }
 
+Tensor fulgur::onnx::inverseRootMeanSquare(const Core &c, const Tensor &x,
+                                           ArrayRef<int64_t> axes,
+                                           double epsilon) {
+  Tensor squares = c.map(x, [](const Scalar &v) { return v * v; });
+  return c.map(c.mean(squares, axes, true),
+               [&](const Scalar &v) { return inverseRoot(v, epsilon); });
+}
+
+Tensor fulgur::onnx::layerNorm(const Core &c, const Tensor &x,
+                               const Tensor &scale, const Tensor &bias,
+                               int64_t axis, double epsilon) {
+  ArrayRef<Extent> trailing = ArrayRef(x.shape).drop_front(axis);
+  Value value = c.value(x), factor = c.value(c.broadcastTo(scale, trailing)),
+        shift = bias ? c.value(c.broadcastTo(bias, trailing)) : Value();
+  Value result =
+      LayerNormOp::create(c.builder, c.loc, value.getType(), value, factor,
+                          shift, axis, APFloat(float(epsilon)));
+  return c.tensor(result, x.type, x.shape);
+}
+
+Tensor fulgur::onnx::rmsNorm(const Core &c, const Tensor &x,
+                             const Tensor &scale, int64_t axis,
+                             double epsilon) {
+  Value value = c.value(x),
+        factor =
+            c.value(c.broadcastTo(scale, ArrayRef(x.shape).drop_front(axis)));
+  Value result = RMSNormOp::create(c.builder, c.loc, value.getType(), value,
+                                   factor, axis, APFloat(float(epsilon)));
+  return c.tensor(result, x.type, x.shape);
+}
+
+namespace {
 SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   int64_t axis = c.axis(s.integer("axis", -1), x.rank());
   double epsilon = s.real("epsilon", 1e-5f);
-  ArrayRef<Extent> trailing = ArrayRef(x.shape).drop_front(axis);
-  Value value = c.value(x), scale = c.value(c.broadcastTo(s[1], trailing)),
-        bias = s[2] ? c.value(c.broadcastTo(s[2], trailing)) : Value();
-  Value result =
-      LayerNormOp::create(c.builder, c.loc, value.getType(), value, scale, bias,
-                          axis, APFloat(float(epsilon)));
-  SmallVector<Tensor> results{c.tensor(result, x.type, x.shape)};
+  SmallVector<Tensor> results{layerNorm(c, x, s[1], s[2], axis, epsilon)};
   if (s.wants(1) || s.wants(2)) {
     auto [mean, deviation] =
         statistics(c, c.cast(x, isHalf(x.type) ? DType::f32 : x.type),
@@ -117,14 +145,8 @@ SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
 
 Tensor importRMSNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
-  int64_t axis = c.axis(s.integer("axis", -1), x.rank());
-  Value value = c.value(x),
-        scale =
-            c.value(c.broadcastTo(s[1], ArrayRef(x.shape).drop_front(axis)));
-  return c.tensor(RMSNormOp::create(c.builder, c.loc, value.getType(), value,
-                                    scale, axis,
-                                    APFloat(float(s.real("epsilon", 1e-5f)))),
-                  x.type, x.shape);
+  return rmsNorm(c, x, s[1], c.axis(s.integer("axis", -1), x.rank()),
+                 s.real("epsilon", 1e-5f));
 }
 
 /// A vector over the channels (dim 1) so that it broadcasts against the tensor.

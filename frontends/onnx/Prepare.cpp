@@ -4,6 +4,7 @@
 // of them; each conversion that fails is undone as a whole, and the importer
 // then meets the old operators.
 #include "frontends/onnx/Prepare.h"
+#include "frontends/onnx/Extension.h"
 #include "frontends/onnx/ExternalData.h"
 #include "frontends/onnx/Problem.h"
 #include "frontends/onnx/TensorData.h"
@@ -173,7 +174,9 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
                     settle(tensor, node, files);
                   });
   };
+  defineExtensions();
   settleOpsets(model);
+  adoptStrays(model);
   model.clear_training_info();
   settleTensors();
   // Our own questions first: their answers name the place better than the

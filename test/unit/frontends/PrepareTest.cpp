@@ -112,16 +112,35 @@ TEST_F(Prepare, RefusesValuesOutOfNowhere) {
 
 TEST_F(Prepare, NamesUnknownOperatorsWithTheirNodes) {
   Loaded loaded = load(parse(
-      R"(<ir_version: 9, opset_import: ["": 20, "com.microsoft": 1]> g (float[4] x) => (float[4] y) {
-    [a0] a = com.microsoft.FastGelu(x) [a1] b = com.microsoft.FastGelu(a) [a2] c = com.microsoft.FastGelu(b) [a3] d = com.microsoft.FastGelu(c)
-    [a4] e = com.microsoft.FastGelu(d) [a5] f = com.microsoft.FastGelu(e) [s] y = SimplifiedLayerNormalization(f) })"));
+      R"(<ir_version: 9, opset_import: ["": 20, "com.example": 1]> g (float[4] x) => (float[4] y) {
+    [a0] a = com.example.Foo(x) [a1] b = com.example.Foo(a) [a2] c = com.example.Foo(b) [a3] d = com.example.Foo(c)
+    [a4] e = com.example.Foo(d) [a5] f = com.example.Foo(e) [s] y = Bar(f) })"));
   EXPECT_REFUSED(loaded, unsupported,
-                 "model.onnx: node 'a0' (com.microsoft::FastGelu, opset 1): "
-                 "operator 'com.microsoft::FastGelu' is not supported");
+                 "model.onnx: node 'a0' (com.example::Foo, opset 1): "
+                 "operator 'com.example::Foo' is not supported");
   EXPECT_REFUSED(loaded, unsupported,
                  "6 nodes: 'a0', 'a1', 'a2', 'a3', 'a4' and 1 more");
+  EXPECT_REFUSED(loaded, unsupported, "'Bar' (1 node)");
+}
+
+TEST_F(Prepare, KnowsWhyOperatorsOfOnnxRuntimeAreRefused) {
+  Loaded loaded = load(
+      parse("<ir_version: 9, opset_import: [\"\": 20, \"com.microsoft\": 1]> g "
+            "(float[4] x) => (float[4] y) "
+            "{ [n] y = com.microsoft.BitmaskDropout(x) }"));
   EXPECT_REFUSED(loaded, unsupported,
-                 "'SimplifiedLayerNormalization' (1 node)");
+                 "operator 'com.microsoft::BitmaskDropout' is not supported: "
+                 "it is for training");
+}
+
+TEST_F(Prepare, AdoptsOperatorsThatOnnxRuntimeKeepsInOnnxsDomain) {
+  Loaded loaded = load(parse("<ir_version: 8, opset_import: [\"\": 13]> g "
+                             "(float[2, 4] x, float[4] s) => (float[2, 4] z) { "
+                             "y = SimplifiedLayerNormalization(x, s) "
+                             "z = LayerNormalization(y, s) }"));
+  ASSERT_TRUE(loaded.model) << loaded.problem.message;
+  for (const auto &node : loaded.model->graph().node())
+    EXPECT_EQ(node.domain(), "com.microsoft");
 }
 
 TEST_F(Prepare, TellsAnOperatorOfALaterOpsetFromAnUnknownOne) {

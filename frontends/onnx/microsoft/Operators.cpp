@@ -1,0 +1,15 @@
+#include "frontends/onnx/microsoft/Operators.h"
+
+using namespace fulgur::onnx;
+
+const Extensions &fulgur::onnx::microsoftOperators() {
+  static const Extensions all = [] {
+    Extensions ops;
+    microsoft::activations(ops);
+    microsoft::normalizations(ops);
+    microsoft::products(ops);
+    microsoft::refusals(ops);
+    return ops;
+  }();
+  return all;
+}

@@ -1,0 +1,12 @@
+// The families of ONNX Runtime's operators; a file here enters its own.
+#pragma once
+#include "frontends/onnx/Extension.h"
+
+namespace fulgur::onnx::microsoft {
+
+void activations(Extensions &);
+void normalizations(Extensions &);
+void products(Extensions &);
+void refusals(Extensions &);
+
+} // namespace fulgur::onnx::microsoft

@@ -1,0 +1,29 @@
+// Operators of ONNX Runtime that no compiled model can have, and why.
+#include "frontends/onnx/microsoft/Operators.h"
+
+using namespace fulgur::onnx;
+
+void microsoft::refusals(Extensions &ops) {
+  ops.refuse({"BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"},
+             "it is a whole decoding loop, which belongs to the program that "
+             "calls the model; export the decoder as a model of its own");
+  ops.refuse({"NGramRepeatBlock", "BifurcationDetector", "Tokenizer"},
+             "it is a step of a decoding loop, which belongs to the program "
+             "that calls the model");
+  ops.refuse({"BiasDropout", "BitmaskDropout", "BitmaskBiasDropout"},
+             "it is for training; export the model for inference");
+  ops.refuse({"QOrderedAttention", "QOrderedGelu", "QOrderedLayerNormalization",
+              "QOrderedLongformerAttention", "QOrderedMatMul",
+              "QuantizeWithOrder", "DequantizeWithOrder"},
+             "it works on layouts of one kind of GPU; quantize the model with "
+             "QuantizeLinear and DequantizeLinear");
+  ops.refuse({"LongformerAttention", "DecoderAttention"},
+             "only ONNX Runtime's CUDA kernel defines it; export the model "
+             "without that fusion");
+  ops.refuse({"PagedAttention", "SparsePagedAttention"},
+             "its cache is shared between the requests of a server; export "
+             "the model with GroupQueryAttention");
+  ops.refuse({"EPContext", "Snpe"},
+             "it holds a program for another device; take the model before it "
+             "was compiled for that");
+}
