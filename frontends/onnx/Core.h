@@ -241,6 +241,7 @@ void registerLayout(OpTable &);
 void registerNormalization(OpTable &);
 void registerPooling(OpTable &);
 void registerReduction(OpTable &);
+void registerResize(OpTable &);
 void registerShapeOps(OpTable &);
 void registerSorting(OpTable &);
 

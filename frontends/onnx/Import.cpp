@@ -27,6 +27,7 @@ const OpTable &opTable() {
     registerNormalization(ops);
     registerPooling(ops);
     registerReduction(ops);
+    registerResize(ops);
     registerShapeOps(ops);
     registerSorting(ops);
     registerExtensions(ops);

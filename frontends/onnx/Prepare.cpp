@@ -114,6 +114,30 @@ void inlineFunctions(pb::ModelProto &model) {
   refuseUnknownOperators(model); // calls that could not be expanded
 }
 
+/// Before opset 11, Resize put its corners on each other and had no name for
+/// how it chose the nearest element; the converter leaves the new attributes at
+/// their defaults, which mean something else.
+void keepOldResize(pb::GraphProto &graph) {
+  auto set = [](pb::NodeProto &node, const char *name, const char *value) {
+    pb::AttributeProto &attribute = *node.add_attribute();
+    attribute.set_name(name);
+    attribute.set_type(pb::AttributeProto::STRING);
+    attribute.set_s(value);
+  };
+  for (pb::NodeProto &node : *graph.mutable_node()) {
+    if (node.op_type() == "Resize" && isOnnxDomain(node.domain())) {
+      set(node, "coordinate_transformation_mode", "asymmetric");
+      set(node, "nearest_mode", "outward"); // as the importer calls it
+    }
+    for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
+      if (attribute.has_g())
+        keepOldResize(*attribute.mutable_g());
+      for (pb::GraphProto &subgraph : *attribute.mutable_graphs())
+        keepOldResize(subgraph);
+    }
+  }
+}
+
 /// To the newest opset, or not at all.
 void convert(pb::ModelProto &model) {
   pb::OperatorSetIdProto *import = onnxOpset(model);
@@ -126,6 +150,8 @@ void convert(pb::ModelProto &model) {
     pb::ModelProto converted =
         pb::version_conversion::ConvertVersion(model, newestOpset());
     check(converted);
+    if (import->version() < 11)
+      keepOldResize(*converted.mutable_graph());
     model = std::move(converted);
   } catch (const std::exception &) {
   } catch (const Problem &) {

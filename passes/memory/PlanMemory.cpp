@@ -395,13 +395,14 @@ private:
   /// Whether `value` is known only while running.
   static bool dependsOnData(Value value) {
     Operation *op = value.getDefiningOp();
-    return !op || isa<BoundedOp>(op) || !isPure(op) ||
+    return !op || isa<BoundedOp>(op) || !isMemoryEffectFree(op) ||
            llvm::any_of(op->getOperands(), dependsOnData);
   }
 
   /// Clones the computation of `value`, with the bounds in place of run-time
   /// sizes; null where it is no function of symbols and bounds. Sizes grow with
-  /// what they are made of, so the result bounds the size.
+  /// what they are made of, so the result bounds the size. Quotients by symbols
+  /// have no effects either: sizes are never divided by 0.
   static Value rebuild(Value value, OpBuilder &builder, IRMapping &mapping) {
     if (Value known = mapping.lookupOrNull(value))
       return known;
@@ -411,7 +412,7 @@ private:
       mapping.map(value, bound);
       return bound;
     }
-    if (!op || !isPure(op) || op->getNumRegions() != 0)
+    if (!op || !isMemoryEffectFree(op) || op->getNumRegions() != 0)
       return {};
     for (Value operand : op->getOperands())
       if (!rebuild(operand, builder, mapping))
