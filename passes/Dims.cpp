@@ -147,6 +147,12 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
       .Default([](Operation *) { return failure(); });
 }
 
+bool fulgur::dependsOnData(Value size) {
+  Operation *op = size.getDefiningOp();
+  return !op || isa<BoundedOp>(op) || !isMemoryEffectFree(op) ||
+         llvm::any_of(op->getOperands(), dependsOnData);
+}
+
 SmallVector<Value> fulgur::dynamicDims(OpBuilder &b, Location loc, Type type,
                                        ArrayRef<OpFoldResult> dims) {
   SmallVector<Value> sizes;

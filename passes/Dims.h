@@ -13,6 +13,10 @@ namespace fulgur {
 mlir::FailureOr<llvm::SmallVector<mlir::OpFoldResult>>
 dimsOf(mlir::OpBuilder &builder, mlir::Value tensor);
 
+/// Whether a size is known only while running: it is computed from a
+/// fulgur.bounded, or from what is in memory.
+bool dependsOnData(mlir::Value size);
+
 /// x * y, folded where both are constants or one is 1.
 mlir::OpFoldResult multiply(mlir::OpBuilder &builder, mlir::Location loc,
                             mlir::OpFoldResult x, mlir::OpFoldResult y);

@@ -339,7 +339,7 @@ static void run_serially(fulgur_executor *self, int64_t count, fulgur_task task,
 }
 
 static fulgur_status call(const fulgur_model *model,
-                          const fulgur_context *context, const shapes *planned,
+                          const fulgur_context *context, shapes *planned,
                           const fulgur_tensor *inputs,
                           const fulgur_tensor *outputs) {
   void *input_data[FULGUR_MAX_PORTS], *output_data[FULGUR_MAX_PORTS];
@@ -356,6 +356,7 @@ static fulgur_status call(const fulgur_model *model,
       .parallel_for =
           context->executor ? context->executor->parallel_for : run_serially,
       .executor = context->executor,
+      .output_dims = planned->output_dims,
   };
   int32_t number = model->run(&arguments);
   if (number != 0)
@@ -410,6 +411,8 @@ fulgur_status fulgur_run(const fulgur_model *model,
     status = check_buffers(model, &planned, inputs, outputs);
   if (status != FULGUR_OK)
     return status;
-  describe_outputs(model, &planned, outputs);
-  return call(model, context, &planned, inputs, outputs);
+  status = call(model, context, &planned, inputs, outputs);
+  if (status == FULGUR_OK)
+    describe_outputs(model, &planned, outputs);
+  return status;
 }

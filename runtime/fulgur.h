@@ -101,7 +101,10 @@ typedef struct fulgur_string {
 /* A dense row-major tensor owned by the caller; or a sequence or optional,
  * whose `data` is an array of the fulgur_tensors in it. Inputs are only read.
  * For outputs the caller gives `data` and `bytes` (the buffer's capacity) and
- * fulgur_run() writes dtype, rank and dims.
+ * fulgur_run() writes dtype, rank and dims. Where a dim of an output depends on
+ * the data of the inputs, such as the number of elements that are not zero, the
+ * capacity must suffice for the upper bound that fulgur_plan() tells, and the
+ * elements are dense in the dims that fulgur_run() writes.
  *
  * Outputs of a program may have `data` NULL: fulgur_run() then allocates them,
  * sets `data` (NULL when there is nothing to hold) and `bytes`, and
@@ -172,6 +175,9 @@ typedef struct fulgur_call {
   void (*parallel_for)(fulgur_executor *self, int64_t count, fulgur_task task,
                        void *argument);
   fulgur_executor *executor;
+  int64_t *output_dims; /* of all outputs, one after the other, as plan wrote
+                           them: upper bounds where they depend on data, which
+                           the run overwrites with the actual sizes */
 } fulgur_call;
 
 /* The values of a program while it runs; known to the runtime only. */
@@ -222,9 +228,10 @@ typedef struct fulgur_model {
                             run */
   uint64_t arena_bytes;  /* constant, or 0 when it depends on the symbols */
   /* Pure function of the symbols: writes the arena's size (negative when it
-   * does not fit an int64) and all outputs' dims, one output after the other.
-   * Returns 0, or the number of the message that says which requirement between
-   * the symbols does not hold. */
+   * does not fit an int64) and all outputs' dims, one output after the other;
+   * those that depend on data as their upper bounds. Returns 0, or the number
+   * of the message that says which requirement between the symbols does not
+   * hold. */
   int32_t (*plan)(const int64_t *symbols, int64_t *arena_bytes,
                   int64_t *output_dims);
   /* Returns 0, or the number of the message that names the node that met a bad
@@ -278,8 +285,9 @@ FULGUR_API void fulgur_context_init(fulgur_context *context);
 /* Checks count, dtypes, ranks and dims of the inputs (their data must be there,
  * and are read, only where symbols are FULGUR_FROM_VALUE); writes
  * the arena's size when `arena_bytes` is not NULL and, when `outputs` is not
- * NULL, each output's dtype, rank and dims (data and bytes are left alone).
- * This is how a caller learns how much to allocate. For a program the arena's
+ * NULL, each output's dtype, rank and dims (data and bytes are left alone). A
+ * dim that depends on data is told as its upper bound. This is how a caller
+ * learns how much to allocate. For a program the arena's
  * size is 0 (a larger arena in the context is used where it suffices), and dims
  * that only the run can tell are -1; a rank that only the run can tell is too.
  */

@@ -133,6 +133,13 @@ void ModelRun::run() {
                  int32_t(inputViews.size()), outputViews.data(),
                  int32_t(outputViews.size())) != FULGUR_OK)
     throw std::runtime_error(fulgur_last_message());
+  // Dims that depend on data were planned as their bounds.
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const fulgur_tensor &view = outputViews[i];
+    outputs[i].dims.assign(view.dims, view.dims + view.rank);
+    outputs[i].data.resize(
+        denseBytes(outputs[i].name, view.dtype, outputs[i].dims));
+  }
 }
 
 Threads::Threads(int count) {

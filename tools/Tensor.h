@@ -19,6 +19,9 @@ public:
   explicit AlignedBytes(size_t bytes);
   std::byte *data() const { return memory.get(); }
   size_t size() const { return bytes; }
+  /// Counts the first `size` bytes only, or all again; at most what was
+  /// allocated.
+  void resize(size_t size) { bytes = size; }
 
 private:
   struct Free {

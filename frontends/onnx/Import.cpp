@@ -307,11 +307,6 @@ void Importer::importOutputs() {
   SmallVector<Value> results;
   for (const ::onnx::ValueInfoProto &output : model->graph().output()) {
     Tensor x = lookUp(output.name());
-    if (llvm::any_of(x.shape, [&](const Extent &size) {
-          return sizes.atoms.isRuntime(size);
-        }))
-      core().unsupported("the shape " + core().text(x.shape) + " of output '" +
-                         output.name() + "' depends on data");
     if (int declared = output.type().tensor_type().elem_type();
         declared && DType(declared) != x.type)
       core().fail("output '" + Twine(output.name()) + "' is declared as " +

@@ -6,6 +6,8 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -16,6 +18,10 @@ namespace fulgur {
 #include "passes/Passes.h.inc"
 
 namespace {
+/// fulgur_call.output_dims: the number of the field, before which there are
+/// pointers only.
+constexpr int32_t kOutputDimsField = 7;
+
 struct LowerEntry : impl::LowerEntryBase<LowerEntry> {
   using LowerEntryBase::LowerEntryBase;
 
@@ -26,6 +32,7 @@ struct LowerEntry : impl::LowerEntryBase<LowerEntry> {
     if (!main || !plan)
       return;
     pointer = LLVM::LLVMPointerType::get(&getContext());
+    writeOutputDims(main);
     OpBuilder builder = OpBuilder::atBlockBegin(&main.getBody().front());
     Value symbols =
         LLVM::LoadOp::create(builder, main.getLoc(), pointer,
@@ -50,6 +57,45 @@ struct LowerEntry : impl::LowerEntryBase<LowerEntry> {
   }
 
 private:
+  /// Writes the output dims that are known only while running where the caller
+  /// has their bounds.
+  void writeOutputDims(func::FuncOp main) {
+    SmallVector<BufferOp> outputs;
+    main.walk([&](BufferOp op) {
+      if (op.getSegment() == Segment::output)
+        outputs.push_back(op);
+    });
+    llvm::sort(outputs, [](BufferOp a, BufferOp b) {
+      return getConstantIntValue(a.getPosition()) <
+             getConstantIntValue(b.getPosition());
+    });
+    OpBuilder builder(main.getBody().front().getTerminator());
+    Location loc = main.getLoc();
+    Value dims;
+    int32_t first = 0; // number of the output's first dim
+    for (BufferOp output : outputs) {
+      for (auto [k, size] : llvm::enumerate(getMixedValues(
+               output.getType().getShape(), output.getSizes(), builder))) {
+        auto value = dyn_cast<Value>(size);
+        if (!value || !dependsOnData(value))
+          continue;
+        if (!dims) {
+          Value field = LLVM::GEPOp::create(
+              builder, loc, pointer, pointer, main.getArgument(0),
+              ArrayRef<LLVM::GEPArg>{kOutputDimsField});
+          dims = LLVM::LoadOp::create(builder, loc, pointer, field);
+        }
+        Value at = LLVM::GEPOp::create(
+            builder, loc, pointer, builder.getI64Type(), dims,
+            ArrayRef<LLVM::GEPArg>{first + int32_t(k)});
+        Value wide = arith::IndexCastOp::create(builder, loc,
+                                                builder.getI64Type(), value);
+        LLVM::StoreOp::create(builder, loc, wide, at);
+      }
+      first += output.getType().getRank();
+    }
+  }
+
   LogicalResult readSymbols(func::FuncOp function, Value array) {
     auto known = getOperation()->getAttrOfType<ArrayAttr>(kSymbolsAttr);
     SmallVector<SymbolOp> ops;

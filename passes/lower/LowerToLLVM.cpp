@@ -32,7 +32,8 @@ enum CallField {
   kArena,
   kWeights,
   kParallelFor,
-  kExecutor
+  kExecutor,
+  kOutputDims
 };
 
 Value loadField(OpBuilder &builder, Location loc, Value call, CallField field) {

@@ -159,10 +159,23 @@ private:
     Value tensor = bufferization::ToTensorOp::create(
         builder, result.getLoc(), result.getType(), buffer, /*restrict=*/true,
         /*writable=*/true);
-    // The buffer and its dims are computed from symbols alone, so they may
-    // stand before the kernel.
+    // The buffer and its dims may stand before the kernel, unless one of them
+    // is known only later.
+    if (!canStandBefore(tensor.getDefiningOp(), kernel))
+      return;
     hoistBefore(tensor.getDefiningOp(), kernel);
     out.set(tensor);
+  }
+
+  /// Whether moving `op` and all that it needs before `place` changes nothing.
+  static bool canStandBefore(Operation *op, Operation *place) {
+    if (op->getBlock() != place->getBlock() || op->isBeforeInBlock(place))
+      return true;
+    return op != place && (isa<bufferization::ToTensorOp>(op) || isPure(op)) &&
+           llvm::all_of(op->getOperands(), [&](Value operand) {
+             return !operand.getDefiningOp() ||
+                    canStandBefore(operand.getDefiningOp(), place);
+           });
   }
 
   static void hoistBefore(Operation *op, Operation *place) {

@@ -15,6 +15,7 @@
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "passes/memory/BufferDims.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -353,11 +354,10 @@ private:
         return output.emitOpError("is not the only buffer of its output");
       for (OpFoldResult dim : getMixedValues(output.getType().getShape(),
                                              output.getSizes(), builder)) {
-        bool known = isa<Attribute>(dim) || !dependsOnData(cast<Value>(dim));
         Value size = isa<Attribute>(dim)
                          ? getValueOrCreateConstantIndexOp(builder, loc, dim)
                          : rebuild(cast<Value>(dim), builder, mapping);
-        if (!size || !known)
+        if (!size)
           return output.emitOpError(
               "has a dim that is not a function of the model's symbols");
         store(size, plan.getArgument(2), index++);
@@ -392,33 +392,79 @@ private:
     return ("node '" + place.take_front(open) + "'" + op + ": " + text).str();
   }
 
-  /// Whether `value` is known only while running.
-  static bool dependsOnData(Value value) {
-    Operation *op = value.getDefiningOp();
-    return !op || isa<BoundedOp>(op) || !isMemoryEffectFree(op) ||
-           llvm::any_of(op->getOperands(), dependsOnData);
-  }
-
-  /// Clones the computation of `value`, with the bounds in place of run-time
-  /// sizes; null where it is no function of symbols and bounds. Sizes grow with
-  /// what they are made of, so the result bounds the size. Quotients by symbols
-  /// have no effects either: sizes are never divided by 0.
+  /// Clones the computation of `value`; of run-time sizes that of their upper
+  /// bounds. Null where it is no function of symbols. Quotients by symbols have
+  /// no effects either: sizes are never divided by 0.
   static Value rebuild(Value value, OpBuilder &builder, IRMapping &mapping) {
     if (Value known = mapping.lookupOrNull(value))
       return known;
-    Operation *op = value.getDefiningOp();
-    if (auto bounded = dyn_cast_or_null<BoundedOp>(op)) {
-      Value bound = rebuild(bounded.getBound(), builder, mapping);
-      mapping.map(value, bound);
-      return bound;
+    if (dependsOnData(value)) {
+      Value most = bound(value, /*upper=*/true, builder, mapping);
+      if (most)
+        mapping.map(value, most);
+      return most;
     }
-    if (!op || !isMemoryEffectFree(op) || op->getNumRegions() != 0)
+    Operation *op = value.getDefiningOp();
+    if (op->getNumRegions() != 0)
       return {};
     for (Value operand : op->getOperands())
       if (!rebuild(operand, builder, mapping))
         return {};
     builder.clone(*op, mapping);
     return mapping.lookup(value);
+  }
+
+  /// The least or the greatest that index arithmetic on run-time sizes can
+  /// give, each of which is from 0 to its bound. Factors and divisors that are
+  /// not constants are sizes, which are not negative.
+  static Value bound(Value value, bool upper, OpBuilder &b,
+                     IRMapping &mapping) {
+    if (!dependsOnData(value))
+      return rebuild(value, b, mapping);
+    Operation *op = value.getDefiningOp();
+    Location loc = value.getLoc();
+    if (auto bounded = dyn_cast_or_null<BoundedOp>(op))
+      return upper ? rebuild(bounded.getBound(), b, mapping)
+                   : arith::ConstantIndexOp::create(b, loc, 0).getResult();
+    if (!op || !isMemoryEffectFree(op) || op->getNumOperands() != 2 ||
+        op->getNumResults() != 1)
+      return {};
+    Value x = op->getOperand(0), y = op->getOperand(1);
+    bool upperX = upper, upperY = upper;
+    auto isNegative = [](Value v) {
+      auto constant = getConstantIntValue(v);
+      return constant && *constant < 0;
+    };
+    if (isa<arith::MulIOp>(op)) {
+      upperX ^= isNegative(y);
+      upperY ^= isNegative(x);
+    } else if (isa<arith::SubIOp>(op)) {
+      upperY = !upper;
+    } else if (isa<arith::DivSIOp, arith::DivUIOp, arith::FloorDivSIOp,
+                   arith::CeilDivSIOp, arith::CeilDivUIOp>(op)) {
+      upperX ^= isNegative(y);
+      upperY = !upper;
+    } else if (isa<arith::RemSIOp, arith::RemUIOp>(op)) {
+      return upper ? bound(y, true, b, mapping)
+                   : arith::ConstantIndexOp::create(b, loc, 0).getResult();
+    } else if (!isa<arith::AddIOp, arith::MaxSIOp, arith::MaxUIOp,
+                    arith::MinSIOp, arith::MinUIOp>(op) &&
+               !(isa<arith::AndIOp>(op) && isNegative(y))) {
+      return {}; // the AND rounds down to a multiple of the alignment
+    }
+    Value boundX = bound(x, upperX, b, mapping),
+          boundY = bound(y, upperY, b, mapping);
+    if (!boundX || !boundY)
+      return {};
+    if (isa<arith::DivSIOp, arith::DivUIOp, arith::FloorDivSIOp,
+            arith::CeilDivSIOp, arith::CeilDivUIOp>(op) &&
+        !getConstantIntValue(boundY))
+      boundY = arith::MaxSIOp::create(
+          b, loc, boundY, arith::ConstantIndexOp::create(b, loc, 1));
+    IRMapping parts;
+    parts.map(x, boundX);
+    parts.map(y, boundY);
+    return b.clone(*op, parts)->getResult(0);
   }
 
   /// What `rebuild` computes, as a double, which does not wrap around.

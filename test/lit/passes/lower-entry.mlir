@@ -123,3 +123,34 @@ module @run_time_sizes {
     return %ok : i32
   }
 }
+
+// -----
+
+// The sizes of outputs that are known only while running are the only ones that a run writes: dim 1 of the second output.
+// CHECK-LABEL: module @output_dims
+// CHECK: func.func @tiny__run(%[[CALL:.*]]: !llvm.ptr) -> i32
+// CHECK: %[[ROWS:.*]] = call @count()
+// CHECK: %[[FIELD:.*]] = llvm.getelementptr %[[CALL]][7] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr
+// CHECK: %[[DIMS:.*]] = llvm.load %[[FIELD]] : !llvm.ptr -> !llvm.ptr
+// CHECK: %[[AT:.*]] = llvm.getelementptr %[[DIMS]][2] : (!llvm.ptr) -> !llvm.ptr, i64
+// CHECK: %[[WIDE:.*]] = arith.index_cast %[[ROWS]] : index to i64
+// CHECK: llvm.store %[[WIDE]], %[[AT]] : i64, !llvm.ptr
+// CHECK-NOT: llvm.store
+module @output_dims attributes {fulgur.symbols = [{name = "batch", min = 1 : i64, max = 8 : i64}]} {
+  func.func private @count() -> index
+  func.func private @plan(%symbols: !llvm.ptr, %arena: !llvm.ptr, %dims: !llvm.ptr) -> i32 {
+    %ok = arith.constant 0 : i32
+    return %ok : i32
+  }
+  func.func private @main(%call: !llvm.ptr) -> i32 {
+    %zero = arith.constant 0 : index
+    %one = arith.constant 1 : index
+    %batch = fulgur.symbol "batch"
+    %count = call @count() : () -> index
+    %rows = fulgur.bounded %count at most %batch, "too many rows" {number = 1 : i32}
+    %first = fulgur.buffer %call output(%zero) [%batch] : !llvm.ptr -> memref<?xf32>
+    %second = fulgur.buffer %call output(%one) [%batch, %rows] : !llvm.ptr -> memref<?x?xf32>
+    %ok = arith.constant 0 : i32
+    return %ok : i32
+  }
+}

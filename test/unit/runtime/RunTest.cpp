@@ -54,6 +54,22 @@ TEST(Run, computes) {
     }
 }
 
+TEST(Run, tellsSizesThatDependOnData) {
+  DemoRun demo(4, 3);
+  demo.model.run = [](const fulgur_call *call) {
+    call->output_dims[2] = 1; // planned as 4
+    return demo_model.run(call);
+  };
+  ASSERT_EQ(demo.plan(), FULGUR_OK);
+  EXPECT_EQ(demo.outputs[1].dims[0], 4);
+  ASSERT_EQ(demo.run(), FULGUR_OK) << fulgur_last_message();
+  EXPECT_EQ(demo.outputs[0].dims[0], 4);
+  EXPECT_EQ(demo.outputs[1].dims[0], 1);
+  demo.outputs[1].bytes = 4;
+  EXPECT_FAILS(demo.run(), FULGUR_BUFFER_TOO_SMALL,
+               "output 'sum': its buffer has 4 bytes, but its dims need 16");
+}
+
 TEST(Run, computesOnPool) {
   fulgur_executor *pool = fulgur_pool_create(3);
   ASSERT_TRUE(pool);
