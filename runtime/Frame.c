@@ -103,10 +103,18 @@ static fulgur_status run_part(fulgur_frame *frame, const fulgur_part *part) {
       .parallel_for = context->executor ? context->executor->parallel_for
                                         : fulgur__run_serially,
       .executor = context->executor,
+      .output_dims = frame->dims,
   };
   number = part->run(&arguments);
-  return number ? part_failed(frame, part, FULGUR_INVALID_VALUE, number)
-                : FULGUR_OK;
+  if (number != 0)
+    return part_failed(frame, part, FULGUR_INVALID_VALUE, number);
+  dims = frame->dims; // now the actual ones, where they depend on data
+  for (int32_t i = 0; i < part->n_outputs; ++i) {
+    int32_t rank = part->ports[i].rank;
+    memcpy(frame->results[i].dims, dims, (size_t)rank * sizeof *dims);
+    dims += rank;
+  }
+  return FULGUR_OK;
 }
 
 int32_t fulgur__part(fulgur_frame *frame, int32_t part) {
@@ -162,7 +170,7 @@ int32_t fulgur__define_value(fulgur_frame *frame, int32_t symbol, int32_t slot,
                         "%s: an operand has %" PRId64
                         " elements, but element %" PRId64 " is needed",
                         node, elements, element);
-  return define(frame, symbol, fulgur__integer(value, element), node);
+  return define(frame, symbol, fulgur__integer_at(value, element), node);
 }
 
 int32_t fulgur__assign(fulgur_frame *frame, int32_t to, int32_t from) {
@@ -189,7 +197,7 @@ int32_t fulgur__read(fulgur_frame *frame, int32_t slot, int64_t *out,
                         "are %" PRId64 " elements of type %s",
                         node, elements,
                         fulgur_dtype_name((fulgur_dtype)value->dtype));
-  *out = fulgur__integer(value, 0);
+  *out = fulgur__integer_at(value, 0);
   return FULGUR_OK;
 }
 

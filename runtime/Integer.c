@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-int64_t fulgur__integer(const fulgur_tensor *tensor, int64_t element) {
+int64_t fulgur__integer(fulgur_dtype dtype, const void *data, int64_t element) {
   union {
     int8_t i8;
     uint8_t u8;
@@ -13,9 +13,9 @@ int64_t fulgur__integer(const fulgur_tensor *tensor, int64_t element) {
     int64_t i64;
     uint64_t u64;
   } x;
-  size_t bytes = fulgur_dtype_bytes(tensor->dtype);
-  memcpy(&x, (const char *)tensor->data + (size_t)element * bytes, bytes);
-  switch (tensor->dtype) {
+  size_t bytes = fulgur_dtype_bytes(dtype);
+  memcpy(&x, (const char *)data + (size_t)element * bytes, bytes);
+  switch (dtype) {
   case FULGUR_INT8:
     return x.i8;
   case FULGUR_UINT8:

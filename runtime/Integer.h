@@ -4,8 +4,8 @@
 
 #include "fulgur.h"
 
-/// The element of a tensor of integers or BOOL, as a number; a uint64 that an
+/// An element of a tensor of integers or BOOL, as a number; a uint64 that an
 /// int64 does not hold is INT64_MAX.
-int64_t fulgur__integer(const fulgur_tensor *tensor, int64_t element);
+int64_t fulgur__integer(fulgur_dtype dtype, const void *data, int64_t element);
 
 #endif // FULGUR_INTEGER_H

@@ -30,8 +30,7 @@ static fulgur_frame *create_frame(const fulgur_model *model,
     for (int32_t k = 0; k < part->n_outputs; ++k)
       sum += (size_t)part->ports[k].rank;
     dims = sum > dims ? sum : dims;
-    inputs =
-        (size_t)part->n_inputs > inputs ? (size_t)part->n_inputs : inputs;
+    inputs = (size_t)part->n_inputs > inputs ? (size_t)part->n_inputs : inputs;
     outputs =
         (size_t)part->n_outputs > outputs ? (size_t)part->n_outputs : outputs;
   }
@@ -160,8 +159,8 @@ static fulgur_status export_value(fulgur_frame *frame, fulgur_value *value,
     tensor->bytes = bytes;
     fulgur_status status = FULGUR_OK;
     for (int64_t i = 0; i < count && status == FULGUR_OK; ++i)
-      status = export_value(frame, &fulgur__values(value)[i], alone,
-                            &elements[i]);
+      status =
+          export_value(frame, &fulgur__values(value)[i], alone, &elements[i]);
     return status;
   }
   int64_t bytes = fulgur__dense_bytes(value->dtype, value->rank, value->dims);

@@ -1,14 +1,18 @@
 // fulgur_plan() and fulgur_run(): everything that a caller can get wrong is
 // checked here, so that generated code needs no checks of its own but those of
-// values. Nothing is allocated and no state is kept but on the stack.
+// values. For plain models nothing is allocated and no state is kept but on the
+// stack; programs run in Program.c.
 #include "Cpu.h"
+#include "Dense.h"
 #include "Integer.h"
+#include "Program.h"
 #include "Status.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/// What the inputs' dims make of the model.
+/// What the inputs' dims make of the model. Only a program can have more
+/// symbols than these; the others come from its run.
 typedef struct shapes {
   int64_t symbols[FULGUR_MAX_PORTS];
   int64_t output_dims[FULGUR_MAX_PORTS * FULGUR_MAX_RANK];
@@ -29,7 +33,7 @@ static fulgur_status check_model(const fulgur_model *model) {
         (unsigned)model->struct_bytes, (unsigned)sizeof(fulgur_model));
   const int32_t counts[] = {model->n_inputs, model->n_outputs,
                             model->n_symbols};
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < (model->program ? 2 : 3); ++i)
     if (counts[i] < 0 || counts[i] > FULGUR_MAX_PORTS)
       return fulgur__fail(FULGUR_INVALID_COUNT,
                           "model '%s' has %d %s, but 0 to %d are possible",
@@ -61,17 +65,18 @@ static fulgur_status check_count(const fulgur_model *model, const char *what,
   return FULGUR_OK;
 }
 
-/// Bytes of a dense tensor; -1 when they do not fit.
-static int64_t tensor_bytes(fulgur_dtype dtype, int32_t rank,
-                            const int64_t *dims) {
-  int64_t bytes = (int64_t)fulgur_dtype_bytes(dtype), empty = 0;
-  for (int32_t i = 0; i < rank; ++i) {
-    if (dims[i] == 0)
-      empty = 1; // the other dims must fit nevertheless: code multiplies them
-    else if (__builtin_mul_overflow(bytes, dims[i], &bytes))
-      return -1;
-  }
-  return empty ? 0 : (uint64_t)bytes > PTRDIFF_MAX ? -1 : bytes;
+static int32_t planned_symbols(const fulgur_model *model) {
+  return model->n_symbols < FULGUR_MAX_PORTS ? model->n_symbols
+                                             : FULGUR_MAX_PORTS;
+}
+
+static int is_container(fulgur_dtype dtype) {
+  return dtype == FULGUR_SEQUENCE || dtype == FULGUR_OPTIONAL;
+}
+
+/// The dims that a port has in `shapes`.
+static int32_t planned_rank(const fulgur_port *port) {
+  return port->rank < 0 ? 0 : port->rank;
 }
 
 /// Is a tensor's buffer there, aligned to its element, and large enough?
@@ -79,7 +84,7 @@ static fulgur_status check_buffer(const char *what, const char *name,
                                   const fulgur_tensor *tensor,
                                   fulgur_dtype dtype, int32_t rank,
                                   const int64_t *dims) {
-  int64_t bytes = tensor_bytes(dtype, rank, dims);
+  int64_t bytes = fulgur__dense_bytes(dtype, rank, dims);
   if (bytes < 0)
     return fulgur__fail(FULGUR_INVALID_DIMS,
                         "%s '%s': the product of its dims is too large", what,
@@ -92,7 +97,8 @@ static fulgur_status check_buffer(const char *what, const char *name,
   if (!tensor->data && bytes > 0)
     return fulgur__fail(FULGUR_INVALID_ARGUMENT, "%s '%s': its data is null",
                         what, name);
-  size_t element = fulgur_dtype_bytes(dtype);
+  size_t element =
+      is_container(dtype) ? _Alignof(fulgur_tensor) : fulgur_dtype_bytes(dtype);
   if (element && (uintptr_t)tensor->data % element != 0)
     return fulgur__fail(FULGUR_INVALID_ARGUMENT,
                         "%s '%s': its data is not aligned to the %zu bytes of "
@@ -138,7 +144,7 @@ static fulgur_status bind_dims(const fulgur_model *model, int32_t input,
       continue;
     }
     int32_t s = dim->symbol;
-    if (s < 0 || s >= model->n_symbols)
+    if (s < 0 || s >= planned_symbols(model))
       continue; // plan() knows what is required of it
     if (giver[s] == 0) {
       if (given < model->symbols[s].min || given > model->symbols[s].max)
@@ -175,7 +181,7 @@ static fulgur_status bind_value(const fulgur_model *model,
                         "input '%s': its buffer has %zu bytes, but its dims "
                         "need at least %zu",
                         name, tensor->bytes, needed);
-  *value = fulgur__integer(tensor, symbol->element);
+  *value = fulgur__integer(tensor->dtype, tensor->data, symbol->element);
   if (*value < symbol->min || *value > symbol->max)
     return fulgur__fail(FULGUR_INVALID_VALUE,
                         "input '%s': element %" PRId64 " is %" PRId64
@@ -185,11 +191,66 @@ static fulgur_status bind_value(const fulgur_model *model,
   return FULGUR_OK;
 }
 
+/// Checks how many tensors a sequence or optional has.
+static fulgur_status check_container(const fulgur_port *port,
+                                     const fulgur_tensor *tensor) {
+  if (tensor->rank != 1)
+    return fulgur__fail(
+        FULGUR_INVALID_RANK, "input '%s': its rank is %d, but a %s has 1",
+        port->name, (int)tensor->rank, fulgur_dtype_name(port->dtype));
+  int64_t limit = port->dtype == FULGUR_OPTIONAL ? 1 : INT64_MAX;
+  if (tensor->dims[0] < 0 || tensor->dims[0] > limit)
+    return fulgur__fail(FULGUR_INVALID_DIMS,
+                        "input '%s': it has %" PRId64 " elements, which no %s "
+                        "can have",
+                        port->name, tensor->dims[0],
+                        fulgur_dtype_name(port->dtype));
+  return FULGUR_OK;
+}
+
+/// Checks the elements of an input that is a sequence or an optional.
+static fulgur_status check_elements(const char *name, const fulgur_port *port,
+                                    const fulgur_tensor *tensor) {
+  const fulgur_port *wanted = port->element;
+  const fulgur_tensor *elements = tensor->data;
+  for (int64_t i = 0; i < tensor->dims[0]; ++i) {
+    const fulgur_tensor *element = &elements[i];
+    if (element->dtype != wanted->dtype)
+      return fulgur__fail(FULGUR_INVALID_DTYPE,
+                          "input '%s': the type of its element %" PRId64
+                          " is %s, but the model has %s",
+                          name, i, fulgur_dtype_name(element->dtype),
+                          fulgur_dtype_name(wanted->dtype));
+    int32_t least = wanted->rank < 0 ? 0 : wanted->rank,
+            most = wanted->rank < 0 ? FULGUR_MAX_RANK : wanted->rank;
+    if (element->rank < least || element->rank > most)
+      return fulgur__fail(FULGUR_INVALID_RANK,
+                          "input '%s': the rank of its element %" PRId64
+                          " is %d, but must be from %d to %d",
+                          name, i, (int)element->rank, (int)least, (int)most);
+    for (int32_t k = 0; k < element->rank; ++k)
+      if (element->dims[k] < 0)
+        return fulgur__fail(FULGUR_INVALID_DIMS,
+                            "input '%s': dim %d of its element %" PRId64
+                            " is %" PRId64 ", but must not be negative",
+                            name, (int)k, i, element->dims[k]);
+    fulgur_status status =
+        check_buffer("element of input", name, element, element->dtype,
+                     element->rank, element->dims);
+    if (status == FULGUR_OK && is_container(element->dtype))
+      status = check_elements(name, wanted, element);
+    if (status != FULGUR_OK)
+      return status;
+  }
+  return FULGUR_OK;
+}
+
 static fulgur_status check_inputs(const fulgur_model *model,
                                   const fulgur_tensor *inputs,
                                   int64_t *symbols) {
   uint16_t giver[FULGUR_MAX_PORTS];
-  memset(giver, 0, (size_t)model->n_symbols * sizeof *giver);
+  int32_t n_symbols = planned_symbols(model);
+  memset(giver, 0, (size_t)n_symbols * sizeof *giver);
   for (int32_t i = 0; i < model->n_inputs; ++i) {
     const fulgur_port *port = &model->inputs[i];
     if (inputs[i].dtype != port->dtype)
@@ -197,6 +258,12 @@ static fulgur_status check_inputs(const fulgur_model *model,
                           "input '%s': its type is %s, but the model has %s",
                           port->name, fulgur_dtype_name(inputs[i].dtype),
                           fulgur_dtype_name(port->dtype));
+    if (is_container(port->dtype)) {
+      fulgur_status status = check_container(port, &inputs[i]);
+      if (status != FULGUR_OK)
+        return status;
+      continue;
+    }
     if (inputs[i].rank != port->rank)
       return fulgur__fail(FULGUR_INVALID_RANK,
                           "input '%s': its rank is %d, but the model has %d",
@@ -204,14 +271,16 @@ static fulgur_status check_inputs(const fulgur_model *model,
     fulgur_status status = bind_dims(model, i, &inputs[i], symbols, giver);
     if (status != FULGUR_OK)
       return status;
-    if (tensor_bytes(port->dtype, port->rank, inputs[i].dims) < 0)
+    if (fulgur__dense_bytes(port->dtype, port->rank, inputs[i].dims) < 0)
       return fulgur__fail(FULGUR_INVALID_DIMS,
                           "input '%s': the product of its dims is too large",
                           port->name);
   }
-  for (int32_t s = 0; s < model->n_symbols; ++s) {
+  for (int32_t s = 0; s < n_symbols; ++s) {
     const fulgur_symbol *symbol = &model->symbols[s];
-    if (symbol->source == FULGUR_FROM_VALUE) {
+    if (symbol->source == FULGUR_FROM_RUN) {
+      symbols[s] = -1;
+    } else if (symbol->source == FULGUR_FROM_VALUE) {
       fulgur_status status = bind_value(model, symbol, inputs, &symbols[s]);
       if (status != FULGUR_OK)
         return status;
@@ -231,6 +300,23 @@ static const char *model_message(const fulgur_model *model, int32_t number) {
              : "no message is known for the failure";
 }
 
+/// What can be known before a program runs; -1 where it cannot.
+static void plan_program(const fulgur_model *model, shapes *result) {
+  result->arena_bytes = 0;
+  int64_t *dims = result->output_dims;
+  for (int32_t i = 0; i < model->n_outputs; ++i) {
+    const fulgur_port *port = &model->outputs[i];
+    for (int32_t k = 0; k < planned_rank(port); ++k) {
+      const fulgur_dim *dim = port->dims ? &port->dims[k] : NULL;
+      *dims++ = !dim              ? -1
+                : dim->value >= 0 ? dim->value
+                : dim->symbol >= 0 && dim->symbol < planned_symbols(model)
+                    ? result->symbols[dim->symbol]
+                    : -1;
+    }
+  }
+}
+
 /// All checks that need no buffers, and the sizes that follow from the inputs.
 static fulgur_status plan_shapes(const fulgur_model *model,
                                  const fulgur_tensor *inputs, int32_t n_inputs,
@@ -242,6 +328,10 @@ static fulgur_status plan_shapes(const fulgur_model *model,
     status = check_inputs(model, inputs, result->symbols);
   if (status != FULGUR_OK)
     return status;
+  if (model->program) {
+    plan_program(model, result);
+    return FULGUR_OK;
+  }
   int32_t number =
       model->plan(result->symbols, &result->arena_bytes, result->output_dims);
   if (number != 0)
@@ -274,8 +364,8 @@ static void describe_outputs(const fulgur_model *model, const shapes *planned,
     const fulgur_port *port = &model->outputs[i];
     outputs[i].dtype = port->dtype;
     outputs[i].rank = port->rank;
-    memcpy(outputs[i].dims, dims, (size_t)port->rank * sizeof *dims);
-    dims += port->rank;
+    memcpy(outputs[i].dims, dims, (size_t)planned_rank(port) * sizeof *dims);
+    dims += planned_rank(port);
   }
 }
 
@@ -317,9 +407,15 @@ static fulgur_status check_buffers(const fulgur_model *model,
                                    const fulgur_tensor *inputs,
                                    const fulgur_tensor *outputs) {
   fulgur_status status = FULGUR_OK;
-  for (int32_t i = 0; i < model->n_inputs && status == FULGUR_OK; ++i)
-    status = check_buffer("input", model->inputs[i].name, &inputs[i],
-                          inputs[i].dtype, inputs[i].rank, inputs[i].dims);
+  for (int32_t i = 0; i < model->n_inputs && status == FULGUR_OK; ++i) {
+    const fulgur_port *port = &model->inputs[i];
+    status = check_buffer("input", port->name, &inputs[i], inputs[i].dtype,
+                          inputs[i].rank, inputs[i].dims);
+    if (status == FULGUR_OK && is_container(port->dtype))
+      status = check_elements(port->name, port, &inputs[i]);
+  }
+  if (model->program)
+    return status; // the outputs' sizes are not known yet
   const int64_t *dims = planned->output_dims;
   for (int32_t i = 0; i < model->n_outputs && status == FULGUR_OK; ++i) {
     const fulgur_port *port = &model->outputs[i];
@@ -330,9 +426,8 @@ static fulgur_status check_buffers(const fulgur_model *model,
   return status;
 }
 
-/// The executor of those who gave none.
-static void run_serially(fulgur_executor *self, int64_t count, fulgur_task task,
-                         void *argument) {
+void fulgur__run_serially(fulgur_executor *self, int64_t count,
+                          fulgur_task task, void *argument) {
   (void)self;
   for (int64_t i = 0; i < count; ++i)
     task(argument, i);
@@ -353,8 +448,8 @@ static fulgur_status call(const fulgur_model *model,
       .outputs = output_data,
       .arena = context->arena,
       .weights = context->weights ? context->weights : model->embedded_weights,
-      .parallel_for =
-          context->executor ? context->executor->parallel_for : run_serially,
+      .parallel_for = context->executor ? context->executor->parallel_for
+                                        : fulgur__run_serially,
       .executor = context->executor,
       .output_dims = planned->output_dims,
   };
@@ -411,6 +506,9 @@ fulgur_status fulgur_run(const fulgur_model *model,
     status = check_buffers(model, &planned, inputs, outputs);
   if (status != FULGUR_OK)
     return status;
+  if (model->program)
+    return fulgur__run_program(model, context, planned.symbols,
+                               planned_symbols(model), inputs, outputs);
   status = call(model, context, &planned, inputs, outputs);
   if (status == FULGUR_OK)
     describe_outputs(model, &planned, outputs);

@@ -6,8 +6,7 @@
 
 int32_t fulgur__sequence_empty(fulgur_frame *frame, int32_t to, int32_t dtype) {
   (void)dtype; // an empty sequence of any type is the same
-  fulgur__put(frame, to,
-              (fulgur_value){.dtype = FULGUR_SEQUENCE, .rank = 1});
+  fulgur__put(frame, to, (fulgur_value){.dtype = FULGUR_SEQUENCE, .rank = 1});
   return FULGUR_OK;
 }
 

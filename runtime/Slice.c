@@ -28,8 +28,7 @@ static fulgur_status cut(fulgur_frame *frame, const fulgur_value *from,
       fulgur__new_tensor(frame, piece, from->dtype, from->rank, dims);
   if (status != FULGUR_OK)
     return status;
-  size_t bytes = (size_t)count * inner,
-         step = (size_t)from->dims[axis] * inner;
+  size_t bytes = (size_t)count * inner, step = (size_t)from->dims[axis] * inner;
   if (bytes)
     for (int64_t i = 0; i < outer; ++i)
       memcpy((char *)piece->data + (size_t)i * bytes,
@@ -183,7 +182,7 @@ static fulgur_status count_pieces(const fulgur_value *split, int64_t size,
                         "%s: 'split' must be a scalar or vector of integers",
                         node);
   if (split->rank == 0) {
-    int64_t each = fulgur__integer(split, 0);
+    int64_t each = fulgur__integer_at(split, 0);
     if (each <= 0)
       return fulgur__fail(FULGUR_INVALID_VALUE,
                           "%s: 'split' is %" PRId64 ", but must be positive",
@@ -194,7 +193,7 @@ static fulgur_status count_pieces(const fulgur_value *split, int64_t size,
   int64_t sum = 0;
   *pieces = split->dims[0];
   for (int64_t i = 0; i < *pieces; ++i) {
-    int64_t each = fulgur__integer(split, i);
+    int64_t each = fulgur__integer_at(split, i);
     if (each < 0 || __builtin_add_overflow(sum, each, &sum))
       return fulgur__fail(FULGUR_INVALID_VALUE,
                           "%s: element %" PRId64 " of 'split' is %" PRId64,
@@ -229,7 +228,7 @@ int32_t fulgur__split(fulgur_frame *frame, int32_t to, int32_t from,
     fulgur_value *piece = &fulgur__values(&sequence)[i];
     int64_t left = value->dims[axis] - start;
     int64_t size =
-        sizes ? fulgur__integer(sizes, sizes->rank == 0 ? 0 : i) : 1;
+        sizes ? fulgur__integer_at(sizes, sizes->rank == 0 ? 0 : i) : 1;
     size = size < left ? size : left;
     status = cut(frame, value, axis, start, size, piece);
     if (status == FULGUR_OK && !sizes && !keepdims)

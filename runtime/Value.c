@@ -11,8 +11,8 @@ static void *libc_allocate(fulgur_allocator *self, size_t bytes,
   (void)self;
   if (bytes > SIZE_MAX - alignment)
     return NULL;
-  return aligned_alloc(alignment, (bytes + alignment - 1) / alignment *
-                                      alignment);
+  return aligned_alloc(alignment,
+                       (bytes + alignment - 1) / alignment * alignment);
 }
 
 static void libc_release(fulgur_allocator *self, void *pointer, size_t bytes) {
@@ -163,7 +163,7 @@ const fulgur_value *fulgur__operand(fulgur_frame *frame, int32_t slot,
     return NULL;
   }
   if (wanted ? value->dtype != wanted : fulgur__is_container(value)) {
-    fulgur__fail(FULGUR_INVALID_DTYPE, "%s: an operand is a %s, not a %s", node,
+    fulgur__fail(FULGUR_INVALID_VALUE, "%s: an operand is a %s, not a %s", node,
                  fulgur_dtype_name((fulgur_dtype)value->dtype),
                  wanted ? fulgur_dtype_name((fulgur_dtype)wanted) : "tensor");
     return NULL;
@@ -185,26 +185,6 @@ int fulgur__is_integer(int32_t dtype) {
     return 1;
   default:
     return 0;
-  }
-}
-
-int64_t fulgur__integer(const fulgur_value *value, int64_t i) {
-  switch (value->dtype) {
-  case FULGUR_INT8:
-    return ((const int8_t *)value->data)[i];
-  case FULGUR_UINT16:
-    return ((const uint16_t *)value->data)[i];
-  case FULGUR_INT16:
-    return ((const int16_t *)value->data)[i];
-  case FULGUR_INT32:
-    return ((const int32_t *)value->data)[i];
-  case FULGUR_UINT32:
-    return ((const uint32_t *)value->data)[i];
-  case FULGUR_INT64:
-  case FULGUR_UINT64:
-    return ((const int64_t *)value->data)[i];
-  default: // uint8 and bool
-    return ((const uint8_t *)value->data)[i];
   }
 }
 

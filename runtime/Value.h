@@ -5,15 +5,16 @@
 
 #include "Dense.h"
 #include "Frame.h"
+#include "Integer.h"
 #include "Status.h"
 
 /// Memory that several values share. It stands apart from what it counts, so
 /// that the memory itself can go to the caller as an output.
 typedef struct fulgur_buffer {
   void *data;
-  size_t bytes;                     ///< allocated at data
-  int64_t users;                    ///< values that point here
-  int64_t values;                   ///< how many fulgur_value are in it
+  size_t bytes;   ///< allocated at data
+  int64_t users;  ///< values that point here
+  int64_t values; ///< how many fulgur_value are in it
   struct fulgur_buffer *next_free;
 } fulgur_buffer;
 
@@ -40,10 +41,10 @@ struct fulgur_frame {
   size_t bytes; ///< of this struct and the arrays below, in one allocation
   int64_t *symbols;
   fulgur_value *slots;
-  int64_t *dims;             ///< of the outputs of the part that has most
-  fulgur_value *results;     ///< the outputs of a part that runs
-  void **inputs, **outputs;  ///< likewise
-  char *arena;               ///< the context's or ours
+  int64_t *dims;            ///< of the outputs of the part that has most
+  fulgur_value *results;    ///< the outputs of a part that runs
+  void **inputs, **outputs; ///< likewise
+  char *arena;              ///< the context's or ours
   size_t arena_bytes;
   int own_arena;
   fulgur_buffer *free_buffers;
@@ -102,14 +103,18 @@ static inline int64_t fulgur__elements(const fulgur_value *value) {
 /// names the node when it is outside.
 fulgur_status fulgur__axis(int32_t *axis, int32_t rank, const char *node);
 
-/// The value of a slot if it is a tensor, sequence, ... (`wanted`: a dtype, or 0
-/// for any tensor); NULL, with the message set, when it is not.
+/// The value of a slot if it is a tensor, sequence, ... (`wanted`: a dtype, or
+/// 0 for any tensor); NULL, with the message set, when it is not.
 const fulgur_value *fulgur__operand(fulgur_frame *frame, int32_t slot,
                                     int32_t wanted, const char *node);
 
-/// Element `i` of an integer or boolean tensor.
-int64_t fulgur__integer(const fulgur_value *value, int64_t i);
+/// Integers and truth values.
 int fulgur__is_integer(int32_t dtype);
+
+/// Element `i` of a tensor of integers or truth values.
+static inline int64_t fulgur__integer_at(const fulgur_value *value, int64_t i) {
+  return fulgur__integer((fulgur_dtype)value->dtype, value->data, i);
+}
 
 /// "[2, 3]" for messages, cut to the size of `text`.
 const char *fulgur__dims_text(const fulgur_value *value, char *text,

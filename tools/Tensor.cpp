@@ -137,6 +137,10 @@ double Tensor::number(int64_t i) const {
     return double(load<uint64_t>(p, i));
   case FULGUR_INT64:
     return double(load<int64_t>(p, i));
+  case FULGUR_STRING:
+  case FULGUR_SEQUENCE:
+  case FULGUR_OPTIONAL:
+    break; // no numbers
   }
   return 0;
 }
@@ -166,5 +170,9 @@ void Tensor::setNumber(int64_t i, double value) {
   case FULGUR_UINT64:
   case FULGUR_INT64:
     return store(p, i, int64_t(value));
+  case FULGUR_STRING:
+  case FULGUR_SEQUENCE:
+  case FULGUR_OPTIONAL:
+    break; // no numbers
   }
 }
