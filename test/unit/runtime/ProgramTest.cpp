@@ -90,7 +90,8 @@ struct Loop : ProgramRun {
     input(tensor, {"x", FULGUR_FLOAT32, 1, dimN, nullptr});
     parts = {
         {1, 1, 2, &zero, &one, &vectorPort, messages, planVector, doubled},
-        {2, 1, 0, zeroAndTwo, &two, &vectorPort, nullptr, planJoined, joined}};
+        {2, 1, 0, zeroAndTwo, &two, &vectorPort, nullptr, planJoined, joined},
+        {1, 1, 2, &zero, &one, &vectorPort, messages, planVector, positive}};
   }
 };
 
