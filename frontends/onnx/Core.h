@@ -242,6 +242,7 @@ void registerNormalization(OpTable &);
 void registerPooling(OpTable &);
 void registerReduction(OpTable &);
 void registerResize(OpTable &);
+void registerSelection(OpTable &);
 void registerShapeOps(OpTable &);
 void registerSorting(OpTable &);
 

@@ -28,6 +28,7 @@ const OpTable &opTable() {
     registerPooling(ops);
     registerReduction(ops);
     registerResize(ops);
+    registerSelection(ops);
     registerShapeOps(ops);
     registerSorting(ops);
     registerExtensions(ops);

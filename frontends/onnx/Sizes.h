@@ -28,14 +28,18 @@ public:
   /// to @main: a loop that is being filled.
   class Behind {
   public:
-    explicit Behind(Sizes &sizes) : sizes(sizes), before(sizes.tail) {
-      sizes.tail = sizes.entry->empty() ? nullptr : &sizes.entry->back();
+    explicit Behind(Sizes &sizes) : sizes(sizes), outermost(!sizes.tail) {
+      if (outermost && !sizes.entry->empty())
+        sizes.tail = &sizes.entry->back();
     }
-    ~Behind() { sizes.tail = before; }
+    ~Behind() {
+      if (outermost)
+        sizes.tail = nullptr;
+    }
 
   private:
     Sizes &sizes;
-    mlir::Operation *before;
+    bool outermost; ///< a loop in a loop adds to @main where that one does
   };
   /// Checks the condition a = b before a run, once, and takes it for granted
   /// from now on.

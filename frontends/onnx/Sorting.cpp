@@ -1,20 +1,11 @@
 // Ops whose elements depend on those before them: they run in sequence along an
 // axis.
-#include "frontends/onnx/Core.h"
+#include "frontends/onnx/Sort.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-Value store(const Core &c, Body &body, const Scalar &element, DType type,
-            Value tensor, ArrayRef<Scalar> at) {
-  SmallVector<Value> indices;
-  for (const Scalar &index : at)
-    indices.push_back(index.emit());
-  return tensor::InsertOp::create(
-      *body.builder, c.loc, convert(element, type).emit(), tensor, indices);
-}
-
 /// The k best elements, each found by a scan for the best of those behind its
 /// predecessor in the order (value, then index).
 SmallVector<Tensor> importTopK(const Core &c, const Site &s) {
