@@ -286,10 +286,20 @@ void removeDead(pb::GraphProto &graph) {
       live.Add(std::move(*graph.mutable_node(i)));
   graph.mutable_node()->Swap(&live);
   google::protobuf::RepeatedPtrField<pb::TensorProto> initializers;
+  StringSet<> dead;
   for (pb::TensorProto &tensor : *graph.mutable_initializer())
     if (used.contains(tensor.name()))
       initializers.Add(std::move(tensor));
+    else
+      dead.insert(tensor.name());
   graph.mutable_initializer()->Swap(&initializers);
+  // Old models list their initializers among the inputs, too; without its
+  // value one would become an input that the caller has to give.
+  google::protobuf::RepeatedPtrField<pb::ValueInfoProto> inputs;
+  for (pb::ValueInfoProto &input : *graph.mutable_input())
+    if (!dead.contains(input.name()))
+      inputs.Add(std::move(input));
+  graph.mutable_input()->Swap(&inputs);
 }
 
 } // namespace fulgur::onnx

@@ -47,6 +47,10 @@ Tensor importGatherElements(const Core &c, const Site &s) {
 int64_t tupleSize(const Core &c, const Tensor &indices, int64_t limit) {
   std::optional<int64_t> size =
       indices.rank() ? indices.shape.back().constant() : std::nullopt;
+  if (indices.rank() && !size)
+    c.unsupported("indices of shape " + c.text(indices.shape) +
+                  " are not supported: how many coordinates each of them has "
+                  "must be known; fix the last dim with --dim or --shape");
   if (!size || *size < 1 || *size > limit)
     c.fail("the last dim of the indices must be a constant from 1 to " +
            Twine(limit) + "; their shape is " + c.text(indices.shape));

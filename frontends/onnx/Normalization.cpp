@@ -208,22 +208,21 @@ Tensor importInstanceNormalization(const Core &c, const Site &s) {
 Tensor importGroupNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   int64_t groups = s.integer("num_groups", 0);
-  std::optional<Extent> size = x.rank() < 2 || groups < 1
-                                   ? std::nullopt
-                                   : x.shape[1].divideExactly(groups);
-  if (!size)
+  bool divides = x.rank() >= 2 && groups >= 1;
+  Extent size = divides ? c.sizes.atoms.floorDiv(x.shape[1], groups) : 0;
+  if (!divides || c.sizes.atoms.knownDifferent(size * groups, x.shape[1]))
     c.fail("the channels of a tensor of shape " + c.text(x.shape) +
            " cannot be divided into " + Twine(groups) + " groups");
-  Tensor grouped =
-      c.reshape(x, {x.shape[0], groups,
-                    *size * product(ArrayRef(x.shape).drop_front(2))});
+  c.requireEqual(size * groups, x.shape[1]);
+  Tensor grouped = c.reshape(
+      x, {x.shape[0], groups, size * product(ArrayRef(x.shape).drop_front(2))});
   Tensor normal =
       c.reshape(normalize(c, grouped, {2}, s.real("epsilon", 1e-5f)), x.shape);
   auto spread =
       [&](const Tensor &v) { // before opset 21 there was one scale a group
-        bool perGroup = v.rank() == 1 && v.shape[0].is(groups) && !size->is(1);
+        bool perGroup = v.rank() == 1 && v.shape[0].is(groups) && !size.is(1);
         return perGroup ? c.reshape(c.broadcastTo(c.unsqueeze(v, {1}),
-                                                  {groups, *size}),
+                                                  {groups, size}),
                                     {x.shape[1]})
                         : v;
       };

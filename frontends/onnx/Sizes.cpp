@@ -48,6 +48,12 @@ Value Sizes::atom(unsigned id, Location loc) {
   Value a = index(atom.a, loc), b = index(atom.b, loc);
   atHead = !atoms.isRuntime(Extent::atom(id));
   bool natural = atoms.lower(atom.a) >= 0 && atoms.lower(atom.b) >= 0;
+  bool divides =
+      atom.kind == Atoms::Kind::floorDiv || atom.kind == Atoms::Kind::mod;
+  // For absurd symbols a product wraps to 0. Such a run is refused, but only
+  // after its sizes are computed, which a division by 0 must not prevent.
+  if (divides && !atom.b.constant() && atoms.lower(atom.b) >= 1)
+    b = emit<arith::MaxSIOp>(loc, b, emit<arith::ConstantIndexOp>(loc, 1));
   switch (atom.kind) {
   case Atoms::Kind::max:
     return emit<arith::MaxSIOp>(loc, a, b);

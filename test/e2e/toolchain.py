@@ -2,10 +2,13 @@
 
 import concurrent.futures
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +31,49 @@ class Ended:
 
     code: int
     output: str
+    seconds: float = 0.0  # by the clock
+    cpu_seconds: float = 0.0  # with the programs that it started
+    peak_bytes: int = 0  # of memory
+    timed_out: bool = False
 
     def reason(self):
         lines = [line for line in self.output.splitlines() if "error" in line.lower()] or self.output.splitlines() or ["no output"]
         return f"exit code {self.code}: {lines[0][:300]}"
 
+    def message(self):
+        """What --diagnostics-format=json says is wrong, without file and node; else the line that reason() shows."""
+        for line in self.output.splitlines():
+            if line.startswith("{"):
+                diagnostic = json.loads(line)
+                if diagnostic["severity"] == "error":
+                    return diagnostic["message"]
+        return self.reason()
+
 
 def call(*arguments, timeout=TIMEOUT, **options):
-    try:
-        done = subprocess.run(
-            list(map(str, arguments)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False, **options
+    with tempfile.TemporaryFile() as output:
+        start = time.monotonic()
+        process = subprocess.Popen(
+            list(map(str, arguments)), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
         )
-    except subprocess.TimeoutExpired:
-        return Ended(-1, f"error: {Path(arguments[0]).name} ran longer than {timeout} s")
-    return Ended(done.returncode, done.stdout.decode(errors="replace"))
+        expired = threading.Event()
+
+        def expire():
+            expired.set()
+            process.kill()
+
+        timer = threading.Timer(timeout, expire)
+        timer.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        timer.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - start
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    if expired.is_set():
+        text = f"error: {Path(arguments[0]).name} ran longer than {timeout} s"
+    cpu = usage.ru_utime + usage.ru_stime
+    return Ended(process.returncode, text, seconds, cpu, usage.ru_maxrss * 1024, expired.is_set())
 
 
 def compile_model(model, stem, *arguments, **options):
@@ -49,26 +81,44 @@ def compile_model(model, stem, *arguments, **options):
     return call(COMPILER, model, "-o", stem, "--emit=so", *arguments, **options)
 
 
-def run_model(library, inputs, outputs):
-    """Runs STEM.so on a folder of input_K.pb and returns how that ended and the arrays it wrote."""
+def run_model(library, inputs, outputs, types=(), **options):
+    """Runs STEM.so on a folder of input_K.pb and returns how that ended and the values it wrote."""
     given = ["--inputs", inputs] if (Path(inputs) / "input_0.pb").exists() else []
-    ended = call(RUNNER, library, *given, "--outputs", outputs)
-    return ended, read_tensors(outputs, "output") if ended.code == 0 else []
+    ended = call(RUNNER, library, *given, "--outputs", outputs, **options)
+    return ended, read_tensors(outputs, "output", types) if ended.code == 0 else []
 
 
-def read_tensors(folder, role):
-    """The arrays of role_0.pb, role_1.pb, ... in a folder."""
-    arrays = []
-    while (path := Path(folder) / f"{role}_{len(arrays)}.pb").exists():
-        arrays.append(numpy_helper.to_array(onnx.load_tensor(path)))
-    return arrays
+def read_tensors(folder, role, types=()):
+    """The values of role_0.pb, role_1.pb, ... in a folder: arrays, but lists for sequences and None for nothing, as `types` say."""
+    values = []
+    while (path := Path(folder) / f"{role}_{len(values)}.pb").exists():
+        kind = types[len(values)].WhichOneof("value") if len(values) < len(types) else "tensor_type"
+        if kind == "sequence_type":
+            values.append(numpy_helper.to_list(onnx.SequenceProto.FromString(path.read_bytes())))
+        elif kind == "optional_type":
+            values.append(numpy_helper.to_optional(onnx.OptionalProto.FromString(path.read_bytes())))
+        else:
+            values.append(numpy_helper.to_array(onnx.load_tensor(path)))
+    return values
 
 
-def write_tensors(folder, role, named):
-    """Writes (name, array) pairs as role_0.pb, role_1.pb, ..."""
+def proto_of(value, name, kind):
+    """A tensor, a sequence or an optional value as the message that a data set holds."""
+    if kind == "optional_type":
+        return numpy_helper.from_optional(value, name)
+    if isinstance(value, list):
+        return numpy_helper.from_list(value, name)
+    if isinstance(value, onnx.TensorProto):
+        return value
+    return numpy_helper.from_array(np.asarray(value), name)
+
+
+def write_tensors(folder, role, named, types=()):
+    """Writes (name, value) pairs as role_0.pb, role_1.pb, ..."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for index, (name, array) in enumerate(named):
-        onnx.save_tensor(numpy_helper.from_array(np.asarray(array), name), Path(folder) / f"{role}_{index}.pb")
+    for index, (name, value) in enumerate(named):
+        kind = types[index].WhichOneof("value") if index < len(types) else "tensor_type"
+        (Path(folder) / f"{role}_{index}.pb").write_bytes(proto_of(value, name, kind).SerializeToString())
 
 
 def difference(actual, expected):
