@@ -356,8 +356,12 @@ OwningOpRef<ModuleOp> Importer::run() {
   SmallVector<Attribute> list;
   for (size_t id = 0; id < sizes.atoms.size(); ++id) {
     const Atoms::Atom atom = sizes.atoms[id];
+    // A symbol that an operator needs to be a constant is still one that the
+    // caller gives; only --dim takes symbols away.
+    auto fixed = options.dims.find(atom.name);
     if (atom.kind != Atoms::Kind::symbol ||
-        sizes.atoms.simplify(Extent::atom(id)).constant() ||
+        (fixed != options.dims.end() &&
+         fixed->second.min == fixed->second.max) ||
         !(llvm::is_contained(symbols, atom.name) ||
           llvm::is_contained(expressions, atom.name)))
       continue;
