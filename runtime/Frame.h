@@ -121,6 +121,48 @@ FULGUR_API int32_t fulgur__optional_get(fulgur_frame *frame, int32_t to,
 FULGUR_API int32_t fulgur__optional_has(fulgur_frame *frame, int32_t to,
                                         int32_t from, const char *node);
 
+/* ---- strings ---- */
+
+/* StringConcat and Equal, with broadcasting. */
+FULGUR_API int32_t fulgur__string_concat(fulgur_frame *frame, int32_t to,
+                                         int32_t a, int32_t b,
+                                         const char *node);
+FULGUR_API int32_t fulgur__string_equal(fulgur_frame *frame, int32_t to,
+                                        int32_t a, int32_t b, const char *node);
+
+/* StringSplit: `counts` (int64) may be -1; `delimiter` NULL or "" splits at
+ * runs of white space; `maxsplit` is negative when there is no limit. */
+FULGUR_API int32_t fulgur__string_split(fulgur_frame *frame, int32_t to,
+                                        int32_t counts, int32_t x,
+                                        const char *delimiter, int64_t maxsplit,
+                                        const char *node);
+
+/* StringNormalizer: `action` is 0 (none), 1 (lower), 2 (upper). */
+FULGUR_API int32_t fulgur__string_normalize(
+    fulgur_frame *frame, int32_t to, int32_t x, const fulgur_string *stopwords,
+    int64_t n_stopwords, int32_t action, int32_t sensitive, const char *node);
+
+/* RegexFullMatch, a boolean tensor; see Regex.h for the syntax. */
+FULGUR_API int32_t fulgur__string_match(fulgur_frame *frame, int32_t to,
+                                        int32_t x, const char *pattern,
+                                        const char *node);
+
+/* Cast from and to strings. */
+FULGUR_API int32_t fulgur__string_to(fulgur_frame *frame, int32_t to, int32_t x,
+                                     int32_t dtype, const char *node);
+FULGUR_API int32_t fulgur__string_from(fulgur_frame *frame, int32_t to,
+                                       int32_t x, const char *node);
+
+/* LabelEncoder and the like: replaces each element of x, equal to keys[i], by
+ * values[i], and others by *fallback. Keys have x's type (elements of which are
+ * compared by their bits, but all NaN are equal and so are both zeros; strings
+ * by their text), values and fallback have type `dtype`. The first of equal
+ * keys counts. */
+FULGUR_API int32_t fulgur__string_find(fulgur_frame *frame, int32_t to,
+                                       int32_t x, const void *keys, int64_t n,
+                                       const void *values, int32_t dtype,
+                                       const void *fallback, const char *node);
+
 #ifdef __cplusplus
 }
 #endif

@@ -278,6 +278,7 @@ TEST(Program, survivesEveryFailingAllocation) {
     run.output(4, FULGUR_SEQUENCE, 1, &vectorPort);
     run.output(5, FULGUR_FLOAT32, 2);
     run.output(6, FULGUR_OPTIONAL, 1, &vectorPort);
+    run.output(7, FULGUR_STRING, 1);
     run.body = [](fulgur_frame *frame) -> int32_t {
       CHECK_STEP(fulgur__assign(frame, 2, 0));
       for (int i = 0; i < 6; ++i) {
@@ -290,6 +291,7 @@ TEST(Program, survivesEveryFailingAllocation) {
       CHECK_STEP(
           fulgur__stack(frame, 5, 8, 1, FULGUR_FLOAT32, 1, nullptr, "node"));
       CHECK_STEP(fulgur__split(frame, 8, 5, -1, -1, 0, "node"));
+      CHECK_STEP(fulgur__string_from(frame, 7, 1, "node"));
       return fulgur__optional(frame, 6, 1);
     };
     run.allocator.failAt = failAt;
