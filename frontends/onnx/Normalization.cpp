@@ -6,6 +6,13 @@ using namespace mlir;
 using namespace fulgur;
 using namespace fulgur::onnx;
 
+Tensor fulgur::onnx::softmax(const Core &c, const Tensor &x, int64_t axis) {
+  Value value = c.value(x);
+  return c.tensor(
+      SoftmaxOp::create(c.builder, c.loc, value.getType(), value, axis), x.type,
+      x.shape);
+}
+
 namespace {
 Tensor real(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
@@ -26,17 +33,8 @@ Tensor alongAxis(const Core &c, const Site &s,
 }
 
 Tensor importSoftmax(const Core &c, const Site &s) {
-  return alongAxis(c, s, [&](const Tensor &x, int64_t axis) {
-    if (isHalf(x.type)) { // as the operator's definition, each step rounded
-      Tensor power = c.map(c.sub(x, c.max(x, {axis}, true)),
-                           [](const Scalar &v) { return exp(v); });
-      return c.div(power, c.sum(power, {axis}, true));
-    }
-    Value value = c.value(x);
-    return c.tensor(
-        SoftmaxOp::create(c.builder, c.loc, value.getType(), value, axis),
-        x.type, x.shape);
-  });
+  return alongAxis(
+      c, s, [&](const Tensor &x, int64_t axis) { return softmax(c, x, axis); });
 }
 
 /// x - max - log Σ exp(x - max)

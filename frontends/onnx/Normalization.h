@@ -4,6 +4,9 @@
 
 namespace fulgur::onnx {
 
+/// exp(x) / Σ exp(x) along the axis.
+Tensor softmax(const Core &c, const Tensor &x, int64_t axis);
+
 /// (x - mean) / √(variance + epsilon) · scale + bias over the dims from `axis`
 /// on; the bias may be left out.
 Tensor layerNorm(const Core &c, const Tensor &x, const Tensor &scale,

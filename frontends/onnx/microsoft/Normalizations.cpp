@@ -92,7 +92,7 @@ SmallVector<Tensor> importEmbed(const Core &c, const Site &s) {
   if (positions) {
     position = c.gather(s[3], positions, 0, s.nameOf(3));
   } else {
-    const Extent &rows = s[3].shape[0];
+    Extent rows = s[3].shape[0];
     c.sizes.requireAtLeast(
         rows, length,
         "'" + c.sizes.atoms.text(length) + "' must not exceed the " +

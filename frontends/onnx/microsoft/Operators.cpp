@@ -6,9 +6,12 @@ const Extensions &fulgur::onnx::microsoftOperators() {
   static const Extensions all = [] {
     Extensions ops;
     microsoft::activations(ops);
+    microsoft::attentions(ops);
+    microsoft::groupQueryAttention(ops);
     microsoft::normalizations(ops);
     microsoft::products(ops);
     microsoft::refusals(ops);
+    microsoft::rotations(ops);
     return ops;
   }();
   return all;

@@ -5,8 +5,11 @@
 namespace fulgur::onnx::microsoft {
 
 void activations(Extensions &);
+void attentions(Extensions &);
+void groupQueryAttention(Extensions &);
 void normalizations(Extensions &);
 void products(Extensions &);
 void refusals(Extensions &);
+void rotations(Extensions &);
 
 } // namespace fulgur::onnx::microsoft

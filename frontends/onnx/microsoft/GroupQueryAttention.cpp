@@ -1,0 +1,204 @@
+// Attention of language models that generate: a cache of keys and values, of
+// which each sequence of a batch has its own share in use; several heads to one
+// head of keys; rotary embedding and windows on demand.
+#include "frontends/onnx/Normalization.h"
+#include "frontends/onnx/microsoft/Masks.h"
+#include "frontends/onnx/microsoft/Operators.h"
+#include "frontends/onnx/microsoft/Rotary.h"
+
+using namespace fulgur::onnx;
+using namespace fulgur::onnx::microsoft;
+
+namespace {
+/// How long the sequences of a batch are.
+struct Lengths {
+  Extent queries; ///< new tokens
+  Extent total;   ///< of the longest sequence, earlier tokens included
+  Tensor past;    ///< [batch] i64: earlier tokens
+  Tensor ends;    ///< [batch] i64: all tokens
+};
+
+/// The length of the longest sequence: known from the model's shape arithmetic
+/// or the bias, or a number that is known while running.
+Extent totalOf(const Core &c, const Site &s, const Extent &most) {
+  Tensor given = s[6];
+  if (given.known() && given.known()->size() == 1)
+    return c.sizes.atoms.simplify(given.known()->front().integer);
+  if (s[10])
+    return s[10].shape.back();
+  Tensor length = c.cast(c.reshape(given, {}), DType::i64);
+  mlir::Value value = mlir::tensor::ExtractOp::create(
+      c.builder, c.loc, c.value(length), mlir::ValueRange{});
+  value = mlir::arith::IndexCastOp::create(c.builder, c.loc,
+                                           c.builder.getIndexType(), value);
+  return c.sizes.runtime((s.nameOf(6) + ".value").str(), value, most,
+                         "'" + s.nameOf(6) + "' must not exceed '" +
+                             c.sizes.atoms.text(most) + "'",
+                         c.loc);
+}
+
+/// A first run has nothing in its cache, however long the buffer is; its
+/// sequences may be shorter than the new tokens. Later runs have, and all new
+/// tokens count.
+Lengths lengthsOf(const Core &c, const Site &s, const Extent &batch,
+                  const Extent &queries, const Extent &rows) {
+  Extent total = totalOf(c, s, rows + queries);
+  c.requireEqual(product(s[5].shape), batch);
+  Tensor last = c.cast(c.reshape(s[5], {batch}), DType::i64);
+  c.checkIndices(last, c.sizes.atoms.max(rows, total), "the cache");
+  Tensor ends = c.map(last, [](const Scalar &v) { return v + 1; });
+  if (!s[3])
+    return {queries, total, c.fill({batch}, DType::i64, 0), ends};
+  Tensor past = c.map(ends, [&](const Scalar &v) {
+    auto number = [&](const Extent &e) {
+      return Scalar::extent(*v.body, v.type, e);
+    };
+    Scalar earlier = maximum(v - number(queries), v.like(0));
+    return select(equal(number(queries), number(total)), v.like(0), earlier);
+  });
+  return {queries, total, past, ends};
+}
+
+/// BOOL [batch, 1, queries, keys].
+Tensor visibleKeys(const Core &c, const Site &s, const Lengths &lengths,
+                   const Extent &keys, const Tensor &past) {
+  int64_t window = s.integer("local_window_size", -1);
+  bool oneWay = s.integer("causal", 1);
+  Tensor start = perBatch(c, past), end = perBatch(c, lengths.ends);
+  return c.generate(
+      {start.shape[0], 1, lengths.queries, keys}, DType::boolean, {start, end},
+      [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+        Scalar limit = convert(v[1], DType::index);
+        if (oneWay)
+          limit = minimum(limit, convert(v[0], DType::index) + at[2] + 1);
+        Scalar visible = at[3] < limit;
+        return window < 0 ? visible
+                          : visible & (at[3] >= limit - double(window));
+      });
+}
+
+/// RMS normalisation of every head before it is turned.
+Tensor normalized(const Core &c, const Site &s, const Tensor &x,
+                  const Tensor &weight) {
+  return weight ? rmsNorm(c, x, weight, 3, s.real("qk_norm_epsilon", 1e-6f))
+                : x;
+}
+
+SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
+  int64_t heads = s.integer("num_heads", 0),
+          keyHeads = s.integer("kv_num_heads", 0);
+  if (heads < 1 || keyHeads < 1)
+    c.fail("there are " + Twine(heads) + " heads and " + Twine(keyHeads) +
+           " heads of keys");
+  if (s.text("k_quant_type", "NONE") != "NONE" ||
+      s.text("v_quant_type", "NONE") != "NONE" || s[12] || s[13])
+    c.unsupported("quantized caches are not supported; export the model with "
+                  "a cache in floating point");
+  if (s.integer("sliding_window_cache", 0))
+    c.unsupported("caches that keep only the window are not supported; export "
+                  "the model with a cache for whole sequences");
+  Tensor query = s[0], key = s[1], value = s[2];
+  if (query.rank() != 3 || bool(key) != bool(value))
+    c.fail("the queries have the shape " + c.text(query.shape) +
+           ", and keys and values must be there both or not at all");
+  if (!key) {
+    std::optional<Extent> size =
+        query.shape[2].divideExactly(heads + 2 * keyHeads);
+    if (!size)
+      c.fail("packed queries, keys and values of shape " + c.text(query.shape) +
+             " are not " + Twine(heads + 2 * keyHeads) + " heads");
+    Extent width = *size * keyHeads;
+    key = c.slice(query, 2, *size * heads, width);
+    value = c.slice(query, 2, *size * heads + width, width);
+    query = c.slice(query, 2, 0, *size * heads);
+  }
+  Tensor q = splitHeads(c, query, heads), k = splitHeads(c, key, keyHeads),
+         v = splitHeads(c, value, keyHeads), pastKey = s[3], pastValue = s[4];
+  if (bool(pastKey) != bool(pastValue) ||
+      (pastKey && (pastKey.rank() != 4 || pastValue.rank() != 4)))
+    c.fail("the caches must be there both or not at all, and of rank 4");
+  Extent batch = q.shape[0], queries = q.shape[2],
+         rows = pastKey ? pastKey.shape[2] : Extent(0);
+  bool appends = !k.shape[2].is(0); // or all keys are in the cache already
+  Lengths lengths = lengthsOf(c, s, batch, queries, rows);
+
+  q = normalized(c, s, q, s[14]);
+  k = normalized(c, s, k, s[15]);
+  if (s.integer("do_rotary", 0)) {
+    if (!s[7] || !s[8] || s[7].rank() != 2 || !s[7].shape[1].constant())
+      c.fail("rotary embedding needs tables [positions, constant] of cosines "
+             "and sines");
+    Rotation rotation{s[7], s[8], 2 * *s[7].shape[1].constant(),
+                      s.integer("rotary_interleaved", 0) != 0};
+    Tensor positions = s[9];
+    if (!positions)
+      positions = c.generate(
+          {batch, queries}, DType::i64, {c.unsqueeze(lengths.past, {1})},
+          [](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+            return v[0] + convert(at[1], DType::i64);
+          });
+    q = rotate(c, q, rotation, positions);
+    if (appends)
+      k = rotate(c, k, rotation, positions);
+  }
+
+  Extent present = c.sizes.atoms.max(rows, lengths.total);
+  if (!appends && !pastKey)
+    c.fail("there are neither new keys nor a cache of earlier ones");
+  Tensor allKeys = appends ? appendRows(c, pastKey, k, lengths.past, present)
+                           : pastKey,
+         allValues = appends
+                         ? appendRows(c, pastValue, v, lengths.past, present)
+                         : pastValue;
+  Extent keys = lengths.total;
+  if (!appends)
+    c.sizes.requireAtLeast(rows, keys,
+                           "'" + c.sizes.atoms.text(keys) +
+                               "' keys must fit the cache of '" +
+                               c.sizes.atoms.text(rows) + "'",
+                           c.loc);
+  Attention a;
+  a.query = q;
+  a.key = c.slice(allKeys, 2, 0, keys);
+  a.value = c.slice(allValues, 2, 0, keys);
+  a.scale = s.real("scale", 0);
+  a.softcap = s.real("softcap", 0);
+  if (s[10])
+    a.biases.push_back(s[10]);
+  a.visible = visibleKeys(c, s, lengths, keys, lengths.past);
+  if (s[11])
+    a.sink = s[11];
+  else if (s.integer("smooth_softmax", -1) == 1)
+    a.sink = c.fill({heads}, DType::f32, 0);
+  AttentionResult result = attention(c, a);
+
+  SmallVector<Tensor> results{
+      mergeHeads(c, result.output), allKeys, allValues, {}};
+  if (s.wants(3)) {
+    bool before = s.integer("qk_output", 0) == 1;
+    results[3] = before ? c.map({result.scores, a.visible}, q.type,
+                                [](ArrayRef<Scalar> v) {
+                                  return select(v[1], v[0], v[0].like(0));
+                                })
+                        : result.weights;
+  }
+  return results;
+}
+} // namespace
+
+void microsoft::groupQueryAttention(Extensions &ops) {
+  ops.add("GroupQueryAttention <num_heads: int, kv_num_heads: int, "
+          "causal: int = 1, scale: float?, softcap: float?, "
+          "local_window_size: int = -1, smooth_softmax: int = -1, "
+          "do_rotary: int?, rotary_interleaved: int?, qk_output: int = 0, "
+          "qk_norm_epsilon: float = 1e-6, sliding_window_cache: int = 0, "
+          "k_quant_type: string = NONE, v_quant_type: string = NONE, "
+          "kv_cache_bit_width: int?> (T query, T? key, T? value, "
+          "C? past_key, C? past_value, M seqlens_k, M total_sequence_length, "
+          "T? cos_cache, T? sin_cache, int64? position_ids, "
+          "T? attention_bias, T? head_sink, float? k_scale, float? v_scale, "
+          "T? q_norm_weight, T? k_norm_weight) => (T output, C? present_key, "
+          "C? present_value, T? output_qk) where M: int32, "
+          "C: float|float16|bfloat16|uint8|int8|float8e4m3fn",
+          importGroupQuery);
+}
