@@ -95,7 +95,7 @@ Tensor fulgur::onnx::mergeHeads(const Core &c, const Tensor &x) {
 
 Tensor fulgur::onnx::appendRows(const Core &c, const Tensor &past,
                                 const Tensor &fresh, const Tensor &length,
-                                const Extent &size) {
+                                const Extent &size, bool kept) {
   // All rows in one table, which is never empty.
   Tensor all = past ? c.concat({past, fresh}, 2) : fresh;
   Extent before = past ? past.shape[2] : Extent(0), rows = all.shape[2];
@@ -109,7 +109,11 @@ Tensor fulgur::onnx::appendRows(const Core &c, const Tensor &past,
           return Scalar::extent(body, DType::index, c.sizes.atoms.simplify(e));
         };
         Scalar start = convert(in[0], DType::index), row = at[2];
-        Scalar from = select(row < start, row, row - start + extent(before));
+        Scalar isOld = row < start,
+               isNew = row < start + extent(fresh.shape[2]);
+        Scalar from = select(isOld, row, row - start + extent(before));
+        if (kept)
+          from = select(isNew, from, row);
         Scalar there = from < extent(rows);
         Scalar inside = maximum(minimum(from, extent(rows - 1)), extent(0));
         Scalar element =

@@ -36,10 +36,12 @@ Tensor splitHeads(const Core &c, const Tensor &x, int64_t heads);
 Tensor mergeHeads(const Core &c, const Tensor &x);
 
 /// The keys or values that were there before, and new ones behind them: rows
-/// [0, length) of `past` [batch, heads, rows, size], then those of `fresh`,
-/// then zeros up to `size` rows. `length` is an integer for each of the batch.
+/// [0, length) of `past` [batch, heads, rows, size], then those of `fresh`, up
+/// to `size` rows. What is behind that is what `past` has there if it is a
+/// buffer to be `kept`, else zeros. `length` is an integer for each of the
+/// batch.
 Tensor appendRows(const Core &c, const Tensor &past, const Tensor &fresh,
-                  const Tensor &length, const Extent &size);
+                  const Tensor &length, const Extent &size, bool kept);
 
 /// Numbers in pairs turned by angles (Su et al., RoFormer, 2021): the first
 /// `size` elements of the last dim of [batch, heads, length, head size], each

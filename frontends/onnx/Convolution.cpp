@@ -54,9 +54,11 @@ Tensor addBias(const Core &c, const Tensor &y, const Tensor &bias) {
   perChannel[0] = y.shape[1];
   return c.add(y, c.reshape(bias, perChannel));
 }
+} // namespace
 
-Tensor importConv(const Core &c, const Site &s) {
-  Tensor x = s[0], weights = s[1];
+Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
+                                 const Tensor &given, const Tensor &bias) {
+  Tensor weights = given;
   if (x.rank() < 3 || weights.rank() != x.rank())
     c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
            Twine(weights.rank()));
@@ -110,7 +112,12 @@ Tensor importConv(const Core &c, const Site &s) {
         {batch, groups, *filters, outHeight, outWidth});
   }
   y = c.reshape(y, shape);
-  return s[2] ? addBias(c, y, s[2]) : y;
+  return bias ? addBias(c, y, bias) : y;
+}
+
+namespace {
+Tensor importConv(const Core &c, const Site &s) {
+  return convolution(c, s, s[0], s[1], s[2]);
 }
 } // namespace
 

@@ -7,6 +7,11 @@ using namespace fulgur;
 using namespace fulgur::onnx;
 
 Tensor fulgur::onnx::softmax(const Core &c, const Tensor &x, int64_t axis) {
+  if (isHalf(x.type)) { // as the operator's definition, each step rounded
+    Tensor power = c.map(c.sub(x, c.max(x, {axis}, true)),
+                         [](const Scalar &v) { return exp(v); });
+    return c.div(power, c.sum(power, {axis}, true));
+  }
   Value value = c.value(x);
   return c.tensor(
       SoftmaxOp::create(c.builder, c.loc, value.getType(), value, axis), x.type,

@@ -36,7 +36,7 @@ Tensor pool(const Core &c, const Tensor &x, ArrayRef<Window> windows,
                                      Scalar{&here, type, Value(), start}.emit(),
                                      c.empty(shape, type))
                   .getResult(0);
-  if (windows.size() == 2) {
+  if (windows.size() == 2 && !isUnsigned(type)) { // the named maximum is signed
     auto list = [&](ArrayRef<int64_t> values) {
       return DenseIntElementsAttr::get(
           RankedTensorType::get(values.size(), c.builder.getI64Type()), values);

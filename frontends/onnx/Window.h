@@ -25,4 +25,10 @@ SmallVector<Window, 3> windowsOf(const Core &c, const Site &s, const Tensor &x,
 Tensor padFor(const Core &c, const Tensor &x, ArrayRef<Window> windows,
               const Element &number);
 
+/// The convolution of `x` [batch, channels, dims...] with `weights` [filters,
+/// channels/groups, kernel...] as the node's attributes want it; the bias may
+/// be left out.
+Tensor convolution(const Core &c, const Site &s, const Tensor &x,
+                   const Tensor &weights, const Tensor &bias);
+
 } // namespace fulgur::onnx

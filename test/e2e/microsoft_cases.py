@@ -220,12 +220,25 @@ case("mha-packed-kv", "MultiHeadAttention", dict(q="B S 8", k="B L 2 2 4"), attr
 case(
     "decoder-mha", "DecoderMaskedMultiHeadAttention",
     dict(q="B 1 8", k="B 1 8", v="B 1 8", m=ints("B T", 0, 1), bias=None, pk="B 2 M 4", pv="B 2 M 4", n=Input("1", "int32", values=lambda P, **_: P), w=None, i=None, b=weight("24")),
-    "y", dict(num_heads=2, past_present_share_buffer=1), [dict(B=2, M=8, P=4, T=5), dict(B=1, M=8, P=7, T=8)], slots=["y", "pk2", "pv2"],
+    "y pk2 pv2", dict(num_heads=2, past_present_share_buffer=1), [dict(B=2, M=8, P=4, T=5), dict(B=1, M=8, P=7, T=8)],
 )
+
+
+def decoder_packed(f, a):
+    parts = np.split(f["q"], 3, -1)
+    q, k, v = (part.reshape(-1, 1, 2, 4).swapaxes(1, 2) for part in parts)
+    n = int(f["n"][0])
+    keys, values = f["pk"].copy(), f["pv"].copy()
+    keys[:, :, n : n + 1], values[:, :, n : n + 1] = k, v
+    scores = q @ keys[:, :, : n + 1].swapaxes(-1, -2) / 2 + f["bias"] + np.where(f["m"] > 0, 0, -10000)[:, None, None, :]
+    y = softmax(scores) @ values[:, :, : n + 1]
+    return [y.swapaxes(1, 2).reshape(-1, 1, 8).astype(np.float32), keys, values]
+
+
 case(
     "decoder-mha-packed", "DecoderMaskedMultiHeadAttention",
     dict(q="B 1 24", k=None, v=None, m=ints("B T", 0, 1), bias="1 2 1 T", pk="B 2 M 4", pv="B 2 M 4", n=Input("1", "int32", values=lambda P, **_: P)),
-    "y pk2 pv2", dict(num_heads=2, past_present_share_buffer=1), [dict(B=2, M=8, P=4, T=5)],
+    "y pk2 pv2", dict(num_heads=2, past_present_share_buffer=1), [dict(B=2, M=8, P=4, T=5)], formula=decoder_packed,
 )
 case(
     "decoder-mha-beams", "DecoderMaskedMultiHeadAttention",
@@ -233,8 +246,9 @@ case(
     "y pk2 pv2", dict(num_heads=2, past_present_share_buffer=1), [dict(M=8, P=4, T=5)],
 )
 case(
-    "decoder-mha-cross", "DecoderMaskedMultiHeadAttention", dict(q="B 1 8", k="B 2 L 4", v="B 2 L 4", m=ints("B L", 0, 1)),
+    "decoder-mha-cross", "DecoderMaskedMultiHeadAttention", dict(q="B 1 8", k="B 2 L 4", v="B 2 L 4"),
     attributes=dict(num_heads=2), sizes=[dict(B=2, L=5)],
+    formula=lambda f, a: [plain_attention(f["q"].reshape(-1, 1, 2, 4).swapaxes(1, 2), f["k"], f["v"])],
 )
 
 # Group query attention
@@ -309,4 +323,34 @@ case(
 case(
     "mrotary-interleaved", "MRotaryEmbedding", dict(x="B 2 S 16", p=ints("3 B S", 0, 15, "int64"), **ROTARY),
     attributes=dict(mrope_section=[3, 3, 2], mrope_layout=1, scale=1.0), sizes=BS,
+)
+
+# Convolutions
+
+case(
+    "fused-conv", "FusedConv", dict(x="B 4 7 6", w=weight("6 4 3 3"), b=weight("6"), z="B 6 7 6"),
+    attributes=dict(pads=[1, 1, 1, 1], activation="Relu"), sizes=[dict(B=2)],
+)
+case(
+    "fused-conv-clip", "FusedConv", dict(x="B 4 7 6", w=weight("6 2 3 3"), b=weight("6")),
+    attributes=dict(group=2, strides=[2, 2], activation="Clip", activation_params=[0.0, 1.5]), sizes=[dict(B=2)],
+)
+case(
+    "nhwc-max-pool", "NhwcMaxPool", dict(x=ints("B 6 5 4", 0, 255, "uint8")), attributes=dict(kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 0]),
+    sizes=[dict(B=2)], types=dict(y=2),
+)
+
+
+def conv_1x1(x, w):
+    """Of [batch, height, width, channels] and [filters, channels]."""
+    return np.einsum("bhwc,mc->bhwm", x, w)
+
+
+case(
+    "nhwc-fused-conv", "NhwcFusedConv", dict(x="B 3 5 4", w=weight("6 4 1 1"), b=weight("6"), z="B 3 5 6"), attributes=dict(activation="Tanh"),
+    sizes=[dict(B=2)], formula=lambda f, a: [np.tanh(conv_1x1(f["x"], f["w"][:, :, 0, 0]) + f["b"] + f["z"])],
+)
+case(
+    "nhwc-conv", "NhwcConv", dict(x="B 3 5 4", w=weight("6 1 1 4"), b=weight("6")), sizes=[dict(B=2)],
+    formula=lambda f, a: [conv_1x1(f["x"], f["w"][:, 0, 0]) + f["b"]],
 )

@@ -16,14 +16,14 @@ SUPPORTED = """
     clip-text clip-vision gpt2-decode gpt2-decode-sp24 gpt2-decode-sp80 gpt2-prefill llama-decode llama-decode-op23 minilm
     mixtral-decode mobilenet qwen3-moe-decode resnet50 resnet50-legacy resnet50-sp80 t5-small-decoder t5-small-encoder vit-b16
     whisper-tiny-decoder whisper-tiny-encoder
-    clip-text-ortopt gpt2-decode-ortopt whisper-tiny-encoder-ortopt
+    bert-base-ortopt clip-text-ortopt gpt2-decode-ortopt llama-decode-ortopt llama-genai-fp32 vit-b16-ortopt
+    resnet50-ortopt whisper-tiny-encoder-ortopt
 """.split()
 
 UNSUPPORTED = """
-    bert-base-dynq bert-base-ortopt bert-base-qdq bert-base-qdq-ortopt bert-base-sp80-qdq gpt2-decode-int4
-    llama-decode-int4 llama-decode-int4-asym llama-decode-int4-qdq llama-decode-ortopt llama-genai-fp32
-    llama-genai-int4 minilm-qdq mixtral-decode-int4 mobilenet-qdq resnet50-ortopt resnet50-qdq vit-b16-ortopt vit-b16-qdq
-    
+    bert-base-dynq bert-base-qdq bert-base-qdq-ortopt bert-base-sp80-qdq gpt2-decode-int4 llama-decode-int4
+    llama-decode-int4-asym llama-decode-int4-qdq llama-genai-int4 minilm-qdq mixtral-decode-int4 mobilenet-qdq
+    resnet50-qdq vit-b16-qdq
 """.split()
 
 

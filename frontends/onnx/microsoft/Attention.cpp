@@ -35,8 +35,8 @@ Cache append(const Core &c, const Tensor &pastKey, const Tensor &pastValue,
             c.reshape(c.vector({rows}), {})};
   c.checkIndices(length, rows + 1, "the cache");
   Tensor one = c.reshape(length, {1});
-  return {appendRows(c, pastKey, key, one, rows),
-          appendRows(c, pastValue, value, one, rows), c.reshape(one, {})};
+  return {appendRows(c, pastKey, key, one, rows, true),
+          appendRows(c, pastValue, value, one, rows, true), c.reshape(one, {})};
 }
 
 /// The rows of a buffer that the mask or the bias speaks of; all of them if

@@ -145,11 +145,12 @@ SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
   Extent present = c.sizes.atoms.max(rows, lengths.total);
   if (!appends && !pastKey)
     c.fail("there are neither new keys nor a cache of earlier ones");
-  Tensor allKeys = appends ? appendRows(c, pastKey, k, lengths.past, present)
-                           : pastKey,
-         allValues = appends
-                         ? appendRows(c, pastValue, v, lengths.past, present)
-                         : pastValue;
+  Tensor allKeys = appends
+                       ? appendRows(c, pastKey, k, lengths.past, present, false)
+                       : pastKey,
+         allValues =
+             appends ? appendRows(c, pastValue, v, lengths.past, present, false)
+                     : pastValue;
   Extent keys = lengths.total;
   if (!appends)
     c.sizes.requireAtLeast(rows, keys,

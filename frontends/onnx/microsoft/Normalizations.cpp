@@ -70,8 +70,8 @@ SmallVector<Tensor> importSkip(const Core &c, const Site &s) {
     y = layerNorm(c, sum, gamma, beta ? c.cast(beta, type) : Tensor(), axis,
                   epsilon);
   SmallVector<Tensor> results{c.cast(y, x.type), {}, {}, {}};
-  if (s.wants(1) && !simplified)
-    results[1] = statistics(c, sum, {axis}, epsilon).first;
+  if (s.wants(1))
+    results[1] = c.mean(sum, {axis}, true);
   if (s.wants(2))
     results[2] = simplified ? inverseRootMeanSquare(c, sum, {axis}, epsilon)
                             : statistics(c, sum, {axis}, epsilon).second;

@@ -7,6 +7,7 @@ const Extensions &fulgur::onnx::microsoftOperators() {
     Extensions ops;
     microsoft::activations(ops);
     microsoft::attentions(ops);
+    microsoft::convolutions(ops);
     microsoft::groupQueryAttention(ops);
     microsoft::normalizations(ops);
     microsoft::products(ops);

@@ -6,6 +6,7 @@ namespace fulgur::onnx::microsoft {
 
 void activations(Extensions &);
 void attentions(Extensions &);
+void convolutions(Extensions &);
 void groupQueryAttention(Extensions &);
 void normalizations(Extensions &);
 void products(Extensions &);
