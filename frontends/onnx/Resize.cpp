@@ -167,6 +167,13 @@ bool isThere(const Tensor &x) {
   return x && !(x.rank() == 1 && x.shape[0].is(0));
 }
 
+/// Whether the axis stays as it is.
+bool isIdentity(const Core &c, const ResizedAxis &axis, const Tensor &x,
+                bool crops) {
+  return !crops && c.sizes.atoms.knownEqual(axis.in, axis.out) &&
+         (axis.known == 0 || axis.known == 1);
+}
+
 /// The scales of the forms that have had them as attributes or as input 1.
 Tensor scalesOf(const Core &c, const Site &s) {
   auto listed = [](ArrayRef<double> scales) {
@@ -218,8 +225,6 @@ SmallVector<ResizedAxis> axesOf(const Core &c, const Site &s,
   SmallVector<ResizedAxis> result;
   for (int64_t k = 0; k < count; ++k) {
     ResizedAxis axis{axes[k], x.shape[axes[k]], {}, {}, {}, {}};
-    c.sizes.requireAtLeast(axis.in, 1, "an empty axis cannot be resized",
-                           c.loc);
     if (bySize) {
       axis.out = sizes[k];
       axis.width = [out = axis.out](Body &body) { return sizeOf(body, out); };
@@ -253,14 +258,11 @@ SmallVector<ResizedAxis> axesOf(const Core &c, const Site &s,
       c.fail("keep_aspect_ratio_policy is for sizes, not for scales");
     keepAspectRatio(c, result, policy == "not_smaller");
   }
+  for (const ResizedAxis &axis : result)
+    if (!isIdentity(c, axis, x, method.crops()))
+      c.sizes.requireAtLeast(axis.in, 1, "an empty axis cannot be resized",
+                             c.loc);
   return result;
-}
-
-/// Whether the axis stays as it is.
-bool isIdentity(const Core &c, const ResizedAxis &axis, const Tensor &x,
-                bool crops) {
-  return !crops && c.sizes.atoms.knownEqual(axis.in, axis.out) &&
-         (axis.known == 0 || axis.known == 1);
 }
 
 /// Where in the input the element `at` of the result lies.

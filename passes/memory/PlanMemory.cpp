@@ -11,6 +11,7 @@
 //
 // Also writes @plan, the pure function of the symbols that callers ask for the
 // arena's size and the outputs' dims.
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -426,6 +427,19 @@ private:
     if (auto bounded = dyn_cast_or_null<BoundedOp>(op))
       return upper ? rebuild(bounded.getBound(), b, mapping)
                    : arith::ConstantIndexOp::create(b, loc, 0).getResult();
+    if (auto apply = dyn_cast_or_null<affine::AffineApplyOp>(op))
+      return bound(apply.getAffineMap().getResult(0), apply, upper, b, mapping);
+    if (auto choice = dyn_cast_or_null<arith::SelectOp>(op)) {
+      Value x = bound(choice.getTrueValue(), upper, b, mapping),
+            y = bound(choice.getFalseValue(), upper, b, mapping);
+      if (!x || !y)
+        return {};
+      return upper ? arith::MaxSIOp::create(b, loc, x, y).getResult()
+                   : arith::MinSIOp::create(b, loc, x, y).getResult();
+    }
+    if (isa_and_nonnull<arith::IndexCastUIOp>(op) &&
+        op->getOperand(0).getType().isInteger(1)) // a condition as a number
+      return arith::ConstantIndexOp::create(b, loc, upper);
     if (!op || !isMemoryEffectFree(op) || op->getNumOperands() != 2 ||
         op->getNumResults() != 1)
       return {};
@@ -465,6 +479,43 @@ private:
     parts.map(x, boundX);
     parts.map(y, boundY);
     return b.clone(*op, parts)->getResult(0);
+  }
+
+  /// The same for a part of an affine expression.
+  static Value bound(AffineExpr expr, affine::AffineApplyOp apply, bool upper,
+                     OpBuilder &b, IRMapping &mapping) {
+    Location loc = apply.getLoc();
+    if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+      return arith::ConstantIndexOp::create(b, loc, constant.getValue());
+    if (auto dim = dyn_cast<AffineDimExpr>(expr))
+      return bound(apply.getDimOperands()[dim.getPosition()], upper, b,
+                   mapping);
+    if (auto symbol = dyn_cast<AffineSymbolExpr>(expr))
+      return bound(apply.getSymbolOperands()[symbol.getPosition()], upper, b,
+                   mapping);
+    auto binary = cast<AffineBinaryOpExpr>(expr);
+    // The right-hand side of everything but a sum is a constant, or a size.
+    auto constant = dyn_cast<AffineConstantExpr>(binary.getRHS());
+    bool isSum = expr.getKind() == AffineExprKind::Add;
+    bool turns = !isSum && constant && constant.getValue() < 0;
+    Value x = bound(binary.getLHS(), apply, upper ^ turns, b, mapping),
+          y = bound(binary.getRHS(), apply, upper, b, mapping);
+    if (!x || !y)
+      return {};
+    switch (expr.getKind()) {
+    case AffineExprKind::Add:
+      return arith::AddIOp::create(b, loc, x, y);
+    case AffineExprKind::Mul:
+      return arith::MulIOp::create(b, loc, x, y);
+    case AffineExprKind::FloorDiv:
+      return constant ? arith::FloorDivSIOp::create(b, loc, x, y).getResult()
+                      : Value();
+    case AffineExprKind::CeilDiv:
+      return constant ? arith::CeilDivSIOp::create(b, loc, x, y).getResult()
+                      : Value();
+    default: // a remainder
+      return upper ? y : arith::ConstantIndexOp::create(b, loc, 0).getResult();
+    }
   }
 
   /// What `rebuild` computes, as a double, which does not wrap around.
