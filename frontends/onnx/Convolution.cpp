@@ -7,6 +7,14 @@ using namespace fulgur::onnx;
 namespace {
 DType accumulatorOf(DType type) { return isHalf(type) ? DType::f32 : type; }
 
+Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
+  Body here = c.body(&c.builder);
+  return linalg::FillOp::create(c.builder, c.loc,
+                                Scalar::constant(here, type, 0).emit(),
+                                c.empty(shape, type))
+      .getResult(0);
+}
+
 /// A named operation from padded input and weights.
 template <typename ConvOp>
 Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
@@ -17,12 +25,7 @@ Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
     dilations.push_back(w.dilation);
   }
   DType type = accumulatorOf(x.type);
-  Body here = c.body(&c.builder);
-  Value in[] = {c.value(x), c.value(weights)};
-  Value out = linalg::FillOp::create(c.builder, c.loc,
-                                     Scalar::constant(here, type, 0).emit(),
-                                     c.empty(shape, type))
-                  .getResult(0);
+  Value in[] = {c.value(x), c.value(weights)}, out = zeros(c, shape, type);
   auto list = [&](ArrayRef<int64_t> values) {
     return DenseIntElementsAttr::get(
         RankedTensorType::get(values.size(), c.builder.getI64Type()), values);
@@ -32,27 +35,46 @@ Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
   return c.cast(c.tensor(op->getResult(0), type, shape), x.type);
 }
 
-/// The sizes of the weights' spatial dims, which must be constants.
-SmallVector<int64_t> kernelOf(const Core &c, const Site &s,
-                              const Tensor &weights) {
-  SmallVector<int64_t> kernel;
-  for (const Extent &size : ArrayRef(weights.shape).drop_front(2)) {
-    if (!size.constant())
-      c.unsupported("convolutions with weights of a shape that is not constant "
-                    "are not supported");
-    kernel.push_back(*size.constant());
+/// A convolution over any number of dims, in groups: the channels of the padded
+/// input and the filters have a dim for the group in front.
+Tensor convolveInGroups(const Core &c, const Tensor &x, const Tensor &weights,
+                        ArrayRef<Window> windows, ArrayRef<Extent> shape) {
+  DType type = accumulatorOf(x.type);
+  unsigned dims = windows.size(), loops = 4 + 2 * dims;
+  auto dim = [&](unsigned k) { return c.builder.getAffineDimExpr(k); };
+  // Loops: batch, group, filter, positions; channel, window.
+  unsigned channel = 3 + dims;
+  SmallVector<AffineExpr> atIn{dim(0), dim(1), dim(channel)},
+      atWeights{dim(1), dim(2), dim(channel)}, atOut{dim(0), dim(1), dim(2)};
+  for (auto [k, w] : llvm::enumerate(windows)) {
+    AffineExpr inside = dim(channel + 1 + k);
+    atIn.push_back(dim(3 + k) * w.stride + inside * w.dilation);
+    atWeights.push_back(inside);
+    atOut.push_back(dim(3 + k));
   }
-  if (s.has("kernel_shape") && s.integers("kernel_shape") != kernel)
-    c.fail("attribute 'kernel_shape' does not fit weights of shape " +
-           c.text(weights.shape));
-  return kernel;
-}
-
-Tensor addBias(const Core &c, const Tensor &y, const Tensor &bias) {
-  Shape perChannel(y.rank() - 1, 1);
-  c.requireEqual(product(bias.shape), y.shape[1]);
-  perChannel[0] = y.shape[1];
-  return c.add(y, c.reshape(bias, perChannel));
+  SmallVector<AffineMap> maps;
+  for (ArrayRef<AffineExpr> at :
+       {ArrayRef<AffineExpr>(atIn), ArrayRef<AffineExpr>(atWeights),
+        ArrayRef<AffineExpr>(atOut)})
+    maps.push_back(AffineMap::get(loops, 0, at, c.builder.getContext()));
+  SmallVector<utils::IteratorType> kinds(3 + dims,
+                                         utils::IteratorType::parallel);
+  kinds.append(1 + dims, utils::IteratorType::reduction);
+  Value in[] = {c.value(x), c.value(weights)}, out = zeros(c, shape, type);
+  auto generic = linalg::GenericOp::create(
+      c.builder, c.loc, out.getType(), in, out, maps, kinds,
+      [&](OpBuilder &inside, Location, ValueRange v) {
+        Body body = c.body(&inside);
+        auto scalar = [&](Value value, DType from) {
+          return convert(Scalar{&body, from, value, std::nullopt}, type);
+        };
+        linalg::YieldOp::create(
+            inside, c.loc,
+            (scalar(v[2], type) +
+             scalar(v[0], x.type) * scalar(v[1], weights.type))
+                .emit());
+      });
+  return c.cast(c.tensor(generic.getResult(0), type, Shape(shape)), x.type);
 }
 } // namespace
 
@@ -62,9 +84,6 @@ Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
   if (x.rank() < 3 || weights.rank() != x.rank())
     c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
            Twine(weights.rank()));
-  if (x.rank() > 5)
-    c.unsupported("convolutions over " + Twine(x.rank() - 2) +
-                  " dims are not supported");
   if (x.type != weights.type)
     c.fail("input and weights are of types " + name(x.type) + " and " +
            name(weights.type));
@@ -90,9 +109,18 @@ Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
   Extent height = padded.shape[2], width = padded.shape[3];
   Extent outHeight = windows[0].count, outWidth = windows[1].count;
   Tensor y;
-  if (x.rank() == 5) {
-    if (groups != 1)
-      c.unsupported("convolutions over 3 dims in groups are not supported");
+  if (x.rank() > 5 || (x.rank() == 5 && groups != 1)) {
+    Shape grouped{batch, groups, weights.shape[1]},
+        filter{groups, *filters, weights.shape[1]},
+        result{batch, groups, *filters};
+    for (auto [k, w] : llvm::enumerate(windows)) {
+      grouped.push_back(padded.shape[2 + k]);
+      filter.push_back(w.kernel);
+      result.push_back(w.count);
+    }
+    y = convolveInGroups(c, c.reshape(padded, grouped),
+                         c.reshape(weights, filter), windows, result);
+  } else if (x.rank() == 5) {
     y = convolve<linalg::Conv3DNcdhwFcdhwOp>(c, padded, weights, windows,
                                              shape);
   } else if (groups == 1) {

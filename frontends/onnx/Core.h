@@ -241,9 +241,12 @@ void registerLayout(OpTable &);
 void registerNormalization(OpTable &);
 void registerPooling(OpTable &);
 void registerReduction(OpTable &);
+void registerRegions(OpTable &);
 void registerResize(OpTable &);
+void registerSampling(OpTable &);
 void registerSelection(OpTable &);
 void registerShapeOps(OpTable &);
 void registerSorting(OpTable &);
+void registerTransposedConvolution(OpTable &);
 
 } // namespace fulgur::onnx

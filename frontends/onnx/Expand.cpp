@@ -26,6 +26,8 @@ bool isKept(const pb::NodeProto &node) {
       // one op of the fulgur dialect, or numerically better as one
       "Gelu", "GroupNormalization", "LayerNormalization", "LogSoftmax",
       "MeanVarianceNormalization", "RMSNormalization", "Softmax",
+      // a function of positions, and sizes that follow from sizes
+      "AffineGrid", "CenterCropPad",
       // loops in the body, none in the importer
       "CausalConvWithState", "DynamicQuantizeLinear", "FlexAttention",
       "LinearAttention", "Range", "SwiGLU",

@@ -27,10 +27,13 @@ const OpTable &opTable() {
     registerNormalization(ops);
     registerPooling(ops);
     registerReduction(ops);
+    registerRegions(ops);
     registerResize(ops);
+    registerSampling(ops);
     registerSelection(ops);
     registerShapeOps(ops);
     registerSorting(ops);
+    registerTransposedConvolution(ops);
     registerExtensions(ops);
     return ops;
   }();

@@ -165,25 +165,56 @@ Tensor perChannel(const Core &c, const Tensor &vector, const Tensor &x) {
 }
 
 /// x · a + b with a = scale/√(variance + epsilon) and b = bias - mean · a,
-/// which are as small as the channels.
-Tensor importBatchNormalization(const Core &c, const Site &s) {
+/// which are as small as the channels. In training, mean and variance are those
+/// of the batch, and the given ones move towards them.
+SmallVector<Tensor> importBatchNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
-  if (s.integer("training_mode", 0))
-    c.unsupported("batch normalization in training mode is not supported");
-  double epsilon = s.real("epsilon", 1e-5f);
+  double epsilon = s.real("epsilon", 1e-5f),
+         momentum = s.real("momentum", 0.9f);
+  // Before opset 14, training showed in the number of results.
+  bool training = s.integer("training_mode", 0) ||
+                  (s.opset() < 14 && (s.wants(1) || s.wants(2)));
+  // Before opset 9, there could be a number for each element of a batch.
+  bool perElement = s.opset() < 9 && !s.integer("spatial", 1);
+  if (perElement && training)
+    c.unsupported("batch normalization in training for single elements is not "
+                  "supported");
+  auto spread = [&](const Tensor &v) {
+    return perElement ? c.broadcastTo(v, ArrayRef(x.shape).drop_front())
+                      : perChannel(c, v, x);
+  };
   for (int k = 1; k < 5; ++k)
-    perChannel(c, s[k], x);
+    spread(s[k]);
   DType type = s[4].type;
+  Tensor mean = s[3], variance = s[4];
+  SmallVector<Tensor> results(1);
+  if (training) {
+    DType compute = isHalf(x.type) ? DType::f32 : x.type;
+    SmallVector<int64_t> axes{0};
+    axes.append(from(2, x.rank()));
+    Tensor wide = c.cast(x, compute), average = c.mean(wide, axes, true);
+    Tensor squares = c.map({wide, average}, compute, [](ArrayRef<Scalar> v) {
+      return (v[0] - v[1]) * (v[0] - v[1]);
+    });
+    mean = c.cast(c.reshape(average, {x.shape[1]}), type);
+    variance = c.cast(c.mean(squares, axes, false), type);
+    auto moved = [&](const Tensor &before, const Tensor &now) {
+      return c.map({before, now}, before.type, [&](ArrayRef<Scalar> v) {
+        return v[0] * momentum + convert(v[1], v[0].type) * (1 - momentum);
+      });
+    };
+    results.append({moved(s[3], mean), moved(s[4], variance), mean, variance});
+  }
   Tensor factor =
-      c.map({c.cast(s[1], type), s[4]}, type, [&](ArrayRef<Scalar> v) {
+      c.map({c.cast(s[1], type), variance}, type, [&](ArrayRef<Scalar> v) {
         return v[0] * inverseRoot(v[1], epsilon);
       });
-  Tensor shift = c.map({c.cast(s[2], type), c.cast(s[3], type), factor}, type,
+  Tensor shift = c.map({c.cast(s[2], type), c.cast(mean, type), factor}, type,
                        [](ArrayRef<Scalar> v) { return v[0] - v[1] * v[2]; });
-  Tensor a = perChannel(c, c.cast(factor, x.type), x),
-         b = perChannel(c, c.cast(shift, x.type), x);
-  return c.map({x, a, b}, x.type,
-               [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
+  Tensor a = spread(c.cast(factor, x.type)), b = spread(c.cast(shift, x.type));
+  results[0] = c.map({x, a, b}, x.type,
+                     [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
+  return results;
 }
 
 Tensor normalize(const Core &c, const Tensor &x, ArrayRef<int64_t> axes,

@@ -1,8 +1,11 @@
 // Pools: a fold over a window that slides over the spatial dims.
+#include "dialects/Fulgur.h"
+#include "frontends/onnx/Fold.h"
 #include "frontends/onnx/Window.h"
 #include <cmath>
 
 using namespace mlir;
+using namespace fulgur;
 using namespace fulgur::onnx;
 
 namespace {
@@ -81,8 +84,141 @@ Tensor pool(const Core &c, const Tensor &x, ArrayRef<Window> windows,
   return c.tensor(generic.getResult(0), type, shape);
 }
 
-Tensor importMaxPool(const Core &c, const Site &s) {
-  return pool(c, s[0], windows(c, s), true, s[0].type);
+/// The number of an element as the model counts: along the whole tensor, the
+/// spatial dims in the storage order.
+Scalar numberOf(Body &body, ArrayRef<Extent> shape, ArrayRef<Scalar> at,
+                bool columnMajor) {
+  Atoms &atoms = body.sizes.atoms;
+  SmallVector<unsigned> order{0, 1}; // slowest first
+  for (unsigned k = 2; k < shape.size(); ++k)
+    order.push_back(columnMajor ? shape.size() + 1 - k : k);
+  Scalar number = at[0];
+  for (unsigned k : ArrayRef(order).drop_front())
+    number =
+        number * Scalar::extent(body, DType::index, atoms.simplify(shape[k])) +
+        at[k];
+  return number;
+}
+
+/// Where in the input the greatest element of each window is: the first one of
+/// several, in row-major order.
+Tensor placesOf(const Core &c, const Tensor &x, const Tensor &greatest,
+                ArrayRef<Window> windows, bool columnMajor) {
+  unsigned dims = windows.size();
+  Value table = c.value(x), best = c.value(greatest);
+  Shape taps;
+  for (const Window &w : windows)
+    taps.push_back(w.kernel);
+  // The position in the window; it tells the place when the window is known.
+  Extent none = product(taps);
+  Tensor tap =
+      fold(c, greatest.shape, taps, DType::i64, {none}, {},
+           [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at,
+               const Scalar &first) {
+             SmallVector<Scalar> from(at.take_front(2));
+             Scalar number = Scalar::constant(body, DType::index, 0), inside;
+             for (auto [k, w] : llvm::enumerate(windows)) {
+               auto extent = [&](const Extent &e) {
+                 return Scalar::extent(body, DType::index, e);
+               };
+               Scalar tap = at[2 + dims + k];
+               Scalar place = at[2 + k] * double(w.stride) +
+                              tap * double(w.dilation) - extent(w.low);
+               Scalar there = (place >= 0) & (place < extent(x.shape[2 + k]));
+               inside = k ? inside & there : there;
+               number = number * double(w.kernel) + tap;
+               from.push_back(minimum(maximum(place, place.like(0)),
+                                      extent(x.shape[2 + k] - 1)));
+             }
+             Scalar hit = inside & equal(c.extract(body, table, x.type, from),
+                                         c.extract(body, best, x.type,
+                                                   at.take_front(2 + dims)));
+             return minimum(
+                 first, select(hit, convert(number, DType::i64),
+                               convert(Scalar::extent(body, DType::index, none),
+                                       DType::i64)));
+           });
+  return c.generate(
+      greatest.shape, DType::i64, {tap},
+      [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+        SmallVector<Scalar> place(at);
+        // A window of NaNs has no greatest element; its first one will do.
+        Scalar rest = convert(v[0], DType::index);
+        rest = select(rest < Scalar::extent(body, DType::index, none), rest,
+                      rest.like(0));
+        for (unsigned k = dims; k-- > 0;) {
+          const Window &w = windows[k];
+          Scalar tap = remainder(rest, rest.like(w.kernel));
+          rest = rest / double(w.kernel);
+          Scalar low = Scalar::extent(body, DType::index, w.low);
+          place[2 + k] = maximum(at[2 + k] * double(w.stride) +
+                                     tap * double(w.dilation) - low,
+                                 low.like(0));
+        }
+        return convert(numberOf(body, x.shape, place, columnMajor), DType::i64);
+      });
+}
+
+SmallVector<Tensor> importMaxPool(const Core &c, const Site &s) {
+  SmallVector<Window, 3> all = windows(c, s);
+  Tensor y = pool(c, s[0], all, true, s[0].type);
+  if (!s.wants(1))
+    return {y};
+  return {y, placesOf(c, s[0], y, all, s.integer("storage_order", 0))};
+}
+
+/// Zeros with the elements where a MaxPool found them. The places count in the
+/// tensor that the pool's attributes imply; a larger one holds that in its
+/// first corner.
+Tensor importMaxUnpool(const Core &c, const Site &s) {
+  Tensor x = s[0], places = s[1];
+  c.requireType(places, isInteger(places.type), "integer");
+  SmallVector<int64_t> kernel = s.integers("kernel_shape");
+  size_t dims = kernel.size();
+  if (x.rank() != int64_t(dims) + 2 || places.rank() != x.rank())
+    c.fail("elements of rank " + Twine(x.rank()) + ", places of rank " +
+           Twine(places.rank()) + " and a window over " + Twine(dims) +
+           " dims do not fit");
+  SmallVector<int64_t> strides = perDim(c, s, "strides", dims, 1, 1),
+                       pads = perDim(c, s, "pads", 2 * dims, 0, 0);
+  Shape implied{x.shape[0], x.shape[1]};
+  for (int64_t k = 0; k < x.rank(); ++k)
+    c.requireEqual(x.shape[k], places.shape[k]);
+  for (size_t k = 0; k < dims; ++k) {
+    implied.push_back(c.sizes.atoms.simplify((x.shape[2 + k] - 1) * strides[k] +
+                                             kernel[k] - pads[k] -
+                                             pads[dims + k]));
+    c.sizes.requireAtLeast(implied.back(), 0,
+                           "the padding is larger than the result", c.loc);
+  }
+  Shape shape = s[2] ? s.extents(2) : implied;
+  if (shape.size() != implied.size())
+    c.fail("output_shape has " + Twine(shape.size()) + " entries, not " +
+           Twine(implied.size()));
+  Extent total = product(implied);
+  CheckBoundsOp::create(c.builder, c.loc, c.value(places), c.index(0),
+                        c.index(total),
+                        c.builder.getStringAttr("place outside the result"));
+  Value elements = c.value(x), numbers = c.value(places);
+  SmallVector<Value> flat = c.loop(
+      x.shape, {c.value(c.fill({total}, x.type, 0))},
+      [&](Body &body, ArrayRef<Scalar> at,
+          ValueRange state) -> SmallVector<Value> {
+        Scalar place =
+            convert(c.extract(body, numbers, places.type, at), DType::index);
+        Scalar element = c.extract(body, elements, x.type, at);
+        return {tensor::InsertOp::create(*body.builder, c.loc,
+                                         convert(element, x.type).emit(),
+                                         state[0], ValueRange{place.emit()})};
+      });
+  Tensor y = c.reshape(c.tensor(flat[0], x.type, {total}), implied);
+  Shape low(shape.size(), 0), high;
+  for (auto [size, least] : llvm::zip(shape, implied)) {
+    c.sizes.requireAtLeast(
+        size, least, "output_shape is smaller than what is unpooled", c.loc);
+    high.push_back(c.sizes.atoms.simplify(size - least));
+  }
+  return c.pad(y, low, high, {});
 }
 
 /// How many elements the window at `index` covers of the dim, or of the dim and
@@ -181,4 +317,5 @@ void fulgur::onnx::registerPooling(OpTable &ops) {
   ops["GlobalMaxPool"] = importGlobalMaxPool;
   ops["LpPool"] = importLpPool;
   ops["MaxPool"] = importMaxPool;
+  ops["MaxUnpool"] = {importMaxUnpool, 2};
 }

@@ -2,11 +2,9 @@
 
 using namespace fulgur::onnx;
 
-/// A list attribute with an entry for each dim, all `otherwise` if it is not
-/// there.
-static SmallVector<int64_t> perDim(const Core &c, const Site &s, StringRef name,
-                                   size_t dims, int64_t otherwise,
-                                   int64_t least) {
+SmallVector<int64_t> fulgur::onnx::perDim(const Core &c, const Site &s,
+                                          StringRef name, size_t dims,
+                                          int64_t otherwise, int64_t least) {
   SmallVector<int64_t> values =
       s.has(name) ? s.integers(name) : SmallVector<int64_t>(dims, otherwise);
   if (values.size() != dims)
@@ -18,6 +16,38 @@ static SmallVector<int64_t> perDim(const Core &c, const Site &s, StringRef name,
   return values;
 }
 
+StringRef fulgur::onnx::autoPad(const Core &c, const Site &s) {
+  StringRef automatic = s.text("auto_pad", "NOTSET");
+  if (!llvm::is_contained({"NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", ""},
+                          automatic))
+    c.fail("auto_pad is '" + automatic +
+           "', not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER");
+  return automatic;
+}
+
+SmallVector<int64_t> fulgur::onnx::kernelOf(const Core &c, const Site &s,
+                                            const Tensor &weights) {
+  SmallVector<int64_t> kernel;
+  for (const Extent &size : ArrayRef(weights.shape).drop_front(2)) {
+    if (!size.constant())
+      c.unsupported("convolutions with weights of a shape that is not constant "
+                    "are not supported");
+    kernel.push_back(*size.constant());
+  }
+  if (s.has("kernel_shape") && s.integers("kernel_shape") != kernel)
+    c.fail("attribute 'kernel_shape' does not fit weights of shape " +
+           c.text(weights.shape));
+  return kernel;
+}
+
+Tensor fulgur::onnx::addBias(const Core &c, const Tensor &y,
+                             const Tensor &bias) {
+  Shape perChannel(y.rank() - 1, 1);
+  c.requireEqual(product(bias.shape), y.shape[1]);
+  perChannel[0] = y.shape[1];
+  return c.add(y, c.reshape(bias, perChannel));
+}
+
 SmallVector<Window, 3> fulgur::onnx::windowsOf(const Core &c, const Site &s,
                                                const Tensor &x,
                                                ArrayRef<int64_t> kernel) {
@@ -25,11 +55,7 @@ SmallVector<Window, 3> fulgur::onnx::windowsOf(const Core &c, const Site &s,
   SmallVector<int64_t> strides = perDim(c, s, "strides", dims, 1, 1),
                        dilations = perDim(c, s, "dilations", dims, 1, 1);
   SmallVector<int64_t> pads = perDim(c, s, "pads", 2 * dims, 0, 0);
-  StringRef automatic = s.text("auto_pad", "NOTSET");
-  if (!llvm::is_contained({"NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", ""},
-                          automatic))
-    c.fail("auto_pad is '" + automatic +
-           "', not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER");
+  StringRef automatic = autoPad(c, s);
   bool ceiled = s.integer("ceil_mode", 0);
   Atoms &atoms = c.sizes.atoms;
   SmallVector<Window, 3> windows;

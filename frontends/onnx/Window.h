@@ -16,6 +16,22 @@ struct Window {
   int64_t reach() const { return (kernel - 1) * dilation + 1; }
 };
 
+/// A list attribute with an entry for each dim, all `otherwise` if it is not
+/// there; entries must be at least `least`.
+SmallVector<int64_t> perDim(const Core &c, const Site &s, StringRef name,
+                            size_t dims, int64_t otherwise, int64_t least);
+
+/// The attribute auto_pad, checked.
+StringRef autoPad(const Core &c, const Site &s);
+
+/// The sizes of a convolution's kernel: the weights' dims behind the first two,
+/// which must be constants.
+SmallVector<int64_t> kernelOf(const Core &c, const Site &s,
+                              const Tensor &weights);
+
+/// Adds a number for each channel (dim 1).
+Tensor addBias(const Core &c, const Tensor &y, const Tensor &bias);
+
 /// The windows that a node's attributes describe, one for each of the dims of
 /// `x` behind the first two.
 SmallVector<Window, 3> windowsOf(const Core &c, const Site &s, const Tensor &x,
