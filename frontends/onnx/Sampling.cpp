@@ -166,9 +166,12 @@ Tensor importGridSample(const Core &c, const Site &s) {
                               : ((v[0] + 1.0) * count - 1.0) * 0.5;
           if (mode == "nearest")
             return round(at);
-          if (outside == Outside::border)
-            return select(at > 0, select(at < count - 1.0, at, count - 1.0),
+          if (outside == Outside::border) { // half an element is not outside
+            double margin = corners ? 0 : 0.5;
+            Scalar last = count - 1.0;
+            return select(at >= -margin, select(at <= last + margin, at, last),
                           at.like(0));
+          }
           return outside == Outside::zeros
                      ? at
                      : reflectedPosition(at, size, corners);
