@@ -105,6 +105,7 @@ std::span<const fulgur_port> LoadedModel::outputs() const {
 ModelRun::ModelRun(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
                    fulgur_executor *executor)
     : model(loaded.descriptor()) {
+  fulgur_context_init(&context);
   for (const Tensor &input : inputs)
     inputViews.push_back(input.view());
   outputViews.resize(loaded.outputs().size());
@@ -114,13 +115,15 @@ ModelRun::ModelRun(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
                   &arenaBytes) != FULGUR_OK)
     throw std::runtime_error(fulgur_last_message());
   arena = AlignedBytes(arenaBytes);
-  for (size_t i = 0; i < outputViews.size(); ++i) {
+  for (size_t i = 0; i < outputViews.size() && !model.program; ++i) {
     const fulgur_tensor &view = outputViews[i];
     outputs.push_back(Tensor::zeros(loaded.outputs()[i].name, view.dtype,
                                     {view.dims, view.dims + view.rank}));
     outputViews[i] = outputs.back().view();
   }
-  fulgur_context_init(&context);
+  for (fulgur_tensor &view : outputViews)
+    if (model.program)
+      view.data = nullptr, view.bytes = 0; // for the run to allocate
   context.arena = arena.data();
   context.arena_bytes = arena.size();
   context.weights = loaded.weights();
@@ -128,18 +131,35 @@ ModelRun::ModelRun(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
   context.executor = executor;
 }
 
+ModelRun::~ModelRun() { release(); }
+
+void ModelRun::release() {
+  for (size_t i = 0; i < outputViews.size() && model.program; ++i)
+    fulgur_release(&context, &outputViews[i]);
+}
+
 void ModelRun::run() {
+  release();
   if (fulgur_run(&model, &context, inputViews.data(),
                  int32_t(inputViews.size()), outputViews.data(),
                  int32_t(outputViews.size())) != FULGUR_OK)
     throw std::runtime_error(fulgur_last_message());
   // Dims that depend on data were planned as their bounds.
-  for (size_t i = 0; i < outputs.size(); ++i) {
+  for (size_t i = 0; i < outputs.size() && !model.program; ++i) {
     const fulgur_tensor &view = outputViews[i];
     outputs[i].dims.assign(view.dims, view.dims + view.rank);
     outputs[i].data.resize(
         denseBytes(outputs[i].name, view.dtype, outputs[i].dims));
   }
+}
+
+const std::vector<Tensor> &ModelRun::results() {
+  if (!model.program)
+    return outputs;
+  outputs.clear();
+  for (size_t i = 0; i < outputViews.size(); ++i)
+    outputs.push_back(Tensor::copy(model.outputs[i].name, outputViews[i]));
+  return outputs;
 }
 
 Threads::Threads(int count) {

@@ -39,17 +39,24 @@ public:
   /// outlive this. Throws std::runtime_error with the runtime's message.
   ModelRun(const LoadedModel &model, const std::vector<Tensor> &inputs,
            fulgur_executor *executor);
+  ~ModelRun();
+  ModelRun(const ModelRun &) = delete;
+  ModelRun &operator=(const ModelRun &) = delete;
 
   /// Runs once. Throws std::runtime_error with the runtime's message.
   void run();
 
-  std::vector<Tensor> outputs;
+  /// The outputs of the last run.
+  const std::vector<Tensor> &results();
   size_t arenaBytes() const { return arena.size(); }
 
 private:
+  void release();
+
   const fulgur_model &model;
   AlignedBytes arena;
   fulgur_context context;
+  std::vector<Tensor> outputs; ///< of a program, copied when asked for
   std::vector<fulgur_tensor> inputViews, outputViews;
 };
 

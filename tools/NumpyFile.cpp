@@ -116,6 +116,11 @@ Tensor parse(const std::string &where, const std::string &name,
 std::string serialise(const Tensor &tensor) {
   const Descriptor *descriptor =
       std::ranges::find(Descriptors, tensor.dtype, &Descriptor::dtype);
+  if (descriptor == std::end(Descriptors))
+    throw std::runtime_error("'" + tensor.name + "' is a " +
+                             fulgur_dtype_name(tensor.dtype) +
+                             ", which .npy and .npz files cannot hold; write "
+                             "into a folder instead");
   std::string header = "{'descr': '" + std::string(descriptor->text) +
                        "', 'fortran_order': False, 'shape': (";
   for (int64_t dim : tensor.dims)

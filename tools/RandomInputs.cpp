@@ -51,6 +51,12 @@ std::vector<Tensor> randomInputs(const fulgur_model &model,
   std::vector<Tensor> inputs;
   for (int32_t i = 0; i < model.n_inputs; ++i) {
     const fulgur_port &port = model.inputs[i];
+    if (port.dtype == FULGUR_STRING || port.dtype == FULGUR_SEQUENCE ||
+        port.dtype == FULGUR_OPTIONAL)
+      throw std::runtime_error("input '" + std::string(port.name) + "' is a " +
+                               fulgur_dtype_name(port.dtype) +
+                               ", which cannot be made up; give all inputs "
+                               "with --inputs");
     std::vector<int64_t> dims;
     for (int32_t k = 0; k < port.rank; ++k)
       dims.push_back(dimSize(port, port.dims[k], sizes));

@@ -47,6 +47,67 @@ Tensor Tensor::zeros(std::string name, fulgur_dtype dtype,
   return {std::move(name), dtype, std::move(dims), AlignedBytes(bytes)};
 }
 
+Tensor Tensor::strings(std::string name, std::vector<int64_t> dims,
+                       const std::vector<std::string> &texts) {
+  Tensor tensor = zeros(std::move(name), FULGUR_STRING, std::move(dims));
+  if (tensor.elements() != int64_t(texts.size()))
+    throw std::runtime_error(
+        "tensor '" + tensor.name + "' has " + std::to_string(texts.size()) +
+        " strings, but its dims need " + std::to_string(tensor.elements()));
+  size_t bytes = 0, at = 0;
+  for (const std::string &text : texts)
+    bytes += text.size();
+  tensor.text = AlignedBytes(bytes);
+  char *start = reinterpret_cast<char *>(tensor.text.data());
+  auto *strings = reinterpret_cast<fulgur_string *>(tensor.data.data());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    texts[i].copy(start + at, texts[i].size());
+    strings[i].data = start + at;
+    strings[i].bytes = texts[i].size();
+    at += texts[i].size();
+  }
+  return tensor;
+}
+
+Tensor Tensor::container(std::string name, fulgur_dtype dtype,
+                         std::vector<Tensor> parts) {
+  Tensor tensor = zeros(std::move(name), dtype, {int64_t(parts.size())});
+  auto *views = reinterpret_cast<fulgur_tensor *>(tensor.data.data());
+  for (size_t i = 0; i < parts.size(); ++i)
+    views[i] = parts[i].view();
+  tensor.parts = std::move(parts); // what the views point to stays in place
+  return tensor;
+}
+
+Tensor Tensor::copy(std::string name, const fulgur_tensor &tensor) {
+  std::vector<int64_t> dims(tensor.dims, tensor.dims + tensor.rank);
+  Tensor result = zeros(name, tensor.dtype, std::move(dims));
+  if (result.isContainer()) {
+    auto *elements = static_cast<const fulgur_tensor *>(tensor.data);
+    std::vector<Tensor> parts;
+    for (int64_t i = 0; i < tensor.dims[0]; ++i)
+      parts.push_back(copy(name + "[" + std::to_string(i) + "]", elements[i]));
+    return container(std::move(name), tensor.dtype, std::move(parts));
+  }
+  if (tensor.dtype == FULGUR_STRING) {
+    auto *elements = static_cast<const fulgur_string *>(tensor.data);
+    std::vector<std::string> texts;
+    for (int64_t i = 0; i < result.elements(); ++i)
+      texts.emplace_back(elements[i].data ? elements[i].data : "",
+                         elements[i].bytes);
+    return strings(std::move(name), std::move(result.dims), texts);
+  }
+  if (result.data.size())
+    std::memcpy(result.data.data(), tensor.data, result.data.size());
+  return result;
+}
+
+std::string Tensor::string(int64_t i) const {
+  const fulgur_string &element =
+      reinterpret_cast<const fulgur_string *>(data.data())[i];
+  return std::string(element.data ? element.data : "", element.bytes);
+}
+
 int64_t Tensor::elements() const {
   return int64_t(data.size() / fulgur_dtype_bytes(dtype));
 }

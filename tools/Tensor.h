@@ -37,18 +37,36 @@ private:
 size_t denseBytes(const std::string &name, fulgur_dtype dtype,
                   const std::vector<int64_t> &dims);
 
-/// A dense row-major tensor.
+/// A dense row-major tensor; or a sequence or optional, whose dims are the
+/// number of its elements.
 struct Tensor {
   std::string name;
   fulgur_dtype dtype = FULGUR_FLOAT32;
   std::vector<int64_t> dims;
-  AlignedBytes data;
+  AlignedBytes data; ///< of strings fulgur_string, which point into `text`; of
+                     ///< sequences fulgur_tensor, the views of `parts`
+  AlignedBytes text = {};
+  std::vector<Tensor> parts = {};
 
   /// Allocates zeros. Throws as denseBytes() does.
   static Tensor zeros(std::string name, fulgur_dtype dtype,
                       std::vector<int64_t> dims);
 
+  /// As many strings as the dims say. Throws as denseBytes() does.
+  static Tensor strings(std::string name, std::vector<int64_t> dims,
+                        const std::vector<std::string> &texts);
+  /// A sequence or optional of `parts`.
+  static Tensor container(std::string name, fulgur_dtype dtype,
+                          std::vector<Tensor> parts);
+  /// A copy of what the runtime made, with all that is in it.
+  static Tensor copy(std::string name, const fulgur_tensor &tensor);
+
+  bool isContainer() const {
+    return dtype == FULGUR_SEQUENCE || dtype == FULGUR_OPTIONAL;
+  }
   int64_t elements() const;
+  /// Element `i` of a tensor of strings.
+  std::string string(int64_t i) const;
   /// Element `i` as a number; 64-bit integers are rounded.
   double number(int64_t i) const;
   /// Sets element `i`, rounding to its type.

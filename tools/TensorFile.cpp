@@ -29,17 +29,23 @@ static std::optional<int> numberIn(std::string_view name,
   return number;
 }
 
-static Tensor readOne(const std::string &path) {
+using Ports = std::span<const fulgur_port>;
+
+static const fulgur_port *portAt(Ports ports, size_t place) {
+  return place < ports.size() ? &ports[place] : nullptr;
+}
+
+static Tensor readOne(const std::string &path, const fulgur_port *port) {
   if (path.ends_with(".npy"))
     return readNpy(path);
   if (path.ends_with(".pb"))
-    return readProto(path);
+    return readProto(path, port);
   throw std::runtime_error("'" + path +
                            "' is not a folder, .npz, .npy or .pb file");
 }
 
 static std::vector<Tensor> readFolder(const std::string &folder,
-                                      const std::string &role) {
+                                      const std::string &role, Ports ports) {
   std::map<int, std::string> numbered;
   std::map<std::string, std::string> named;
   for (const fs::directory_entry &entry : fs::directory_iterator(folder)) {
@@ -55,7 +61,7 @@ static std::vector<Tensor> readFolder(const std::string &folder,
       throw std::runtime_error("'" + folder + "' has " + role + "_" +
                                std::to_string(number) + ".pb, but no " + role +
                                "_" + std::to_string(tensors.size()) + ".pb");
-    tensors.push_back(readProto(path));
+    tensors.push_back(readProto(path, portAt(ports, tensors.size())));
   }
   if (!numbered.empty())
     return tensors;
@@ -70,20 +76,25 @@ static std::vector<Tensor> readFolder(const std::string &folder,
 }
 
 std::vector<Tensor> readTensors(const std::vector<std::string> &places,
-                                const std::string &role) {
+                                const std::string &role, Ports ports) {
   std::vector<Tensor> tensors;
   for (const std::string &place : places) {
     if (size_t at = place.find("=@"); at != std::string::npos) {
-      tensors.push_back(readOne(place.substr(at + 2)));
-      tensors.back().name = place.substr(0, at);
+      std::string name = place.substr(0, at);
+      auto port = std::ranges::find_if(
+          ports, [&](const fulgur_port &port) { return name == port.name; });
+      tensors.push_back(readOne(place.substr(at + 2),
+                                port == ports.end() ? nullptr : &*port));
+      tensors.back().name = name;
       continue;
     }
     if (!fs::is_directory(place) && !place.ends_with(".npz")) {
-      tensors.push_back(readOne(place));
+      tensors.push_back(readOne(place, portAt(ports, tensors.size())));
       continue;
     }
-    std::vector<Tensor> more =
-        fs::is_directory(place) ? readFolder(place, role) : readNpz(place);
+    std::vector<Tensor> more = fs::is_directory(place)
+                                   ? readFolder(place, role, ports)
+                                   : readNpz(place);
     std::ranges::move(more, std::back_inserter(tensors));
   }
   return tensors;

@@ -8,9 +8,12 @@
 /// Reads the tensors that `places` name, in order. A place is
 ///   a folder with ROLE_0.pb, ROLE_1.pb, ... or with NAME.npy files,
 ///   a .npz file, a .npy or .pb file, or NAME=@FILE.
-/// `role` is "input" or "output". Throws std::runtime_error.
+/// `role` is "input" or "output". What a .pb file holds (a tensor, a sequence
+/// or an optional) follows from the port of its number, name or place; a tensor
+/// without `ports`. Throws std::runtime_error.
 std::vector<Tensor> readTensors(const std::vector<std::string> &places,
-                                const std::string &role);
+                                const std::string &role,
+                                std::span<const fulgur_port> ports = {});
 
 /// Puts tensors into the order of `ports`: by name when a name is a port's,
 /// else by position. Every port gets one. Throws std::runtime_error.

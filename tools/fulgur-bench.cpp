@@ -195,13 +195,14 @@ void print(const Candidate &candidate, const LatencyStatistics &s) {
 }
 
 /// How the results differ, and which model is faster.
-void printComparison(const Candidate &a, const Candidate &b,
+void printComparison(Candidate &a, Candidate &b,
                      const std::vector<BenchmarkEntry> &entries) {
-  for (size_t i = 0; i < a.run->outputs.size(); ++i) {
-    Difference difference =
-        compareTensors(a.run->outputs[i], b.run->outputs[i], Tolerance());
-    std::printf("Difference: '%s' max relative = %.3g\n",
-                a.run->outputs[i].name.c_str(), difference.maxRelative);
+  const std::vector<Tensor> &ours = a.run->results(),
+                            &theirs = b.run->results();
+  for (size_t i = 0; i < ours.size(); ++i) {
+    Difference difference = compareTensors(ours[i], theirs[i], Tolerance());
+    std::printf("Difference: '%s' max relative = %.3g\n", ours[i].name.c_str(),
+                difference.maxRelative);
   }
   std::printf(
       "Ratio of medians: %.4g (%s / %s; below 1, the first is faster)\n",
@@ -219,9 +220,10 @@ void benchmark(const Options &options, const char *executable) {
         std::make_unique<Candidate>(options.compare, options.loadCompared));
   const LoadedModel &first = candidates.front()->model;
   std::vector<Tensor> inputs =
-      options.inputs.empty() ? randomInputs(first.descriptor(), options.random)
-                             : arrange(readTensors(options.inputs, "input"),
-                                       first.inputs(), "input");
+      options.inputs.empty()
+          ? randomInputs(first.descriptor(), options.random)
+          : arrange(readTensors(options.inputs, "input", first.inputs()),
+                    first.inputs(), "input");
   std::printf("Inputs:");
   for (const Tensor &input : inputs)
     std::printf(" %s %s", input.name.c_str(), input.type().c_str());

@@ -26,7 +26,9 @@ PLACES
   Tensors are read from an ONNX data set folder (input_0.pb, input_1.pb, ...), a
   folder of NAME.npy files, a .npz file, .npy and .pb files in the order of the
   model's inputs, or NAME=@FILE. Names win over order. A folder that holds
-  test_data_set_0, test_data_set_1, ... stands for all of these sets.
+  test_data_set_0, test_data_set_1, ... stands for all of these sets. Where the
+  model takes or gives a sequence or an optional, a .pb file holds a
+  SequenceProto or OptionalProto instead of a TensorProto.
 
 EXAMPLES
   fulgur-run model.so --inputs test_data_set_0 --compare test_data_set_0
@@ -83,8 +85,24 @@ void addOptions(CLI::App &app, Options &options) {
   app.add_flag("-q,--quiet", options.quiet, "Print failures only");
 }
 
+void printSummary(const Tensor &tensor);
+
+/// The first strings of a tensor, or a line per element of a sequence.
+void printPieces(const Tensor &tensor) {
+  std::printf("%s %s", tensor.name.c_str(), tensor.type().c_str());
+  constexpr int64_t Shown = 8;
+  int64_t strings = tensor.isContainer() ? 0 : tensor.elements();
+  for (int64_t i = 0; i < std::min(strings, Shown); ++i)
+    std::printf("%s \"%s\"", i ? "," : ":", tensor.string(i).c_str());
+  std::puts(strings > Shown ? ", ..." : "");
+  for (const Tensor &part : tensor.parts)
+    printSummary(part);
+}
+
 /// One line that tells what an output looks like.
 void printSummary(const Tensor &tensor) {
+  if (tensor.isContainer() || tensor.dtype == FULGUR_STRING)
+    return printPieces(tensor);
   double least = INFINITY, most = -INFINITY, total = 0;
   for (int64_t i = 0; i < tensor.elements(); ++i) {
     double value = tensor.number(i);
@@ -113,10 +131,8 @@ bool compareAll(const std::vector<Tensor> &outputs,
                 outputs[i].name.c_str(), outputs[i].type().c_str(),
                 difference.maxAbsolute, difference.maxRelative, difference.rms,
                 difference.ok ? "ok" : "FAIL");
-    if (int64_t k = difference.firstWrong; k >= 0)
-      std::printf(" (element %lld is %.9g instead of %.9g)",
-                  static_cast<long long>(k), outputs[i].number(k),
-                  references[i].number(k));
+    if (!difference.wrong.empty())
+      std::printf(" (%s)", difference.wrong.c_str());
     std::printf("\n");
   }
   return ok;
@@ -124,18 +140,16 @@ bool compareAll(const std::vector<Tensor> &outputs,
 
 /// Later runs must repeat the first one bit by bit.
 void repeat(ModelRun &run, int runs) {
-  std::vector<std::string> first;
-  for (const Tensor &output : run.outputs)
-    first.emplace_back(reinterpret_cast<const char *>(output.data.data()),
-                       output.data.size());
+  std::vector<Tensor> first;
+  for (const Tensor &output : run.results())
+    first.push_back(Tensor::copy(output.name, output.view()));
   for (int i = 1; i < runs; ++i) {
     run.run();
+    const std::vector<Tensor> &again = run.results();
     for (size_t k = 0; k < first.size(); ++k)
-      if (std::memcmp(first[k].data(), run.outputs[k].data.data(),
-                      first[k].size()) != 0)
+      if (!sameBits(first[k], again[k]))
         throw std::runtime_error("run " + std::to_string(i + 1) + " gives '" +
-                                 run.outputs[k].name +
-                                 "' other bits than run 1");
+                                 first[k].name + "' other bits than run 1");
   }
 }
 
@@ -143,19 +157,22 @@ void repeat(ModelRun &run, int runs) {
 bool runSet(const LoadedModel &model, const Options &options,
             fulgur_executor *executor) {
   std::vector<Tensor> inputs =
-      arrange(readTensors(options.inputs, "input"), model.inputs(), "input");
+      arrange(readTensors(options.inputs, "input", model.inputs()),
+              model.inputs(), "input");
   ModelRun run(model, inputs, executor);
   run.run();
   repeat(run, options.runs);
+  const std::vector<Tensor> &outputs = run.results();
   if (!options.outputs.empty())
-    writeTensors(options.outputs, run.outputs, "output");
+    writeTensors(options.outputs, outputs, "output");
   if (!options.compare.empty())
-    return compareAll(run.outputs,
-                      arrange(readTensors({options.compare}, "output"),
-                              model.outputs(), "output"),
-                      options);
+    return compareAll(
+        outputs,
+        arrange(readTensors({options.compare}, "output", model.outputs()),
+                model.outputs(), "output"),
+        options);
   if (!options.quiet)
-    for (const Tensor &output : run.outputs)
+    for (const Tensor &output : outputs)
       printSummary(output);
   return true;
 }

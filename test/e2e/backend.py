@@ -124,7 +124,7 @@ def agree(actual, expected, case):
         return isinstance(actual, list) and len(actual) == len(expected) and all(map(agree, actual, expected, itertools.repeat(case)))
     if actual is None or expected is None:
         return actual is expected
-    actual, expected = np.asarray(actual), np.asarray(expected)
+    actual, expected = toolchain.plain(actual), toolchain.plain(expected)
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         return False
     kind, rtol = expected.dtype, case.rtol
@@ -141,7 +141,9 @@ def agree(actual, expected, case):
 def difference(actual, expected):
     """A few words on how outputs differ."""
     for index, (ours, theirs) in enumerate(zip(actual, expected)):
-        ours, theirs = np.asarray(ours), np.asarray(theirs)
+        if isinstance(theirs, list) or theirs is None or ours is None:
+            return f"output {index} is {ours} instead of {theirs}"
+        ours, theirs = toolchain.plain(ours), toolchain.plain(theirs)
         if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
             return f"output {index} is {ours.dtype}{list(ours.shape)} instead of {theirs.dtype}{list(theirs.shape)}"
     try:

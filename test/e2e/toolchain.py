@@ -121,13 +121,24 @@ def write_tensors(folder, role, named, types=()):
         (Path(folder) / f"{role}_{index}.pb").write_bytes(proto_of(value, name, kind).SerializeToString())
 
 
+def plain(value):
+    """A tensor as an array; strings, of which numpy has types of many lengths, as objects."""
+    array = np.asarray(value)
+    return array.astype(str).astype(object) if array.dtype.kind in "OSU" else array
+
+
 def difference(actual, expected):
     """The largest difference as a share of the largest reference value; infinite when shape, type, NaNs or infinities differ."""
+    if isinstance(expected, list):
+        return worst(actual, expected) if isinstance(actual, list) else np.inf
+    if actual is None or expected is None:
+        return 0.0 if actual is expected else np.inf
+    actual, expected = plain(actual), plain(expected)
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         return np.inf
     if expected.size == 0:
         return 0.0
-    if expected.dtype == bool or not np.issubdtype(expected.dtype, np.inexact):
+    if expected.dtype in (bool, object) or not np.issubdtype(expected.dtype, np.inexact):
         return 0.0 if np.array_equal(actual, expected) else np.inf
     actual, expected = actual.astype(np.float64), expected.astype(np.float64)
     finite = np.isfinite(expected)

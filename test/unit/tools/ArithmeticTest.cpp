@@ -96,6 +96,40 @@ TEST(Compare, typesMustBeEqual) {
   }
 }
 
+TEST(Compare, strings) {
+  Tensor a = Tensor::strings("x", {2}, {"one", ""}),
+         b = Tensor::strings("x", {2}, {"one", "two"});
+  EXPECT_TRUE(compareTensors(a, a, {}).ok);
+  Difference difference = compareTensors(a, b, {});
+  EXPECT_FALSE(difference.ok);
+  EXPECT_EQ(difference.wrong, "element 1 is '' instead of 'two'");
+  EXPECT_FALSE(sameBits(a, b));
+  EXPECT_TRUE(sameBits(a, Tensor::copy("y", a.view())));
+}
+
+Tensor sequence(std::vector<double> first, std::vector<double> second) {
+  std::vector<Tensor> parts;
+  parts.push_back(floats(first));
+  parts.push_back(floats(second));
+  parts[0].name = "x[0]", parts[1].name = "x[1]";
+  return Tensor::container("x", FULGUR_SEQUENCE, std::move(parts));
+}
+
+TEST(Compare, sequences) {
+  Tensor a = sequence({1}, {2, 3}), b = sequence({1}, {2, 4});
+  Difference difference = compareTensors(a, b, {});
+  EXPECT_FALSE(difference.ok);
+  EXPECT_EQ(difference.maxAbsolute, 1);
+  EXPECT_EQ(difference.wrong, "'x[1]' differs");
+  Tensor copied = Tensor::copy("y", a.view());
+  EXPECT_EQ(copied.type(), "sequence[2]");
+  EXPECT_EQ(copied.parts[1].name, "y[1]");
+  EXPECT_TRUE(compareTensors(copied, a, {}).ok);
+  EXPECT_TRUE(sameBits(copied, a));
+  EXPECT_FALSE(sameBits(copied, b));
+  EXPECT_THROW(compareTensors(a, sequence({1}, {2}), {}), std::runtime_error);
+}
+
 TEST(DimExpression, evaluates) {
   auto valueOf = [](const std::string &name) -> std::optional<int64_t> {
     if (name == "past_sequence")

@@ -240,6 +240,42 @@ TEST_F(TensorFile, folders) {
             "'test_data_set_0' has input_4.pb, but no input_3.pb");
 }
 
+TEST_F(TensorFile, stringsSequencesAndOptionals) {
+  std::vector<Tensor> parts;
+  parts.push_back(counting("a", FULGUR_FLOAT16, {2, 3}));
+  parts.push_back(counting("b", FULGUR_FLOAT16, {0}));
+  std::vector<Tensor> inner, none;
+  inner.push_back(Tensor::container("q", FULGUR_SEQUENCE, std::move(parts)));
+  std::vector<Tensor> tensors;
+  tensors.push_back(Tensor::strings("s", {2, 1}, {"ä", std::string("\0", 1)}));
+  tensors.push_back(
+      Tensor::container("full", FULGUR_OPTIONAL, std::move(inner)));
+  tensors.push_back(
+      Tensor::container("none", FULGUR_OPTIONAL, std::move(none)));
+  tensors.push_back(Tensor::copy("seq", tensors[1].parts[0].view()));
+  writeTensors(at("set"), tensors, "input");
+
+  const fulgur_port ports[] = {{"s", FULGUR_STRING, 2, nullptr, nullptr},
+                               {"full", FULGUR_OPTIONAL, 1, nullptr, nullptr},
+                               {"none", FULGUR_OPTIONAL, 1, nullptr, nullptr},
+                               {"seq", FULGUR_SEQUENCE, 1, nullptr, nullptr}};
+  std::vector<Tensor> read = readTensors({at("set")}, "input", ports);
+  ASSERT_EQ(read.size(), 4u);
+  EXPECT_EQ(read[0].string(0), "ä");
+  EXPECT_EQ(read[0].string(1).size(), 1u);
+  EXPECT_EQ(read[0].type(), "string[2x1]");
+  EXPECT_EQ(read[1].type(), "optional[1]");
+  EXPECT_EQ(read[1].parts[0].type(), "sequence[2]");
+  EXPECT_EQ(read[1].parts[0].parts[0].number(5), 5);
+  EXPECT_EQ(read[2].type(), "optional[0]");
+  EXPECT_EQ(read[3].parts[1].type(), "float16[0]");
+  read = readTensors({"seq=@" + at("set/input_3.pb")}, "input", ports);
+  EXPECT_EQ(read[0].type(), "sequence[2]");
+  EXPECT_EQ(failure([&] { writeTensors(at("x.npz"), tensors, "output"); }),
+            "'s' is a string, which .npy and .npz files cannot hold; write "
+            "into a folder instead");
+}
+
 TEST_F(TensorFile, arranges) {
   const fulgur_port ports[] = {{"a", FULGUR_INT64, 1, nullptr, nullptr},
                                {"b", FULGUR_INT64, 1, nullptr, nullptr}};
