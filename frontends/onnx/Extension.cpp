@@ -1,5 +1,7 @@
 // From an operator's one-line interface to a schema of the ONNX library.
 #include "frontends/onnx/Extension.h"
+#include "onnx/defs/function.h"
+#include "onnx/defs/parser.h"
 #include "onnx/defs/schema.h"
 #include "onnx/defs/shape_inference.h"
 #include "onnx/onnx_pb.h"
@@ -203,7 +205,20 @@ pb::OpSchema schemaOf(const Extension &op) {
   InterfaceParser parser(op.interface);
   pb::OpSchema schema = parser.parse();
   schema.SetDomain(kMicrosoft.str()).SinceVersion(1);
-  if (!op.body.empty())
+  if (!op.bodyWithout.empty())
+    schema.SetContextDependentFunctionBodyBuilder(
+        [full = op.body, without = op.bodyWithout](
+            const pb::FunctionBodyBuildContext &context,
+            const pb::OpSchema &schema, pb::FunctionProto &function) {
+          bool isFull = context.hasInput(int(schema.inputs().size()) - 1);
+          std::string text = "{" + (isFull ? full : without) + "}";
+          pb::OnnxParser parser(text.c_str());
+          if (!parser.Parse(*function.mutable_node()).IsOK())
+            return false;
+          schema.BuildFunction(function);
+          return true;
+        });
+  else if (!op.body.empty())
     schema.FunctionBody(("{" + op.body + "}").c_str());
   auto plain = std::make_shared<pb::OpSchema>(schema);
   schema.TypeAndShapeInferenceFunction(
@@ -235,17 +250,22 @@ size_t leastInputs(StringRef interface) {
 void Extensions::add(StringRef interface, OpImport::One lowering,
                      ShapeInference infer) {
   operators.push_back({nameIn(interface).str(), interface.str(),
-                       OpImport(lowering, leastInputs(interface)), "", infer});
+                       OpImport(lowering, leastInputs(interface)), "", "",
+                       infer});
 }
 void Extensions::add(StringRef interface, OpImport::Many lowering,
                      ShapeInference infer) {
   operators.push_back({nameIn(interface).str(), interface.str(),
-                       OpImport(lowering, leastInputs(interface)), "", infer});
+                       OpImport(lowering, leastInputs(interface)), "", "",
+                       infer});
 }
 void Extensions::expand(StringRef interface, StringRef body,
-                        ShapeInference infer) {
-  operators.push_back(
-      {nameIn(interface).str(), interface.str(), {}, body.str(), infer});
+                        StringRef bodyWithout) {
+  operators.push_back({nameIn(interface).str(),
+                       interface.str(),
+                       {},
+                       body.str(),
+                       bodyWithout.str()});
 }
 void Extensions::refuse(ArrayRef<StringRef> names, StringRef reason) {
   for (StringRef name : names)

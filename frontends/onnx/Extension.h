@@ -26,7 +26,8 @@ using ShapeInference = void (*)(::onnx::InferenceContext &);
 struct Extension {
   std::string name, interface;
   OpImport lowering;
-  std::string body; ///< instead of a lowering: nodes in ONNX's text
+  std::string body;        ///< instead of a lowering: nodes in ONNX's text
+  std::string bodyWithout; ///< if not empty, the body without the last input
   ShapeInference infer = nullptr;
 };
 
@@ -50,9 +51,10 @@ public:
   void add(llvm::StringRef interface, OpImport::Many lowering,
            ShapeInference infer = nullptr);
   /// An operator that is a composition of others: "t = Mul(X, X) Y = Neg(t)".
-  /// Inputs, outputs and attributes (as @name) have the interface's names.
+  /// Inputs, outputs and attributes (as @name) have the interface's names. A
+  /// second body is for nodes that leave out the last input.
   void expand(llvm::StringRef interface, llvm::StringRef body,
-              ShapeInference infer = nullptr);
+              llvm::StringRef bodyWithout = "");
   /// Operators that are not going to be supported, and why.
   void refuse(llvm::ArrayRef<llvm::StringRef> names, llvm::StringRef reason);
 

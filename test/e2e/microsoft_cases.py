@@ -354,3 +354,185 @@ case(
     "nhwc-conv", "NhwcConv", dict(x="B 3 5 4", w=weight("6 1 1 4"), b=weight("6")), sizes=[dict(B=2)],
     formula=lambda f, a: [conv_1x1(f["x"], f["w"][:, 0, 0]) + f["b"]],
 )
+
+# Group normalisation, position biases, packing
+
+
+def group_norm(f, a, key="x"):
+    x = f[key] if key in f else key
+    n, h, w, ch = x.shape
+    y = x.reshape(n, h * w, a["groups"], -1)
+    y = (y - y.mean((1, 3), keepdims=True)) / np.sqrt(y.var((1, 3), keepdims=True) + 1e-5)
+    y = y.reshape(x.shape) * f["g"] + f["b"]
+    return y / (1 + np.exp(-y)) if a["activation"] else y
+
+
+def skip_group_norm(f, a):
+    total = f["x"] + f["skip"][:, None, None] + f["bias"]
+    return [group_norm({**f, "x": total}, a).astype(np.float32), total]
+
+
+IMAGE = [dict(B=2, H=3, W=4)]
+case("group-norm", "GroupNorm", dict(x="B H W 6", g=weight("6"), b=weight("6")), attributes=dict(groups=3, activation=1), sizes=IMAGE, formula=lambda f, a: [group_norm(f, a).astype(np.float32)])
+case(
+    "skip-group-norm", "SkipGroupNorm", dict(x="B H W 6", g=weight("6"), b=weight("6"), skip="B 6", bias=weight("6")), "y sum",
+    dict(groups=2, activation=0), IMAGE, formula=skip_group_norm,
+)
+
+
+def t5_buckets(distance, buckets, greatest, both):
+    start = np.zeros_like(distance)
+    if both:
+        buckets //= 2
+        start += (distance > 0) * buckets
+        n = np.abs(distance)
+    else:
+        n = np.maximum(-distance, 0)
+    exact = buckets // 2
+    large = exact + (np.log(np.maximum(n, 1).astype(np.float32) / exact) / np.log(greatest / exact) * (buckets - exact)).astype(np.int64)
+    return start + np.where(n < exact, n, np.minimum(large, buckets - 1))
+
+
+def relative_bias(f, a):
+    table = f["t"].reshape(2, 8)
+    distance = np.arange(40)[None, :] - np.arange(30)[:, None]
+    return [table[:, t5_buckets(distance, 8, a["max_distance"], a.get("is_bidirectional", 0))][None]]
+
+
+for both in (0, 1):
+    case(
+        f"relative-position-bias-{both}", "RelativePositionBias",
+        dict(t="8 2", q=weight("1", dtype="int64", values=30), k=weight("1", dtype="int64", values=40)),
+        attributes=dict(max_distance=20, is_bidirectional=both), formula=relative_bias,
+    )
+
+
+def gated_bias(f, a):
+    q = (f["q"] + f["qb"]).reshape(*f["q"].shape[:2], 2, 4).swapaxes(1, 2)
+    d = (q @ f["w"] + f["b"]).reshape(*q.shape[:3], 2, 3).sum(-1)
+    gate = 1 / (1 + np.exp(-d))
+    return [((gate[..., :1] * (gate[..., 1:] * f["e"] - 1) + 2) * f["r"]).astype(np.float32)]
+
+
+case(
+    "gated-position-bias", "GatedRelativePositionBias",
+    dict(q="B S 8", qb=weight("8"), r="1 2 S S", w=weight("4 6"), b=weight("6"), e=weight("1 2 1 1")), attributes=dict(num_heads=2), sizes=BS,
+    formula=gated_bias,
+)
+
+
+def remove_padding(f, a):
+    counts, (batch, length) = f["n"], f["x"].shape[:2]
+    places = np.arange(batch * length).reshape(batch, length)
+    counted = np.arange(length)[None] < counts[:, None]
+    offset = np.concatenate([places[counted], places[~counted]]).astype(np.int32)
+    rows = f["x"].reshape(batch * length, -1)[offset[: counts.sum()]]
+    return [rows, offset.reshape(batch, length), np.cumsum([0, *counts]).astype(np.int32), counts.max(keepdims=True)]
+
+
+def restore_padding(f, a):
+    batch, length = f["o"].shape
+    rows = np.zeros((batch * length, 4), np.float32)
+    rows[f["o"].reshape(-1)[: len(f["x"])]] = f["x"]
+    return [rows.reshape(batch, length, 4)]
+
+
+case("remove-padding", "RemovePadding", dict(x="B S 4", n=Input("B", "int32", values=lambda B, S: [2, 1, S][:B])), "y offset ends most", sizes=[dict(B=3, S=4), dict(B=1, S=2)], formula=remove_padding)
+OFFSETS = [0, 1, 4, 8, 9, 10, 11, 2, 3, 5, 6, 7]
+case("restore-padding", "RestorePadding", dict(x="T 4", o=Input("3 4", "int32", values=OFFSETS)), sizes=[dict(T=7)], formula=restore_padding)
+
+
+def packed_attention(f, a):
+    if "w" in f:
+        q, k, v = np.split(f["x"] @ f["w"] + f["b"], 3, -1)
+    else:
+        q, k, v = f["x"], f["k"], f["v"]
+    y = np.zeros_like(q)
+    ends = f["e"]
+    for b in range(len(ends) - 1):
+        own = slice(ends[b], ends[b + 1])
+        parts = [part[own].reshape(-1, 2, 4).swapaxes(0, 1) for part in (q, k, v)]
+        scores = parts[0] @ parts[1].swapaxes(-1, -2) / 2
+        if "bias" in f:
+            n = ends[b + 1] - ends[b]
+            scores = scores + f["bias"][b, :, :n, :n]
+        y[own] = (softmax(scores) @ parts[2]).swapaxes(0, 1).reshape(-1, 8)
+    return [y.astype(np.float32)]
+
+
+ENDS = Input("4", "int32", values=[0, 2, 3, 7])
+case(
+    "packed-attention", "PackedAttention", dict(x="T 8", w=weight("8 24"), b=weight("24"), o=Input("3 4", "int32", values=OFFSETS), e=ENDS),
+    attributes=dict(num_heads=2), sizes=[dict(T=7)], formula=packed_attention,
+)
+case(
+    "packed-mha-bias", "PackedMultiHeadAttention",
+    dict(x="T 8", k="T 8", v="T 8", b=None, o=Input("3 4", "int32", values=OFFSETS), e=ENDS, bias="3 2 4 4"),
+    attributes=dict(num_heads=2), sizes=[dict(T=7)], formula=packed_attention,
+)
+
+# Experts
+
+MOE = dict(x="B S 8", r="T 4", w1=weight("4 12 8"), b1=weight("4 12"), w2=weight("4 8 12"), b2=weight("4 8"))
+TOKENS = [dict(B=2, S=3, T=6), dict(B=1, S=1, T=1)]
+case("moe-relu", "MoE", MOE, attributes=dict(k=2), sizes=TOKENS)
+case("moe-silu-normalized", "MoE", {**MOE, "b1": None, "b2": None}, attributes=dict(k=2, normalize_routing_weights=1, activation_type="silu"), sizes=TOKENS)
+case("moe-gelu", "MoE", MOE, attributes=dict(k=1, activation_type="gelu"), sizes=TOKENS)
+case(
+    "moe-swiglu", "MoE", {**MOE, "w1": weight("4 24 8"), "b1": weight("4 24")}, sizes=TOKENS,
+    attributes=dict(k=3, activation_type="swiglu", swiglu_fusion=1, activation_alpha=1.7, activation_beta=1.0, swiglu_limit=1.5, normalize_routing_weights=1),
+)
+
+
+def gated_moe(f, a):
+    x = f["x"].reshape(-1, 8)
+    p = softmax(f["r"])
+    y = np.zeros_like(x)
+    for t, row in enumerate(x):
+        for e in np.argsort(-p[t])[: a["k"]]:
+            g, l = f["w1"][e] @ row, f["w3"][e] @ row
+            y[t] += p[t, e] * (f["w2"][e] @ (g / (1 + np.exp(-g)) * l))
+    return [y.reshape(f["x"].shape)]
+
+
+case("moe-gated", "MoE", {**MOE, "b1": None, "b2": None, "w3": weight("4 12 8")}, attributes=dict(k=2, activation_type="silu"), sizes=TOKENS, formula=gated_moe)
+
+# Arrangements and arithmetic
+
+case("expand-dims", "ExpandDims", dict(x="B S 4", a=weight("", dtype="int32", values=-2)), sizes=BS)
+case("gather-nd", "GatherND", dict(x="B 3 4", i=Input("2 2", "int64", values=[0, 2, 0, 1])), sizes=[dict(B=2)])
+case("pad", "Pad", dict(x="B 4", p=weight("4", dtype="int64", values=[0, 1, 2, 0]), v=Input("1", values=3)), sizes=[dict(B=2)])
+case("range", "Range", dict(a=weight("1", values=2), b=weight("1", values=9), c=weight("1", values=1.5)))
+case("range-by-one", "Range", dict(a=weight("", dtype="int64", values=2), b=weight("", dtype="int64", values=9)), types=dict(y=7))
+case("trilu", "Trilu", dict(x="B 4 S", k=weight("", dtype="int64", values=1)), attributes=dict(upper=0), sizes=BS)
+case("unique", "Unique", dict(x=Input("N", values=[2, 1, 1, 3, 4, 3])), "y i n", sizes=[dict(N=6)], types=dict(i=7, n=7))
+case("unfold", "UnfoldTensor", dict(x="B 9 3"), attributes=dict(dim=1, size=4, step=2), sizes=BS)
+BOXES = Input("3 4", values=[0, 0, 1, 1, 0.2, 0.1, 0.7, 0.6, -0.1, 0.3, 1.2, 0.5])
+for mode in ("bilinear", "nearest"):
+    case(
+        f"crop-and-resize-{mode}", "CropAndResize",
+        dict(x="B 2 6 5", b=BOXES, i=Input("3", "int32", values=[0, 1, 0]), s=weight("2", dtype="int32", values=[4, 3])),
+        attributes=dict(mode=mode, extrapolation_value=0.5), sizes=[dict(B=2)],
+    )
+case("bias-softmax", "BiasSoftmax", dict(x="B 2 S 4", b="B 1 1 4"), attributes=dict(axis=3, is_inner_broadcast=1), sizes=BS, formula=lambda f, a: [softmax(f["x"] + f["b"])])
+for metric in ("euclidean", "sqeuclidean"):
+    case(f"cdist-{metric}", "CDist", dict(a="B 4", b="S 4"), attributes=dict(metric=metric), sizes=BS)
+
+
+def as_complex(x):
+    return x[..., 0] + 1j * x[..., 1]
+
+
+def as_pairs(z):
+    return np.stack([z.real, z.imag], -1).astype(np.float32)
+
+
+case("complex-mul", "ComplexMul", dict(a="B S 2", b="S 2"), sizes=BS, formula=lambda f, a: [as_pairs(as_complex(f["a"]) * as_complex(f["b"]))])
+case("complex-mul-conj", "ComplexMulConj", dict(a="B S 2", b="S 2"), sizes=BS, formula=lambda f, a: [as_pairs(as_complex(f["a"]) * as_complex(f["b"]).conj())])
+case("causal-conv", "CausalConvWithState", dict(x="B 6 S", w=weight("6 1 4"), b=weight("6"), s="B 6 3"), "y state", dict(activation="silu"), BS)
+case("causal-conv-first", "CausalConvWithState", dict(x="B 6 S", w=weight("6 1 3")), "y state", sizes=BS)
+case("gated-add", "GatedAdd", dict(x="B S 4", y0="B S 4", g="B S 1"), "y", sizes=BS)
+case("gated-rms-norm", "GatedRMSNorm", dict(x="B S 12", w=weight("4"), g="B S 12"), attributes=dict(epsilon=1e-5), sizes=BS, formula=lambda f, a: [(
+    (lambda x: x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * f["w"])(f["x"].reshape(*f["x"].shape[:2], 3, 4)).reshape(f["x"].shape) * f["g"] / (1 + np.exp(-f["g"]))
+).astype(np.float32)])
+case("linear-attention-gate", "LinearAttentionGate", dict(a="B S 4", d=weight("4"), s=weight("4"), b="B S 4"), "y beta", sizes=BS)

@@ -6,10 +6,16 @@ const Extensions &fulgur::onnx::microsoftOperators() {
   static const Extensions all = [] {
     Extensions ops;
     microsoft::activations(ops);
+    microsoft::arithmetic(ops);
+    microsoft::arrangements(ops);
     microsoft::attentions(ops);
     microsoft::convolutions(ops);
+    microsoft::experts(ops);
+    microsoft::groupNorms(ops);
     microsoft::groupQueryAttention(ops);
     microsoft::normalizations(ops);
+    microsoft::packing(ops);
+    microsoft::positionBiases(ops);
     microsoft::products(ops);
     microsoft::refusals(ops);
     microsoft::rotations(ops);

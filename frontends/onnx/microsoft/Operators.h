@@ -5,10 +5,16 @@
 namespace fulgur::onnx::microsoft {
 
 void activations(Extensions &);
+void arithmetic(Extensions &);
+void arrangements(Extensions &);
 void attentions(Extensions &);
 void convolutions(Extensions &);
+void experts(Extensions &);
+void groupNorms(Extensions &);
 void groupQueryAttention(Extensions &);
 void normalizations(Extensions &);
+void packing(Extensions &);
+void positionBiases(Extensions &);
 void products(Extensions &);
 void refusals(Extensions &);
 void rotations(Extensions &);
