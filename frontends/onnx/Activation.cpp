@@ -36,12 +36,20 @@ Tensor importLeakyRelu(const Core &c, const Site &s) {
                [&](const Scalar &x) { return select(x < 0, x * alpha, x); });
 }
 
+/// x where x is positive, slope·x elsewhere. Models older than opset 7 have one
+/// slope for each channel, which is dim 1.
 Tensor importPRelu(const Core &c, const Site &s) {
-  Tensor slope = c.broadcastTo(s[1], s[0].shape);
-  if (slope.type != s[0].type)
+  Tensor x = s[0], slope = s[1];
+  if (slope.type != x.type)
     c.fail("the slope is of type " + name(slope.type) + ", not " +
-           name(s[0].type));
-  return c.map({s[0], s[1]}, s[0].type, [](ArrayRef<Scalar> v) {
+           name(x.type));
+  if (s.text("slopes", "") == "channels" && slope.rank() == 1 && x.rank() > 2) {
+    Shape shape(x.rank() - 1, 1);
+    shape[0] = slope.shape[0];
+    slope = c.reshape(slope, shape);
+  }
+  c.broadcastTo(slope, x.shape); // complains if it does not
+  return c.map({x, slope}, x.type, [](ArrayRef<Scalar> v) {
     return select(v[0] < 0, v[0] * v[1], v[0]);
   });
 }

@@ -1,4 +1,5 @@
 // Ops that read or write elements at positions that are data.
+#include "dialects/Fulgur.h"
 #include "frontends/onnx/Core.h"
 
 using namespace mlir;
@@ -229,6 +230,67 @@ Tensor importScatterND(const Core &c, const Site &s) {
         return place;
       });
 }
+/// A cache of which a stretch along an axis, from a place of its own for every
+/// entry of the batch on, is replaced; in circular mode it goes on at the
+/// front. Each element of the result is read from where it comes from.
+Tensor importTensorScatter(const Core &c, const Site &s) {
+  Tensor cache = s[0], update = s[1], start = s[2];
+  if (update.type != cache.type)
+    c.fail("the cache is of type " + name(cache.type) + ", the update is " +
+           name(update.type));
+  if (update.rank() != cache.rank())
+    c.fail("the cache and the update have the ranks " + Twine(cache.rank()) +
+           " and " + Twine(update.rank()));
+  int64_t axis = c.axis(s.integer("axis", -2), cache.rank());
+  if (axis == 0)
+    c.fail("axis 0 is the batch, along which nothing is scattered");
+  for (int64_t k = 0; k < cache.rank(); ++k)
+    if (k != axis)
+      c.requireEqual(cache.shape[k], update.shape[k]);
+  StringRef mode = s.text("mode", "linear");
+  if (mode != "linear" && mode != "circular")
+    c.fail("mode '" + mode + "' is not one of linear, circular");
+  bool circular = mode == "circular";
+  Extent length = cache.shape[axis], count = update.shape[axis];
+  c.sizes.requireAtLeast(
+      length, count,
+      "the update is longer than the cache along axis " + Twine(axis), c.loc);
+  if (count.is(0))
+    return cache;
+  c.sizes.requireAtLeast(
+      count, 1, "the update is empty along axis " + Twine(axis), c.loc);
+  if (!start)
+    start = c.fill({cache.shape[0]}, DType::i64, 0);
+  requireIndices(c, start);
+  if (start.rank() != 1)
+    c.fail("write_indices have the rank " + Twine(start.rank()) + ", not 1");
+  c.requireEqual(start.shape[0], cache.shape[0]);
+  if (s[2] && !circular)
+    fulgur::CheckBoundsOp::create(
+        c.builder, c.loc, c.value(start), c.index(0),
+        c.index(length - count + 1),
+        c.builder.getStringAttr("the update reaches behind " +
+                                axisOf(axis, s.nameOf(0))));
+  Value from = c.value(update);
+  Shape column(cache.rank(), 1);
+  column[0] = cache.shape[0];
+  return c.generate(
+      cache.shape, cache.type, {cache, c.reshape(start, column)},
+      [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+        auto size = [&](const Extent &extent) {
+          return Scalar::extent(body, DType::index, extent);
+        };
+        Scalar distance = at[axis] - convert(v[1], DType::index);
+        if (circular) // of the sign of the dividend, which may be negative
+          distance = remainder(remainder(distance, size(length)) + size(length),
+                               size(length));
+        Scalar isNew =
+            (distance >= distance.like(0)) & (distance < size(count));
+        SmallVector<Scalar> place(at);
+        place[axis] = select(isNew, distance, distance.like(0));
+        return select(isNew, c.extract(body, from, cache.type, place), v[0]);
+      });
+}
 } // namespace
 
 void fulgur::onnx::registerGatherScatter(OpTable &ops) {
@@ -238,4 +300,5 @@ void fulgur::onnx::registerGatherScatter(OpTable &ops) {
   ops["OneHot"] = {importOneHot, 3};
   ops["ScatterElements"] = {importScatterElements, 3};
   ops["ScatterND"] = {importScatterND, 3};
+  ops["TensorScatter"] = {importTensorScatter, 2};
 }

@@ -114,10 +114,11 @@ void inlineFunctions(pb::ModelProto &model) {
   refuseUnknownOperators(model); // calls that could not be expanded
 }
 
-/// Before opset 11, Resize put its corners on each other and had no name for
-/// how it chose the nearest element; the converter leaves the new attributes at
-/// their defaults, which mean something else.
-void keepOldResize(pb::GraphProto &graph) {
+/// What operators meant in the model's own opset where the converter leaves new
+/// attributes at their defaults, which mean something else. Before opset 11,
+/// Resize put its corners on each other and had no name for how it chose the
+/// nearest element; before opset 7, the slopes of PRelu were one per channel.
+void keepOldMeanings(pb::GraphProto &graph, int64_t opset) {
   auto set = [](pb::NodeProto &node, const char *name, const char *value) {
     pb::AttributeProto &attribute = *node.add_attribute();
     attribute.set_name(name);
@@ -125,15 +126,18 @@ void keepOldResize(pb::GraphProto &graph) {
     attribute.set_s(value);
   };
   for (pb::NodeProto &node : *graph.mutable_node()) {
-    if (node.op_type() == "Resize" && isOnnxDomain(node.domain())) {
+    bool isOnnx = isOnnxDomain(node.domain());
+    if (node.op_type() == "Resize" && isOnnx && opset < 11) {
       set(node, "coordinate_transformation_mode", "asymmetric");
       set(node, "nearest_mode", "outward"); // as the importer calls it
     }
+    if (node.op_type() == "PRelu" && isOnnx && opset < 7)
+      set(node, "slopes", "channels"); // likewise
     for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
       if (attribute.has_g())
-        keepOldResize(*attribute.mutable_g());
+        keepOldMeanings(*attribute.mutable_g(), opset);
       for (pb::GraphProto &subgraph : *attribute.mutable_graphs())
-        keepOldResize(subgraph);
+        keepOldMeanings(subgraph, opset);
     }
   }
 }
@@ -150,8 +154,7 @@ void convert(pb::ModelProto &model) {
     pb::ModelProto converted =
         pb::version_conversion::ConvertVersion(model, newestOpset());
     check(converted);
-    if (import->version() < 11)
-      keepOldResize(*converted.mutable_graph());
+    keepOldMeanings(*converted.mutable_graph(), import->version());
     model = std::move(converted);
   } catch (const std::exception &) {
   } catch (const Problem &) {
