@@ -230,6 +230,36 @@ Tensor importScatterND(const Core &c, const Site &s) {
         return place;
       });
 }
+/// Of every entry of the batch, the first elements in time, as many as the
+/// lengths say, back to front.
+Tensor importReverseSequence(const Core &c, const Site &s) {
+  Tensor x = s[0], lengths = s[1];
+  int64_t batch = s.integer("batch_axis", 1), time = s.integer("time_axis", 0);
+  if (x.rank() < 2 || batch + time != 1 || batch * time != 0)
+    c.fail("batch_axis and time_axis are " + Twine(batch) + " and " +
+           Twine(time) + " for a tensor of rank " + Twine(x.rank()) +
+           "; they must be 0 and 1, or 1 and 0");
+  requireIndices(c, lengths);
+  if (lengths.rank() != 1)
+    c.fail("the lengths have the rank " + Twine(lengths.rank()) + ", not 1");
+  c.requireEqual(lengths.shape[0], x.shape[batch]);
+  fulgur::CheckBoundsOp::create(
+      c.builder, c.loc, c.value(lengths), c.index(0),
+      c.index(x.shape[time] + 1),
+      c.builder.getStringAttr("a length outside " + axisOf(time, s.nameOf(0))));
+  Shape column(x.rank() - batch, 1);
+  column[0] = x.shape[batch];
+  Value table = c.value(x);
+  return c.generate(x.shape, x.type, {c.reshape(lengths, column)},
+                    [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                      Scalar length = convert(v[0], DType::index);
+                      SmallVector<Scalar> from(at);
+                      from[time] = select(at[time] < length,
+                                          length - at[time] - 1, at[time]);
+                      return c.extract(body, table, x.type, from);
+                    });
+}
+
 /// A cache of which a stretch along an axis, from a place of its own for every
 /// entry of the batch on, is replaced; in circular mode it goes on at the
 /// front. Each element of the result is read from where it comes from.
@@ -298,6 +328,7 @@ void fulgur::onnx::registerGatherScatter(OpTable &ops) {
   ops["GatherElements"] = {importGatherElements, 2};
   ops["GatherND"] = {importGatherND, 2};
   ops["OneHot"] = {importOneHot, 3};
+  ops["ReverseSequence"] = {importReverseSequence, 2};
   ops["ScatterElements"] = {importScatterElements, 3};
   ops["ScatterND"] = {importScatterND, 3};
   ops["TensorScatter"] = {importTensorScatter, 2};

@@ -80,6 +80,8 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
     for (Operation &op : llvm::reverse(block))
       if (!isFree(&op))
         roots.push_back(&op);
+    for (Operation *root : roots)
+      separateDestinations(root);
     llvm::SetVector<Operation *> taken;
     for (Operation *root : roots) {
       if (taken.contains(root) || root->use_empty())
@@ -98,6 +100,39 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
   }
 
 private:
+  /// Gives every result of `op` an empty tensor, and a fill, of its own: equal
+  /// ones have become one, and then two results would share one destination.
+  void separateDestinations(Operation *op) {
+    SmallVector<OpOperand *> inits;
+    if (op->getNumResults() < 2)
+      return;
+    if (auto dps = dyn_cast<DestinationStyleOpInterface>(op)) {
+      for (OpOperand &init : dps.getDpsInitsMutable())
+        inits.push_back(&init);
+    } else if (auto loop = dyn_cast<scf::ForOp>(op)) {
+      for (OpOperand &init : loop.getInitArgsMutable())
+        inits.push_back(&init);
+    }
+    llvm::SmallPtrSet<Operation *, 4> used;
+    OpBuilder builder(op);
+    for (OpOperand *init : inits) {
+      auto fill = init->get().getDefiningOp<linalg::FillOp>();
+      if (fill && !used.insert(fill).second) {
+        Operation *copy = builder.clone(*fill);
+        clones.push_back(copy);
+        init->set(copy->getResult(0));
+        init = &cast<linalg::FillOp>(copy).getDpsInitsMutable()[0];
+      } else if (fill) {
+        init = &fill.getDpsInitsMutable()[0];
+      }
+      auto empty = init->get().getDefiningOp<tensor::EmptyOp>();
+      if (empty && !used.insert(empty).second) {
+        OpBuilder before(init->getOwner());
+        init->set(before.clone(*empty)->getResult(0));
+      }
+    }
+  }
+
   /// Producers of `op` that only prepare what it overwrites or updates.
   void addPreparation(Operation *op, SmallVectorImpl<Operation *> &group) {
     SmallVector<Value> destinations;

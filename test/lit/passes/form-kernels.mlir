@@ -157,3 +157,25 @@ func.func @unused(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
   %r = fulgur.softmax %x {axis = 1 : i64} : tensor<4x8xf32>
   return %x : tensor<4x8xf32>
 }
+
+// Two results of equal types, prepared by one fill of one empty tensor, get a destination each.
+// CHECK-LABEL: @two_results
+// CHECK: fulgur.kernel ins(%{{.*}} : tensor<4x8xi64>) outs(%{{.*}}, %{{.*}} : tensor<4xi64>, tensor<4xi64>) {
+// CHECK: ^bb0(%{{.*}}: tensor<4x8xi64>, %[[A:.*]]: tensor<4xi64>, %[[B:.*]]: tensor<4xi64>):
+// CHECK-DAG: %[[FA:.*]] = linalg.fill ins(%{{.*}}) outs(%[[A]]
+// CHECK-DAG: %[[FB:.*]] = linalg.fill ins(%{{.*}}) outs(%[[B]]
+// CHECK: linalg.generic {{.*}} outs(%[[FA]], %[[FB]]
+#rows = affine_map<(d0, d1) -> (d0)>
+func.func @two_results(%x: tensor<4x8xi64>) -> (tensor<4xi64>, tensor<4xi64>) {
+  %zero = arith.constant 0 : i64
+  %empty = tensor.empty() : tensor<4xi64>
+  %init = linalg.fill ins(%zero : i64) outs(%empty : tensor<4xi64>) -> tensor<4xi64>
+  %r:2 = linalg.generic {indexing_maps = [#identity, #rows, #rows], iterator_types = ["parallel", "reduction"]}
+      ins(%x : tensor<4x8xi64>) outs(%init, %init : tensor<4xi64>, tensor<4xi64>) {
+  ^bb0(%in: i64, %most: i64, %sum: i64):
+    %m = arith.maxsi %in, %most : i64
+    %s = arith.addi %in, %sum : i64
+    linalg.yield %m, %s : i64, i64
+  } -> (tensor<4xi64>, tensor<4xi64>)
+  return %r#0, %r#1 : tensor<4xi64>, tensor<4xi64>
+}
