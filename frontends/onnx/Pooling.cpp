@@ -268,6 +268,16 @@ Tensor importAveragePool(const Core &c, const Site &s) {
                     });
 }
 
+/// The attribute p, which was a real number in opset 1.
+int64_t exponentOf(const Core &c, const Site &s) {
+  if (s.opset() > 1)
+    return s.integer("p", 2);
+  double p = s.real("p", 2);
+  if (p != std::floor(p) || std::fabs(p) > 1e9)
+    c.unsupported("p is " + std::to_string(p) + ", not a whole number");
+  return int64_t(p);
+}
+
 Scalar raised(const Scalar &x, int64_t p) {
   return p == 1 ? abs(x) : p == 2 ? x * x : power(abs(x), x.like(p));
 }
@@ -277,7 +287,7 @@ Scalar root(const Scalar &x, int64_t p) {
 
 Tensor importLpPool(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
-  int64_t p = s.integer("p", 2);
+  int64_t p = exponentOf(c, s);
   Tensor total =
       pool(c, c.map(s[0], [&](const Scalar &v) { return raised(v, p); }),
            windows(c, s), false, isHalf(s[0].type) ? DType::f32 : s[0].type);
@@ -302,7 +312,7 @@ Tensor importGlobalMaxPool(const Core &c, const Site &s) {
 }
 
 Tensor importGlobalLpPool(const Core &c, const Site &s) {
-  int64_t p = s.integer("p", 2);
+  int64_t p = exponentOf(c, s);
   Tensor total = c.reduce(
       s[0], spatial(c, s[0]), true, s[0].type, {},
       [&](const Scalar &v, const Scalar &sum) { return sum + raised(v, p); });
