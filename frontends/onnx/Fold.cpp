@@ -30,11 +30,17 @@ Tensor fulgur::onnx::fold(const Core &c, ArrayRef<Extent> shape,
     }
     addOperand(c.value(x), at);
   }
-  // Loops take their sizes from operands; this one is never read.
+  // Loops take their sizes from operands; this one is never read. Its last dim
+  // is the result's, which makes that the innermost loop.
   SmallVector<AffineExpr> window;
+  Shape windowShape(reduced);
   for (unsigned k = shape.size(); k < loops; ++k)
     window.push_back(getAffineDimExpr(k, context));
-  addOperand(c.empty(reduced, DType::u8), window);
+  if (!shape.empty()) {
+    window.push_back(getAffineDimExpr(shape.size() - 1, context));
+    windowShape.push_back(shape.back());
+  }
+  addOperand(c.empty(windowShape, DType::u8), window);
 
   Body here = c.body(&c.builder);
   Scalar first{&here, accumulator, Value(), start};

@@ -87,6 +87,44 @@ Neighbours neighboursOf(const Scalar &x, const Extent &size, StringRef mode,
   return result;
 }
 
+/// The neighbours for a whole tensor of positions: tables of the indices and
+/// then of the weights, which the channels share.
+SmallVector<Tensor> neighbourTables(const Core &c, const Tensor &positions,
+                                    const Extent &size, StringRef mode,
+                                    Outside outside, bool atCenters,
+                                    DType weights) {
+  auto table = [&](DType type, std::vector<Scalar> Neighbours::*member,
+                   size_t tap) {
+    return c.generate(positions.shape, type, {positions},
+                      [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar>) {
+                        Neighbours all =
+                            neighboursOf(convert(v[0], weights), size, mode,
+                                         outside, atCenters);
+                        return convert((all.*member)[tap], type);
+                      });
+  };
+  SmallVector<Tensor> tables;
+  size_t taps = std::max<int64_t>(2 * reachOf(mode), 1);
+  for (size_t tap = 0; tap < taps; ++tap)
+    tables.push_back(table(DType::i64, &Neighbours::index, tap));
+  for (size_t tap = 0; tap < taps; ++tap)
+    tables.push_back(table(weights, &Neighbours::weight, tap));
+  return tables;
+}
+
+/// An element of each of the tables of several axes.
+SmallVector<Neighbours, 3> neighboursFrom(ArrayRef<Scalar> v, int64_t axes,
+                                          StringRef mode) {
+  size_t taps = std::max<int64_t>(2 * reachOf(mode), 1);
+  SmallVector<Neighbours, 3> result(axes);
+  for (Neighbours &axis : result) {
+    axis.index = v.take_front(taps).vec();
+    axis.weight = v.slice(taps, taps).vec();
+    v = v.drop_front(2 * taps);
+  }
+  return result;
+}
+
 /// The weighted sum of the neighbours on all axes; `at` are the coordinates in
 /// front of them.
 Scalar weigh(const Core &c, Body &body, Value table, DType type, DType weights,
@@ -146,19 +184,18 @@ Tensor importGridSample(const Core &c, const Site &s) {
   if (grid.type == DType::f64)
     weights = DType::f64;
 
-  // One table of positions for each axis, which the channels share.
   Shape shape{x.shape[0], x.shape[1]}, shared{x.shape[0], 1};
   for (int64_t k = 1; k <= dims; ++k) {
     shape.push_back(grid.shape[k]);
     shared.push_back(grid.shape[k]);
   }
-  SmallVector<Tensor> positions;
+  SmallVector<Tensor> tables;
   for (int64_t k = 0; k < dims; ++k) {
     const Extent &size = x.shape[2 + k];
     c.sizes.requireAtLeast(size, 1, "an empty image cannot be sampled", c.loc);
     Tensor normal =
         c.reshape(c.slice(grid, grid.rank() - 1, dims - 1 - k, 1), shared);
-    positions.push_back(
+    Tensor position =
         c.map({c.cast(normal, places)}, places, [&](ArrayRef<Scalar> v) {
           Scalar count =
               convert(Scalar::extent(*v[0].body, DType::index, size), places);
@@ -175,16 +212,15 @@ Tensor importGridSample(const Core &c, const Site &s) {
           return outside == Outside::zeros
                      ? at
                      : reflectedPosition(at, size, corners);
-        }));
+        });
+    tables.append(
+        neighbourTables(c, position, size, mode, outside, corners, weights));
   }
   Value table = c.value(x);
   return c.generate(
-      shape, x.type, positions,
+      shape, x.type, tables,
       [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-        SmallVector<Neighbours, 3> axes;
-        for (int64_t k = 0; k < dims; ++k)
-          axes.push_back(neighboursOf(convert(v[k], weights), x.shape[2 + k],
-                                      mode, outside, corners));
+        SmallVector<Neighbours, 3> axes = neighboursFrom(v, dims, mode);
         SmallVector<Scalar> front(at.take_front(2));
         if (mode == "nearest")
           return pick(c, body, table, x.type, front, axes);
@@ -280,8 +316,8 @@ Tensor importDeformConv(const Core &c, const Site &s) {
                            "an empty image cannot be sampled", c.loc);
   }
 
-  // Positions for [batch, offset group, 1, tap, the result's dims] on each
-  // axis; the channels of a group share them.
+  // Tables for [batch, offset group, 1, tap, the result's dims] on each axis;
+  // the channels of a group share them.
   Shape split{batch, offsetGroups, taps, dims},
       shared{batch, offsetGroups, 1, taps};
   split.append(image);
@@ -294,15 +330,18 @@ Tensor importDeformConv(const Core &c, const Site &s) {
       inner *= kernel[next];
     const Window &w = windows[k];
     Tensor own = c.reshape(c.slice(moved, 3, k, 1), shared);
-    in.push_back(c.generate(
-        shared, type, {own},
-        [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-          Scalar tap = remainder(at[3] / double(inner), at[3].like(w.kernel));
-          Scalar start = at[4 + k] * double(w.stride) +
-                         tap * double(w.dilation) -
-                         Scalar::extent(body, DType::index, w.low);
-          return convert(start, type) + v[0];
-        }));
+    Tensor position =
+        c.generate(shared, type, {own},
+                   [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                     Scalar tap =
+                         remainder(at[3] / double(inner), at[3].like(w.kernel));
+                     Scalar start = at[4 + k] * double(w.stride) +
+                                    tap * double(w.dilation) -
+                                    Scalar::extent(body, DType::index, w.low);
+                     return convert(start, type) + v[0];
+                   });
+    in.append(neighbourTables(c, position, x.shape[2 + k], "linear",
+                              Outside::zeros, true, type));
   }
   if (s[4])
     in.push_back(c.reshape(c.cast(s[4], type), shared));
@@ -312,15 +351,12 @@ Tensor importDeformConv(const Core &c, const Site &s) {
   Tensor columns = c.generate(
       sampled, type, in,
       [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-        SmallVector<Neighbours, 3> axes;
-        for (int64_t k = 0; k < dims; ++k)
-          axes.push_back(neighboursOf(v[k], x.shape[2 + k], "linear",
-                                      Outside::zeros, true));
+        SmallVector<Neighbours, 3> axes = neighboursFrom(v, dims, "linear");
         Scalar channel =
             at[1] * Scalar::extent(body, DType::index, perOffset) + at[2];
         Scalar sample =
             weigh(c, body, table, type, type, {at[0], channel}, axes);
-        return s[4] ? sample * v[dims] : sample;
+        return s[4] ? sample * v.back() : sample;
       });
   Tensor product;
   if (groups == 1)

@@ -51,32 +51,85 @@ Meeting meet(const Cover &cover, const Scalar &at, const Scalar &tap) {
   return {position, window, exists};
 }
 
+/// What `meet` says of every element of one dim and one tap, as vectors that
+/// broadcast against the image.
+SmallVector<Tensor> meetings(const Core &c, const Cover &cover, int64_t tap,
+                             size_t dimsBehind) {
+  Shape shape(1 + dimsBehind, 1);
+  shape[0] = cover.size;
+  auto table = [&](DType type, Scalar Meeting::*member) {
+    return c.generate(
+        shape, type, {}, [&](Body &, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+          return convert(meet(cover, at[0], at[0].like(double(tap))).*member,
+                         type);
+        });
+  };
+  return {table(DType::i64, &Meeting::position),
+          table(DType::i64, &Meeting::window),
+          table(DType::boolean, &Meeting::exists)};
+}
+
 /// The sum of all windows that cover each element: `columns` is [N, C, the
 /// kernel's dims, the numbers of windows].
 Tensor gatherWindows(const Core &c, const Tensor &columns,
                      ArrayRef<Cover> covers) {
   size_t dims = covers.size();
   Shape shape{columns.shape[0], columns.shape[1]}, taps;
+  int64_t count = 1;
   for (const Cover &cover : covers) {
     shape.push_back(cover.size);
     taps.push_back(cover.taps());
+    count = std::min<int64_t>(count * std::min<int64_t>(cover.taps(), 1 << 20),
+                              1 << 20);
   }
   Value table = c.value(columns);
-  return fold(c, shape, taps, columns.type, {}, {},
-              [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at,
-                  const Scalar &total) {
-                SmallVector<Scalar> from(at.take_front(2)), windows;
-                Scalar exists;
-                for (auto [k, cover] : llvm::enumerate(covers)) {
-                  Meeting m = meet(cover, at[2 + k], at[2 + dims + k]);
-                  from.push_back(m.position);
-                  windows.push_back(m.window);
-                  exists = k ? exists & m.exists : m.exists;
-                }
-                from.append(windows);
-                Scalar element = c.extract(body, table, columns.type, from);
-                return total + select(exists, element, element.like(0));
-              });
+  // The element of the columns where the dims meet, or 0.
+  auto read = [&](Body &body, ArrayRef<Scalar> at, ArrayRef<Meeting> all) {
+    SmallVector<Scalar> from(at.take_front(2)), windows;
+    Scalar exists = all[0].exists;
+    for (const Meeting &m : all) {
+      from.push_back(m.position);
+      windows.push_back(m.window);
+      exists = exists & m.exists;
+    }
+    from.append(windows);
+    Scalar element = c.extract(body, table, columns.type, from);
+    return select(exists, element, element.like(0));
+  };
+  if (count > 16)
+    return fold(c, shape, taps, columns.type, {}, {},
+                [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at,
+                    const Scalar &total) {
+                  SmallVector<Meeting, 3> all;
+                  for (auto [k, cover] : llvm::enumerate(covers))
+                    all.push_back(meet(cover, at[2 + k], at[2 + dims + k]));
+                  return total + read(body, at, all);
+                });
+  // Few taps: one expression, and where they meet is looked up.
+  SmallVector<Tensor> in;
+  SmallVector<size_t> first;
+  for (auto [k, cover] : llvm::enumerate(covers)) {
+    first.push_back(in.size());
+    for (int64_t tap = 0; tap < cover.taps(); ++tap)
+      in.append(meetings(c, cover, tap, dims - 1 - k));
+  }
+  return c.generate(shape, columns.type, in,
+                    [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                      Scalar total;
+                      bool any = false;
+                      forEachIndex(taps, [&](ArrayRef<int64_t> tap) {
+                        SmallVector<Meeting, 3> all;
+                        for (size_t k = 0; k < dims; ++k) {
+                          ArrayRef<Scalar> own =
+                              v.drop_front(first[k] + 3 * tap[k]);
+                          all.push_back({own[0], own[1], own[2]});
+                        }
+                        Scalar element = read(body, at, all);
+                        total = any ? total + element : element;
+                        any = true;
+                      });
+                      return total;
+                    });
 }
 
 Tensor importCol2Im(const Core &c, const Site &s) {
