@@ -389,7 +389,10 @@ Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target,
   if (Error error = tidyObject(code.object, options.renamedSections))
     return std::move(error);
   StringMap<uint64_t> known;
-  code.stackBytes = stackBelow(options.root, graph, frames, known);
+  uint64_t deepest = 0;
+  for (const std::string &function : options.calledBack)
+    deepest = std::max(deepest, stackBelow(function, graph, frames, known));
+  code.stackBytes = stackBelow(options.root, graph, frames, known) + deepest;
   return code;
 }
 

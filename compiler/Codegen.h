@@ -12,7 +12,8 @@ struct CodegenOptions {
   std::string linker; ///< an ld that merges objects; empty: the module is
                       ///< compiled in one part
   std::string root;   ///< the function whose calls bound the stack
-  std::vector<std::string> exports; ///< symbols that stay global
+  std::vector<std::string> calledBack; ///< what the runtime calls below root
+  std::vector<std::string> exports;    ///< symbols that stay global
   std::vector<std::pair<std::string, std::string>>
       renamedSections; ///< in the object
 };
@@ -20,7 +21,8 @@ struct CodegenOptions {
 struct Code {
   ObjectBytes object;
   uint64_t stackBytes = 0; ///< upper bound of what `root` and everything it
-                           ///< calls or hands out needs
+                           ///< calls or hands out needs, and on top of it the
+                           ///< deepest function that is called back
 };
 
 /// Compiles `module` to one relocatable object in which only public symbols are

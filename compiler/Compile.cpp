@@ -210,7 +210,8 @@ Error Compilation::readMlir() {
   if (auto written = (*module)->getAttrOfType<StringAttr>(stageAttr))
     reached = stageNamed(written.getValue()).value_or(Stage::import);
   else if ((*module)->hasAttr("fulgur.weights_bytes") &&
-           module->lookupSymbol<LLVM::LLVMFuncOp>(symbols->run))
+           (module->lookupSymbol<LLVM::LLVMFuncOp>(symbols->run()) ||
+            module->lookupSymbol<LLVM::LLVMFuncOp>(symbols->drive)))
     reached = Stage::llvm;
   (*module)->removeAttr(stageAttr);
   if (options.startAfter)
@@ -308,7 +309,12 @@ CodegenOptions Compilation::codegenOptions() const {
   result.threads = options.threads
                        ? options.threads
                        : llvm::hardware_concurrency().compute_thread_count();
-  result.root = symbols->run;
+  result.root = info.program ? symbols->drive : symbols->run();
+  if (info.program)
+    for (const ModelInfo::Part &part : info.program->parts) {
+      result.calledBack.push_back(symbols->plan(part.name));
+      result.calledBack.push_back(symbols->run(part.name));
+    }
   llvm::append_range(result.exports, symbols->exported());
   result.renamedSections = {{symbols->weightsSpace, symbols->weightsSection}};
   return result;

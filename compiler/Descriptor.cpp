@@ -10,13 +10,23 @@ using namespace llvm;
 using namespace fulgur;
 
 Symbols::Symbols(StringRef prefix)
-    : model((prefix + "_model").str()), planCall((prefix + "_plan").str()),
-      runCall((prefix + "_run").str()),
+    : prefix(prefix.str()), model((prefix + "_model").str()),
+      planCall((prefix + "_plan").str()), runCall((prefix + "_run").str()),
       lastMessage((prefix + "_last_message").str()),
-      plan((prefix + "__plan").str()), run((prefix + "__run").str()),
-      weights((prefix + "__weights").str()),
+      drive((prefix + "__drive").str()), weights((prefix + "__weights").str()),
       weightsSpace((".bss." + prefix + "_weights").str()),
       weightsSection((".rodata." + prefix + "_weights").str()) {}
+
+static std::string withPart(StringRef prefix, StringRef part, StringRef name) {
+  return (prefix + (part.empty() ? "" : "__") + part + name).str();
+}
+
+std::string Symbols::plan(StringRef part) const {
+  return withPart(prefix, part, "__plan");
+}
+std::string Symbols::run(StringRef part) const {
+  return withPart(prefix, part, "__run");
+}
 
 namespace {
 
@@ -85,23 +95,79 @@ public:
                               GlobalValue::InternalLinkage, value, name);
   }
 
+  Constant *port(const ModelInfo::Port &port) {
+    SmallVector<Constant *> dims;
+    for (const ModelInfo::Dim &dim : port.dims)
+      dims.push_back(record({FIELD(fulgur_dim, value, i64(dim.value)),
+                             FIELD(fulgur_dim, symbol, i32(dim.symbol)),
+                             FIELD(fulgur_dim, text, string(dim.text))},
+                            sizeof(fulgur_dim)));
+    return record({FIELD(fulgur_port, name, string(port.name)),
+                   FIELD(fulgur_port, dtype, i32(port.dtype)),
+                   FIELD(fulgur_port, rank, i32(port.rank())),
+                   FIELD(fulgur_port, dims, array(dims, "dims")),
+                   FIELD(fulgur_port, element, ports(port.element, "element"))},
+                  sizeof(fulgur_port));
+  }
+
   Constant *ports(ArrayRef<ModelInfo::Port> ports, StringRef name) {
     SmallVector<Constant *> records;
-    for (const ModelInfo::Port &port : ports) {
-      SmallVector<Constant *> dims;
-      for (const ModelInfo::Dim &dim : port.dims)
-        dims.push_back(record({FIELD(fulgur_dim, value, i64(dim.value)),
-                               FIELD(fulgur_dim, symbol, i32(dim.symbol)),
-                               FIELD(fulgur_dim, text, string(dim.text))},
-                              sizeof(fulgur_dim)));
-      records.push_back(record({FIELD(fulgur_port, name, string(port.name)),
-                                FIELD(fulgur_port, dtype, i32(port.dtype)),
-                                FIELD(fulgur_port, rank, i32(port.dims.size())),
-                                FIELD(fulgur_port, dims, array(dims, "dims")),
-                                FIELD(fulgur_port, element, null())},
-                               sizeof(fulgur_port)));
-    }
+    for (const ModelInfo::Port &each : ports)
+      records.push_back(port(each));
     return array(records, name);
+  }
+
+  Constant *slots(ArrayRef<int32_t> slots, StringRef name) {
+    SmallVector<Constant *> records;
+    for (int32_t slot : slots)
+      records.push_back(i32(slot));
+    return array(records, name);
+  }
+
+  /// A function that the pipeline made and fulgur.h declares with
+  /// `numArguments` pointers; null, and the name in `lacking`, when there is
+  /// none.
+  Function *function(const std::string &name, unsigned numArguments) {
+    Function *function = module.getFunction(name);
+    if (!function || function->isDeclaration())
+      lacking = "the module does not define '" + name + "'";
+    else if (function->arg_size() != numArguments ||
+             !function->getReturnType()->isIntegerTy(32))
+      lacking = "'" + name + "' has not the signature that fulgur.h says";
+    return function;
+  }
+
+  /// A pointer to the program's record, which is constant.
+  Constant *program(const ModelInfo::Program &program, const Symbols &symbols) {
+    SmallVector<Constant *> parts;
+    for (const ModelInfo::Part &part : program.parts) {
+      Function *plan = function(symbols.plan(part.name), 3),
+               *run = function(symbols.run(part.name), 1);
+      if (!lacking.empty())
+        return null();
+      parts.push_back(
+          record({FIELD(fulgur_part, n_inputs, i32(part.inputs.size())),
+                  FIELD(fulgur_part, n_outputs, i32(part.outputs.size())),
+                  FIELD(fulgur_part, n_messages, i32(part.messages.size())),
+                  FIELD(fulgur_part, inputs, slots(part.inputs, "slots")),
+                  FIELD(fulgur_part, outputs, slots(part.outputs, "slots")),
+                  FIELD(fulgur_part, ports, ports(part.ports, "ports")),
+                  FIELD(fulgur_part, messages, messages(part.messages)),
+                  FIELD(fulgur_part, plan, plan), FIELD(fulgur_part, run, run)},
+                 sizeof(fulgur_part)));
+    }
+    Function *drive = function(symbols.drive, 1);
+    if (!lacking.empty())
+      return null();
+    return constant(
+        record({FIELD(fulgur_program, n_slots, i32(program.slots)),
+                FIELD(fulgur_program, n_parts, i32(program.parts.size())),
+                FIELD(fulgur_program, parts, array(parts, "parts")),
+                FIELD(fulgur_program, output_slots,
+                      slots(program.outputSlots, "slots")),
+                FIELD(fulgur_program, drive, drive)},
+               sizeof(fulgur_program)),
+        "program");
   }
 
   Constant *symbols(ArrayRef<ModelInfo::Symbol> symbols) {
@@ -148,6 +214,7 @@ public:
   LLVMContext &context;
   PointerType *pointer;
   bool sameLayout = true;
+  std::string lacking; ///< what the pipeline should have made
 
 private:
   StringMap<Constant *> strings;
@@ -173,18 +240,15 @@ Error fulgur::addDescriptor(Module &module, const ModelInfo &info,
                             const Symbols &symbols,
                             const DescriptorOptions &options) {
   Builder b(module);
-  Function *plan = module.getFunction(symbols.plan),
-           *run = module.getFunction(symbols.run);
-  if (!plan || !run || plan->isDeclaration() || run->isDeclaration())
-    return fail(ExitCode::internal,
-                "internal error: the module does not define '" + symbols.plan +
-                    "' and '" + symbols.run + "'");
-  if (plan->arg_size() != 3 || run->arg_size() != 1 ||
-      !plan->getReturnType()->isIntegerTy(32) ||
-      !run->getReturnType()->isIntegerTy(32))
-    return fail(ExitCode::internal,
-                "internal error: '" + symbols.plan + "' or '" + symbols.run +
-                    "' has not the signature that fulgur.h says");
+  Constant *plan = b.null(), *run = b.null(), *program = b.null();
+  if (info.program) {
+    program = b.program(*info.program, symbols);
+  } else {
+    plan = b.function(symbols.plan(), 3);
+    run = b.function(symbols.run(), 1);
+  }
+  if (!b.lacking.empty())
+    return fail(ExitCode::internal, "internal error: " + b.lacking);
   for (const std::string &name : symbols.exported())
     if (module.getNamedValue(name))
       return fail(ExitCode::internal,
@@ -216,7 +280,7 @@ Error fulgur::addDescriptor(Module &module, const ModelInfo &info,
                 FIELD(fulgur_model, arena_bytes, b.i64(info.arenaBytes)),
                 FIELD(fulgur_model, plan, plan),
                 FIELD(fulgur_model, run, run),
-                FIELD(fulgur_model, program, b.null())},
+                FIELD(fulgur_model, program, program)},
                sizeof(fulgur_model));
   if (!b.sameLayout)
     return fail(ExitCode::internal,

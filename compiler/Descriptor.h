@@ -12,10 +12,15 @@ namespace fulgur {
 struct Symbols {
   explicit Symbols(llvm::StringRef prefix);
 
+  std::string prefix;
   std::string model, planCall, runCall,
       lastMessage; ///< m_model, m_plan, m_run, m_last_message: the public ones
-  std::string plan, run; ///< m__plan, m__run: made by the pipeline
-  std::string weights;   ///< m__weights
+  /// Made by the pipeline: m__plan and m__run, or of a program's parts
+  /// m__part__plan and m__part__run.
+  std::string plan(llvm::StringRef part = "") const;
+  std::string run(llvm::StringRef part = "") const;
+  std::string drive;                        ///< m__drive, of programs
+  std::string weights;                      ///< m__weights
   std::string weightsSpace, weightsSection; ///< .bss.m_weights in LLVM IR,
                                             ///< .rodata.m_weights in the object
 
@@ -30,7 +35,8 @@ struct DescriptorOptions {
   bool embedWeights = true;
 };
 
-/// Appends to `module`, which defines `symbols.plan` and `symbols.run`, the
+/// Appends to `module`, which defines `symbols.plan()` and `symbols.run()`, or
+/// those of all parts and `symbols.drive`, the
 /// model's descriptor (fulgur_model), its functions and, for embedded weights,
 /// a zero-filled section of their size, to be renamed and filled with
 /// fillSection(). The hash and the stack's size are left 0; they are known when

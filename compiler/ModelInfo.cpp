@@ -42,8 +42,10 @@ struct Reader {
     auto value = get<ArrayAttr>(key, "an array");
     return value ? value.getValue() : ArrayRef<Attribute>();
   }
-  /// Integers, written [1, 2] or array<i64: 1, 2>.
+  /// Integers, written [1, 2], array<i64: 1, 2> or array<i32: 1, 2>.
   SmallVector<int64_t> integers(StringRef key) {
+    if (auto dense = dict.getAs<DenseI32ArrayAttr>(key))
+      return llvm::to_vector_of<int64_t>(dense.asArrayRef());
     if (auto dense = dict.getAs<DenseI64ArrayAttr>(key))
       return SmallVector<int64_t>(dense.asArrayRef());
     SmallVector<int64_t> values;
@@ -99,7 +101,59 @@ static ModelInfo::Port readPort(Reader entry, size_t numSymbols) {
       entry.complain("symbols", "an array of indices into fulgur.symbols");
     port.dims.push_back({value, static_cast<int32_t>(symbol), text});
   }
+  if (entry.dict.contains("rank")) {
+    int64_t rank = entry.integer("rank");
+    port.ranked = rank >= 0;
+    if (rank != -1 && rank != static_cast<int64_t>(values.size()))
+      entry.complain("rank", "the number of dims, or -1");
+  }
+  if (entry.dict.contains("element"))
+    if (auto element = entry.get<DictionaryAttr>("element", "a port"))
+      port.element.push_back(readPort(
+          Reader{entry.module, entry.what + ".element", element, entry.ok},
+          numSymbols));
+  bool holds = port.dtype == FULGUR_SEQUENCE || port.dtype == FULGUR_OPTIONAL;
+  if (holds && port.element.empty())
+    entry.complain("element", "there");
   return port;
+}
+
+bool ModelInfo::Port::isMadeOfPieces() const {
+  return dtype == FULGUR_STRING || dtype == FULGUR_SEQUENCE ||
+         dtype == FULGUR_OPTIONAL;
+}
+
+/// Slots, each below `numSlots`; -1 where `optional`.
+static std::vector<int32_t> readSlots(Reader entry, StringRef key,
+                                      int64_t numSlots, bool optional) {
+  std::vector<int32_t> slots;
+  for (int64_t slot : entry.integers(key)) {
+    if (slot < (optional ? -1 : 0) || slot >= numSlots)
+      entry.complain(key, "an array of slots");
+    slots.push_back(static_cast<int32_t>(slot));
+  }
+  return slots;
+}
+
+static ModelInfo::Program readProgram(Reader reader, size_t numSymbols) {
+  ModelInfo::Program program;
+  program.slots = static_cast<int32_t>(reader.integer("fulgur.slots"));
+  program.outputSlots =
+      readSlots(reader, "fulgur.output_slots", program.slots, false);
+  reader.each("fulgur.parts", [&](Reader entry) {
+    ModelInfo::Part part;
+    part.name = entry.string("name");
+    part.inputs = readSlots(entry, "inputs", program.slots, true);
+    part.outputs = readSlots(entry, "outputs", program.slots, true);
+    part.messages = entry.strings("messages");
+    entry.each("ports", [&](Reader port) {
+      part.ports.push_back(readPort(port, numSymbols));
+    });
+    if (part.ports.size() != part.outputs.size())
+      entry.complain("ports", "as long as outputs");
+    program.parts.push_back(std::move(part));
+  });
+  return program;
 }
 
 static uint64_t bytesOf(ElementsAttr value) {
@@ -133,6 +187,11 @@ FailureOr<ModelInfo> fulgur::readModelInfo(ModuleOp module) {
   reader.each("fulgur.outputs", [&](Reader entry) {
     info.outputs.push_back(readPort(entry, info.symbols.size()));
   });
+  if (reader.dict.contains("fulgur.parts")) {
+    info.program = readProgram(reader, info.symbols.size());
+    if (info.program->outputSlots.size() != info.outputs.size())
+      reader.complain("fulgur.output_slots", "as long as fulgur.outputs");
+  }
   reader.each("fulgur.weights", [&](Reader entry) {
     auto value =
         entry.get<ElementsAttr>("resource", "the elements of a weight");

@@ -3,6 +3,7 @@
 #pragma once
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,15 @@ struct ModelInfo {
     std::string name; ///< the ONNX name
     int32_t dtype = 0;
     std::vector<Dim> dims;
+    bool ranked = true; ///< whether the number of dims is known
+    /// Of sequences and optionals: what they hold, one port.
+    std::vector<Port> element = {};
+
+    int32_t rank() const {
+      return ranked ? static_cast<int32_t>(dims.size()) : -1;
+    }
+    /// Whether fulgur_run() must allocate it: it is made of many pieces.
+    bool isMadeOfPieces() const;
   };
   struct Symbol {
     std::string name;
@@ -25,6 +35,19 @@ struct ModelInfo {
     int32_t source = 0;  ///< fulgur_symbol_source
     int32_t input = 0;   ///< of an element of an input: which input, and
     int64_t element = 0; ///< which element
+  };
+  /// A straight piece of a program (fulgur_part).
+  struct Part {
+    std::string name;
+    std::vector<int32_t> inputs, outputs; ///< slots; -1: none
+    std::vector<Port> ports;              ///< of the outputs
+    std::vector<std::string> messages;
+  };
+  /// What makes the model a program (fulgur_program).
+  struct Program {
+    int32_t slots = 0;
+    std::vector<int32_t> outputSlots;
+    std::vector<Part> parts;
   };
   struct Weight {
     uint64_t offset = 0; ///< in the segment
@@ -38,6 +61,7 @@ struct ModelInfo {
   int64_t arenaBytes = 0;      ///< 0: depends on the symbols, if there are any
   std::vector<Weight> weights; ///< ordered by offset, disjoint
   uint64_t weightsBytes = 0;
+  std::optional<Program> program;
 
   bool arenaIsConstant() const { return arenaBytes != 0 || symbols.empty(); }
 };
@@ -47,7 +71,11 @@ struct ModelInfo {
 ///   dims = [...], texts = [...], symbols = [...]}], fulgur.symbols = [{name,
 ///   min, max, and for those that are no dims source, input, element}],
 ///   fulgur.messages = ["..."], fulgur.arena_bytes, fulgur.weights
-///   = [{offset, resource}], fulgur.weights_bytes.
+///   = [{offset, resource}], fulgur.weights_bytes. A port may have a rank (-1:
+///   not known) and, of sequences and optionals, an element, which is a port.
+/// Programs also: fulgur.slots, fulgur.output_slots = [...], fulgur.parts =
+///   [{name, inputs = [...], outputs = [...], ports = [...], messages =
+///   [...]}].
 /// Emits an error at the module when they do not fit together.
 mlir::FailureOr<ModelInfo> readModelInfo(mlir::ModuleOp module);
 

@@ -48,12 +48,13 @@ static int is_operand(const fulgur_part *part, int32_t slot) {
 static fulgur_status make_room(fulgur_frame *frame, const fulgur_part *part,
                                int32_t output, const int64_t *dims) {
   const fulgur_port *port = &part->ports[output];
-  fulgur_value *value = &frame->slots[part->outputs[output]],
-               *result = &frame->results[output];
+  int32_t slot = part->outputs[output];
+  if (slot < 0 || is_operand(part, slot))
+    return fulgur__new_tensor(frame, &frame->results[output], port->dtype,
+                              port->rank, dims);
+  fulgur_value *value = &frame->slots[slot], *result = &frame->results[output];
   fulgur_buffer *buffer = value->buffer;
   int64_t bytes = fulgur__dense_bytes(port->dtype, port->rank, dims);
-  if (is_operand(part, part->outputs[output]))
-    return fulgur__new_tensor(frame, result, port->dtype, port->rank, dims);
   if (!buffer || buffer->users > 1 || buffer->values > 0 || bytes < 0 ||
       buffer->bytes < (uint64_t)bytes) {
     fulgur__drop(frame, value); // before more is asked for
@@ -121,7 +122,7 @@ int32_t fulgur__part(fulgur_frame *frame, int32_t part) {
   const fulgur_part *chosen = &frame->model->program->parts[part];
   fulgur_status status = run_part(frame, chosen);
   for (int32_t i = 0; i < chosen->n_outputs; ++i) {
-    if (status == FULGUR_OK)
+    if (status == FULGUR_OK && chosen->outputs[i] >= 0)
       fulgur__put(frame, chosen->outputs[i], frame->results[i]);
     else
       fulgur__drop(frame, &frame->results[i]);

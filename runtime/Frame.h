@@ -85,6 +85,9 @@ FULGUR_API int32_t fulgur__sequence_at(fulgur_frame *frame, int32_t to,
  * nothing counts as an empty sequence. */
 FULGUR_API int32_t fulgur__sequence_append(fulgur_frame *frame,
                                            int32_t sequence, int32_t value);
+/* The same at the front (the outputs of a Scan that goes backwards). */
+FULGUR_API int32_t fulgur__sequence_prepend(fulgur_frame *frame,
+                                            int32_t sequence, int32_t value);
 /* An int64 scalar tensor. */
 FULGUR_API int32_t fulgur__sequence_length(fulgur_frame *frame, int32_t to,
                                            int32_t sequence, const char *node);

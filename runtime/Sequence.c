@@ -112,8 +112,9 @@ int32_t fulgur__sequence_insert(fulgur_frame *frame, int32_t to,
   return FULGUR_OK;
 }
 
-int32_t fulgur__sequence_append(fulgur_frame *frame, int32_t sequence,
-                                int32_t value) {
+/// Adds an element to a slot's own sequence, at its start or its end.
+static int32_t extend(fulgur_frame *frame, int32_t sequence, int32_t value,
+                      int at_end) {
   if (frame->slots[sequence].dtype &&
       !fulgur__operand(frame, sequence, FULGUR_SEQUENCE, frame->name))
     return FULGUR_INVALID_VALUE;
@@ -124,9 +125,19 @@ int32_t fulgur__sequence_append(fulgur_frame *frame, int32_t sequence,
   fulgur_status status = make_longer(frame, sequence, 1, &longer);
   if (status != FULGUR_OK)
     return status;
-  place(&longer, longer.dims[0], fulgur__share(element));
+  place(&longer, at_end ? longer.dims[0] : 0, fulgur__share(element));
   fulgur__put(frame, sequence, longer);
   return FULGUR_OK;
+}
+
+int32_t fulgur__sequence_append(fulgur_frame *frame, int32_t sequence,
+                                int32_t value) {
+  return extend(frame, sequence, value, 1);
+}
+
+int32_t fulgur__sequence_prepend(fulgur_frame *frame, int32_t sequence,
+                                 int32_t value) {
+  return extend(frame, sequence, value, 0);
 }
 
 int32_t fulgur__sequence_erase(fulgur_frame *frame, int32_t to,

@@ -186,7 +186,8 @@ typedef struct fulgur_frame fulgur_frame;
 /* A straight piece of a program, planned and run like a plain model. */
 typedef struct fulgur_part {
   int32_t n_inputs, n_outputs, n_messages;
-  const int32_t *inputs, *outputs; /* slots of the frame */
+  const int32_t *inputs, *outputs; /* slots of the frame; -1: an operand that is
+                                      left out, an output nobody needs */
   const fulgur_port *ports; /* of the outputs: dtype, rank; names may be NULL */
   const char *const *messages; /* as in fulgur_model, for plan and run below */
   int32_t (*plan)(const int64_t *symbols, int64_t *arena_bytes,

@@ -110,6 +110,16 @@ TEST(Program, runsAPart) {
   EXPECT_EQ(run.outputs[0].data, nullptr);
 }
 
+TEST(Program, dropsOutputsNobodyNeeds) {
+  static const int32_t none = -1;
+  Loop run;
+  run.parts[0].outputs = &none;
+  run.output(0, FULGUR_FLOAT32, 1);
+  run.body = [](fulgur_frame *frame) { return fulgur__part(frame, 0); };
+  ASSERT_EQ(run.run(), FULGUR_OK) << fulgur_last_message();
+  EXPECT_EQ(run.allocator.live, 1);
+}
+
 TEST(Program, usesTheArenaOfTheContext) {
   alignas(64) char arena[64];
   Loop run;

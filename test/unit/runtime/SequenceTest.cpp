@@ -145,6 +145,18 @@ TEST(Sequence, growsInPlaceOnlyWhileAlone) {
             values.matrix);
 }
 
+TEST(Sequence, growsAtItsFront) {
+  Values values;
+  const fulgur_tensor &all = values.result(
+      [](fulgur_frame *frame) -> int32_t {
+        CHECK_STEP(fulgur__sequence_prepend(frame, 9, 0));
+        return fulgur__sequence_prepend(frame, 9, 1);
+      },
+      FULGUR_SEQUENCE);
+  EXPECT_EQ(values.values<float>(values.element(all, 0)), values.column);
+  EXPECT_EQ(values.values<float>(values.element(all, 1)), values.matrix);
+}
+
 TEST(Sequence, appendsInConstantTime) {
   Values values;
   values.output(3, FULGUR_SEQUENCE, 1, &any);
