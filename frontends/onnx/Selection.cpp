@@ -192,11 +192,13 @@ SmallVector<Tensor> importUnique(const Core &c, const Site &s) {
     x = c.reshape(x, {c.sizes.atoms.simplify(product(x.shape))});
   Extent size = x.shape[axis];
   Value table = c.value(x);
-  Value order = sortedOrder(
-      c, 1, size,
-      [&](Body &body, const Scalar &, const Scalar &a, const Scalar &b) {
-        return compareSlices(c, body, x, table, axis, a, b).before;
-      });
+  Value order =
+      sortedOrder(
+          c, 1, size,
+          [&](Body &body, const Scalar &, const Scalar &a, const Scalar &b) {
+            return compareSlices(c, body, x, table, axis, a, b).before;
+          })
+          .numbers;
   auto none = [&] { return c.value(c.fill({1}, DType::i64, 0)); };
   auto list = [&] { return c.empty({size}, DType::i64); };
 
@@ -355,17 +357,23 @@ Tensor importNonMaxSuppression(const Core &c, const Site &s) {
   Extent bound = c.sizes.atoms.simplify(rows * limit);
 
   Value boxTable = c.value(boxes), scoreTable = c.value(scores);
-  Value order = sortedOrder(
+  auto score = [&](Body &body, const Scalar &row, const Scalar &box) {
+    Scalar number = Scalar::extent(body, DType::index, classes);
+    return c.extract(body, scoreTable, DType::f32,
+                     {row / number, remainder(row, number), box});
+  };
+  Order order = sortedOrder(
       c, c.sizes.atoms.simplify(rows), count,
       [&](Body &body, const Scalar &row, const Scalar &a, const Scalar &b) {
-        Scalar number = Scalar::extent(body, DType::index, classes);
-        auto score = [&](const Scalar &box) {
-          return c.extract(body, scoreTable, DType::f32,
-                           {row / number, remainder(row, number), box});
-        };
-        return score(a) > score(b);
+        return score(body, row, a) > score(body, row, b);
+      },
+      [&](Body &body, const Scalar &row, const Scalar &box) {
+        if (!s[4])
+          return Scalar::constant(body, DType::boolean, 1);
+        return score(body, row, box) >
+               Scalar{&body, DType::f32, scoreLimit, std::nullopt};
       });
-  Value zero = c.index(0), length = c.index(count);
+  Value zero = c.index(0);
   // One row more than can be picked: every candidate is written where the next
   // pick belongs.
   Value state[] = {c.empty({bound + 1, 3}, DType::i64),
@@ -377,6 +385,9 @@ Tensor importNonMaxSuppression(const Core &c, const Site &s) {
                                DType::index);
         Scalar row =
             at[0] * Scalar::extent(body, DType::index, classes) + at[1];
+        Value length = convert(c.extract(body, order.counts, DType::i64, {row}),
+                               DType::index)
+                           .emit();
         Value begin = start.emit(), line = row.emit(), batch = at[0].emit(),
               kind = at[1].emit();
         return repeat(
@@ -390,15 +401,10 @@ Tensor importNonMaxSuppression(const Core &c, const Site &s) {
               };
               Scalar next = convert(c.extract(b, v[1], DType::i64, {first(b)}),
                                     DType::index);
-              Scalar box =
-                  convert(c.extract(b, order, DType::i64, {index(b, line), k}),
-                          DType::index);
+              Scalar box = convert(
+                  c.extract(b, order.numbers, DType::i64, {index(b, line), k}),
+                  DType::index);
               Scalar wanted = next - index(b, begin) < index(b, atMost);
-              if (s[4])
-                wanted = wanted &
-                         (c.extract(b, scoreTable, DType::f32,
-                                    {index(b, batch), index(b, kind), box}) >
-                          scalar(b, scoreLimit, DType::f32));
               Corners mine =
                   cornersOf(c, b, boxTable, index(b, batch), box, format == 1);
               Value corners[] = {mine.low[0].emit(), mine.low[1].emit(),

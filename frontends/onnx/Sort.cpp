@@ -46,24 +46,42 @@ static Scalar inside(Body &body, const Scalar &outer) {
   return {&body, outer.type, outer.emit(), std::nullopt};
 }
 
-Value fulgur::onnx::sortedOrder(const Core &c, const Extent &rows,
-                                const Extent &count, Before before) {
+Order fulgur::onnx::sortedOrder(const Core &c, const Extent &rows,
+                                const Extent &count, Before before,
+                                Takes takes) {
   // Runs are as long as an index can count after this many passes.
   constexpr int64_t kPasses = 62;
-  Value zero = c.index(0), length = c.index(count), passes = c.index(kPasses);
+  Value zero = c.index(0), passes = c.index(kPasses), all = c.index(count);
   Value state[] = {c.empty({rows, count}, DType::i64),
-                   c.empty({rows, count}, DType::i64)};
-  return c.loop(
+                   c.empty({rows, count}, DType::i64),
+                   c.empty({rows}, DType::i64)};
+  SmallVector<Value> results = c.loop(
       {rows}, state,
       [&](Body &body, ArrayRef<Scalar> at,
           ValueRange carried) -> SmallVector<Value> {
-        SmallVector<Value> order = repeat(
-            c, body, zero, length, carried.front(),
+        Scalar none = Scalar::constant(body, DType::i64, 0);
+        Value start[] = {carried[0],
+                         store(c, body, none, DType::i64, carried[2], at)};
+        // Every element is written where the next one belongs; only one that is
+        // taken moves that place on.
+        SmallVector<Value> taken = repeat(
+            c, body, zero, all, start,
             [&](Body &b, const Scalar &k, ValueRange v) -> SmallVector<Value> {
-              return {store(c, b, k, DType::i64, v[0], {inside(b, at[0]), k})};
+              Scalar row = inside(b, at[0]);
+              Scalar next = c.extract(b, v[1], DType::i64, {row});
+              Value numbers = store(c, b, k, DType::i64, v[0], {row, next});
+              Scalar moved = takes
+                                 ? next + convert(takes(b, row, k), DType::i64)
+                                 : next + 1;
+              return {numbers, store(c, b, moved, DType::i64, v[1], {row})};
             });
-        return repeat(
-            c, body, zero, passes, {order[0], carried[1]},
+        Value length = takes
+                           ? convert(c.extract(body, taken[1], DType::i64, at),
+                                     DType::index)
+                                 .emit()
+                           : all;
+        SmallVector<Value> sorted = repeat(
+            c, body, zero, passes, {taken[0], carried[1]},
             [&](Body &pass, const Scalar &number, ValueRange v) {
               OpBuilder &builder = *pass.builder;
               auto index = [&](Value value) {
@@ -120,5 +138,7 @@ Value fulgur::onnx::sortedOrder(const Core &c, const Extent &rows,
                   });
               return SmallVector<Value>{copied[0], merged[0]};
             });
-      })[0];
+        return {sorted[0], sorted[1], taken[1]};
+      });
+  return {results[0], results[2]};
 }

@@ -19,11 +19,20 @@ SmallVector<Value> repeat(const Core &c, Body &body, Value from, Value to,
 using Before = llvm::function_ref<Scalar(Body &, const Scalar &row,
                                          const Scalar &a, const Scalar &b)>;
 
-/// For each row, the numbers of its elements in the order that `before` gives;
-/// those of which neither comes first keep their order. An i64 tensor
-/// [rows, count].
-Value sortedOrder(const Core &c, const Extent &rows, const Extent &count,
-                  Before before);
+/// Whether an element of a row is sorted at all.
+using Takes =
+    llvm::function_ref<Scalar(Body &, const Scalar &row, const Scalar &at)>;
+
+/// For each row, the numbers of its elements in an order.
+struct Order {
+  Value numbers; ///< i64 [rows, count]
+  Value counts;  ///< i64 [rows]: how many of them, if not all are taken
+};
+
+/// Sorts the rows by `before`; elements of which neither comes first keep their
+/// order. Without `takes`, all are taken.
+Order sortedOrder(const Core &c, const Extent &rows, const Extent &count,
+                  Before before, Takes takes = nullptr);
 
 /// Numbers before others, NaN behind all of them; and whether they are the
 /// same, NaN and NaN too.

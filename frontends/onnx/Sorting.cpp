@@ -6,6 +6,41 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
+/// Many best elements: each row is sorted, and the front of it is taken.
+SmallVector<Tensor> sortBest(const Core &c, const Tensor &x, int64_t axis,
+                             const Extent &k, bool largest) {
+  SmallVector<int64_t> toBack, back(x.rank());
+  for (int64_t d = 0; d < x.rank(); ++d)
+    if (d != axis)
+      toBack.push_back(d);
+  toBack.push_back(axis);
+  for (auto [to, from] : llvm::enumerate(toBack))
+    back[from] = to;
+  Tensor rows = c.transpose(x, toBack);
+  Extent count = x.shape[axis],
+         others =
+             c.sizes.atoms.simplify(product(ArrayRef(rows.shape).drop_back()));
+  Shape picked(rows.shape);
+  picked.back() = k;
+  Value table = c.value(c.reshape(rows, {others, count}));
+  Order order = sortedOrder(
+      c, others, count,
+      [&](Body &body, const Scalar &row, const Scalar &a, const Scalar &b) {
+        Scalar v = c.extract(body, table, x.type, {row, a}),
+               w = c.extract(body, table, x.type, {row, b});
+        return largest ? v > w : v < w;
+      });
+  Tensor places =
+      c.slice(c.tensor(order.numbers, DType::i64, {others, count}), 1, 0, k);
+  Tensor values =
+      c.generate({others, k}, x.type, {places},
+                 [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+                   return c.extract(body, table, x.type, {at[0], v[0]});
+                 });
+  return {c.transpose(c.reshape(values, picked), back),
+          c.transpose(c.reshape(places, picked), back)};
+}
+
 /// The k best elements, each found by a scan for the best of those behind its
 /// predecessor in the order (value, then index).
 SmallVector<Tensor> importTopK(const Core &c, const Site &s) {
@@ -21,6 +56,10 @@ SmallVector<Tensor> importTopK(const Core &c, const Site &s) {
                              "' elements are needed to pick that many",
                          c.loc);
   shape[axis] = k[0];
+  // A scan for each of them is quicker for a few only.
+  constexpr int64_t kScans = 32;
+  if (c.sizes.atoms.upper(k[0]) > kScans)
+    return sortBest(c, x, axis, k[0], largest);
   // The picks are the innermost loop, so that a row is finished before the next
   // one begins.
   Shape counts;
