@@ -87,6 +87,7 @@ void refuseUnknownOperators(const pb::ModelProto &model) {
         functionKey(function.domain(), function.name(), function.overload()));
   MapVector<std::string, Unknown, std::map<std::string, unsigned>> unknown;
   auto look = [&](const pb::NodeProto &node, const Opsets &opsets) {
+    refuseOtherValues(node);
     std::string domain = domainOf(node.domain());
     if (functions.contains(
             functionKey(domain, node.op_type(), node.overload())))

@@ -1,5 +1,6 @@
 // From an operator's one-line interface to a schema of the ONNX library.
 #include "frontends/onnx/Extension.h"
+#include "frontends/onnx/Problem.h"
 #include "onnx/defs/function.h"
 #include "onnx/defs/parser.h"
 #include "onnx/defs/schema.h"
@@ -52,6 +53,8 @@ public:
     return schema;
   }
 
+  /// The attributes that have only one value.
+  SmallVector<std::string> only;
   /// The input whose shape each output has.
   std::vector<std::optional<size_t>> like;
 
@@ -114,6 +117,8 @@ private:
       return;
     }
     StringRef number = literal();
+    if (number.consume_back(" only"))
+      only.push_back(name);
     int64_t integer;
     double real;
     if (*type == Attribute::STRING)
@@ -201,10 +206,18 @@ void inferTypes(pb::InferenceContext &context, const pb::OpSchema &schema,
   }
 }
 
+/// Attributes that have only one value, by operator.
+StringMap<SmallVector<std::string>> &fixedAttributes() {
+  static StringMap<SmallVector<std::string>> attributes;
+  return attributes;
+}
+
 pb::OpSchema schemaOf(const Extension &op) {
   InterfaceParser parser(op.interface);
   pb::OpSchema schema = parser.parse();
   schema.SetDomain(kMicrosoft.str()).SinceVersion(1);
+  if (!parser.only.empty())
+    fixedAttributes()[op.name] = parser.only;
   if (!op.bodyWithout.empty())
     schema.SetContextDependentFunctionBodyBuilder(
         [full = op.body, without = op.bodyWithout](
@@ -301,6 +314,26 @@ StringRef whyRefused(StringRef domain, StringRef op) {
       if (name == op)
         return reason;
   return "";
+}
+
+void refuseOtherValues(const pb::NodeProto &node) {
+  auto fixed = fixedAttributes().find(node.op_type());
+  if (node.domain() != kMicrosoft || fixed == fixedAttributes().end())
+    return;
+  const pb::OpSchema *schema =
+      pb::OpSchemaRegistry::Schema(node.op_type(), 1, kMicrosoft.str());
+  for (const pb::AttributeProto &attribute : node.attribute()) {
+    if (!is_contained(fixed->second, attribute.name()))
+      continue;
+    const pb::AttributeProto &only =
+        schema->attributes().at(attribute.name()).default_value;
+    if (attribute.i() != only.i() || attribute.f() != only.f() ||
+        attribute.s() != only.s())
+      refuse(ImportStatus::unsupported,
+             "attribute '" + attribute.name() +
+                 "' is supported only with its default",
+             &node, 1);
+  }
 }
 
 namespace {

@@ -39,6 +39,7 @@ struct Extension {
 ///         (T X, T? bias, int64 count, T... rest) => (T Y like X, M? mask)
 ///         where M: int32|int64
 ///
+/// An attribute whose default has "only" behind it must not be anything else.
 /// A type is a variable, which `where` restricts, or the name of an element
 /// type; T without a restriction is any floating-point type. "?" marks what may
 /// be left out, "..." what there may be many of, "like" the operand whose shape
@@ -84,5 +85,8 @@ void adoptStrays(::onnx::ModelProto &model);
 
 /// Why an operator is refused; empty if nothing is known about it.
 llvm::StringRef whyRefused(llvm::StringRef domain, llvm::StringRef op);
+
+/// Refuses a node with an attribute that its interface has "only" one value of.
+void refuseOtherValues(const ::onnx::NodeProto &node);
 
 } // namespace fulgur::onnx

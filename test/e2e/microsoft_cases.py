@@ -536,3 +536,54 @@ case("gated-rms-norm", "GatedRMSNorm", dict(x="B S 12", w=weight("4"), g="B S 12
     (lambda x: x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * f["w"])(f["x"].reshape(*f["x"].shape[:2], 3, 4)).reshape(f["x"].shape) * f["g"] / (1 + np.exp(-f["g"]))
 ).astype(np.float32)])
 case("linear-attention-gate", "LinearAttentionGate", dict(a="B S 4", d=weight("4"), s=weight("4"), b="B S 4"), "y beta", sizes=BS)
+
+case(
+    "conv-transpose-dynamic-pads", "ConvTransposeWithDynamicPads", dict(x="B 3 5 4", w=weight("3 2 3 3"), p=weight("4", dtype="int64", values=[1, 0, 1, 1]), b=weight("2")),
+    attributes=dict(strides=[2, 1]), sizes=[dict(B=2)],
+)
+BLOCK_ROWS, BLOCK_COLUMNS = [[0, 1, 3], [0, 1, 2]], [[0, 0, 1], [0, 1, -1]]
+SPARSE = dict(num_heads=4, kv_num_heads=2, sparse_block_size=16, do_rotary=1)
+
+
+def sparse_inputs(queries, past, total):
+    return dict(
+        q=f"B {queries} 64", k=f"B {queries} 32", v=f"B {queries} 32", pk="B 2 32 16", pv="B 2 32 16",
+        r=weight("2 3", dtype="int32", values=BLOCK_ROWS), cols=weight("2 3", dtype="int32", values=BLOCK_COLUMNS),
+        t=weight("1", dtype="int32", values=total), e=Input("B", "int32", values=lambda B: [total, total - 3][:B]),
+        cos=weight("32 8", low=-1, high=1), sin=weight("32 8", low=-1, high=1),
+    )
+
+
+def turned(x, positions, f):
+    """[B, N, S, H] at the positions [S]."""
+    a, b = np.split(x, 2, -1)
+    cosine, sine = f["cos"][positions], f["sin"][positions]
+    return np.concatenate([a * cosine - b * sine, b * cosine + a * sine], -1)
+
+
+def sparse_attention(f, a):
+    total, size = int(f["t"][0]), a["sparse_block_size"]
+    allowed = np.zeros((2, 2, 2), bool)
+    for layout in range(2):
+        for row in range(2):
+            allowed[layout, row, f["cols"][layout, f["r"][layout, row] : f["r"][layout, row + 1]]] = True
+    keys, values, outputs = f["pk"].copy(), f["pv"].copy(), []
+    for b, end in enumerate(f["e"]):
+        q, k, v = (f[name][b].reshape(len(f[name][b]), -1, 16).swapaxes(0, 1) for name in "qkv")
+        queries = q.shape[1]
+        past = 0 if queries == total else end - queries
+        positions = past + np.arange(queries)
+        keys[b, :, past : past + queries] = turned(k[None], positions, f)[0]
+        values[b, :, past : past + queries] = v
+        scores = turned(q[None], positions, f)[0] @ keys[b].repeat(2, 0).swapaxes(-1, -2) / 4
+        t = np.arange(keys.shape[2])
+        for head in range(4):
+            block = allowed[head % 2][positions[:, None] // size, t[None] // size]
+            scores[head][~(block & (t[None] <= positions[:, None]) & (t[None] < end))] = -np.inf
+        y = softmax(scores) @ values[b].repeat(2, 0)
+        outputs.append(y.swapaxes(0, 1).reshape(queries, -1))
+    return [np.stack(outputs).astype(np.float32), keys.astype(np.float32), values]
+
+
+case("sparse-attention-prompt", "SparseAttention", sparse_inputs(24, 0, 24), "y pk2 pv2", SPARSE, [dict(B=1)], formula=sparse_attention)
+case("sparse-attention-decode", "SparseAttention", sparse_inputs(1, 20, 21), "y pk2 pv2", SPARSE, [dict(B=2)], formula=sparse_attention)

@@ -153,9 +153,31 @@ void microsoft::arithmetic(Extensions &ops) {
   ops.add("LinearAttentionGate (T a, float dt_bias, float decay_scale, T? b) "
           "=> (T decay like a, T? beta like b)",
           importGate);
-  ops.expand("Rfft <normalized: int = 0, onesided: int = 1, "
-             "signal_ndim: int = 1> (T X) => (T Y)",
+  ops.expand("Rfft <normalized: int = 0 only, onesided: int = 1 only, "
+             "signal_ndim: int = 1 only> (T X) => (T Y)",
              "last = Constant <value_ints = [-1]> () "
-             "pairs = Unsqueeze(X, last) "
-             "Y = DFT <onesided: int = @onesided> (pairs)");
+             "pairs = Unsqueeze(X, last) Y = DFT <onesided = 1> (pairs)");
+  // The other half of the numbers are the conjugates of these, in reverse.
+  ops.expand("Irfft <normalized: int = 0 only, onesided: int = 1 only, "
+             "signal_ndim: int = 1 only> (T X) => (T Y)",
+             "last = Constant <value_ints = [-1]> () "
+             "before = Constant <value_ints = [-2]> () "
+             "zero = Constant <value_ints = [0]> () "
+             "one = Constant <value_ints = [1]> () "
+             "reversed = Slice(X, before, zero, before, last) "
+             "signs = Constant <value_floats = [1.0, -1.0]> () "
+             "factors = CastLike(signs, X) mirrored = Mul(reversed, factors) "
+             "all = Concat <axis = -2> (X, mirrored) "
+             "times = DFT <inverse = 1> (all) "
+             "real = Slice(times, zero, one, last) Y = Squeeze(real, last)");
+  ops.expand("LinearAttention <chunk_size: int = 64, kv_num_heads: int, "
+             "q_num_heads: int, scale: float = 0, state_window: int = 0 only, "
+             "update_rule: string = gated_delta> (T query, T key, T value, "
+             "S? past_state, T? decay, T? beta) => (T output, "
+             "S present_state) where S: float|float16|bfloat16",
+             "output, present_state = LinearAttention "
+             "<kv_num_heads: int = @kv_num_heads, "
+             "q_num_heads: int = @q_num_heads, scale: float = @scale, "
+             "update_rule: string = @update_rule> "
+             "(query, key, value, past_state, decay, beta)");
 }

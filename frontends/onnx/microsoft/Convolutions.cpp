@@ -91,4 +91,21 @@ void microsoft::convolutions(Extensions &ops) {
              "kernel_shape: ints = @kernel_shape, pads: ints = @pads, "
              "strides: ints = @strides> (first) "
              "y = Transpose <perm = [0, 2, 3, 1]> (pooled)");
+  // Padding of a transposed convolution is what is cut off its result.
+  ops.expand("ConvTransposeWithDynamicPads <auto_pad: string = NOTSET only, "
+             "dilations: ints?, group: int = 1, kernel_shape: ints?, "
+             "output_padding: ints?, strides: ints?> (T X, T W, int64 Pads, "
+             "T? B) => (T Y)",
+             "full = ConvTranspose <dilations: ints = @dilations, "
+             "group: int = @group, kernel_shape: ints = @kernel_shape, "
+             "output_padding: ints = @output_padding, "
+             "strides: ints = @strides> (X, W, B) "
+             "outer = Shape <start = 0, end = 2> (full) "
+             "inner = Shape <start = 2> (full) "
+             "low, high = Split <num_outputs = 2> (Pads) "
+             "stop = Sub(inner, high) "
+             "zeros = Constant <value_ints = [0, 0]> () "
+             "starts = Concat <axis = 0> (zeros, low) "
+             "ends = Concat <axis = 0> (outer, stop) "
+             "Y = Slice(full, starts, ends)");
 }

@@ -2,6 +2,7 @@
 // which each sequence of a batch has its own share in use; several heads to one
 // head of keys; rotary embedding and windows on demand.
 #include "frontends/onnx/Normalization.h"
+#include "frontends/onnx/microsoft/Cached.h"
 #include "frontends/onnx/microsoft/Masks.h"
 #include "frontends/onnx/microsoft/Operators.h"
 #include "frontends/onnx/microsoft/Rotary.h"
@@ -18,44 +19,20 @@ struct Lengths {
   Tensor ends;    ///< [batch] i64: all tokens
 };
 
-/// The length of the longest sequence: known from the model's shape arithmetic
-/// or the bias, or a number that is known while running.
-Extent totalOf(const Core &c, const Site &s, const Extent &most) {
-  Tensor given = s[6];
-  if (given.known() && given.known()->size() == 1)
-    return c.sizes.atoms.simplify(given.known()->front().integer);
-  if (s[10])
-    return s[10].shape.back();
-  Tensor length = c.cast(c.reshape(given, {}), DType::i64);
-  mlir::Value value = mlir::tensor::ExtractOp::create(
-      c.builder, c.loc, c.value(length), mlir::ValueRange{});
-  value = mlir::arith::IndexCastOp::create(c.builder, c.loc,
-                                           c.builder.getIndexType(), value);
-  return c.sizes.runtime((s.nameOf(6) + ".value").str(), value, most,
-                         "'" + s.nameOf(6) + "' must not exceed '" +
-                             c.sizes.atoms.text(most) + "'",
-                         c.loc);
-}
-
-/// A first run has nothing in its cache, however long the buffer is; its
-/// sequences may be shorter than the new tokens. Later runs have, and all new
-/// tokens count.
+/// The lengths in terms of 'seqlens_k', which are one less.
 Lengths lengthsOf(const Core &c, const Site &s, const Extent &batch,
                   const Extent &queries, const Extent &rows) {
-  Extent total = totalOf(c, s, rows + queries);
+  // The bias says it, too.
+  Extent total = s[10] && !s[6].known()
+                     ? s[10].shape.back()
+                     : sizeFrom(c, s[6], s.nameOf(6), rows + queries);
   c.requireEqual(product(s[5].shape), batch);
   Tensor last = c.cast(c.reshape(s[5], {batch}), DType::i64);
   c.checkIndices(last, c.sizes.atoms.max(rows, total), "the cache");
   Tensor ends = c.map(last, [](const Scalar &v) { return v + 1; });
   if (!s[3])
     return {queries, total, c.fill({batch}, DType::i64, 0), ends};
-  Tensor past = c.map(ends, [&](const Scalar &v) {
-    auto number = [&](const Extent &e) {
-      return Scalar::extent(*v.body, v.type, e);
-    };
-    Scalar earlier = maximum(v - number(queries), v.like(0));
-    return select(equal(number(queries), number(total)), v.like(0), earlier);
-  });
+  Tensor past = earlierTokens(c, ends, queries, total);
   return {queries, total, past, ends};
 }
 
@@ -87,9 +64,6 @@ Tensor normalized(const Core &c, const Site &s, const Tensor &x,
 SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
   int64_t heads = s.integer("num_heads", 0),
           keyHeads = s.integer("kv_num_heads", 0);
-  if (heads < 1 || keyHeads < 1)
-    c.fail("there are " + Twine(heads) + " heads and " + Twine(keyHeads) +
-           " heads of keys");
   if (s.text("k_quant_type", "NONE") != "NONE" ||
       s.text("v_quant_type", "NONE") != "NONE" || s[12] || s[13])
     c.unsupported("quantized caches are not supported; export the model with "
@@ -97,23 +71,8 @@ SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
   if (s.integer("sliding_window_cache", 0))
     c.unsupported("caches that keep only the window are not supported; export "
                   "the model with a cache for whole sequences");
-  Tensor query = s[0], key = s[1], value = s[2];
-  if (query.rank() != 3 || bool(key) != bool(value))
-    c.fail("the queries have the shape " + c.text(query.shape) +
-           ", and keys and values must be there both or not at all");
-  if (!key) {
-    std::optional<Extent> size =
-        query.shape[2].divideExactly(heads + 2 * keyHeads);
-    if (!size)
-      c.fail("packed queries, keys and values of shape " + c.text(query.shape) +
-             " are not " + Twine(heads + 2 * keyHeads) + " heads");
-    Extent width = *size * keyHeads;
-    key = c.slice(query, 2, *size * heads, width);
-    value = c.slice(query, 2, *size * heads + width, width);
-    query = c.slice(query, 2, 0, *size * heads);
-  }
-  Tensor q = splitHeads(c, query, heads), k = splitHeads(c, key, keyHeads),
-         v = splitHeads(c, value, keyHeads), pastKey = s[3], pastValue = s[4];
+  auto [q, k, v] = groupedHeads(c, s[0], s[1], s[2], heads, keyHeads);
+  Tensor pastKey = s[3], pastValue = s[4];
   if (bool(pastKey) != bool(pastValue) ||
       (pastKey && (pastKey.rank() != 4 || pastValue.rank() != 4)))
     c.fail("the caches must be there both or not at all, and of rank 4");
@@ -130,13 +89,7 @@ SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
              "and sines");
     Rotation rotation{s[7], s[8], 2 * *s[7].shape[1].constant(),
                       s.integer("rotary_interleaved", 0) != 0};
-    Tensor positions = s[9];
-    if (!positions)
-      positions = c.generate(
-          {batch, queries}, DType::i64, {c.unsqueeze(lengths.past, {1})},
-          [](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-            return v[0] + convert(at[1], DType::i64);
-          });
+    Tensor positions = s[9] ? s[9] : positionsFrom(c, lengths.past, queries);
     q = rotate(c, q, rotation, positions);
     if (appends)
       k = rotate(c, k, rotation, positions);

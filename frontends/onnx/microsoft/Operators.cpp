@@ -19,6 +19,7 @@ const Extensions &fulgur::onnx::microsoftOperators() {
     microsoft::products(ops);
     microsoft::refusals(ops);
     microsoft::rotations(ops);
+    microsoft::sparseAttention(ops);
     return ops;
   }();
   return all;

@@ -18,5 +18,6 @@ void positionBiases(Extensions &);
 void products(Extensions &);
 void refusals(Extensions &);
 void rotations(Extensions &);
+void sparseAttention(Extensions &);
 
 } // namespace fulgur::onnx::microsoft

@@ -1,6 +1,7 @@
 // Batches without padding: all tokens of all sequences behind each other.
 #include "frontends/onnx/Attention.h"
 #include "frontends/onnx/Sort.h"
+#include "frontends/onnx/microsoft/Cached.h"
 #include "frontends/onnx/microsoft/Operators.h"
 
 using namespace fulgur::onnx;
@@ -9,16 +10,6 @@ using mlir::Value;
 namespace {
 Scalar index(Body &body, const Extent &extent) {
   return Scalar::extent(body, DType::index, extent);
-}
-
-/// The number in a tensor of one element, as a size up to the bound.
-Extent sizeIn(const Core &c, const Tensor &x, const std::string &name,
-              const Extent &bound) {
-  Body here = c.body(&c.builder);
-  Scalar count = c.extract(here, c.value(c.reshape(x, {})), x.type, {});
-  return c.sizes.runtime(
-      name, convert(count, DType::index).emit(), bound,
-      "'" + name + "' exceeds '" + c.sizes.atoms.text(bound) + "'", c.loc);
 }
 
 /// Tokens that count come first, in order, then those that pad.
@@ -61,7 +52,7 @@ SmallVector<Tensor> importRemove(const Core &c, const Site &s) {
             select(at[1] < end - start, start + at[1], all + token - end);
         return {store(c, body, convert(token, type), type, state[0], {place})};
       })[0];
-  Extent tokens = sizeIn(c, last, s.result().str() + ".tokens", batch * length);
+  Extent tokens = microsoft::sizeFrom(c, last, s.result(), batch * length);
   Tensor offset = c.tensor(offsets, type, {batch * length});
   Value rows = c.value(c.reshape(x, {batch * length, width}));
   Tensor packed =
