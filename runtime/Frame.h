@@ -140,10 +140,20 @@ FULGUR_API int32_t fulgur__string_split(fulgur_frame *frame, int32_t to,
                                         const char *delimiter, int64_t maxsplit,
                                         const char *node);
 
-/* StringNormalizer: `action` is 0 (none), 1 (lower), 2 (upper). */
-FULGUR_API int32_t fulgur__string_normalize(
-    fulgur_frame *frame, int32_t to, int32_t x, const fulgur_string *stopwords,
-    int64_t n_stopwords, int32_t action, int32_t sensitive, const char *node);
+/* A constant: the strings one after the other in `text`, whose lengths are in
+ * `bytes`. The text is not copied. */
+FULGUR_API int32_t fulgur__string_constant(fulgur_frame *frame, int32_t to,
+                                           const char *text,
+                                           const int64_t *bytes, int32_t rank,
+                                           const int64_t *dims,
+                                           const char *node);
+
+/* StringNormalizer: `stopwords` are strings or -1; `action` is 0 (none), 1
+ * (lower), 2 (upper). */
+FULGUR_API int32_t fulgur__string_normalize(fulgur_frame *frame, int32_t to,
+                                            int32_t x, int32_t stopwords,
+                                            int32_t action, int32_t sensitive,
+                                            const char *node);
 
 /* RegexFullMatch, a boolean tensor; see Regex.h for the syntax. */
 FULGUR_API int32_t fulgur__string_match(fulgur_frame *frame, int32_t to,
@@ -157,14 +167,12 @@ FULGUR_API int32_t fulgur__string_from(fulgur_frame *frame, int32_t to,
                                        int32_t x, const char *node);
 
 /* LabelEncoder and the like: replaces each element of x, equal to keys[i], by
- * values[i], and others by *fallback. Keys have x's type (elements of which are
- * compared by their bits, but all NaN are equal and so are both zeros; strings
- * by their text), values and fallback have type `dtype`. The first of equal
- * keys counts. */
+ * values[i], and others by the one element of `fallback`. Keys have x's type;
+ * strings are compared by their text, numbers by their bits, but all NaN are
+ * equal and so are both zeros. The first of equal keys counts. */
 FULGUR_API int32_t fulgur__string_find(fulgur_frame *frame, int32_t to,
-                                       int32_t x, const void *keys, int64_t n,
-                                       const void *values, int32_t dtype,
-                                       const void *fallback, const char *node);
+                                       int32_t x, int32_t keys, int32_t values,
+                                       int32_t fallback, const char *node);
 
 #ifdef __cplusplus
 }

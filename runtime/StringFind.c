@@ -61,19 +61,27 @@ static int64_t *find(const table *known, const void *data, int64_t i) {
 }
 
 int32_t fulgur__string_find(fulgur_frame *frame, int32_t to, int32_t x,
-                            const void *keys, int64_t n, const void *values,
-                            int32_t dtype, const void *fallback,
+                            int32_t keys, int32_t values, int32_t fallback,
                             const char *node) {
-  const fulgur_value *value = fulgur__operand(frame, x, 0, node);
-  if (!value)
-    return FULGUR_INVALID_VALUE;
-  table known = {value->dtype, keys, 7, NULL};
+  const int32_t slots[] = {x, keys, values, fallback};
+  const fulgur_value *operands[4];
+  for (int i = 0; i < 4; ++i)
+    if (!(operands[i] = fulgur__operand(frame, slots[i], 0, node)))
+      return FULGUR_INVALID_VALUE;
+  const fulgur_value *value = operands[0];
+  int64_t n = fulgur__elements(operands[1]);
+  if (operands[1]->dtype != value->dtype ||
+      operands[3]->dtype != operands[2]->dtype ||
+      fulgur__elements(operands[2]) != n || fulgur__elements(operands[3]) != 1)
+    return fulgur__fail(FULGUR_INVALID_VALUE,
+                        "%s: its table does not fit its input", node);
+  table known = {value->dtype, operands[1]->data, 7, NULL};
   while (known.mask < (uint64_t)n * 2)
     known.mask = known.mask * 2 + 1;
   size_t bytes = (known.mask + 1) * sizeof *known.places;
   fulgur_value result;
-  fulgur_status status =
-      fulgur__new_tensor(frame, &result, dtype, value->rank, value->dims);
+  fulgur_status status = fulgur__new_tensor(frame, &result, operands[2]->dtype,
+                                            value->rank, value->dims);
   if (status != FULGUR_OK)
     return status;
   known.places = fulgur__allocate(frame->allocator, bytes);
@@ -83,16 +91,16 @@ int32_t fulgur__string_find(fulgur_frame *frame, int32_t to, int32_t x,
   }
   memset(known.places, 0, bytes);
   for (int64_t i = 0; i < n; ++i) {
-    int64_t *place = find(&known, keys, i);
+    int64_t *place = find(&known, known.keys, i);
     if (*place == 0)
       *place = i + 1;
   }
-  size_t element = fulgur_dtype_bytes((fulgur_dtype)dtype);
+  size_t element = fulgur_dtype_bytes((fulgur_dtype)result.dtype);
   for (int64_t i = 0, count = fulgur__elements(value); i < count; ++i) {
     int64_t key = *find(&known, value->data, i);
     memcpy((char *)result.data + (size_t)i * element,
-           key ? (const char *)values + (size_t)(key - 1) * element
-               : (const char *)fallback,
+           key ? (const char *)operands[2]->data + (size_t)(key - 1) * element
+               : (const char *)operands[3]->data,
            element);
   }
   fulgur__free(frame->allocator, known.places, bytes);

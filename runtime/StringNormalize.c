@@ -47,12 +47,16 @@ static int same(fulgur_string a, fulgur_string b, int sensitive) {
 }
 
 int32_t fulgur__string_normalize(fulgur_frame *frame, int32_t to, int32_t x,
-                                 const fulgur_string *stopwords,
-                                 int64_t n_stopwords, int32_t action,
+                                 int32_t stopwords, int32_t action,
                                  int32_t sensitive, const char *node) {
   const fulgur_value *value = fulgur__operand(frame, x, FULGUR_STRING, node);
   if (!value)
     return FULGUR_INVALID_VALUE;
+  const fulgur_value *stops = NULL;
+  if (stopwords >= 0 &&
+      !(stops = fulgur__operand(frame, stopwords, FULGUR_STRING, node)))
+    return FULGUR_INVALID_VALUE;
+  int64_t n_stops = stops ? fulgur__elements(stops) : 0;
   if (value->rank < 1 || value->rank > 2 ||
       (value->rank == 2 && value->dims[0] != 1)) {
     char dims[96];
@@ -74,8 +78,8 @@ int32_t fulgur__string_normalize(fulgur_frame *frame, int32_t to, int32_t x,
   for (int64_t i = 0; i < count && status == FULGUR_OK; ++i) {
     fulgur_string string = ((const fulgur_string *)value->data)[i];
     int stop = 0;
-    for (int64_t k = 0; k < n_stopwords && !stop; ++k)
-      stop = same(string, stopwords[k], sensitive);
+    for (int64_t k = 0; k < n_stops && !stop; ++k)
+      stop = same(string, ((const fulgur_string *)stops->data)[k], sensitive);
     if (stop)
       continue;
     status = change_case(frame, &string, action);

@@ -112,11 +112,11 @@ TEST(StringNormalize, removesAndChanges) {
   StringRun run;
   run.add({1, 4}, {"Monday", "TUESDAY", "Übermut", "monday"});
   run.add({2}, {"monday", "Monday"});
-  std::vector<fulgur_string> stop = strings({"monday"});
+  int32_t stop = run.add({1}, {"monday"});
   auto normalized = [&](int32_t slot, int32_t action, int32_t sensitive) {
     return run.texts(run.result(FULGUR_STRING, [=](fulgur_frame *f) {
-      return fulgur__string_normalize(f, 9, slot, stop.data(), 1, action,
-                                      sensitive, node);
+      return fulgur__string_normalize(f, 9, slot, stop, action, sensitive,
+                                      node);
     }));
   };
   EXPECT_EQ(normalized(0, 1, 1), (Texts{"monday", "tuesday", "übermut"}));
@@ -127,26 +127,42 @@ TEST(StringNormalize, removesAndChanges) {
   EXPECT_EQ(run.dims(run.outputs[0]), Dims{1});
 }
 
+TEST(StringConstant, pointsIntoTheModel) {
+  StringRun run;
+  const int64_t bytes[] = {2, 0, 1, 1}, dims[] = {2, 2};
+  const fulgur_tensor &all = run.result(FULGUR_STRING, [&](fulgur_frame *f) {
+    return fulgur__string_constant(f, 9, "ab\0c", bytes, 2, dims, node);
+  });
+  EXPECT_EQ(run.dims(all), (Dims{2, 2}));
+  EXPECT_EQ(run.texts(all), (Texts{"ab", "", std::string("\0", 1), "c"}));
+}
+
 TEST(StringFind, mapsByStringsAndNumbers) {
   StringRun run;
   run.add({4}, {"b", "x", "a", "c"});
-  std::vector<double> numbers = {-0.0, NAN, 3, 7};
+  std::vector<double> numbers = {-0.0, NAN, 3, 7}, numberKeys = {NAN, 0, 3};
   run.input<double>({4}, numbers, FULGUR_FLOAT64);
-  std::vector<fulgur_string> keys = strings({"a", "b", "c", "a"}),
-                             names = strings({"nothing", "zero", "three"}),
-                             other = strings({"?"});
-  const int64_t values[] = {1, 2, 3, 4}, fallback = -1;
+  int32_t keys = run.add({4}, {"a", "b", "c", "a"}),
+          names = run.add({3}, {"nothing", "zero", "three"}),
+          other = run.add({}, {"?"});
+  std::vector<int64_t> values = {1, 2, 3, 4}, fallback = {-1};
+  int32_t to = run.input<int64_t>({4}, values, FULGUR_INT64),
+          otherwise = run.input<int64_t>({1}, fallback, FULGUR_INT64),
+          from = run.input<double>({3}, numberKeys, FULGUR_FLOAT64);
   const fulgur_tensor &found = run.result(FULGUR_INT64, [&](fulgur_frame *f) {
-    return fulgur__string_find(f, 9, 0, keys.data(), 4, values, FULGUR_INT64,
-                               &fallback, node);
+    return fulgur__string_find(f, 9, 0, keys, to, otherwise, node);
   });
   EXPECT_EQ(run.values<int64_t>(found), (std::vector<int64_t>{2, -1, 1, 3}));
-  const double numberKeys[] = {NAN, 0, 3};
   const fulgur_tensor &named = run.result(FULGUR_STRING, [&](fulgur_frame *f) {
-    return fulgur__string_find(f, 9, 1, numberKeys, 3, names.data(),
-                               FULGUR_STRING, other.data(), node);
+    return fulgur__string_find(f, 9, 1, from, names, other, node);
   });
   EXPECT_EQ(run.texts(named), (Texts{"zero", "nothing", "three", "?"}));
+  run.release();
+  run.body = [&](fulgur_frame *f) {
+    return fulgur__string_find(f, 9, 0, from, names, other, node);
+  };
+  EXPECT_FAILS(run.run(), FULGUR_INVALID_VALUE,
+               "node 'n': its table does not fit its input");
 }
 
 template <typename T> Texts written(std::vector<T> values, fulgur_dtype dtype) {
