@@ -169,6 +169,8 @@ static StringRef dtypeName(int32_t dtype) {
     return "int64";
   case FULGUR_BOOL:
     return "bool";
+  case FULGUR_STRING:
+    return "string";
   case FULGUR_FLOAT16:
     return "float16";
   case FULGUR_FLOAT64:
@@ -191,6 +193,8 @@ static StringRef elementType(int32_t dtype) {
     return "float";
   case FULGUR_FLOAT64:
     return "double";
+  case FULGUR_STRING:
+    return "fulgur_string";
   case FULGUR_INT8:
     return "int8_t";
   case FULGUR_INT16:
@@ -219,7 +223,15 @@ struct NamedPort {
   const ModelInfo::Port &port;
   std::string name;
 
-  std::string shape() const {
+  std::string shape() const { return shape(port); }
+
+  static std::string shape(const ModelInfo::Port &port) {
+    for (auto [dtype, name] : {std::pair(FULGUR_SEQUENCE, "sequence of "),
+                               std::pair(FULGUR_OPTIONAL, "optional ")})
+      if (port.dtype == dtype)
+        return name + shape(port.element.front());
+    if (!port.ranked)
+      return (dtypeName(port.dtype) + "[...]").str();
     SmallVector<std::string> dims;
     for (const ModelInfo::Dim &dim : port.dims)
       dims.push_back(inComment(dim.text));
@@ -255,21 +267,29 @@ public:
     for (const NamedPort &port : inputs)
       inputSetter(port);
     for (const NamedPort &port : outputs)
-      outputSetter(port);
+      if (!info.program || !port.port.isMadeOfPieces())
+        outputSetter(port);
+    if (info.program)
+      release();
     os << "#ifdef __cplusplus\n}\n#endif\n#endif /* FULGUR_MODEL_" << upper
        << "_H */\n";
   }
 
 private:
+  /// What the outputs begin as: the run of a program looks for buffers in them.
+  StringRef zeros() { return info.program ? " = {0}" : ""; }
+
   void example() {
     os << "/* How to run it (every call returns a fulgur_status; " << prefix
        << "_last_message() says what was wrong):\n *\n";
     os << formatv(
-        " *   {0}_inputs in; {0}_outputs out; fulgur_context context;\n",
-        prefix);
+        " *   {0}_inputs in; {0}_outputs out{1}; fulgur_context context;\n",
+        prefix, zeros());
     for (const NamedPort &port : inputs)
       os << formatv(" *   {0}_set_{1}(&in, {1}{2});\n", prefix, port.name,
                     dimList(port, /*typed=*/false));
+    if (info.program)
+      return programExample();
     if (info.arenaIsConstant())
       os << formatv(" *   size_t arena_bytes = {0}_ARENA_BYTES;\n", upper);
     else
@@ -282,17 +302,41 @@ private:
     os << " *   fulgur_context_init(&context);\n";
     os << " *   context.arena = aligned_alloc(FULGUR_ALIGNMENT, arena_bytes), "
           "context.arena_bytes = arena_bytes;\n";
-    if (!options.embedWeights && info.weightsBytes)
-      os << formatv(" *   fulgur_weights_map(&{0}_model, \"{1}\", 0, "
-                    "&context.weights, &context.weights_bytes);\n",
-                    prefix, inComment(options.weightsFile));
+    mapWeights();
     os << formatv(" *   if ({0}_run(&context, &in, &out) != FULGUR_OK) "
                   "puts({0}_last_message());\n */\n\n",
                   prefix);
   }
 
+  void programExample() {
+    os << " *   fulgur_context_init(&context);\n";
+    mapWeights();
+    os << formatv(" *   if ({0}_run(&context, &in, &out) != FULGUR_OK) "
+                  "puts({0}_last_message());\n",
+                  prefix);
+    if (!outputs.empty())
+      os << formatv(" *   ... out.{0}.data, out.{0}.dims ...\n",
+                    outputs.front().name);
+    os << formatv(" *   {0}_release(&context, &out);\n *\n", prefix);
+    os << " * Not all sizes of this model are known before it runs: the run "
+          "takes memory from context.allocator (libc's when\n"
+          " * it is NULL), also for outputs whose data is NULL. Begin with "
+          "zeros, release after each run. */\n\n";
+  }
+
+  void mapWeights() {
+    if (!options.embedWeights && info.weightsBytes)
+      os << formatv(" *   fulgur_weights_map(&{0}_model, \"{1}\", 0, "
+                    "&context.weights, &context.weights_bytes);\n",
+                    prefix, inComment(options.weightsFile));
+  }
+
   void constants() {
-    if (info.arenaIsConstant())
+    if (info.program)
+      os << formatv("#define {0}_ARENA_BYTES 0u /* the run allocates what it "
+                    "needs */\n",
+                    upper);
+    else if (info.arenaIsConstant())
       os << formatv(
           "#define {0}_ARENA_BYTES {1}u /* scratch memory of one run */\n",
           upper, std::max<int64_t>(info.arenaBytes, 0));
@@ -314,6 +358,8 @@ private:
        << "_model.symbols. */\nenum {\n";
     StringSet<> taken;
     for (auto [i, symbol] : enumerate(info.symbols)) {
+      if (symbol.source == FULGUR_FROM_RUN)
+        continue; // of no use to the caller
       os << formatv("  {0}_SYMBOL_{1} = {2}, /* \"{3}\": {4}..", upper,
                     StringRef(uniqueIdentifier(StringRef(symbol.name).upper(),
                                                "DIM", taken)),
@@ -338,11 +384,17 @@ private:
   void functions() {
     os << formatv("extern const fulgur_model {0}_model;\n\n", prefix);
     os << "/* Checks the inputs' dtypes, ranks and dims; writes the arena's "
-          "size and the outputs' dtypes, ranks and dims. */\n";
+          "size and the outputs' dtypes, ranks and dims"
+       << (info.program ? ", -1 where only the run can tell" : "") << ". */\n";
     os << formatv("fulgur_status {0}_plan(const {0}_inputs *inputs, "
                   "{0}_outputs *outputs, size_t *arena_bytes);\n\n",
                   prefix);
-    os << "/* Runs the model once, after checking everything. */\n";
+    os << "/* Runs the model once, after checking everything."
+       << (info.program ? " Outputs without data are allocated; a buffer that "
+                          "is too small makes\n * FULGUR_BUFFER_TOO_SMALL, "
+                          "with all outputs' dims written."
+                        : "")
+       << " */\n";
     os << formatv("fulgur_status {0}_run(const fulgur_context *context, const "
                   "{0}_inputs *inputs, {0}_outputs *outputs);\n\n",
                   prefix);
@@ -385,6 +437,10 @@ private:
   }
 
   void inputSetter(const NamedPort &port) {
+    if (!port.port.element.empty())
+      return containerSetter(port);
+    if (!port.port.ranked)
+      return unrankedSetter(port);
     SmallVector<std::string> parameters, dims = dimNames(port, parameters);
     StringRef type = elementType(port.port.dtype);
     os << formatv("/* \"{0}\" {1}, row by row. */\n", inComment(port.port.name),
@@ -404,6 +460,58 @@ private:
       bytes += formatv(" * (size_t)tensor->dims[{0}]", i).str();
     }
     os << formatv("  tensor->bytes = {0};\n}\n\n", bytes);
+  }
+
+  /// A sequence or an optional: an array of tensors that the caller fills.
+  void containerSetter(const NamedPort &port) {
+    bool optional = port.port.dtype == FULGUR_OPTIONAL;
+    os << formatv("/* \"{0}\" {1}: {2}, which must stay until the run is over; "
+                  "of each set\n * data, bytes, dtype, rank and dims. */\n",
+                  inComment(port.port.name), port.shape(),
+                  optional ? "its value, or NULL" : "`count` elements");
+    os << formatv("static inline void {0}_set_{1}({0}_inputs *inputs, const "
+                  "fulgur_tensor *{2}) {{\n",
+                  prefix, port.name,
+                  optional ? "value" : "elements, int64_t count");
+    os << formatv("  fulgur_tensor *tensor = &inputs->{0};\n"
+                  "  tensor->data = (void *)(uintptr_t){1};\n"
+                  "  tensor->dtype = (fulgur_dtype){2};\n"
+                  "  tensor->rank = 1;\n  tensor->dims[0] = {3};\n"
+                  "  tensor->bytes = (size_t)tensor->dims[0] * "
+                  "sizeof(fulgur_tensor);\n}\n\n",
+                  port.name, optional ? "value" : "elements", port.port.dtype,
+                  optional ? "value ? 1 : 0" : "count");
+  }
+
+  void unrankedSetter(const NamedPort &port) {
+    StringRef type = elementType(port.port.dtype);
+    os << formatv("/* \"{0}\" {1}, row by row, with `rank` dims. */\n",
+                  inComment(port.port.name), port.shape());
+    os << formatv("static inline void {0}_set_{1}({0}_inputs *inputs, const "
+                  "{2} *data, int32_t rank, const int64_t *dims) {{\n",
+                  prefix, port.name, type);
+    os << formatv("  fulgur_tensor *tensor = &inputs->{0};\n"
+                  "  tensor->data = (void *)(uintptr_t)data;\n"
+                  "  tensor->dtype = (fulgur_dtype){1};\n"
+                  "  tensor->rank = rank;\n  tensor->bytes = sizeof({2});\n"
+                  "  for (int32_t i = 0; i < rank; ++i) {{\n"
+                  "    tensor->dims[i] = dims[i];\n"
+                  "    tensor->bytes *= (size_t)dims[i];\n  }\n}\n\n",
+                  port.name, port.port.dtype, type);
+  }
+
+  /// Gives back all outputs that a program's run allocated.
+  void release() {
+    os << "/* Gives back the outputs that the run allocated. Do not call it "
+          "with buffers of your own in `outputs`. */\n";
+    os << formatv("static inline void {0}_release(const fulgur_context "
+                  "*context, {0}_outputs *outputs) {{\n",
+                  prefix);
+    for (const NamedPort &port : outputs)
+      os << formatv("  fulgur_release(context, &outputs->{0});\n", port.name);
+    if (outputs.empty())
+      os << "  (void)context, (void)outputs;\n";
+    os << "}\n\n";
   }
 
   void outputSetter(const NamedPort &port) {

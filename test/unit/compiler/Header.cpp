@@ -1,6 +1,7 @@
 // Names in the generated header: valid C, unique, and nothing of the model
 // escapes its comment.
 #include "compiler/Header.h"
+#include "runtime/fulgur.h"
 #include "llvm/Support/raw_ostream.h"
 #include <gtest/gtest.h>
 
@@ -58,6 +59,33 @@ TEST(Header, ArenaIsAConstantUnlessItDependsOnSymbols) {
   EXPECT_NE(headerOf(info).find("#define M_ARENA_BYTES 0u"), std::string::npos);
   info.symbols.push_back({"batch", 1, 8});
   EXPECT_EQ(headerOf(info).find("#define M_ARENA_BYTES"), std::string::npos);
+}
+
+TEST(Header, ProgramsAllocateTheirOutputs) {
+  ModelInfo info;
+  ModelInfo::Port any{"e", FULGUR_FLOAT32, {}, false};
+  ModelInfo::Port sequence{"s", FULGUR_SEQUENCE, {{-1, -1, "length"}}, true};
+  sequence.element.push_back(any);
+  ModelInfo::Port optional{"o", FULGUR_OPTIONAL, {{-1, -1, "0 or 1"}}, true};
+  optional.element.push_back(sequence);
+  info.inputs = {sequence, optional};
+  info.outputs = {{"y", FULGUR_INT64, {{-1, -1, "?"}}}, sequence};
+  info.symbols = {{"n", 0, 5}, {"y.0#1", 0, 5, FULGUR_FROM_RUN}};
+  info.program.emplace();
+  std::string header = headerOf(info);
+  auto has = [&](const char *text) {
+    return header.find(text) != std::string::npos;
+  };
+  EXPECT_TRUE(has("m_inputs in; m_outputs out = {0}; fulgur_context context;"));
+  EXPECT_TRUE(has("\"o\" optional sequence of float32[...]"));
+  EXPECT_TRUE(has("m_set_s(m_inputs *inputs, const fulgur_tensor *elements, "
+                  "int64_t count)"));
+  EXPECT_TRUE(has("m_set_o(m_inputs *inputs, const fulgur_tensor *value)"));
+  EXPECT_TRUE(has("m_set_y(m_outputs *outputs, int64_t *data, size_t bytes)"));
+  EXPECT_FALSE(has("m_set_s(m_outputs"));
+  EXPECT_TRUE(has("fulgur_release(context, &outputs->y);"));
+  EXPECT_TRUE(has("M_SYMBOL_N = 0"));
+  EXPECT_FALSE(has("= 1, /* \"y.0#1"));
 }
 
 TEST(Header, EqualDimsAreOneParameter) {
