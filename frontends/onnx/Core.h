@@ -188,6 +188,7 @@ public:
   StringRef text(StringRef attribute, StringRef otherwise) const;
   SmallVector<int64_t> integers(StringRef attribute) const;
   SmallVector<double> reals(StringRef attribute) const;
+  SmallVector<StringRef> texts(StringRef attribute) const;
   /// A tensor attribute as a constant.
   Tensor tensor(StringRef attribute) const;
   DType dtype(StringRef attribute, DType otherwise) const;
@@ -240,6 +241,7 @@ void registerGatherScatter(OpTable &);
 void registerLayout(OpTable &);
 void registerNormalization(OpTable &);
 void registerPooling(OpTable &);
+void registerRecurrent(OpTable &);
 void registerReduction(OpTable &);
 void registerRegions(OpTable &);
 void registerResize(OpTable &);

@@ -29,8 +29,7 @@ bool isKept(const pb::NodeProto &node) {
       // a function of positions, and sizes that follow from sizes
       "AffineGrid", "CenterCropPad",
       // loops in the body, none in the importer
-      "CausalConvWithState", "DynamicQuantizeLinear", "FlexAttention",
-      "LinearAttention", "Range", "SwiGLU",
+      "DynamicQuantizeLinear", "LinearAttention", "Range",
       // one function of an element
       "CastLike", "Celu", "Clip", "Elu", "GreaterOrEqual", "HardSigmoid",
       "HardSwish", "LeakyRelu", "LessOrEqual", "Mish", "PRelu", "Relu", "Selu",

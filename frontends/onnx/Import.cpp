@@ -26,6 +26,7 @@ const OpTable &opTable() {
     registerLayout(ops);
     registerNormalization(ops);
     registerPooling(ops);
+    registerRecurrent(ops);
     registerReduction(ops);
     registerRegions(ops);
     registerResize(ops);

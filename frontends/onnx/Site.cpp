@@ -71,6 +71,16 @@ SmallVector<double> Site::reals(StringRef name) const {
                    : SmallVector<double>();
 }
 
+SmallVector<StringRef> Site::texts(StringRef name) const {
+  const AttributeProto *attribute =
+      this->attribute(name, AttributeProto::STRINGS);
+  SmallVector<StringRef> result;
+  if (attribute)
+    for (const std::string &text : attribute->strings())
+      result.push_back(text);
+  return result;
+}
+
 Tensor Site::tensor(StringRef name) const {
   const AttributeProto *attribute =
       this->attribute(name, AttributeProto::TENSOR);
