@@ -131,6 +131,12 @@ static Type bodyType(Type type) {
   return type;
 }
 
+void BufferOp::getEffects(
+    SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  if (getSegment() == Segment::output)
+    effects.emplace_back(MemoryEffects::Write::get());
+}
+
 LogicalResult KernelOp::verify() {
   Block *block = bodyBlock();
   if (block->getNumArguments() != getNumOperands())

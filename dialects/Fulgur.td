@@ -148,9 +148,10 @@ def Fulgur_Segment : I32EnumAttr<"Segment", "where a buffer lives", [
 }
 def Fulgur_SegmentAttr : EnumAttr<Fulgur_Dialect, Fulgur_Segment, "segment">;
 
-def Fulgur_BufferOp : Fulgur_Op<"buffer", [Pure]> {
+def Fulgur_BufferOp : Fulgur_Op<"buffer", [AlwaysSpeculatable, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "A buffer of the run: a port's, or one at an offset of the arena or of the weights";
   let description = [{
+    That of an output is never dead: it says the output's dims, also where there is no element to write.
     `call` points to the run's `fulgur_call`. `position` is the number of the input or output, or the offset in bytes.
     `sizes` are the dynamic dims of the result.
   }];
