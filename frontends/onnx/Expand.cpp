@@ -30,6 +30,8 @@ bool isKept(const pb::NodeProto &node) {
       "AffineGrid", "CenterCropPad",
       // loops in the body, none in the importer
       "DynamicQuantizeLinear", "LinearAttention", "Range",
+      // drawn in the importer
+      "Bernoulli",
       // one function of an element
       "CastLike", "Celu", "Clip", "Elu", "GreaterOrEqual", "HardSigmoid",
       "HardSwish", "LeakyRelu", "LessOrEqual", "Mish", "PRelu", "Relu", "Selu",

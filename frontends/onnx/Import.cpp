@@ -21,11 +21,16 @@ const OpTable &opTable() {
     registerActivation(ops);
     registerContraction(ops);
     registerConvolution(ops);
+    registerDeterminant(ops);
+    registerEinsum(ops);
     registerElementwise(ops);
+    registerFourier(ops);
     registerGatherScatter(ops);
     registerLayout(ops);
+    registerLinearAttention(ops);
     registerNormalization(ops);
     registerPooling(ops);
+    registerRandom(ops);
     registerRecurrent(ops);
     registerReduction(ops);
     registerRegions(ops);

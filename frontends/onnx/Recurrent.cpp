@@ -2,7 +2,7 @@
 // steps; the loop over time, which is sequential, computes what they take from
 // the hidden state. https://onnx.ai/onnx/operators/onnx__LSTM.html
 #include "frontends/onnx/Activation.h"
-#include "frontends/onnx/Core.h"
+#include "frontends/onnx/Steps.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
@@ -93,7 +93,7 @@ struct Direction {
   Tensor bias;         ///< [gates, hidden], added to products with `weights`;
                        ///< empty if `fromInput` has it
   Tensor peepholes;    ///< [3, hidden], or empty
-  Tensor lengths;      ///< [batch] of int64, or empty
+  Tensor lengths;      ///< [batch, 1] of int64, or empty
   Tensor hidden, cell; ///< [batch, hidden] at the start; cell is empty for
                        ///< those that have none
   ArrayRef<Activation> activations;
@@ -207,9 +207,7 @@ private:
     Tensor one = c.cast(c.slice(x, axis, direction, 1), type);
     return existing(c.squeeze(one, {axis}));
   }
-  Tensor existing(const Tensor &x) const {
-    return c.tensor(c.value(x), x.type, x.shape);
-  }
+  Tensor existing(const Tensor &x) const { return Steps(c).before(x); }
 
   Tensor start(size_t input, int64_t direction) const {
     if (!s[input])
@@ -239,7 +237,7 @@ private:
     result.weights = part(s[2], 0, d);
     if (s[4]) {
       require(s[4], {batch});
-      result.lengths = existing(c.cast(s[4], DType::i64));
+      result.lengths = existing(c.unsqueeze(c.cast(s[4], DType::i64), {1}));
     }
     result.hidden = start(5, d);
     if (hasCell)
@@ -258,72 +256,32 @@ private:
   /// shorter than the longest one keeps its state and gives zeros where it has
   /// no elements; so backwards it begins at its own end.
   SmallVector<Tensor> loop(const Direction &d, Step step) const {
-    SmallVector<Value> state{c.empty({steps, batch, hidden}, type),
-                             d.hidden.value()};
-    if (d.cell)
-      state.push_back(d.cell.value());
     Shape shape{batch, hidden};
-    SmallVector<Value> results = c.loop(
-        {steps}, state,
-        [&](Body &body, ArrayRef<Scalar> at,
-            ValueRange carried) -> SmallVector<Value> {
-          Core inner{*body.builder, c.sizes, c.loc};
-          Scalar time =
-              d.reverse ? Scalar::extent(body, DType::index, steps - 1) - at[0]
-                        : at[0];
-          Moment now{inner,
-                     d,
-                     {&body, DType::index, time.emit(), {}},
-                     c.tensor(carried[1], type, shape),
-                     d.cell ? c.tensor(carried[2], type, shape) : Tensor()};
+    SmallVector<Tensor> states{d.hidden};
+    if (d.cell)
+      states.push_back(d.cell);
+    return Steps(c).run(
+        steps, {shape}, states,
+        [&](const Core &inner, const Scalar &time, ArrayRef<Tensor> before) {
+          Moment now{inner, d, time, before[0], d.cell ? before[1] : Tensor()};
           SmallVector<Tensor> next = step(now);
           Tensor output = next[0];
           if (d.lengths) {
-            Tensor lengths = c.tensor(
-                tensor::ExpandShapeOp::create(
-                    *body.builder, c.loc, c.typeOf({batch, 1}, DType::i64),
-                    d.lengths.value(), ArrayRef<ReassociationIndices>{{0, 1}},
-                    c.sizesOf({batch, 1})),
-                DType::i64, {batch, 1});
             auto within = [&](const Tensor &inside, const Tensor &beyond) {
               return inner.generate(
-                  shape, type, {inside, beyond, lengths},
+                  shape, type, {inside, beyond, d.lengths},
                   [&](Body &each, ArrayRef<Scalar> v, ArrayRef<Scalar>) {
-                    Scalar t = Moment::rebound(each, now.time);
+                    Scalar t = Moment::rebound(each, time);
                     return select(t < convert(v[2], DType::index), v[0], v[1]);
                   });
             };
             output = within(next[0], inner.scalar(type, 0));
-            next[0] = within(next[0], now.hidden);
-            if (d.cell)
-              next[1] = within(next[1], now.cell);
+            for (auto [state, old] : llvm::zip(next, before))
+              state = within(state, old);
           }
-          SmallVector<Value> values{insert(inner, output, carried[0], time)};
-          // The states stay where they are, so that the loop needs no memory of
-          // its own for them.
-          for (auto [k, value] : llvm::enumerate(next))
-            values.push_back(linalg::CopyOp::create(*body.builder, c.loc,
-                                                    inner.value(value),
-                                                    carried[k + 1])
-                                 .getResult(0));
-          return values;
-        });
-    SmallVector<Tensor> tensors{
-        c.tensor(results[0], type, {steps, batch, hidden})};
-    for (Value value : ArrayRef(results).drop_front())
-      tensors.push_back(c.tensor(value, type, shape));
-    return tensors;
-  }
-
-  /// `all` with the states of one step.
-  Value insert(const Core &inner, const Tensor &one, Value all,
-               const Scalar &time) const {
-    OpBuilder &b = inner.builder;
-    OpFoldResult zero = b.getIndexAttr(0), unit = b.getIndexAttr(1);
-    SmallVector<OpFoldResult> offsets{time.emit(), zero, zero},
-        sizes = c.sizesOf({1, batch, hidden}), strides(3, unit);
-    return tensor::InsertSliceOp::create(b, c.loc, inner.value(one), all,
-                                         offsets, sizes, strides);
+          return Steps::Result{{output}, next};
+        },
+        d.reverse);
   }
 
   const Core &c;

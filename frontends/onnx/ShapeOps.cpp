@@ -156,21 +156,11 @@ Tensor importEyeLike(const Core &c, const Site &s) {
 }
 
 Tensor importIdentity(const Core &, const Site &s) { return s[0]; }
-
-/// While running a model, dropout drops nothing.
-SmallVector<Tensor> importDropout(const Core &c, const Site &s) {
-  if (s[2] && (!s[2].known() || !s[2].known()->front().integer.is(0)))
-    c.unsupported("dropout in training mode is not supported");
-  if (!s.wants(1))
-    return {s[0]};
-  return {s[0], c.broadcastTo(c.scalar(DType::boolean, 1), s[0].shape)};
-}
 } // namespace
 
 void fulgur::onnx::registerShapeOps(OpTable &ops) {
   ops["Constant"] = {importConstant, 0};
   ops["ConstantOfShape"] = importConstantOfShape;
-  ops["Dropout"] = importDropout;
   ops["EyeLike"] = importEyeLike;
   ops["Identity"] = importIdentity;
   ops["Range"] = {importRange, 3};

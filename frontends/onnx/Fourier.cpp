@@ -1,0 +1,379 @@
+// Discrete Fourier transforms as products of matrices, which is what the
+// kernels are good at. A length with factors is split (Bailey, FFTs in External
+// or Hierarchical Memory, 1990): transforms of one factor, a rotation of each
+// element, transforms of the other factor.
+#include "frontends/onnx/Table.h"
+#include <cmath>
+#include <numbers>
+
+using namespace mlir;
+using namespace fulgur::onnx;
+
+namespace {
+/// Transforms up to this length are one product.
+constexpr int64_t kDirect = 128;
+
+/// What a transform along the dim before the last one is. The last dim has a
+/// real part, or a real and an imaginary part.
+struct Transform {
+  Extent length;
+  bool inverse = false;
+  bool onesided = false; ///< half of the spectrum comes out, or, inversely,
+                         ///< goes in
+};
+
+/// The rotation by `index` of `length` steps, with the inverse's sign.
+std::pair<double, double> rotation(int64_t index, int64_t length,
+                                   bool inverse) {
+  double angle = 2 * std::numbers::pi * double(index % length) / double(length);
+  return {std::cos(angle), inverse ? std::sin(angle) : -std::sin(angle)};
+}
+
+/// The largest factor of the length that is at most kDirect, so that the other
+/// one is small; 1 if there is none.
+int64_t factorOf(int64_t length) {
+  int64_t best = 1;
+  for (int64_t factor = 2; factor <= kDirect; ++factor) {
+    if (length % factor)
+      continue;
+    auto cost = [&](int64_t f) {
+      return f == 1 ? length : std::max(f, length / f);
+    };
+    if (cost(factor) < cost(best) || best == 1)
+      best = factor;
+  }
+  return best;
+}
+
+class Fourier {
+public:
+  explicit Fourier(const Core &c, DType type) : c(c), type(type) {}
+
+  /// [rows, elements, 1 or 2] to [rows, bins, 2], or to [rows, length, 1] where
+  /// half of a spectrum comes in.
+  Tensor run(Tensor x, const Transform &t) {
+    bool real = c.sizes.atoms.simplify(x.shape[2]).is(1);
+    bool toReal = t.inverse && t.onesided;
+    Extent bins =
+        t.onesided ? c.sizes.atoms.floorDiv(t.length, 2) + 1 : t.length;
+    x = resized(x, toReal ? bins : t.length);
+    std::optional<int64_t> length = t.length.constant();
+    if (length && *length < 1)
+      c.fail("a transform of the length " + Twine(*length) +
+             " is not possible");
+    Tensor result;
+    if (!length || *length <= kDirect || factorOf(*length) == 1) {
+      result = direct(x, t, real, toReal, bins);
+    } else {
+      if (toReal)
+        x = wholeSpectrum(x, *length);
+      result = split(x, *length, t.inverse, real);
+      if (toReal)
+        result = c.slice(result, 2, 0, 1);
+      else if (t.onesided)
+        result = c.slice(result, 1, 0, bins);
+    }
+    if (!t.inverse)
+      return result;
+    return c.map(result, [&](const Scalar &v) {
+      return v / convert(Scalar::extent(*v.body, DType::index, t.length), type);
+    });
+  }
+
+private:
+  /// Cut off or filled with zeros behind.
+  Tensor resized(const Tensor &x, const Extent &elements) {
+    Extent have = c.sizes.atoms.simplify(x.shape[1]);
+    if (have == elements)
+      return x;
+    if (c.sizes.atoms.knownAtLeast(have, elements))
+      return c.slice(x, 1, 0, elements);
+    Value table = c.value(x);
+    return c.generate({x.shape[0], elements, x.shape[2]}, type, {},
+                      [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+                        Scalar size = Scalar::extent(body, DType::index, have);
+                        Scalar inside = minimum(at[1], size - 1);
+                        Scalar element = c.extract(body, table, type,
+                                                   {at[0], inside, at[2]});
+                        return select(at[1] < size, element, element.like(0));
+                      });
+  }
+
+  /// The matrix of the transform as a map of reals, [elements · parts, bins ·
+  /// results]: computed here where the length is known, else while running.
+  Tensor direct(const Tensor &x, const Transform &t, bool real, bool toReal,
+                const Extent &bins) {
+    int64_t parts = real ? 1 : 2, results = toReal ? 1 : 2;
+    Extent elements = toReal ? bins : t.length,
+           outputs = toReal ? t.length : bins;
+    std::optional<int64_t> length = t.length.constant();
+    Tensor matrix;
+    if (length && *length <= kDirect) {
+      int64_t in = *elements.constant(), out = *outputs.constant();
+      std::vector<double> numbers;
+      for (int64_t j = 0; j < in; ++j)
+        for (int64_t part = 0; part < parts; ++part)
+          for (int64_t k = 0; k < out; ++k) {
+            auto [cosine, sine] = rotation(j * k, *length, t.inverse);
+            // The mirrored half of a spectrum doubles all but its ends.
+            if (toReal && j != 0 && 2 * j != *length)
+              cosine *= 2, sine *= 2;
+            numbers.push_back(part ? -sine : cosine);
+            if (!toReal)
+              numbers.push_back(part ? cosine : sine);
+          }
+      matrix = realTable(c, type, {in * parts, out * results}, numbers);
+    } else {
+      matrix = c.generate(
+          {elements * parts, outputs * results}, type, {},
+          [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+            Scalar j = at[0] / double(parts), k = at[1] / double(results);
+            Scalar isImaginary = equal(at[0] - j * double(parts), j.like(1)),
+                   wantsImaginary =
+                       equal(at[1] - k * double(results), k.like(1));
+            Scalar size = Scalar::extent(body, DType::index, t.length);
+            // All parts are cosines, shifted by quarters of a turn: none for
+            // real to real, to the left for -sin.
+            double left = t.inverse ? 3 : 1;
+            Scalar none = j.like(0);
+            Scalar quarters = select(
+                isImaginary, select(wantsImaginary, none, j.like(4 - left)),
+                select(wantsImaginary, j.like(left), none));
+            Scalar turn = remainder(j * k * 4 + quarters * size, size * 4);
+            Scalar value = cos(convert(turn, type) * (2 * std::numbers::pi) /
+                               convert(size * 4, type));
+            if (!toReal)
+              return value;
+            Scalar isEnd = equal(j, j.like(0)) | equal(j * 2, size);
+            return select(isEnd, value, value * 2);
+          });
+    }
+    Tensor flat = c.reshape(x, {x.shape[0], elements * parts});
+    return c.reshape(c.matmul2d(flat, matrix, false),
+                     {x.shape[0], outputs, results});
+  }
+
+  /// The spectrum of a real signal out of its first half: the other one is
+  /// mirrored and conjugate.
+  Tensor wholeSpectrum(const Tensor &x, int64_t length) {
+    Value table = c.value(x);
+    return c.generate({x.shape[0], length, x.shape[2]}, type, {},
+                      [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+                        Scalar isMirrored = at[1] > double(length / 2);
+                        Scalar element = c.extract(
+                            body, table, type,
+                            {at[0],
+                             select(isMirrored, double(length) - at[1], at[1]),
+                             at[2]});
+                        return select(isMirrored & equal(at[2], at[2].like(1)),
+                                      -element, element);
+                      });
+  }
+
+  /// [rows, length, 1 or 2] to [rows, length, 2], without the inverse's scale.
+  Tensor split(const Tensor &x, int64_t length, bool inverse, bool real) {
+    int64_t n1 = length <= kDirect ? 1 : factorOf(length);
+    if (n1 == 1)
+      return direct(x, {length, inverse, false}, real, false, length);
+    int64_t n2 = length / n1;
+    Extent rows = x.shape[0], parts = x.shape[2];
+    // Element j1·n2 + j2; transforms over j1 give k1.
+    Tensor grid =
+        c.transpose(c.reshape(x, {rows, n1, n2, parts}), {0, 2, 1, 3});
+    Tensor first = direct(c.reshape(grid, {rows * n2, n1, parts}),
+                          {n1, inverse, false}, real, false, n1);
+    std::vector<double> numbers;
+    for (int64_t j2 = 0; j2 < n2; ++j2)
+      for (int64_t k1 = 0; k1 < n1; ++k1) {
+        auto [cosine, sine] = rotation(j2 * k1, length, inverse);
+        numbers.push_back(cosine);
+        numbers.push_back(sine);
+      }
+    Value rotations = c.value(realTable(c, type, {n2, n1, 2}, numbers)),
+          table = c.value(c.reshape(first, {rows, n2, n1, 2}));
+    Tensor turned = c.generate(
+        {rows, n1, n2, 2}, type, {},
+        [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+          auto part = [&](double imaginary) {
+            return c.extract(body, table, type,
+                             {at[0], at[2], at[1], at[1].like(imaginary)});
+          };
+          auto by = [&](double imaginary) {
+            return c.extract(body, rotations, type,
+                             {at[2], at[1], at[1].like(imaginary)});
+          };
+          Scalar a = part(0), b = part(1), cosine = by(0), sine = by(1);
+          return select(equal(at[3], at[3].like(0)), a * cosine - b * sine,
+                        a * sine + b * cosine);
+        });
+    // Transforms over j2 give k2; bin k1 + n1·k2.
+    Tensor second = split(c.reshape(turned, {rows * n1, n2, 2}), n2, inverse,
+                          /*real=*/false);
+    return c.reshape(
+        c.transpose(c.reshape(second, {rows, n1, n2, 2}), {0, 2, 1, 3}),
+        {rows, length, 2});
+  }
+
+  const Core &c;
+  DType type;
+};
+
+/// The transform of any number of dims along `axis`.
+Tensor transform(const Core &c, const Tensor &input, int64_t axis,
+                 const Transform &t) {
+  DType type = isHalf(input.type) ? DType::f32 : input.type;
+  Tensor x = c.cast(input, type);
+  int64_t last = x.rank() - 1;
+  SmallVector<int64_t> order;
+  for (int64_t k = 0; k < last; ++k)
+    if (k != axis)
+      order.push_back(k);
+  order.append({axis, last});
+  SmallVector<int64_t> back(order.size());
+  for (auto [k, from] : llvm::enumerate(order))
+    back[from] = k;
+  bool moves = !llvm::is_sorted(order);
+  if (moves)
+    x = c.transpose(x, order);
+  Shape outer(x.shape.begin(), x.shape.end() - 2);
+  Tensor flat =
+      c.reshape(x, {product(outer), x.shape[last - 1], x.shape[last]});
+  Tensor result = Fourier(c, type).run(flat, t);
+  Shape shape(outer);
+  shape.append({result.shape[1], result.shape[2]});
+  result = c.reshape(result, shape);
+  return c.cast(moves ? c.transpose(result, back) : result, input.type);
+}
+
+/// The number that an input must hold.
+Extent sizeOf(const Core &c, const Site &s, size_t input, StringRef what) {
+  Shape given = s.extents(input);
+  if (given.size() != 1)
+    c.fail(what + " must be one number");
+  return given[0];
+}
+
+void requireSignal(const Core &c, const Tensor &x) {
+  c.requireType(x, isReal(x.type), "floating point");
+  std::optional<int64_t> parts =
+      x.rank() < 2 ? std::nullopt : x.shape.back().constant();
+  if (!parts || *parts < 1 || *parts > 2)
+    c.fail("the last dim of a signal must be 1 or 2, real or complex; its "
+           "shape is " +
+           c.text(x.shape));
+}
+
+Tensor importDFT(const Core &c, const Site &s) {
+  Tensor x = s[0];
+  requireSignal(c, x);
+  // Before opset 20 the axis is an attribute.
+  std::optional<SmallVector<int64_t>> given = s.integers(2, "");
+  if (given && given->size() != 1)
+    c.fail("the axis must be one number");
+  int64_t number =
+      given ? given->front() : s.integer("axis", s.opset() < 20 ? 1 : -2);
+  int64_t axis = c.axis(number, x.rank());
+  if (axis == x.rank() - 1)
+    c.fail("the axis must not be that of the real and the imaginary part");
+  Transform t;
+  t.inverse = s.integer("inverse", 0);
+  t.onesided = s.integer("onesided", 0);
+  if (t.inverse && t.onesided && !x.shape.back().is(2))
+    c.fail("half of a spectrum must be complex");
+  t.length = s[1]                      ? sizeOf(c, s, 1, "dft_length")
+             : t.inverse && t.onesided ? (x.shape[axis] - 1) * 2
+                                       : x.shape[axis];
+  t.length = c.sizes.atoms.simplify(t.length);
+  return transform(c, x, axis, t);
+}
+
+/// Transforms of overlapping pieces of the signal, each weighted by the window.
+Tensor importSTFT(const Core &c, const Site &s) {
+  Tensor x = s[0], window = s[2];
+  if (x && x.rank() == 2)
+    x = c.unsqueeze(x, {2});
+  requireSignal(c, x);
+  if (x.rank() != 3 || (window && window.rank() != 1))
+    c.fail("needs a signal of rank 3 and a window of rank 1, not " +
+           c.text(s[0].shape) + (window ? " and " + c.text(window.shape) : ""));
+  Extent step = sizeOf(c, s, 1, "frame_step");
+  Extent length = s[3]     ? sizeOf(c, s, 3, "frame_length")
+                  : window ? window.shape[0]
+                           : x.shape[1];
+  if (window)
+    c.requireEqual(window.shape[0], length);
+  if (c.sizes.atoms.upper(step) < 1)
+    c.fail("frame_step is " + c.sizes.atoms.text(step) + ", not positive");
+  c.sizes.requireAtLeast(step, 1, "frame_step must be positive", c.loc);
+  c.sizes.requireAtLeast(x.shape[1], length,
+                         "the signal is shorter than a frame", c.loc);
+  Extent frames = c.sizes.atoms.floorDiv(x.shape[1] - length, step) + 1;
+  Value table = c.value(x);
+  SmallVector<Tensor> weights;
+  if (window)
+    weights.push_back(c.reshape(window, {length, 1}));
+  Tensor pieces = c.generate(
+      {x.shape[0], frames, length, x.shape[2]}, x.type, weights,
+      [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+        Scalar place = at[1] * Scalar::extent(body, DType::index, step) + at[2];
+        Scalar element = c.extract(body, table, x.type, {at[0], place, at[3]});
+        return v.empty() ? element : element * v[0];
+      });
+  return transform(
+      c, pieces, 2,
+      {c.sizes.atoms.simplify(length), false, s.integer("onesided", 1) != 0});
+}
+
+/// Triangles over the bins of a spectrum, spaced evenly on the mel scale.
+Tensor importMelWeightMatrix(const Core &c, const Site &s) {
+  Extent filters = sizeOf(c, s, 0, "num_mel_bins"),
+         length = sizeOf(c, s, 1, "dft_length");
+  Extent bins = c.sizes.atoms.floorDiv(length, 2) + 1;
+  auto scalar = [&](size_t input) {
+    return c.cast(c.reshape(s[input], {}), DType::f64);
+  };
+  Tensor rate = scalar(2), low = scalar(3), high = scalar(4);
+  // The bins at which the triangles begin, peak and end.
+  Tensor edges = c.generate(
+      {filters + 2}, DType::i64, {rate, low, high},
+      [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+        auto mel = [](const Scalar &hertz) {
+          return log1p(hertz / 700) * (2595 / std::numbers::ln10);
+        };
+        auto real = [&](const Extent &size) {
+          return convert(Scalar::extent(body, DType::index, size), DType::f64);
+        };
+        Scalar step = (mel(v[2]) - mel(v[1])) / real(filters + 2);
+        Scalar point = convert(at[0], DType::f64) * step + mel(v[1]);
+        Scalar hertz = expm1(point * (std::numbers::ln10 / 2595)) * 700;
+        return convert(floor(real(length + 1) * hertz / v[0]), DType::i64);
+      });
+  Value table = c.value(edges);
+  DType type = s.dtype("output_datatype", DType::f32);
+  return c.generate(
+      {bins, filters}, type, {},
+      [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+        auto edge = [&](double k) {
+          return convert(c.extract(body, table, DType::i64, {at[1] + k}),
+                         DType::f64);
+        };
+        Scalar bin = convert(at[0], DType::f64), left = edge(0), peak = edge(1),
+               right = edge(2);
+        Scalar rising = (bin - left) / (peak - left),
+               falling = (right - bin) / (right - peak);
+        Scalar value =
+            select((bin >= peak) & (bin < right), falling,
+                   select((bin >= left) & (bin <= peak) & (left < peak), rising,
+                          bin.like(0)));
+        Scalar isOnlyPeak =
+            equal(left, peak) & equal(bin, peak) & (right <= peak);
+        return select(isOnlyPeak, bin.like(1), value);
+      });
+}
+} // namespace
+
+void fulgur::onnx::registerFourier(OpTable &ops) {
+  ops["DFT"] = importDFT;
+  ops["MelWeightMatrix"] = {importMelWeightMatrix, 5};
+  ops["STFT"] = {importSTFT, 2};
+}
