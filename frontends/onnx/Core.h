@@ -189,6 +189,13 @@ public:
   SmallVector<int64_t> integers(StringRef attribute) const;
   SmallVector<double> reals(StringRef attribute) const;
   SmallVector<StringRef> texts(StringRef attribute) const;
+  /// All numbers of a list or tensor attribute, however many; none if it is not
+  /// there.
+  std::vector<double> numbers(StringRef attribute) const;
+  /// The same for integers, exactly.
+  SmallVector<int64_t> wholeNumbers(StringRef attribute) const;
+  /// The element type of a tensor attribute.
+  DType tensorType(StringRef attribute) const;
   /// A tensor attribute as a constant.
   Tensor tensor(StringRef attribute) const;
   DType dtype(StringRef attribute, DType otherwise) const;
@@ -243,6 +250,7 @@ void registerFourier(OpTable &);
 void registerGatherScatter(OpTable &);
 void registerLayout(OpTable &);
 void registerLinearAttention(OpTable &);
+void registerMl(OpTable &);
 void registerNormalization(OpTable &);
 void registerPooling(OpTable &);
 void registerRandom(OpTable &);
@@ -254,6 +262,7 @@ void registerSampling(OpTable &);
 void registerSelection(OpTable &);
 void registerShapeOps(OpTable &);
 void registerSorting(OpTable &);
+void registerTfIdf(OpTable &);
 void registerTransposedConvolution(OpTable &);
 
 } // namespace fulgur::onnx

@@ -28,6 +28,7 @@ const OpTable &opTable() {
     registerGatherScatter(ops);
     registerLayout(ops);
     registerLinearAttention(ops);
+    registerMl(ops);
     registerNormalization(ops);
     registerPooling(ops);
     registerRandom(ops);
@@ -39,6 +40,7 @@ const OpTable &opTable() {
     registerSelection(ops);
     registerShapeOps(ops);
     registerSorting(ops);
+    registerTfIdf(ops);
     registerTransposedConvolution(ops);
     registerExtensions(ops);
     return ops;
@@ -141,9 +143,15 @@ void Importer::refuseUnsupported() {
             (count == 1 ? " node: " : " nodes: ") + llvm::join(nodes, ", ") +
             (count > 5 ? ", ..." : "") + ")";
   }
-  core().unsupported("operators that are not supported yet: " + list +
-                     " in opset " + Twine(model->opset()) +
-                     "; export the model without them");
+  bool trains = llvm::any_of(missing, [](const auto &entry) {
+    return StringRef(entry.first).starts_with("ai.onnx.preview.training::");
+  });
+  core().unsupported(
+      "operators that are not supported yet: " + list + " in opset " +
+      Twine(model->opset()) + "; export the model without them" +
+      (trains ? ": operators of training stay out, models are compiled for "
+                "inference"
+              : ""));
 }
 
 /// The size of an input's dim that the model writes as `text`.

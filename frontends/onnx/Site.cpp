@@ -175,6 +175,53 @@ static Element elementAt(DType type, const char *bytes) {
   }
 }
 
+/// The elements of a tensor attribute.
+static std::vector<Element> elementsOf(const Model &model,
+                                       const ::onnx::TensorProto &proto) {
+  DType type = DType(proto.data_type());
+  ArrayRef<char> bytes = model.bytes(proto);
+  size_t width = std::max<size_t>((bitWidth(type) + 7) / 8, 1);
+  std::vector<Element> elements;
+  for (size_t at = 0; at + width <= bytes.size(); at += width)
+    elements.push_back(elementAt(type, bytes.data() + at));
+  return elements;
+}
+
+std::vector<double> Site::numbers(StringRef name) const {
+  if (!has(name))
+    return {};
+  const AttributeProto &found =
+      *llvm::find_if(node.attribute(), [&](const AttributeProto &attribute) {
+        return StringRef(attribute.name()) == name;
+      });
+  std::vector<double> result;
+  if (found.type() == AttributeProto::INTS)
+    result.assign(found.ints().begin(), found.ints().end());
+  else if (found.type() != AttributeProto::TENSOR)
+    for (double number : reals(name))
+      result.push_back(number);
+  else
+    for (const Element &element : elementsOf(*model, found.t()))
+      result.push_back(isReal(tensorType(name))
+                           ? element.real
+                           : double(*element.integer.constant()));
+  return result;
+}
+
+SmallVector<int64_t> Site::wholeNumbers(StringRef name) const {
+  SmallVector<int64_t> result;
+  if (const AttributeProto *found = attribute(name, AttributeProto::TENSOR))
+    if (!isReal(tensorType(name)))
+      for (const Element &element : elementsOf(*model, found->t()))
+        result.push_back(*element.integer.constant());
+  return result;
+}
+
+DType Site::tensorType(StringRef name) const {
+  const AttributeProto *found = attribute(name, AttributeProto::TENSOR);
+  return found ? DType(found->t().data_type()) : DType::undefined;
+}
+
 Tensor fulgur::onnx::constantOf(const Core &core,
                                 const std::shared_ptr<const Model> &model,
                                 const ::onnx::TensorProto &proto,
