@@ -45,6 +45,12 @@ int64_t factorOf(int64_t length) {
   return best;
 }
 
+/// Whether the transform is taken apart.
+bool isSplit(const Extent &length) {
+  std::optional<int64_t> known = length.constant();
+  return known && *known > kDirect && factorOf(*known) != 1;
+}
+
 class Fourier {
 public:
   explicit Fourier(const Core &c, DType type) : c(c), type(type) {}
@@ -62,7 +68,7 @@ public:
       c.fail("a transform of the length " + Twine(*length) +
              " is not possible");
     Tensor result;
-    if (!length || *length <= kDirect || factorOf(*length) == 1) {
+    if (!isSplit(t.length)) {
       result = direct(x, t, real, toReal, bins);
     } else {
       if (toReal)
@@ -124,6 +130,16 @@ private:
           }
       matrix = realTable(c, type, {in * parts, out * results}, numbers);
     } else {
+      // All parts are cosines of whole numbers of steps, of which a turn has
+      // four times the length: each is computed once.
+      Extent turn = t.length * 4;
+      Value cosines = c.value(
+          c.generate({turn}, type, {},
+                     [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+                       Scalar size = Scalar::extent(body, DType::index, turn);
+                       return cos(convert(at[0], type) *
+                                  (2 * std::numbers::pi) / convert(size, type));
+                     }));
       matrix = c.generate(
           {elements * parts, outputs * results}, type, {},
           [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
@@ -132,16 +148,15 @@ private:
                    wantsImaginary =
                        equal(at[1] - k * double(results), k.like(1));
             Scalar size = Scalar::extent(body, DType::index, t.length);
-            // All parts are cosines, shifted by quarters of a turn: none for
-            // real to real, to the left for -sin.
+            // Shifted by quarters of a turn: by none from real to real, to the
+            // left for -sin.
             double left = t.inverse ? 3 : 1;
             Scalar none = j.like(0);
             Scalar quarters = select(
                 isImaginary, select(wantsImaginary, none, j.like(4 - left)),
                 select(wantsImaginary, j.like(left), none));
-            Scalar turn = remainder(j * k * 4 + quarters * size, size * 4);
-            Scalar value = cos(convert(turn, type) * (2 * std::numbers::pi) /
-                               convert(size * 4, type));
+            Scalar step = remainder(j * k * 4 + quarters * size, size * 4);
+            Scalar value = c.extract(body, cosines, type, {step});
             if (!toReal)
               return value;
             Scalar isEnd = equal(j, j.like(0)) | equal(j * 2, size);
@@ -221,7 +236,10 @@ private:
 /// The transform of any number of dims along `axis`.
 Tensor transform(const Core &c, const Tensor &input, int64_t axis,
                  const Transform &t) {
-  DType type = isHalf(input.type) ? DType::f32 : input.type;
+  // A bin that is zero is a sum that cancels. Those of short transforms cost
+  // little in double.
+  DType type =
+      isSplit(t.length) && input.type != DType::f64 ? DType::f32 : DType::f64;
   Tensor x = c.cast(input, type);
   int64_t last = x.rank() - 1;
   SmallVector<int64_t> order;

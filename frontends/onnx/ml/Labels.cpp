@@ -75,7 +75,9 @@ Tensor importLabelEncoder(const Core &c, const Site &s) {
                ? uint64_t(keys.integers[a]) < uint64_t(keys.integers[b])
                : keys.integers[a] < keys.integers[b];
   };
-  std::stable_sort(order.begin(), order.end(), less);
+  llvm::sort(order, [&](int64_t a, int64_t b) {
+    return less(a, b) || (!less(b, a) && a < b);
+  });
   order.erase(std::unique(order.begin(), order.end(),
                           [&](int64_t a, int64_t b) { return !less(a, b); }),
               order.end());
