@@ -348,56 +348,62 @@ Tensor importRegressor(const Core &c, const Site &s) {
   return c.cast(postTransform(c, scores, postTransformOf(c, s)), DType::f32);
 }
 
-/// Labels and scores. Where only one class has weights, of two, its score says
-/// both: as a probability if no weight is negative, else with its sign.
+/// Labels and scores. Where of two classes only one has weights, its score
+/// decides: the second class is taken from 0 on, or from a half on if no weight
+/// is negative, which makes the score a probability. The score of the first
+/// class says both.
 SmallVector<Tensor> importClassifier(const Core &c, const Site &s) {
   Tensor x = featuresOf(c, s[0]);
   SmallVector<int64_t> labels = labelsOf(c, s, "classlabels_int64s");
   StringRef how = postTransformOf(c, s);
   Forest forest = readTrees(c, s, "class");
   forest.targets = labels.size();
+  checkTargets(c, forest);
   std::set<int64_t> classes;
   bool arePositive = true;
-  for (Weight &weight : forest.weights) {
+  for (const Weight &weight : forest.weights) {
     classes.insert(weight.target);
     arePositive &= weight.value >= 0;
   }
   std::vector<double> base = baseValuesOf(s);
-  bool isBinary = labels.size() <= 2 && classes.size() == 1;
-  if (isBinary) {
-    forest.targets = 1;
-    for (Weight &weight : forest.weights)
-      weight.target = 0;
-  }
-  checkTargets(c, forest);
-  Tensor scores = scoresOf(c, x, forest);
-  if (!base.empty()) {
-    // One base value for each class, or the one of the class with weights.
-    if (isBinary && base.size() == 2)
-      base.erase(base.begin());
-    if (int64_t(base.size()) != forest.targets && base.size() != 1)
-      c.fail("there are " + Twine(base.size()) + " base values for " +
-             Twine(forest.targets) + " classes");
-    scores = c.add(scores, realTable(c, x.type, {int64_t(base.size())}, base));
-  }
-  if (!isBinary)
+  if (base.size() > 1 && base.size() != labels.size())
+    c.fail("there are " + Twine(base.size()) + " base values for " +
+           Twine(labels.size()) + " classes");
+  auto withBase = [&](const Tensor &scores) {
+    return base.empty()
+               ? scores
+               : c.add(scores,
+                       realTable(c, x.type, {int64_t(base.size())}, base));
+  };
+  if (labels.size() > 2 || classes.size() != 1) {
+    Tensor scores = withBase(scoresOf(c, x, forest));
     return {pickLabels(c, bestColumn(c, scores), labels),
             c.cast(postTransform(c, scores, how), DType::f32)};
+  }
 
+  int64_t scored = *classes.begin();
+  forest.targets = 1;
+  for (Weight &weight : forest.weights)
+    weight.target = 0;
+  if (base.size() == 2)
+    base = {base[scored]};
   if (labels.size() == 1)
     labels.insert(labels.begin(), 0);
+  Tensor score = withBase(scoresOf(c, x, forest));
   Tensor isSecond =
-      c.map({c.squeeze(scores, {1})}, DType::i64, [&](ArrayRef<Scalar> v) {
+      c.map({c.squeeze(score, {1})}, DType::i64, [&](ArrayRef<Scalar> v) {
         return convert(v[0] > (arePositive ? 0.5 : 0.0), DType::i64);
       });
-  Tensor both =
-      c.generate({x.shape[0], 2}, x.type, {scores},
-                 [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
-                   Scalar other = arePositive ? 1.0 - v[0] : -v[0];
-                   return select(equal(at[1], at[1].like(0)), other, v[0]);
-                 });
-  // A probability stays one.
-  if (!arePositive || how == "PROBIT")
+  // The other class has the score 0 if it is the first, and else is what is
+  // left of the probability or the negative.
+  bool isLeft = arePositive && how != "LOGISTIC" && how != "PROBIT";
+  Tensor both = c.generate(
+      {x.shape[0], 2}, x.type, {score},
+      [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+        Scalar other = scored ? v[0].like(0) : isLeft ? 1.0 - v[0] : -v[0];
+        return select(equal(at[1], at[1].like(0)), other, v[0]);
+      });
+  if (scored || how == "LOGISTIC" || how == "PROBIT")
     both = postTransform(c, both, how);
   return {pickLabels(c, isSecond, labels), c.cast(both, DType::f32)};
 }
