@@ -35,11 +35,8 @@ AttentionResult fulgur::onnx::attention(const Core &c, const Attention &a) {
   c.requireEqual(keys, value.shape[2]);
   c.requireEqual(keyHeads, value.shape[1]);
   double scale = a.scale;
-  if (scale == 0) {
-    if (!size.constant())
-      c.unsupported("heads of a size that is not constant are not supported");
+  if (scale == 0 && size.constant())
     scale = 1 / std::sqrt(double(*size.constant()));
-  }
 
   // Heads that share keys are rows of one product.
   Extent rows = *group * queries;
@@ -52,7 +49,11 @@ AttentionResult fulgur::onnx::attention(const Core &c, const Attention &a) {
   if (a.visible)
     in.push_back(a.visible);
   Tensor scores = c.map(in, type, [&](ArrayRef<Scalar> v) {
-    Scalar score = v[0] * scale;
+    auto root = [&] { // of a size that only the caller knows
+      return sqrt(
+          convert(Scalar::extent(*v[0].body, DType::index, size), type));
+    };
+    Scalar score = scale != 0 ? v[0] * scale : v[0] / root();
     if (a.softcap != 0)
       score = tanh(score / a.softcap) * a.softcap;
     for (size_t k = 1; k <= a.biases.size(); ++k)
@@ -77,14 +78,13 @@ AttentionResult fulgur::onnx::attention(const Core &c, const Attention &a) {
 }
 
 Tensor fulgur::onnx::splitHeads(const Core &c, const Tensor &x, int64_t heads) {
-  std::optional<Extent> size = x.rank() != 3 || heads < 1
-                                   ? std::nullopt
-                                   : x.shape[2].divideExactly(heads);
-  if (!size)
+  if (x.rank() != 3 || heads < 1)
     c.fail("a tensor of shape " + c.text(x.shape) +
            " is not [batch, length, heads · size] with " + Twine(heads) +
            " heads");
-  return c.transpose(c.reshape(x, {x.shape[0], x.shape[1], heads, *size}),
+  Extent size = c.sizes.atoms.floorDiv(x.shape[2], heads);
+  c.requireEqual(size * heads, x.shape[2]);
+  return c.transpose(c.reshape(x, {x.shape[0], x.shape[1], heads, size}),
                      {0, 2, 1, 3});
 }
 

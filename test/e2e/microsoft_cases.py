@@ -587,3 +587,32 @@ def sparse_attention(f, a):
 
 case("sparse-attention-prompt", "SparseAttention", sparse_inputs(24, 0, 24), "y pk2 pv2", SPARSE, [dict(B=1)], formula=sparse_attention)
 case("sparse-attention-decode", "SparseAttention", sparse_inputs(1, 20, 21), "y pk2 pv2", SPARSE, [dict(B=2)], formula=sparse_attention)
+
+# Lengths that only the caller knows, and 16 bits
+
+case(
+    "gqa-total-input", "GroupQueryAttention",
+    dict(q="B S 64", k="B S 32", v="B S 32", pk="B 2 P 16", pv="B 2 P 16", n=Input("B", "int32", values=lambda B, S, P, T: [T - 1] * B), t=Input("1", "int32", values=lambda T, **_: T), **ROTARY),
+    "y pk2 pv2", dict(**GQA, do_rotary=1), [dict(B=2, S=1, P=8, T=7), dict(B=1, S=3, P=4, T=7), dict(B=1, S=5, P=5, T=5)],
+)
+case(
+    "skip-layer-norm-fp16", "SkipLayerNormalization", {name: Input(shape, "float16") for name, shape in dict(x="B S 8", skip="B S 8", g="8", b="8").items()},
+    sizes=BS, types=dict(y=10), tolerance=2e-3,
+)
+case(
+    "rotary-fp16", "RotaryEmbedding", dict(x=Input("B S 32", "float16"), p=ints("B S", 0, 15, "int64"), cos=Input("16 8", "float16", -1, 1), sin=Input("16 8", "float16", -1, 1)),
+    sizes=BS, types=dict(y=10), tolerance=2e-3,
+)
+
+
+def relu_moe(f, a):
+    f = {name: array.astype(np.float32) for name, array in f.items()}
+    x, p = f["x"].reshape(-1, 8), softmax(f["r"])
+    y = np.zeros_like(x)
+    for t, row in enumerate(x):
+        for e in np.argsort(-p[t])[: a["k"]]:
+            y[t] += p[t, e] * (f["w2"][e] @ np.maximum(f["w1"][e] @ row + f["b1"][e], 0) + f["b2"][e])
+    return [y.reshape(f["x"].shape).astype(np.float16)]
+
+
+case("moe-fp16", "MoE", {name: Input(value.shape if isinstance(value, Input) else value, "float16") for name, value in MOE.items()}, attributes=dict(k=2), sizes=TOKENS, tolerance=5e-3, formula=relu_moe)

@@ -128,9 +128,10 @@ SmallVector<Tensor> importAttention(const Core &c, const Site &s) {
   bool shared = s.integer("past_present_share_buffer", 0) && past;
   Tensor pastKey, pastValue;
   if (past) {
-    if (past.rank() != 5 || !past.shape[0].is(2))
+    if (past.rank() != 5)
       c.fail("the cache has the shape " + c.text(past.shape) +
              ", not [2, batch, heads, length, size]");
+    c.requireEqual(past.shape[0], 2);
     pastKey = c.squeeze(c.slice(past, 0, 0, 1), {0});
     pastValue = c.squeeze(c.slice(past, 0, 1, 1), {0});
   }

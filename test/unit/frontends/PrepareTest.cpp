@@ -133,6 +133,15 @@ TEST_F(Prepare, KnowsWhyOperatorsOfOnnxRuntimeAreRefused) {
                  "it is for training");
 }
 
+TEST_F(Prepare, RefusesAttributesOfOnnxRuntimeThatHaveOnlyOneValue) {
+  Loaded loaded = load(
+      parse("<ir_version: 9, opset_import: [\"\": 20, \"com.microsoft\": 1]> g "
+            "(float[2, 8] x) => (float[2, 5, 2] y) "
+            "{ [n] y = com.microsoft.Rfft <normalized = 1> (x) }"));
+  EXPECT_REFUSED(loaded, unsupported,
+                 "attribute 'normalized' is supported only with its default");
+}
+
 TEST_F(Prepare, AdoptsOperatorsThatOnnxRuntimeKeepsInOnnxsDomain) {
   Loaded loaded = load(parse("<ir_version: 8, opset_import: [\"\": 13]> g "
                              "(float[2, 4] x, float[4] s) => (float[2, 4] z) { "
