@@ -384,8 +384,9 @@ private:
   void functions() {
     os << formatv("extern const fulgur_model {0}_model;\n\n", prefix);
     os << "/* Checks the inputs' dtypes, ranks and dims; writes the arena's "
-          "size and the outputs' dtypes, ranks and dims"
-       << (info.program ? ", -1 where only the run can tell" : "") << ". */\n";
+          "size and the outputs' dtypes, ranks and dims (upper bounds where a "
+          "dim depends on data"
+       << (info.program ? ", -1 where only the run can tell" : "") << "). */\n";
     os << formatv("fulgur_status {0}_plan(const {0}_inputs *inputs, "
                   "{0}_outputs *outputs, size_t *arena_bytes);\n\n",
                   prefix);

@@ -346,7 +346,7 @@ void Importer::importOutputs() {
           int(axis) < declared.dim_size() ? declared.dim(axis).dim_param() : "";
       bool same = !written.empty() &&
                   sizes.atoms.knownEqual(sizes.atoms.parse(written), size);
-      texts.push_back(same ? written : sizes.atoms.text(size));
+      texts.push_back(same ? written : sizes.textWithBound(size));
     }
     main.setResultAttr(k, kNameAttr, builder.getStringAttr(output.name()));
     main.setResultAttr(k, kDimsAttr, dimTexts(x.shape, texts));

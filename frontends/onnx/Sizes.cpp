@@ -37,7 +37,16 @@ Extent Sizes::runtime(llvm::StringRef name, Value value, const Extent &bound,
   if (tail)
     tail = op;
   values[extent] = op.getResult();
+  bounds[extent] = bound;
   return extent;
+}
+
+std::string Sizes::textWithBound(const Extent &extent) {
+  auto bound = bounds.find(extent);
+  return bound == bounds.end()
+             ? atoms.text(extent)
+             : atoms.text(extent) +
+                   " <= " + atoms.text(atoms.simplify(bound->second));
 }
 
 Value Sizes::atom(unsigned id, Location loc) {

@@ -24,6 +24,9 @@ public:
   /// run with the message.
   Extent runtime(llvm::StringRef name, mlir::Value value, const Extent &bound,
                  const llvm::Twine &message, mlir::Location loc);
+  /// The text of a size; that of one that is known only while running with its
+  /// bound, as in "rows <= batch".
+  std::string textWithBound(const Extent &extent);
   /// While one exists, arithmetic on such sizes goes in front of what is added
   /// to @main: a loop that is being filled.
   class Behind {
@@ -67,6 +70,7 @@ private:
   bool atHead = true;
   std::map<Extent, mlir::Value> values;
   std::set<std::pair<Extent, Extent>> minima;
+  std::map<Extent, Extent> bounds; ///< of sizes known only while running
 };
 
 } // namespace fulgur::onnx
