@@ -222,7 +222,8 @@ Error Compilation::readMlir() {
 /// Each stage is a pass manager of its own, so that it can be timed, dumped and
 /// stopped at.
 Error Compilation::runPasses() {
-  PipelineOptions pipeline{files.prefix, target.unit};
+  PipelineOptions pipeline{files.prefix, target.unit,
+                           !module->getOps<ModuleOp>().empty()};
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;

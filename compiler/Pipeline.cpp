@@ -49,7 +49,7 @@ static void buildKernels(OpPassManager &pm, const Target &target) {
 
 /// From here on buffers. Kernels become loops; afterwards everything that a run
 /// touches has a place.
-static void buildMemory(OpPassManager &pm, const Target &target) {
+static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addPass(createBindPorts());
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
@@ -63,7 +63,10 @@ static void buildMemory(OpPassManager &pm, const Target &target) {
   pm.addPass(createCSEPass());
   pm.addNestedPass<func::FuncOp>(createLowerLinalg());
   pm.addPass(createHoistScratch());
-  pm.addPass(createPlaceWeights());
+}
+
+/// Everything gets its place.
+static void buildPlan(OpPassManager &pm) {
   pm.addPass(
       createCSEPass()); // equal sizes are one value, which the plan can compare
   pm.addPass(createPlanMemory());
@@ -90,19 +93,35 @@ static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCSEPass());
 }
 
+/// What makes one model of the parts of a program.
+static void joinParts(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addPass(createLowerDriver({options.prefix}));
+  pm.addPass(createLowerToLLVM());
+  pm.addPass(createJoinParts());
+}
+
 void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options,
                         Stage stage) {
+  // Each part of a program goes the way of a model; the weights are shared.
+  auto parts = [&]() -> OpPassManager & {
+    return options.isProgram ? pm.nest<ModuleOp>() : pm;
+  };
   switch (stage) {
   case Stage::import:
     return;
   case Stage::graph:
-    return buildGraph(pm);
+    return buildGraph(parts());
   case Stage::kernel:
-    return buildKernels(pm, options.target);
+    return buildKernels(parts(), options.target);
   case Stage::memory:
-    return buildMemory(pm, options.target);
+    buildBuffers(parts(), options.target);
+    pm.addPass(createPlaceWeights());
+    return buildPlan(parts());
   case Stage::llvm:
-    return buildLLVM(pm, options);
+    buildLLVM(parts(), options);
+    if (options.isProgram)
+      joinParts(pm, options);
+    return;
   }
 }
 

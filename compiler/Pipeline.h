@@ -12,6 +12,7 @@ namespace fulgur {
 struct PipelineOptions {
   std::string prefix = "model"; ///< of the generated functions
   Target target;
+  bool isProgram = false; ///< whether the module holds parts and a driver
 };
 
 /// Appends the passes that lead from the stage before `stage` to it. Nothing is

@@ -11,6 +11,8 @@ using namespace fulgur;
 #include "dialects/FulgurEnums.cpp.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/FulgurAttributes.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/FulgurTypes.cpp.inc"
 #define GET_OP_CLASSES
 #include "dialects/Fulgur.cpp.inc"
 
@@ -18,6 +20,10 @@ void FulgurDialect::initialize() {
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "dialects/FulgurAttributes.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialects/FulgurTypes.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

@@ -18,6 +18,8 @@ class YieldOp;
 #include "dialects/FulgurEnums.h.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/FulgurAttributes.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/FulgurTypes.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/Fulgur.h.inc"
 

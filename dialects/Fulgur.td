@@ -22,6 +22,7 @@ def Fulgur_Dialect : Dialect {
     dims have `source`, `input` and `element` as well, as fulgur_symbol in runtime/fulgur.h has them.
   }];
   let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
 }
 
 class Fulgur_Op<string mnemonic, list<Trait> traits = []> : Op<Fulgur_Dialect, mnemonic, traits>;
@@ -105,6 +106,86 @@ def Fulgur_SoftmaxOp : Fulgur_RowOp<"softmax"> {
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input)";
   let hasVerifier = 1;
+}
+
+//===-- Programs --------------------------------------------------------------------------------------------------===//
+
+def Fulgur_ValueType : TypeDef<Fulgur_Dialect, "Value"> {
+  let mnemonic = "value";
+  let summary = "A tensor, sequence or optional that lives longer than one part: a slot of the run's frame";
+}
+
+def Fulgur_NoneOp : Fulgur_Op<"none", [Pure]> {
+  let summary = "The operand that is left out";
+  let results = (outs Fulgur_ValueType:$result);
+  let assemblyFormat = "attr-dict";
+}
+
+def Fulgur_RunOp : Fulgur_Op<"run"> {
+  let summary = "Plans and runs one part of the program";
+  let description = [{
+    `part` is a module inside this one whose @main takes the operands as tensors. The sizes of symbolic dims are those that
+    the driver has defined so far.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$part, Variadic<Fulgur_ValueType>:$inputs);
+  let assemblyFormat = "$part `(` $inputs `)` attr-dict";
+}
+
+def Fulgur_OutputOp : Fulgur_Op<"output"> {
+  let summary = "Result `index` of the part that has just been run";
+  let arguments = (ins FlatSymbolRefAttr:$part, I64Attr:$index);
+  let results = (outs Fulgur_ValueType:$result);
+  let assemblyFormat = "$part `[` $index `]` attr-dict";
+}
+
+def Fulgur_DefineDimOp : Fulgur_Op<"define_dim"> {
+  let summary = "From here on the symbol is the size of one dim of a tensor";
+  let arguments = (ins StrAttr:$name, Fulgur_ValueType:$value, I64Attr:$axis);
+  let assemblyFormat = "$name `=` $value `[` $axis `]` attr-dict";
+}
+
+def Fulgur_DefineElementOp : Fulgur_Op<"define_element"> {
+  let summary = "From here on the symbol is one element of an integer tensor";
+  let arguments = (ins StrAttr:$name, Fulgur_ValueType:$value, I64Attr:$element);
+  let assemblyFormat = "$name `=` $value `[` $element `]` attr-dict";
+}
+
+def Fulgur_ReadOp : Fulgur_Op<"read"> {
+  let summary = "The one element of an integer or BOOL tensor";
+  let arguments = (ins Fulgur_ValueType:$value);
+  let results = (outs I64:$result);
+  let assemblyFormat = "$value attr-dict";
+}
+
+def Fulgur_ExtentOp : Fulgur_Op<"extent"> {
+  let summary = "The size of one dim of a tensor";
+  let arguments = (ins Fulgur_ValueType:$value, I64Attr:$axis);
+  let results = (outs I64:$result);
+  let assemblyFormat = "$value `[` $axis `]` attr-dict";
+}
+
+def Fulgur_WriteOp : Fulgur_Op<"write"> {
+  let summary = "A tensor of one element; `dtype` is ONNX's number of its type";
+  let arguments = (ins I64:$number, I32Attr:$dtype, I32Attr:$rank);
+  let results = (outs Fulgur_ValueType:$result);
+  let assemblyFormat = "$number attr-dict";
+}
+
+def Fulgur_StepOp : Fulgur_Op<"step", [AttrSizedOperandSegments]> {
+  let summary = "A function of the runtime on whole values: the operations on sequences, optionals and strings";
+  let description = [{
+    Calls `fulgur__<name>(frame, results..., values..., immediates..., numbers..., node)`, see runtime/Frame.h. Immediates are
+    integers, strings, arrays of i64 (handed over as a pointer), or `unit` for a null pointer.
+  }];
+  let arguments = (ins StrAttr:$name, Variadic<Fulgur_ValueType>:$values, Variadic<I64>:$numbers, ArrayAttr:$immediates);
+  let results = (outs Variadic<Fulgur_ValueType>:$results);
+  let assemblyFormat = "$name `(` $values `)` (`numbers` `(` $numbers^ `)`)? $immediates attr-dict `:` type($results)";
+}
+
+def Fulgur_SizedOp : Fulgur_Op<"sized"> {
+  let summary = "Says how large the dynamic dims of an argument of a part are";
+  let arguments = (ins AnyRankedTensor:$tensor, Variadic<Index>:$sizes);
+  let assemblyFormat = "$tensor `[` $sizes `]` attr-dict `:` type($tensor)";
 }
 
 //===-- Kernels ---------------------------------------------------------------------------------------------------===//

@@ -53,9 +53,13 @@ fulgur::collapseDims(OpBuilder &b, Location loc, ArrayRef<OpFoldResult> dims,
   return collapsed;
 }
 
-/// The dims of a function argument are its symbols: `fulgur.dims` names them.
+/// The dims of a function argument: fulgur.sized says them, or they are symbols
+/// that `fulgur.dims` names.
 static Sizes argumentDims(OpBuilder &b, BlockArgument argument) {
   auto type = cast<RankedTensorType>(argument.getType());
+  for (Operation *user : argument.getUsers())
+    if (auto sized = dyn_cast<SizedOp>(user))
+      return getMixedValues(type.getShape(), sized.getSizes(), b);
   auto function =
       dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
   auto names = function ? function.getArgAttrOfType<ArrayAttr>(

@@ -82,6 +82,20 @@ def LowerEntry : Pass<"fulgur-lower-entry", "mlir::ModuleOp"> {
   let options = [Option<"prefix", "prefix", "std::string", "\"model\"", "start of the names of the generated functions">];
 }
 
+def LowerDriver : Pass<"fulgur-lower-driver", "mlir::ModuleOp"> {
+  let summary = "Gives every value of the driver a slot and turns its operations into calls of the runtime";
+  let description = [{
+    Sets fulgur.inputs, fulgur.outputs, fulgur.slots, fulgur.output_slots and fulgur.parts on the module. A call that fails
+    ends the driver with its status.
+  }];
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::cf::ControlFlowDialect", "mlir::arith::ArithDialect"];
+  let options = [Option<"prefix", "prefix", "std::string", "\"model\"", "start of the names of the generated functions">];
+}
+
+def JoinParts : Pass<"fulgur-join-parts", "mlir::ModuleOp"> {
+  let summary = "Moves what the parts of a program define into the program's module, under names of its own";
+}
+
 def LowerReshapes : Pass<"fulgur-lower-reshapes"> {
   let summary = "Turns reshapes of contiguous buffers into reinterpretations";
   let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];

@@ -125,27 +125,69 @@ static TypedAttr constantAttribute(RankedTensorType type,
 }
 
 Value Core::value(const Tensor &x) const {
+  if (!x.isTensor())
+    fail("an input is not a tensor whose rank is known");
   RankedTensorType type = typeOf(x.shape, x.type);
   Value value = x.value();
+  if (value && !program.isHere(value))
+    value = x.known() && !value.getDefiningOp<arith::ConstantOp>()
+                ? Value()
+                : program.bring(value, type, x.shape, x.type, loc);
   if (!value) {
-    const Elements &elements = *x.known();
-    if (isReal(x.type) || llvm::all_of(elements, [](const Element &e) {
-          return e.integer.constant().has_value();
-        })) {
-      value = arith::ConstantOp::create(builder, loc,
-                                        constantAttribute(type, elements));
-    } else {
-      Body here = body(&builder);
-      SmallVector<Value> values;
-      for (const Element &element : elements)
-        values.push_back(Scalar::extent(here, x.type, element.integer).emit());
-      value = tensor::FromElementsOp::create(builder, loc, type, values);
-    }
-    x.setValue(value);
+    Value &known = program.known(x);
+    if (!known)
+      known = constant(x, type);
+    value = known;
   }
   if (value.getType() == type)
     return value;
   return tensor::CastOp::create(builder, loc, type, value);
+}
+
+Value Core::constant(const Tensor &x, RankedTensorType type) const {
+  const Elements &elements = *x.known();
+  if (isReal(x.type) || llvm::all_of(elements, [](const Element &e) {
+        return e.integer.constant().has_value();
+      }))
+    return arith::ConstantOp::create(builder, loc,
+                                     constantAttribute(type, elements));
+  Body here = body(&builder);
+  SmallVector<Value> values;
+  for (const Element &element : elements)
+    values.push_back(Scalar::extent(here, x.type, element.integer).emit());
+  return tensor::FromElementsOp::create(builder, loc, type, values);
+}
+
+Value Core::outside(const Tensor &x) const {
+  // A number needs no part that computes it.
+  if (x.known() && x.known()->size() == 1 && x.rank() <= 1 &&
+      (isInteger(x.type) || x.type == DType::boolean))
+    if (auto number = x.known()->front().integer.constant()) {
+      program.split();
+      OpBuilder &b = program.driver;
+      Value value =
+          arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(*number));
+      return fulgur::WriteOp::create(
+          b, loc, fulgur::ValueType::get(b.getContext()), value,
+          b.getI32IntegerAttr(int(x.type)), b.getI32IntegerAttr(x.rank()));
+    }
+  return program.valueOf(x, [&] { return value(x); }, loc);
+}
+
+Shape Core::dataExtents(const Tensor &x, StringRef name) const {
+  auto [known, isNew] = program.elements.try_emplace(x.identity());
+  if (!isNew)
+    return known->second;
+  std::optional<int64_t> count = constantCount(x.shape);
+  if (!count || x.rank() > 1)
+    unsupported("the number of dims that '" + name +
+                "' holds depends on data; only sizes may");
+  program.keep(x);
+  Value data = outside(x);
+  Shape result;
+  for (int64_t k = 0; k < *count; ++k)
+    result.push_back(program.defineElement(name, data, k, loc));
+  return program.elements[x.identity()] = result;
 }
 
 //===-- Shapes

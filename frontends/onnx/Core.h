@@ -3,11 +3,14 @@
 // one file a family, and register themselves in the op table.
 #pragma once
 #include "frontends/onnx/Import.h"
+#include "frontends/onnx/Program.h"
 #include "frontends/onnx/Tensor.h"
 
 namespace onnx {
 class NodeProto;
 class AttributeProto;
+class GraphProto;
+class TypeProto;
 class TensorProto;
 } // namespace onnx
 
@@ -32,6 +35,7 @@ public:
   mlir::OpBuilder &builder;
   Sizes &sizes;
   mlir::Location loc;
+  Program &program;
 
   [[noreturn]] void fail(const Twine &message) const;
   [[noreturn]] void unsupported(const Twine &message) const;
@@ -44,6 +48,17 @@ public:
   Tensor fill(ArrayRef<Extent> shape, DType type, double number) const;
   /// The tensor as a value whose type says all that is known of its shape.
   Value value(const Tensor &x) const;
+  /// The tensor, sequence or optional as a value of the driver (see Program).
+  /// Ends the part that computes it.
+  Value outside(const Tensor &x) const;
+  /// A value of the driver as a tensor.
+  Tensor inside(Value value, DType type, ArrayRef<Extent> shape) const {
+    return {value, type, Shape(shape)};
+  }
+  /// The elements of an integer tensor as sizes, whatever they will be; `name`
+  /// is what messages call it. Ends the part where they are computed while
+  /// running.
+  Shape dataExtents(const Tensor &x, StringRef name) const;
   mlir::RankedTensorType typeOf(ArrayRef<Extent> shape, DType type) const;
   /// A destination.
   Value empty(ArrayRef<Extent> shape, DType type) const;
@@ -139,6 +154,10 @@ public:
   bool checkIndices(const Tensor &indices, const Extent &size,
                     const Twine &what) const;
 
+private:
+  Value constant(const Tensor &x, mlir::RankedTensorType type) const;
+
+public:
   // Contractions.
   Tensor matmul(const Tensor &a, const Tensor &b) const;
   /// Of matrices; the second one may be stored transposed.
@@ -164,10 +183,13 @@ Scalar wrapIndex(const Scalar &index, const Extent &size);
 /// One node being imported: its attributes and its operands.
 class Site {
 public:
+  using ImportGraph = llvm::function_ref<SmallVector<Tensor>(
+      const ::onnx::GraphProto &, ArrayRef<Tensor>)>;
   Site(const Core &core, const ::onnx::NodeProto &node,
        const std::shared_ptr<const Model> &model, ArrayRef<Tensor> in,
-       llvm::function_ref<Tensor(StringRef)> find)
-      : core(core), node(node), model(model), in(in), find(find) {}
+       llvm::function_ref<Tensor(StringRef)> find, ImportGraph graph)
+      : core(core), node(node), model(model), in(in), find(find),
+        importGraph(graph) {}
 
   /// The operand; empty if it is left out.
   Tensor operator[](size_t k) const { return k < in.size() ? in[k] : Tensor(); }
@@ -199,6 +221,15 @@ public:
   /// A tensor attribute as a constant.
   Tensor tensor(StringRef attribute) const;
   DType dtype(StringRef attribute, DType otherwise) const;
+  /// A graph attribute.
+  const ::onnx::GraphProto &graph(StringRef attribute) const;
+  /// Imports a graph here, its inputs being `in`, and returns its outputs.
+  SmallVector<Tensor> import(const ::onnx::GraphProto &graph,
+                             ArrayRef<Tensor> in) const {
+    return importGraph(graph, in);
+  }
+  /// What type inference says of a result; null if nothing.
+  const ::onnx::TypeProto *typeOf(size_t output) const;
 
   /// Integers that must be known: an input, or an attribute of that name as
   /// older opsets have it. Nothing if there is neither.
@@ -218,6 +249,7 @@ private:
   ArrayRef<Tensor> in;
   llvm::function_ref<Tensor(StringRef)>
       find; ///< a value of the graph; empty if it is not there yet
+  ImportGraph importGraph;
 };
 
 /// A tensor of the file; small ones are known, large ones stay where they are
@@ -234,7 +266,15 @@ struct OpImport {
   OpImport(Many many, size_t least = 1) : many(many), least(least) {}
   One one = nullptr;
   Many many = nullptr;
+  /// The same, for an op that takes sequences, optionals and tensors of unknown
+  /// rank.
+  static OpImport ofValues(Many many, size_t least = 1) {
+    OpImport import(many, least);
+    import.anyValue = true;
+    return import;
+  }
   size_t least = 1; ///< inputs that must be there
+  bool anyValue = false;
 };
 
 /// By name; other domains than ai.onnx in front, as in "com.microsoft::Gelu".
@@ -242,6 +282,7 @@ using OpTable = llvm::StringMap<OpImport>;
 
 void registerActivation(OpTable &);
 void registerContraction(OpTable &);
+void registerControlFlow(OpTable &);
 void registerConvolution(OpTable &);
 void registerDeterminant(OpTable &);
 void registerEinsum(OpTable &);
@@ -261,6 +302,7 @@ void registerResize(OpTable &);
 void registerSampling(OpTable &);
 void registerSelection(OpTable &);
 void registerShapeOps(OpTable &);
+void registerSequence(OpTable &);
 void registerSorting(OpTable &);
 void registerTfIdf(OpTable &);
 void registerTransposedConvolution(OpTable &);

@@ -172,8 +172,8 @@ Extent Atoms::runtime(llvm::StringRef name, int64_t upper) {
 bool Atoms::isRuntime(const Extent &e) const {
   return llvm::any_of(e.sum, [&](const Extent::Term &term) {
     return llvm::any_of(term.factors, [&](unsigned id) {
-      return atoms[id].kind == Kind::runtime || isRuntime(atoms[id].a) ||
-             isRuntime(atoms[id].b);
+      return (atoms[id].kind == Kind::runtime && id >= settled) ||
+             isRuntime(atoms[id].a) || isRuntime(atoms[id].b);
     });
   });
 }

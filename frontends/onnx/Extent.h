@@ -79,6 +79,8 @@ public:
   Extent runtime(llvm::StringRef name, int64_t upper);
   /// Whether the extent is built on a size that is known only while running.
   bool isRuntime(const Extent &) const;
+  /// From now on the run-time sizes that exist count as symbols.
+  void settle() { settled = atoms.size(); }
   bool hasSymbol(llvm::StringRef name) const { return symbols.contains(name); }
   const Atom &operator[](unsigned id) const { return atoms[id]; }
   size_t size() const { return atoms.size(); }
@@ -127,6 +129,7 @@ private:
   static Extent takeDivisible(Extent &a, const Extent &by);
 
   std::vector<Atom> atoms;
+  size_t settled = 0; ///< run-time sizes with smaller numbers are symbols
   llvm::StringMap<unsigned> symbols;
   std::map<std::tuple<Kind, Extent, Extent>, unsigned> made;
   std::map<unsigned, Extent> replacements;

@@ -7,6 +7,7 @@
 #include "frontends/onnx/Model.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/Path.h"
 #include <stdexcept>
 
@@ -20,6 +21,7 @@ const OpTable &opTable() {
     OpTable ops;
     registerActivation(ops);
     registerContraction(ops);
+    registerControlFlow(ops);
     registerConvolution(ops);
     registerDeterminant(ops);
     registerEinsum(ops);
@@ -39,6 +41,7 @@ const OpTable &opTable() {
     registerSampling(ops);
     registerSelection(ops);
     registerShapeOps(ops);
+    registerSequence(ops);
     registerSorting(ops);
     registerTfIdf(ops);
     registerTransposedConvolution(ops);
@@ -70,19 +73,31 @@ class Importer {
 public:
   Importer(std::shared_ptr<const Model> model, const ImportOptions &options,
            MLIRContext &context)
-      : model(std::move(model)), options(options), builder(&context),
+      : model(std::move(model)), options(options),
         file(FileLineColLoc::get(&context, this->model->path(), 0, 0)),
-        module(ModuleOp::create(builder, file)), main(makeMain()),
-        sizes(&main.front()) {}
+        program(context, file) {}
 
   OwningOpRef<ModuleOp> run();
   Location location() const { return here; }
 
 private:
-  func::FuncOp makeMain();
-  Core core() { return {builder, sizes, here}; }
+  /// The names of one graph, inside those of the graphs around it.
+  struct Scope {
+    Scope *outer = nullptr;
+    llvm::StringMap<Tensor> values;
+    llvm::StringMap<const ::onnx::TensorProto *> initializers;
+    bool holds(StringRef name) const {
+      return values.contains(name) || initializers.contains(name);
+    }
+  };
+
+  Core core() { return {program.builder, sizes, here, program}; }
   void refuseUnsupported();
   void importInputs();
+  void describe(NamedAttrList &attributes, const Tensor &x);
+  Tensor importInput(const ::onnx::ValueInfoProto &input);
+  SmallVector<Tensor> importGraph(const ::onnx::GraphProto &graph,
+                                  ArrayRef<Tensor> in);
   Shape inputShape(const ::onnx::ValueInfoProto &input);
   Extent inputDim(StringRef input, size_t axis, StringRef text);
   void tieExpressions();
@@ -90,11 +105,13 @@ private:
   void importNode(const ::onnx::NodeProto &node);
   Tensor lookUp(StringRef name);
   bool isThere(StringRef name) const {
-    return values.contains(name) || initializers.contains(name);
+    for (const Scope *s = scope; s; s = s->outer)
+      if (s->holds(name))
+        return true;
+    return false;
   }
   void importOutputs();
   ArrayAttr dimTexts(ArrayRef<Extent> shape, ArrayRef<std::string> written);
-  void removeDead();
   Location locationOf(const ::onnx::NodeProto &node) {
     StringRef name = node.name().empty() && node.output_size() ? node.output(0)
                                                                : node.name();
@@ -104,35 +121,34 @@ private:
 
   std::shared_ptr<const Model> model;
   const ImportOptions &options;
-  OpBuilder builder;
   Location file, here = file;
-  OwningOpRef<ModuleOp> module;
-  func::FuncOp main;
-  Sizes sizes;
-  llvm::StringMap<Tensor> values;
-  llvm::StringMap<const ::onnx::TensorProto *> initializers;
+  Program program;
+  Sizes &sizes = program.sizes;
+  Scope graph, *scope = &graph;
+  SmallVector<Value> results;
+  SmallVector<DictionaryAttr> ports;    ///< of the results
   SmallVector<std::string> symbols;     ///< of the inputs, in order
   SmallVector<std::string> expressions; ///< dims such as "past + sequence",
                                         ///< each a symbol by its whole text
 };
 
-func::FuncOp Importer::makeMain() {
-  builder.setInsertionPointToEnd(module->getBody());
-  auto main = func::FuncOp::create(builder, file, "main",
-                                   builder.getFunctionType({}, {}));
-  builder.setInsertionPointToStart(main.addEntryBlock());
-  return main;
-}
-
 /// One error for the whole model, so that its owner sees at once what is
 /// missing.
 void Importer::refuseUnsupported() {
   std::map<std::string, std::vector<std::string>> missing;
-  for (const ::onnx::NodeProto &node : model->graph().node())
-    if (std::string name = qualifiedName(node); !opTable().contains(name))
-      missing[name].push_back(node.name().empty() && node.output_size()
-                                  ? node.output(0)
-                                  : node.name());
+  std::function<void(const ::onnx::GraphProto &)> look =
+      [&](const ::onnx::GraphProto &graph) {
+        for (const ::onnx::NodeProto &node : graph.node()) {
+          if (std::string name = qualifiedName(node); !opTable().contains(name))
+            missing[name].push_back(node.name().empty() && node.output_size()
+                                        ? node.output(0)
+                                        : node.name());
+          for (const ::onnx::AttributeProto &attribute : node.attribute())
+            if (attribute.has_g())
+              look(attribute.g());
+        }
+      };
+  look(model->graph());
   if (missing.empty())
     return;
   std::string list;
@@ -228,39 +244,79 @@ void Importer::checkOptions() {
                   "', but the symbolic dims of the model's inputs are: " +
                   (symbols.empty() ? "none" : llvm::join(symbols, ", ")));
   for (const auto &entry : options.shapes)
-    if (!values.contains(entry.first()))
+    if (!graph.values.contains(entry.first()))
       core().fail("--shape names '" + entry.first() +
                   "', which is not an input of the model");
 }
 
+/// What a type says of a sequence, an optional, or a tensor without a shape.
+static Tensor opaque(const Core &core, Value value, ::onnx::TypeProto type) {
+  bool optional = type.has_optional_type();
+  if (optional)
+    type = ::onnx::TypeProto(type.optional_type().elem_type());
+  bool sequence = type.has_sequence_type();
+  if (sequence)
+    type = ::onnx::TypeProto(type.sequence_type().elem_type());
+  if (!type.has_tensor_type())
+    core.unsupported("values that are neither tensors, sequences of tensors "
+                     "nor optionals of them are not supported");
+  Tensor result(value, DType(type.tensor_type().elem_type()), {});
+  result.sequence = sequence;
+  result.optional = optional;
+  result.ranked = type.tensor_type().has_shape();
+  result.shape.resize(type.tensor_type().shape().dim_size());
+  return result;
+}
+
+Tensor Importer::importInput(const ::onnx::ValueInfoProto &input) {
+  OpBuilder &builder = program.builder;
+  NamedAttrList attributes;
+  attributes.set(kNameAttr, builder.getStringAttr(input.name()));
+  if (!input.type().has_tensor_type()) {
+    program.split();
+    Tensor kind = opaque(core(), Value(), input.type());
+    describe(attributes, kind);
+    Tensor result(
+        program.addInput({}, attributes.getDictionary(builder.getContext())),
+        kind.type, kind.shape);
+    result.sequence = kind.sequence;
+    result.optional = kind.optional;
+    result.ranked = kind.ranked;
+    return result;
+  }
+  Shape shape = inputShape(input);
+  DType type = DType(input.type().tensor_type().elem_type());
+  SmallVector<std::string> texts;
+  for (Extent &size : shape)
+    texts.push_back(sizes.atoms.text(size));
+  attributes.set(kDimsAttr, dimTexts(shape, texts));
+  if (isInteger(type) && isUnsigned(type)) // MLIR's integers do not say
+    attributes.set(kDTypeAttr, builder.getI64IntegerAttr(int64_t(type)));
+  Value value =
+      program.addInput(core().typeOf(shape, type),
+                       attributes.getDictionary(builder.getContext()));
+  return Tensor(value, type, shape);
+}
+
 void Importer::importInputs() {
   for (const ::onnx::TensorProto &tensor : model->graph().initializer())
-    initializers[tensor.name()] = &tensor;
-  SmallVector<std::pair<const ::onnx::ValueInfoProto *, Shape>> inputs;
+    graph.initializers[tensor.name()] = &tensor;
   for (const ::onnx::ValueInfoProto &input : model->graph().input())
-    if (!initializers.contains(
+    if (!graph.initializers.contains(
             input.name())) // an input with a default value is a constant
-      inputs.emplace_back(&input, inputShape(input));
+      graph.values[input.name()] = importInput(input);
   tieExpressions();
-  for (auto &[input, shape] : inputs) {
-    DType type = DType(input->type().tensor_type().elem_type());
-    SmallVector<std::string> texts;
-    for (Extent &size : shape)
-      texts.push_back(sizes.atoms.text(size));
-    BlockArgument argument =
-        main.front().addArgument(core().typeOf(shape, type), file);
-    Shape simple(llvm::map_range(
-        shape, [&](const Extent &size) { return sizes.atoms.simplify(size); }));
-    values[input->name()] = Tensor(argument, type, simple);
-    main.setType(builder.getFunctionType(main.front().getArgumentTypes(), {}));
-    main.setArgAttr(argument.getArgNumber(), kNameAttr,
-                    builder.getStringAttr(input->name()));
-    main.setArgAttr(argument.getArgNumber(), kDimsAttr, dimTexts(shape, texts));
-    if (isInteger(type) && isUnsigned(type)) // MLIR's integers do not say
-      main.setArgAttr(argument.getArgNumber(), kDTypeAttr,
-                      builder.getI64IntegerAttr(int64_t(type)));
-  }
   checkOptions();
+}
+
+/// The kind of a port that is no plain tensor.
+void Importer::describe(NamedAttrList &attributes, const Tensor &x) {
+  OpBuilder &builder = program.builder;
+  attributes.set("fulgur.sequence", builder.getBoolAttr(x.sequence));
+  attributes.set("fulgur.optional", builder.getBoolAttr(x.optional));
+  attributes.set(kDTypeAttr, builder.getI64IntegerAttr(int64_t(x.type)));
+  attributes.set("fulgur.rank",
+                 builder.getI64IntegerAttr(x.ranked ? x.rank() : -1));
 }
 
 /// Sizes as text: numbers where they are known, what was written otherwise.
@@ -269,25 +325,26 @@ ArrayAttr Importer::dimTexts(ArrayRef<Extent> shape,
   SmallVector<Attribute> texts;
   for (auto [size, text] : llvm::zip(shape, written)) {
     Extent simple = sizes.atoms.simplify(size);
-    texts.push_back(builder.getStringAttr(
+    texts.push_back(program.builder.getStringAttr(
         simple.constant() ? sizes.atoms.text(simple) : text));
   }
-  return builder.getArrayAttr(texts);
+  return program.builder.getArrayAttr(texts);
 }
 
 Tensor Importer::lookUp(StringRef name) {
   if (name.empty())
     return {};
-  auto known = values.find(name);
-  if (known == values.end()) {
-    auto initializer = initializers.find(name);
-    if (initializer == initializers.end())
-      core().fail("nothing produces the value '" + name + "'");
-    known = values
-                .try_emplace(
-                    name, constantOf(core(), model, *initializer->second, name))
+  Scope *s = scope;
+  while (s && !s->holds(name))
+    s = s->outer;
+  if (!s)
+    core().fail("nothing produces the value '" + name + "'");
+  auto known = s->values.find(name);
+  if (known == s->values.end())
+    known = s->values
+                .try_emplace(name, constantOf(core(), model,
+                                              *s->initializers[name], name))
                 .first;
-  }
   Tensor result = known->second;
   for (Extent &size : result.shape)
     size = sizes.atoms.simplify(size);
@@ -304,10 +361,21 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
   for (size_t k = 0; k < op.least; ++k)
     if (k >= in.size() || !in[k])
       core.fail("input " + Twine(k) + " is missing");
+  for (auto [k, x] : llvm::enumerate(in))
+    if (x && !x.isTensor() && !op.anyValue) {
+      if (x.sequence || x.optional)
+        core.fail("input " + Twine(k) + " is not a tensor");
+      core.unsupported("the rank of input " + Twine(k) +
+                       " is not known before the model runs; give the value a "
+                       "shape in the model");
+    }
   auto find = [&](StringRef name) {
     return isThere(name) ? lookUp(name) : Tensor();
   };
-  Site site(core, node, model, in, find);
+  auto graph = [&](const ::onnx::GraphProto &graph, ArrayRef<Tensor> operands) {
+    return importGraph(graph, operands);
+  };
+  Site site(core, node, model, in, find, graph);
   SmallVector<Tensor> results =
       op.one ? SmallVector<Tensor>{op.one(core, site)} : op.many(core, site);
   for (int k = 0; k < node.output_size(); ++k) {
@@ -316,50 +384,83 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
     if (size_t(k) >= results.size() || !results[k])
       core.unsupported("result " + Twine(k) + " of " + node.op_type() +
                        " is not supported");
-    values[node.output(k)] = results[k];
+    scope->values[node.output(k)] = results[k];
   }
+}
+
+/// A graph of an attribute, in a scope of its own.
+SmallVector<Tensor> Importer::importGraph(const ::onnx::GraphProto &graph,
+                                          ArrayRef<Tensor> in) {
+  Location outside = here;
+  Scope inner;
+  inner.outer = scope;
+  scope = &inner;
+  llvm::scope_exit leave([&] {
+    scope = inner.outer;
+    here = outside;
+  });
+  for (const ::onnx::TensorProto &tensor : graph.initializer())
+    inner.initializers[tensor.name()] = &tensor;
+  if (int(in.size()) != graph.input_size())
+    core().fail("its graph has " + Twine(graph.input_size()) +
+                " inputs, but gets " + Twine(in.size()));
+  for (auto [input, x] : llvm::zip(graph.input(), in))
+    inner.values[input.name()] = x;
+  for (const ::onnx::NodeProto &node : graph.node())
+    importNode(node);
+  here = outside;
+  SmallVector<Tensor> out;
+  for (const ::onnx::ValueInfoProto &output : graph.output())
+    out.push_back(lookUp(output.name()));
+  return out;
 }
 
 void Importer::importOutputs() {
   here = file;
-  SmallVector<Value> results;
+  OpBuilder &builder = program.builder;
+  SmallVector<Tensor> outputs;
   for (const ::onnx::ValueInfoProto &output : model->graph().output()) {
-    Tensor x = lookUp(output.name());
-    if (int declared = output.type().tensor_type().elem_type();
+    outputs.push_back(lookUp(output.name()));
+    if (!outputs.back().isTensor())
+      program.split();
+  }
+  for (auto [output, x] : llvm::zip(model->graph().output(), outputs)) {
+    const ::onnx::TypeProto *type = &output.type();
+    if (type->has_optional_type())
+      type = &type->optional_type().elem_type();
+    if (type->has_sequence_type())
+      type = &type->sequence_type().elem_type();
+    if (int declared = type->tensor_type().elem_type();
         declared && DType(declared) != x.type)
       core().fail("output '" + Twine(output.name()) + "' is declared as " +
                   name(DType(declared)) + ", but its node computes " +
                   name(x.type));
-    results.push_back(core().value(x));
-  }
-  func::ReturnOp::create(builder, file, results);
-  main.setType(builder.getFunctionType(main.front().getArgumentTypes(),
-                                       ValueRange(results).getTypes()));
-  for (auto [k, output] : llvm::enumerate(model->graph().output())) {
-    Tensor x = lookUp(output.name());
-    const ::onnx::TensorShapeProto &declared =
-        output.type().tensor_type().shape();
-    SmallVector<std::string> texts;
-    for (auto [axis, size] : llvm::enumerate(x.shape)) {
-      // The model's own spelling, if it means the same.
-      std::string written =
-          int(axis) < declared.dim_size() ? declared.dim(axis).dim_param() : "";
-      bool same = !written.empty() &&
-                  sizes.atoms.knownEqual(sizes.atoms.parse(written), size);
-      texts.push_back(same ? written : sizes.textWithBound(size));
+    NamedAttrList attributes;
+    attributes.set(kNameAttr, builder.getStringAttr(output.name()));
+    if (!x.isTensor()) {
+      describe(attributes, x);
+    } else {
+      SmallVector<std::string> texts;
+      const ::onnx::TensorShapeProto &declared = type->tensor_type().shape();
+      for (auto [axis, size] : llvm::enumerate(x.shape)) {
+        // The model's own spelling, if it means the same.
+        std::string written = int(axis) < declared.dim_size()
+                                  ? declared.dim(axis).dim_param()
+                                  : "";
+        bool same = !written.empty() &&
+                    sizes.atoms.knownEqual(sizes.atoms.parse(written), size);
+        texts.push_back(same ? written : sizes.textWithBound(size));
+      }
+      attributes.set(kDimsAttr, dimTexts(x.shape, texts));
+      if (isInteger(x.type) && isUnsigned(x.type))
+        attributes.set(kDTypeAttr, builder.getI64IntegerAttr(int64_t(x.type)));
+      if (program.isSplit())
+        attributes.set("fulgur.type",
+                       TypeAttr::get(core().typeOf(x.shape, x.type)));
     }
-    main.setResultAttr(k, kNameAttr, builder.getStringAttr(output.name()));
-    main.setResultAttr(k, kDimsAttr, dimTexts(x.shape, texts));
-    if (isInteger(x.type) && isUnsigned(x.type))
-      main.setResultAttr(k, kDTypeAttr,
-                         builder.getI64IntegerAttr(int64_t(x.type)));
+    ports.push_back(attributes.getDictionary(builder.getContext()));
+    results.push_back(program.isSplit() ? core().outside(x) : core().value(x));
   }
-}
-
-void Importer::removeDead() {
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(main.front())))
-    if (isOpTriviallyDead(&op))
-      op.erase();
 }
 
 OwningOpRef<ModuleOp> Importer::run() {
@@ -368,8 +469,8 @@ OwningOpRef<ModuleOp> Importer::run() {
   for (const ::onnx::NodeProto &node : model->graph().node())
     importNode(node);
   importOutputs();
-  removeDead();
 
+  OpBuilder &builder = program.builder;
   SmallVector<Attribute> list;
   for (size_t id = 0; id < sizes.atoms.size(); ++id) {
     const Atoms::Atom atom = sizes.atoms[id];
@@ -387,10 +488,8 @@ OwningOpRef<ModuleOp> Importer::run() {
          builder.getNamedAttr("min", builder.getI64IntegerAttr(atom.lower)),
          builder.getNamedAttr("max", builder.getI64IntegerAttr(atom.upper))}));
   }
-  (*module)->setAttr(kSymbolsAttr, builder.getArrayAttr(list));
-  (*module)->setAttr("fulgur.model", builder.getStringAttr(
-                                         llvm::sys::path::stem(model->path())));
-  return std::move(module);
+  return program.finish(results, ports, list,
+                        llvm::sys::path::stem(model->path()));
 }
 } // namespace
 

@@ -69,7 +69,12 @@ void Model::read(const ImportOptions &options) {
                StringRef(model.has_graph() ? "ir_version" : "graph"));
   prepare(model, *weights);
 
-  for (const ::onnx::TensorProto &tensor : model.graph().initializer()) {
+  noteTypes(model.graph());
+}
+
+/// Names differ between a graph and those inside it.
+void Model::noteTypes(const ::onnx::GraphProto &graph) {
+  for (const ::onnx::TensorProto &tensor : graph.initializer()) {
     ::onnx::TypeProto::Tensor &type =
         *types[tensor.name()].mutable_tensor_type();
     type.set_elem_type(tensor.data_type());
@@ -78,10 +83,13 @@ void Model::read(const ImportOptions &options) {
       type.mutable_shape()->add_dim()->set_dim_value(dim);
   }
   for (const auto *values :
-       {&model.graph().input(), &model.graph().value_info(),
-        &model.graph().output()})
+       {&graph.input(), &graph.value_info(), &graph.output()})
     for (const ::onnx::ValueInfoProto &value : *values)
       types[value.name()] = value.type();
+  for (const ::onnx::NodeProto &node : graph.node())
+    for (const ::onnx::AttributeProto &attribute : node.attribute())
+      if (attribute.has_g())
+        noteTypes(attribute.g());
 }
 
 int64_t Model::opset(StringRef domain) const {

@@ -44,7 +44,7 @@ public:
   /// that the kernel can drop.
   bool isMapped(const ::onnx::TensorProto &tensor) const;
 
-  /// The inferred type of a value of the main graph (inputs, initializers, node
+  /// The inferred type of a value of any graph (inputs, initializers, node
   /// results); null when nothing is known.
   const ::onnx::TypeProto *typeOf(llvm::StringRef value) const;
 
@@ -54,6 +54,7 @@ public:
 private:
   explicit Model(llvm::StringRef path);
   void read(const ImportOptions &options);
+  void noteTypes(const ::onnx::GraphProto &graph);
   std::string file;
   ::onnx::ModelProto model;
   std::unique_ptr<class WeightFiles> weights;

@@ -159,7 +159,7 @@ Comparison compareSlices(const Core &c, Body &body, const Tensor &x,
            w = c.extract(body, table, x.type, {b});
     return {comesBefore(v, w), isSame(v, w)};
   }
-  Core inner{*body.builder, c.sizes, c.loc};
+  Core inner{*body.builder, c.sizes, c.loc, c.program};
   Value start[] = {Scalar::constant(body, DType::boolean, 0).emit(),
                    Scalar::constant(body, DType::boolean, 1).emit()};
   Value first = a.emit(), second = b.emit();

@@ -155,14 +155,12 @@ Tensor importEyeLike(const Core &c, const Site &s) {
                     });
 }
 
-Tensor importIdentity(const Core &, const Site &s) { return s[0]; }
 } // namespace
 
 void fulgur::onnx::registerShapeOps(OpTable &ops) {
   ops["Constant"] = {importConstant, 0};
   ops["ConstantOfShape"] = importConstantOfShape;
   ops["EyeLike"] = importEyeLike;
-  ops["Identity"] = importIdentity;
   ops["Range"] = {importRange, 3};
   ops["Shape"] = importShape;
   ops["Size"] = importSize;

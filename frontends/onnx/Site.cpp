@@ -94,6 +94,18 @@ DType Site::dtype(StringRef name, DType otherwise) const {
   return DType(integer(name, int64_t(otherwise)));
 }
 
+const ::onnx::GraphProto &Site::graph(StringRef name) const {
+  const AttributeProto *attribute =
+      this->attribute(name, AttributeProto::GRAPH);
+  if (!attribute)
+    core.fail("attribute '" + name + "' is missing");
+  return attribute->g();
+}
+
+const ::onnx::TypeProto *Site::typeOf(size_t output) const {
+  return output < outputs() ? model->typeOf(node.output(output)) : nullptr;
+}
+
 std::optional<SmallVector<int64_t>> Site::integers(size_t input,
                                                    StringRef attribute) const {
   if (!(*this)[input])
@@ -112,8 +124,7 @@ Shape Site::extents(size_t input) const {
   Tensor x = (*this)[input];
   core.requireType(x, isInteger(x.type) || x.type == DType::boolean, "integer");
   if (!x.known())
-    core.unsupported("the values of input '" + nameOf(input) +
-                     "' decide about shapes but depend on data");
+    return core.dataExtents(x, nameOf(input));
   Shape result;
   for (const Element &element : *x.known())
     result.push_back(core.sizes.atoms.simplify(element.integer));

@@ -15,6 +15,32 @@ Value Sizes::emit(Location loc, Args &&...args) {
   return op.getResult();
 }
 
+void Sizes::begin(Block *block) {
+  entry = block;
+  builder = OpBuilder::atBlockBegin(block);
+  tail = head = nullptr;
+  atHead = true;
+  values.clear();
+  atoms.settle(); // sizes that other blocks compute are symbols for this one
+}
+
+void Sizes::restore(const Facts &facts) {
+  atoms = facts.atoms;
+  minima = facts.minima;
+  origins = facts.origins;
+  carried = facts.carried;
+}
+
+void Sizes::sized(Value argument, ArrayRef<Extent> shape, Location loc) {
+  SmallVector<Value> dims;
+  auto type = cast<RankedTensorType>(argument.getType());
+  for (auto [size, extent] : llvm::zip(type.getShape(), shape))
+    if (ShapedType::isDynamic(size))
+      dims.push_back(index(extent, loc));
+  place(/*runtime=*/false);
+  head = fulgur::SizedOp::create(builder, loc, argument, dims);
+}
+
 void Sizes::place(bool runtime) {
   atHead = !runtime;
   Operation *last = runtime ? tail : head;
@@ -38,6 +64,7 @@ Extent Sizes::runtime(llvm::StringRef name, Value value, const Extent &bound,
     tail = op;
   values[extent] = op.getResult();
   bounds[extent] = bound;
+  origins[*extent.atom()] = op.getResult();
   return extent;
 }
 
@@ -54,6 +81,14 @@ Value Sizes::atom(unsigned id, Location loc) {
   if (atom.kind == Atoms::Kind::symbol)
     return emit<SymbolOp>(loc, builder.getIndexType(),
                           builder.getStringAttr(atom.name));
+  if (atom.kind == Atoms::Kind::runtime) {
+    std::string &name = carried[id];
+    if (name.empty())
+      name = carry(origins.at(id), atom.name);
+    atHead = true;
+    return emit<SymbolOp>(loc, builder.getIndexType(),
+                          builder.getStringAttr(name));
+  }
   Value a = index(atom.a, loc), b = index(atom.b, loc);
   atHead = !atoms.isRuntime(Extent::atom(id));
   bool natural = atoms.lower(atom.a) >= 0 && atoms.lower(atom.b) >= 0;

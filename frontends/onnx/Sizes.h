@@ -5,6 +5,7 @@
 #include "frontends/onnx/Extent.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
+#include <functional>
 #include <set>
 
 namespace fulgur::onnx {
@@ -12,9 +13,12 @@ namespace fulgur::onnx {
 /// The sizes of one model.
 class Sizes {
 public:
-  /// Index arithmetic goes to the start of `entry`.
-  explicit Sizes(mlir::Block *entry)
-      : entry(entry), builder(mlir::OpBuilder::atBlockBegin(entry)) {}
+  /// From now on index arithmetic goes to the start of `block`, in which
+  /// nothing is computed yet.
+  void begin(mlir::Block *block);
+  /// Makes a run-time size, computed by another function, a symbol; returns its
+  /// name.
+  std::function<std::string(mlir::Value index, llvm::StringRef name)> carry;
 
   Atoms atoms;
 
@@ -44,6 +48,9 @@ public:
     Sizes &sizes;
     bool outermost; ///< a loop in a loop adds to @main where that one does
   };
+  /// Says that the dynamic dims of `argument` are those of `shape`.
+  void sized(mlir::Value argument, llvm::ArrayRef<Extent> shape,
+             mlir::Location loc);
   /// Checks the condition a = b before a run, once, and takes it for granted
   /// from now on.
   void requireEqual(const Extent &a, const Extent &b,
@@ -51,6 +58,17 @@ public:
   /// Checks the condition a >= b before a run, unless it is known.
   void requireAtLeast(const Extent &a, const Extent &b,
                       const llvm::Twine &message, mlir::Location loc);
+
+  /// What is known about sizes at one point of the model.
+  struct Facts {
+    Atoms atoms;
+    std::set<std::pair<Extent, Extent>> minima;
+    /// Run-time sizes: where they are computed, and the symbols they became.
+    std::map<unsigned, mlir::Value> origins;
+    std::map<unsigned, std::string> carried;
+  };
+  Facts facts() const { return {atoms, minima, origins, carried}; }
+  void restore(const Facts &facts);
 
 private:
   /// Emits the next operation behind those already there.
@@ -62,8 +80,8 @@ private:
   void require(int predicate, const Extent &a, const Extent &b,
                const llvm::Twine &message, mlir::Location loc);
 
-  mlir::Block *entry;
-  mlir::OpBuilder builder;
+  mlir::Block *entry = nullptr;
+  mlir::OpBuilder builder{static_cast<mlir::MLIRContext *>(nullptr)};
   mlir::Operation *tail =
       nullptr; ///< where run-time sizes are computed behind; null: at the end
   mlir::Operation *head = nullptr; ///< the last operation at the head of @main
@@ -71,6 +89,8 @@ private:
   std::map<Extent, mlir::Value> values;
   std::set<std::pair<Extent, Extent>> minima;
   std::map<Extent, Extent> bounds; ///< of sizes known only while running
+  std::map<unsigned, mlir::Value> origins;
+  std::map<unsigned, std::string> carried;
 };
 
 } // namespace fulgur::onnx

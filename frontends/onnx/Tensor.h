@@ -16,7 +16,8 @@ inline int64_t knownLimit(DType type) { return isReal(type) ? 64 : 4096; }
 using Elements = std::vector<Element>;
 
 /// One value of an ONNX graph; empty stands for an optional input that is left
-/// out.
+/// out. Most are tensors. Of sequences and optionals, type and shape are those
+/// of the elements, whose dims may differ; only the rank of the shape counts.
 class Tensor {
 public:
   Tensor() = default;
@@ -34,15 +35,22 @@ public:
   const Elements *known() const {
     return state->elements ? &*state->elements : nullptr;
   }
-  /// The value in the module; null as long as nothing needed it.
+  /// The value in the module; null for known elements.
   mlir::Value value() const { return state->value; }
-  void setValue(mlir::Value value) const { state->value = value; }
   void setKnown(Elements elements) const {
     state->elements = std::move(elements);
   }
 
+  /// What tells tensors apart that are copies of each other from others.
+  const void *identity() const { return state.get(); }
+  /// A tensor whose shape is known, at least its rank.
+  bool isTensor() const { return !sequence && !optional && ranked; }
+
   DType type = DType::undefined;
   Shape shape;
+  bool sequence = false, optional = false; ///< both: an optional sequence
+  bool ranked = true; ///< false: nothing is known of the shape
+  bool empty = false; ///< a sequence that is known to hold nothing
 
 private:
   struct State {

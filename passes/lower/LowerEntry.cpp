@@ -51,7 +51,10 @@ struct LowerEntry : impl::LowerEntryBase<LowerEntry> {
               [](auto op) { lower(op); });
     for (auto [function, name] :
          {std::pair(main, "__run"), std::pair(plan, "__plan")}) {
-      function.setName(prefix + name);
+      // A part of a program has a name of its own.
+      StringRef part =
+          module->getParentOp() ? module.getSymName().value_or("") : "";
+      function.setName(prefix + (part.empty() ? "" : "__") + part.str() + name);
       function.setPublic();
     }
   }

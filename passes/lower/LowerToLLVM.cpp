@@ -225,7 +225,10 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     MLIRContext *context = &getContext();
-    writeParallel(module);
+    bool shares = false;
+    module.walk([&](LaunchOp) { shares = true; });
+    if (shares)
+      writeParallel(module);
     // First, since LLVM would turn a conversion to bf16 into a call.
     RewritePatternSet roundings(context);
     arith::populateExpandBFloat16Patterns(roundings);

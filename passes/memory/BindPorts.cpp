@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
+#include "passes/Port.h"
 
 using namespace mlir;
 
@@ -17,31 +18,6 @@ namespace fulgur {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-/// ONNX's TensorProto.DataType of a signless element type.
-int64_t onnxType(Type type) {
-  if (type.isF32())
-    return 1;
-  if (type.isF64())
-    return 11;
-  if (type.isF16())
-    return 10;
-  if (type.isBF16())
-    return 16;
-  switch (type.getIntOrFloatBitWidth()) {
-  case 1:
-    return 9;
-  case 8:
-    return 3;
-  case 16:
-    return 5;
-  case 32:
-    return 6;
-  default:
-    return 7;
-  }
-}
-
 struct BindPorts : impl::BindPortsBase<BindPorts> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -56,10 +32,10 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
     SmallVector<Attribute> inputs, outputs;
     for (unsigned i = 0; i < main.getNumArguments(); ++i)
       inputs.push_back(
-          port(main.getArgAttrDict(i), main.getArgumentTypes()[i], module));
+          portOf(main.getArgAttrDict(i), main.getArgumentTypes()[i], module));
     for (unsigned i = 0; i < main.getNumResults(); ++i)
       outputs.push_back(
-          port(main.getResultAttrDict(i), main.getResultTypes()[i], module));
+          portOf(main.getResultAttrDict(i), main.getResultTypes()[i], module));
     module->setAttr("fulgur.inputs", builder.getArrayAttr(inputs));
     module->setAttr("fulgur.outputs", builder.getArrayAttr(outputs));
 
@@ -67,6 +43,13 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
     Value call = block.addArgument(pointer, loc);
     builder.setInsertionPointToStart(&block);
     for (unsigned i = 0; i < count; ++i) {
+      SizedOp sized;
+      for (Operation *user : block.getArgument(i).getUsers())
+        if (auto found = dyn_cast<SizedOp>(user))
+          sized = found;
+      OpBuilder::InsertionGuard guard(builder);
+      if (sized) // the dims are computed in front of it
+        builder.setInsertionPoint(sized);
       FailureOr<SmallVector<OpFoldResult>> dims =
           dimsOf(builder, block.getArgument(i));
       if (failed(dims)) {
@@ -78,6 +61,8 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
           makeBuffer(builder, loc, call, Segment::input, i, type, *dims);
       Value tensor = bufferization::ToTensorOp::create(
           builder, loc, type, buffer, /*restrict=*/true, /*writable=*/false);
+      if (sized)
+        sized.erase();
       block.getArgument(i).replaceAllUsesWith(tensor);
     }
 
@@ -185,41 +170,6 @@ private:
     for (Value operand : op->getOperands())
       if (Operation *producer = operand.getDefiningOp())
         hoistBefore(producer, op);
-  }
-
-  /// {name, dtype, dims, texts, symbols} of one input or output.
-  static DictionaryAttr port(DictionaryAttr attributes, Type type,
-                             ModuleOp module) {
-    Builder b(module.getContext());
-    auto tensor = cast<RankedTensorType>(type);
-    SmallVector<int64_t> dims, symbols;
-    SmallVector<StringRef> texts;
-    auto names =
-        attributes ? attributes.getAs<ArrayAttr>(kDimsAttr) : ArrayAttr();
-    auto known = module->getAttrOfType<ArrayAttr>(kSymbolsAttr);
-    for (auto [i, size] : llvm::enumerate(tensor.getShape())) {
-      StringRef text = names ? cast<StringAttr>(names[i]).getValue() : "?";
-      dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
-      texts.push_back(text);
-      symbols.push_back(-1);
-      if (known && ShapedType::isDynamic(size))
-        for (auto [k, symbol] :
-             llvm::enumerate(known.getAsRange<DictionaryAttr>()))
-          if (symbol.getAs<StringAttr>("name").getValue() == text)
-            symbols.back() = k;
-    }
-    auto name =
-        attributes ? attributes.getAs<StringAttr>(kNameAttr) : StringAttr();
-    auto dtype =
-        attributes ? attributes.getAs<IntegerAttr>(kDTypeAttr) : IntegerAttr();
-    return b.getDictionaryAttr(
-        {b.getNamedAttr("name", name ? name : b.getStringAttr("")),
-         b.getNamedAttr("dtype", dtype ? dtype
-                                       : b.getI64IntegerAttr(onnxType(
-                                             tensor.getElementType()))),
-         b.getNamedAttr("dims", b.getI64ArrayAttr(dims)),
-         b.getNamedAttr("texts", b.getStrArrayAttr(texts)),
-         b.getNamedAttr("symbols", b.getI64ArrayAttr(symbols))});
   }
 };
 } // namespace

@@ -1,10 +1,13 @@
-// Gives every constant of @main its place in the weights segment. The module's
-// attribute fulgur.weights lists them as {offset, resource}, in order; equal
-// constants are stored once (bufferization has made one global of them).
+// Gives every constant of @main, or of the parts of a program, its place in the
+// one weights segment. The module's attribute fulgur.weights lists them as
+// {offset, resource}, in order; constants with equal bytes are stored once.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/Passes.h"
+#include "passes/WeightStore.h"
 #include "passes/memory/BufferDims.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/xxhash.h"
 
 using namespace mlir;
 
@@ -16,29 +19,32 @@ namespace {
 struct PlaceWeights : impl::PlaceWeightsBase<PlaceWeights> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto main = module.lookupSymbol<func::FuncOp>("main");
-    if (!main || main.getBody().empty())
-      return;
+    SmallVector<ModuleOp> parts{module};
+    llvm::append_range(parts, module.getOps<ModuleOp>());
+    for (ModuleOp part : parts)
+      if (auto main = part.lookupSymbol<func::FuncOp>("main");
+          main && !main.getBody().empty())
+        place(part, main);
     Builder attributes(&getContext());
-    SmallVector<Attribute> weights;
-    llvm::StringMap<int64_t> offsets;
-    int64_t end = 0;
+    module->setAttr("fulgur.weights", attributes.getArrayAttr(weights));
+    module->setAttr("fulgur.weights_bytes", attributes.getI64IntegerAttr(end));
+    weights.clear();
+    places.clear();
+    same.clear();
+    end = 0;
+  }
+
+private:
+  void place(ModuleOp module, func::FuncOp main) {
+    llvm::StringSet<> placed;
     main.walk([&](memref::GetGlobalOp get) {
-      auto [known, isNew] = offsets.try_emplace(get.getName(), end);
+      auto global = module.lookupSymbol<memref::GlobalOp>(get.getName());
       auto type = cast<MemRefType>(get.getType());
-      if (isNew) {
-        auto global = module.lookupSymbol<memref::GlobalOp>(get.getName());
-        weights.push_back(attributes.getDictionaryAttr(
-            {attributes.getNamedAttr("offset",
-                                     attributes.getI64IntegerAttr(end)),
-             attributes.getNamedAttr("resource", *global.getInitialValue())}));
-        end = llvm::alignTo(end + type.getNumElements() *
-                                      elementBytes(type.getElementType()),
-                            kAlignment);
-      }
+      placed.insert(get.getName());
       OpBuilder builder(get);
-      Value offset =
-          arith::ConstantIndexOp::create(builder, get.getLoc(), known->second);
+      Value offset = arith::ConstantIndexOp::create(
+          builder, get.getLoc(),
+          offsetOf(cast<ElementsAttr>(*global.getInitialValue()), type));
       Value buffer =
           BufferOp::create(builder, get.getLoc(), type, main.getArgument(0),
                            Segment::weights, offset, ValueRange());
@@ -47,11 +53,42 @@ struct PlaceWeights : impl::PlaceWeightsBase<PlaceWeights> {
     });
     for (auto global :
          llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
-      if (offsets.contains(global.getName()))
+      if (placed.contains(global.getName()))
         global.erase();
-    module->setAttr("fulgur.weights", attributes.getArrayAttr(weights));
-    module->setAttr("fulgur.weights_bytes", attributes.getI64IntegerAttr(end));
   }
+
+  /// The place of a constant; that of an equal one, whoever has it.
+  int64_t offsetOf(ElementsAttr value, MemRefType type) {
+    if (auto known = same.find(value); known != same.end())
+      return known->second;
+    int64_t &place = same[value];
+    int64_t bytes = type.getNumElements() * elementBytes(type.getElementType());
+    ArrayRef<char> content = weightBytes(value);
+    bool comparable = int64_t(content.size()) == bytes && bytes > 0;
+    SmallVector<std::pair<ArrayRef<char>, int64_t>> &equals =
+        places[comparable ? llvm::xxh3_64bits(
+                                StringRef(content.data(), content.size()))
+                          : 0];
+    if (comparable)
+      for (auto [other, offset] : equals)
+        if (other == content)
+          return place = offset;
+    int64_t offset = place = end;
+    if (comparable)
+      equals.push_back({content, offset});
+    Builder attributes(&getContext());
+    weights.push_back(attributes.getDictionaryAttr(
+        {attributes.getNamedAttr("offset",
+                                 attributes.getI64IntegerAttr(offset)),
+         attributes.getNamedAttr("resource", value)}));
+    end = llvm::alignTo(end + bytes, kAlignment);
+    return offset;
+  }
+
+  SmallVector<Attribute> weights;
+  std::map<uint64_t, SmallVector<std::pair<ArrayRef<char>, int64_t>>> places;
+  llvm::DenseMap<Attribute, int64_t> same;
+  int64_t end = 0;
 };
 } // namespace
 } // namespace fulgur

@@ -17,6 +17,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/Dims.h"
+#include "passes/NodeName.h"
 #include "passes/Passes.h"
 #include "passes/memory/BufferDims.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -384,13 +385,8 @@ private:
   /// "node 'x' (Gather, opset 20): text". The frontend names locations "x
   /// (Gather, opset 20)".
   static std::string message(Location loc, StringRef text) {
-    auto name = loc->findInstanceOf<NameLoc>();
-    if (!name)
-      return text.str();
-    StringRef place = name.getName().getValue();
-    size_t open = place.ends_with(")") ? place.rfind(" (") : StringRef::npos;
-    StringRef op = open == StringRef::npos ? "" : place.substr(open);
-    return ("node '" + place.take_front(open) + "'" + op + ": " + text).str();
+    std::string node = nodeName(loc);
+    return node.empty() ? text.str() : node + ": " + text.str();
   }
 
   /// Clones the computation of `value`; of run-time sizes that of their upper

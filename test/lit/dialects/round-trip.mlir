@@ -82,3 +82,33 @@ func.func @launches(%call: !llvm.ptr, %x: memref<?xf32>, %n: index) {
   fulgur.launch %call @task(%n) : !llvm.ptr
   return
 }
+
+// CHECK-LABEL: @drive
+// CHECK: fulgur.none
+// CHECK: fulgur.run @piece(%{{.*}})
+// CHECK: fulgur.output @piece[0]
+// CHECK: fulgur.define_dim "n" = %{{.*}}[0]
+// CHECK: fulgur.define_element "m" = %{{.*}}[2]
+// CHECK: fulgur.read
+// CHECK: fulgur.extent %{{.*}}[1]
+// CHECK: fulgur.write %{{.*}} {dtype = 7 : i32, rank = 0 : i32}
+// CHECK: fulgur.step "take"(%{{.*}}) numbers(%{{.*}}) [0 : i32] : !fulgur.value
+func.func @drive(%x: !fulgur.value) {
+  %none = fulgur.none
+  fulgur.run @piece(%x)
+  %y = fulgur.output @piece[0]
+  fulgur.define_dim "n" = %y[0]
+  fulgur.define_element "m" = %y[2]
+  %i = fulgur.read %y
+  %n = fulgur.extent %y[1]
+  %w = fulgur.write %n {dtype = 7 : i32, rank = 0 : i32}
+  %t = fulgur.step "take"(%y) numbers(%i) [0 : i32] : !fulgur.value
+  return
+}
+
+// CHECK-LABEL: @piece
+// CHECK: fulgur.sized %{{.*}}[%{{.*}}] : tensor<?xf32>
+func.func @piece(%x: tensor<?xf32>, %n: index) {
+  fulgur.sized %x[%n] : tensor<?xf32>
+  return
+}
