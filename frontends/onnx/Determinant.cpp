@@ -35,7 +35,7 @@ Tensor importDet(const Core &c, const Site &s) {
   auto eliminate = [&](Body &body, ArrayRef<Scalar> at,
                        ValueRange state) -> SmallVector<Value> {
     OpBuilder &b = *body.builder;
-    Core inner{b, c.sizes, c.loc};
+    Core inner{b, c.sizes, c.loc, c.program};
     Scalar matrix = at[0], column = at[1];
     auto element = [&](Body &where, Value table, Value row, Value k) {
       auto index = [&](Value value) {

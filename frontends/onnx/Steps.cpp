@@ -48,7 +48,7 @@ SmallVector<Tensor> Steps::run(const Extent &count, ArrayRef<Shape> rows,
       c.loop({count}, carried,
              [&](Body &body, ArrayRef<Scalar> at,
                  ValueRange now) -> SmallVector<Value> {
-               Core inner{*body.builder, c.sizes, c.loc};
+               Core inner{*body.builder, c.sizes, c.loc, c.program};
                Scalar number =
                    backwards
                        ? Scalar::extent(body, DType::index, count - 1) - at[0]

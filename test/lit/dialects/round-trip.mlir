@@ -85,7 +85,7 @@ func.func @launches(%call: !llvm.ptr, %x: memref<?xf32>, %n: index) {
 
 // CHECK-LABEL: @drive
 // CHECK: fulgur.none
-// CHECK: fulgur.run @piece(%{{.*}})
+// CHECK: fulgur.run @piece
 // CHECK: fulgur.output @piece[0]
 // CHECK: fulgur.define_dim "n" = %{{.*}}[0]
 // CHECK: fulgur.define_element "m" = %{{.*}}[2]
