@@ -156,7 +156,8 @@ private:
   static bool canStandBefore(Operation *op, Operation *place) {
     if (op->getBlock() != place->getBlock() || op->isBeforeInBlock(place))
       return true;
-    return op != place && (isa<bufferization::ToTensorOp>(op) || isPure(op)) &&
+    return op != place &&
+           (isa<bufferization::ToTensorOp, BufferOp>(op) || isPure(op)) &&
            llvm::all_of(op->getOperands(), [&](Value operand) {
              return !operand.getDefiningOp() ||
                     canStandBefore(operand.getDefiningOp(), place);

@@ -86,7 +86,7 @@ func.func @launches(%call: !llvm.ptr, %x: memref<?xf32>, %n: index) {
 // CHECK-LABEL: @drive
 // CHECK: fulgur.none
 // CHECK: fulgur.run @piece
-// CHECK: fulgur.output @piece[0]
+// CHECK: fulgur.output @piece
 // CHECK: fulgur.define_dim "n" = %{{.*}}[0]
 // CHECK: fulgur.define_element "m" = %{{.*}}[2]
 // CHECK: fulgur.read
@@ -106,7 +106,7 @@ func.func @drive(%x: !fulgur.value) {
   return
 }
 
-// CHECK-LABEL: @piece
+// CHECK-LABEL: func.func @piece
 // CHECK: fulgur.sized %{{.*}}[%{{.*}}] : tensor<?xf32>
 func.func @piece(%x: tensor<?xf32>, %n: index) {
   fulgur.sized %x[%n] : tensor<?xf32>
