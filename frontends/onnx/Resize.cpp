@@ -288,14 +288,17 @@ Scalar originalPosition(Body &body, const ResizedAxis &axis,
                   start * lastOf() + at * ((end - start) * lastOf() /
                                            select(single, one, width - 1.0)));
   }
-  Scalar center = (at + 0.5) / axis.scale(body) - 0.5;
+  // Whatever is added keeps the order of the definition: rounded otherwise, a
+  // position that should be whole would have another floor.
+  Scalar center = (at + 0.5) / axis.scale(body);
+  if (method.coordinates == "half_pixel_symmetric") {
+    Scalar adjustment = sizeOf(body, axis.out) / axis.width(body);
+    center = sizeOf(body, axis.in) / 2.0 * (1.0 - adjustment) + center;
+  }
+  center = center - 0.5;
   if (method.coordinates == "pytorch_half_pixel")
     return select(Scalar::extent(body, DType::index, axis.out) > 1, center,
                   center.like(0));
-  if (method.coordinates == "half_pixel_symmetric") {
-    Scalar adjustment = sizeOf(body, axis.out) / axis.width(body);
-    return sizeOf(body, axis.in) / 2.0 * (1.0 - adjustment) + center;
-  }
   return center;
 }
 
