@@ -194,6 +194,30 @@ Tensor scalesOf(const Core &c, const Site &s) {
   return s[second ? 1 : 2];
 }
 
+/// The sizes that scales make which are known only while running.
+Shape sizesByData(const Core &c, const Tensor &x, const Tensor &scales,
+                  ArrayRef<int64_t> axes, StringRef result) {
+  c.requireType(scales, scales.type == DType::f32, "float");
+  Shape in;
+  for (int64_t axis : axes)
+    in.push_back(x.shape[axis]);
+  Tensor sizes =
+      c.map({c.cast(c.vector(in), DType::f32), scales}, DType::i64,
+            [](ArrayRef<Scalar> v) {
+              // What is no size is -1, which is refused.
+              Scalar scaled = floor(v[0] * v[1]);
+              Scalar fits = (v[1] > 0) & (scaled < 0x1p31);
+              return convert(select(fits, scaled, scaled.like(-1)), DType::i64);
+            });
+  Shape out = c.dataExtents(sizes, (result + ".sizes").str());
+  for (auto [k, size] : llvm::enumerate(out))
+    c.sizes.requireAtLeast(size, 0,
+                           "scale " + Twine(k) +
+                               " must be positive and of reasonable size",
+                           c.loc);
+  return out;
+}
+
 SmallVector<ResizedAxis> axesOf(const Core &c, const Site &s,
                                 const Method &method) {
   Tensor x = s[0], scales = scalesOf(c, s);
@@ -212,10 +236,9 @@ SmallVector<ResizedAxis> axesOf(const Core &c, const Site &s,
     c.fail((bySize ? "sizes" : "scales") + Twine(" have the shape ") +
            c.text(asked.shape) + " for " + Twine(count) + " axes");
   Shape sizes = bySize ? s.extents(3) : Shape();
-  if (!bySize && !scales.known())
-    c.unsupported("the values of input 'scales' decide about the size of the "
-                  "result but depend on data; make them a constant, or use "
-                  "'sizes'");
+  bool scalesAreData = !bySize && !scales.known();
+  if (scalesAreData)
+    sizes = sizesByData(c, x, scales, axes, s.result());
   Tensor roi = s.opset() >= 11 && s.op() == "Resize" ? s[1] : Tensor();
   if (method.crops() &&
       (!isThere(roi) || roi.rank() != 1 || !roi.shape[0].is(2 * count)))
@@ -233,6 +256,12 @@ SmallVector<ResizedAxis> axesOf(const Core &c, const Site &s,
       };
       if (axis.in.constant() && axis.out.constant())
         axis.known = double(*axis.out.constant()) / *axis.in.constant();
+    } else if (scalesAreData) {
+      axis.out = sizes[k];
+      axis.scale = elementOf(c, scales, k);
+      axis.width = [scale = axis.scale, in = axis.in](Body &body) {
+        return scale(body) * sizeOf(body, in);
+      };
     } else {
       axis.known = (*scales.known())[k].real;
       if (!(axis.known > 0) || axis.known > 1e6)
