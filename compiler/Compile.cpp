@@ -223,7 +223,7 @@ Error Compilation::readMlir() {
 /// stopped at.
 Error Compilation::runPasses() {
   PipelineOptions pipeline{files.prefix, target.unit,
-                           !module->getOps<ModuleOp>().empty()};
+                           module->lookupSymbol("drive") != nullptr};
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;

@@ -24,6 +24,8 @@ static int64_t onnxType(Type type) {
     return 5;
   case 32:
     return 6;
+  case 128:
+    return 8; // strings: a pointer and a length
   default:
     return 7;
   }

@@ -1,6 +1,6 @@
 // If, Loop and Scan: branches and loops of the driver. Their graphs are
 // imported where they stand, so that they see the values around them.
-#include "frontends/onnx/Core.h"
+#include "frontends/onnx/Driver.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "onnx/onnx_pb.h"
@@ -69,7 +69,7 @@ Tensor joined(const Core &c, Value value, const Tensor &like,
 /// Ends unless the two are the same kind of value.
 void requireSameKind(const Core &c, const Tensor &a, const Tensor &b,
                      StringRef place) {
-  if (a.type != b.type || a.sequence != b.sequence || a.optional != b.optional)
+  if (a.type != b.type || a.sequence != b.sequence)
     c.fail(place + " are of different types");
   if (a.isTensor() && b.isTensor() && a.rank() != b.rank())
     c.unsupported(place + " have " + Twine(a.rank()) + " and " +
@@ -81,6 +81,9 @@ void requireSameKind(const Core &c, const Tensor &a, const Tensor &b,
 /// Lets what is said of a sequence's elements hold for those of `other` too;
 /// whether that says less than before.
 bool widen(Tensor &sequence, const Tensor &other) {
+  // What is there stands for an optional that has it.
+  if (other.optional && !sequence.optional)
+    return sequence.optional = true;
   if (other.empty || (!sequence.ranked && !sequence.empty) ||
       (sequence.ranked && other.ranked && !sequence.empty &&
        sequence.rank() == other.rank()))
@@ -195,15 +198,6 @@ struct LoopSpec {
   /// Imports the graph for the round with the number `at` (an i64).
   std::function<Round(Value at, ArrayRef<Tensor> states)> body;
 };
-
-Value step(const Core &c, StringRef name, ValueRange values,
-           ArrayRef<Attribute> immediates, ValueRange numbers = {}) {
-  OpBuilder &b = c.program.driver;
-  return StepOp::create(b, c.loc, TypeRange(ValueType::get(b.getContext())),
-                        b.getStringAttr(name), values, numbers,
-                        b.getArrayAttr(immediates))
-      .getResult(0);
-}
 
 /// Imports the body once for states whose dims stay what they are, except for
 /// those that turned out to change, and says which did.
@@ -371,6 +365,9 @@ SmallVector<Tensor> importLoopOp(const Core &c, const Site &s) {
 
 /// Scan-9 and later: states first, then the tensors that are gone through.
 SmallVector<Tensor> importScan(const Core &c, const Site &s) {
+  if (s.opset() < 9)
+    c.unsupported("Scan of opset 8, which goes through batches, is not "
+                  "supported; export the model with opset 9 or later");
   const ::onnx::GraphProto &graph = s.graph("body");
   int64_t numInputs = s.integer("num_scan_inputs", 0);
   if (numInputs < 1 || numInputs > int64_t(s.size()))

@@ -164,6 +164,12 @@ public:
   Tensor matmul2d(const Tensor &a, const Tensor &b, bool transposed) const;
 };
 
+/// Strings as a tensor of these dims; their equality; Cast from and to them.
+Tensor stringConstant(const Core &c, ArrayRef<std::string> strings,
+                      ArrayRef<int64_t> dims);
+Tensor stringEqual(const Core &c, const Tensor &a, const Tensor &b);
+Tensor castString(const Core &c, const Tensor &x, DType to);
+
 /// The number of elements of a shape that is constant.
 std::optional<int64_t> constantCount(ArrayRef<Extent> shape);
 /// Calls `use` with the coordinates of every element of a constant shape, in
@@ -218,6 +224,7 @@ public:
   SmallVector<int64_t> wholeNumbers(StringRef attribute) const;
   /// The element type of a tensor attribute.
   DType tensorType(StringRef attribute) const;
+  std::vector<std::string> strings(StringRef attribute) const;
   /// A tensor attribute as a constant.
   Tensor tensor(StringRef attribute) const;
   DType dtype(StringRef attribute, DType otherwise) const;
@@ -304,6 +311,7 @@ void registerSelection(OpTable &);
 void registerShapeOps(OpTable &);
 void registerSequence(OpTable &);
 void registerSorting(OpTable &);
+void registerString(OpTable &);
 void registerTfIdf(OpTable &);
 void registerTransposedConvolution(OpTable &);
 

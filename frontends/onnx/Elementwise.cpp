@@ -164,11 +164,21 @@ Tensor importWhere(const Core &c, const Site &s) {
   return c.select(s[0], s[1], s[2]);
 }
 
+Tensor castTo(const Core &c, const Tensor &x, DType type) {
+  bool strings = x.type == DType::string || type == DType::string;
+  return strings ? castString(c, x, type) : c.cast(x, type);
+}
 Tensor importCast(const Core &c, const Site &s) {
-  return c.cast(s[0], s.dtype("to", DType::undefined));
+  return castTo(c, s[0], s.dtype("to", DType::undefined));
 }
 Tensor importCastLike(const Core &c, const Site &s) {
-  return c.cast(s[0], s[1].type);
+  return castTo(c, s[0], s[1].type);
+}
+
+Tensor importEqual(const Core &c, const Site &s) {
+  requireSameType(c, s[0], s[1]);
+  return s[0].type == DType::string ? stringEqual(c, s[0], s[1])
+                                    : importComparison<equal>(c, s);
 }
 
 /// Bounds are inputs, or attributes before opset 11.
@@ -215,7 +225,7 @@ void fulgur::onnx::registerElementwise(OpTable &ops) {
   ops["Cos"] = importReal<cos>;
   ops["Cosh"] = importReal<cosh>;
   ops["Div"] = {importArithmetic<operator/ >, 2};
-  ops["Equal"] = {importComparison<equal>, 2};
+  ops["Equal"] = {importEqual, 2};
   ops["Erf"] = importReal<erf>;
   ops["Exp"] = importReal<exp>;
   ops["Floor"] = importReal<floor>;

@@ -2,12 +2,13 @@
 // table.
 #include "frontends/onnx/Import.h"
 #include "dialects/Fulgur.h"
-#include "frontends/onnx/Core.h"
+#include "frontends/onnx/Driver.h"
 #include "frontends/onnx/Extension.h"
 #include "frontends/onnx/Model.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Path.h"
 #include <stdexcept>
 
@@ -43,6 +44,7 @@ const OpTable &opTable() {
     registerShapeOps(ops);
     registerSequence(ops);
     registerSorting(ops);
+    registerString(ops);
     registerTfIdf(ops);
     registerTransposedConvolution(ops);
     registerExtensions(ops);
@@ -55,6 +57,35 @@ std::string qualifiedName(const ::onnx::NodeProto &node) {
   return node.domain().empty() || node.domain() == "ai.onnx"
              ? node.op_type()
              : node.domain() + "::" + node.op_type();
+}
+
+/// Operators that move elements without looking at them, or know strings.
+bool takesStrings(StringRef op) {
+  static const llvm::StringSet<llvm::MallocAllocator> known = {
+      "Cast",
+      "CastLike",
+      "Concat",
+      "Equal",
+      "Expand",
+      "Flatten",
+      "Gather",
+      "GatherElements",
+      "GatherND",
+      "LabelEncoder",
+      "RegexFullMatch",
+      "Reshape",
+      "Shape",
+      "Size",
+      "Slice",
+      "Split",
+      "Squeeze",
+      "StringConcat",
+      "StringNormalizer",
+      "StringSplit",
+      "Tile",
+      "Transpose",
+      "Unsqueeze"};
+  return known.contains(op);
 }
 
 /// "node (Op, opset 20)": what every diagnostic about the node says of it.
@@ -369,6 +400,11 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
                        " is not known before the model runs; give the value a "
                        "shape in the model");
     }
+  // A part can move strings about, no more.
+  if (llvm::any_of(
+          in, [](const Tensor &x) { return x && x.type == DType::string; }) &&
+      !op.anyValue && !takesStrings(node.op_type()))
+    core.unsupported(node.op_type() + " of strings is not supported");
   auto find = [&](StringRef name) {
     return isThere(name) ? lookUp(name) : Tensor();
   };
@@ -421,6 +457,15 @@ void Importer::importOutputs() {
   SmallVector<Tensor> outputs;
   for (const ::onnx::ValueInfoProto &output : model->graph().output()) {
     outputs.push_back(lookUp(output.name()));
+    if (Tensor &x = outputs.back();
+        x.optional && !output.type().has_optional_type()) {
+      Core core = this->core();
+      Tensor whole = core.inside(step(core, "optional_get", core.outside(x)),
+                                 x.type, x.shape);
+      whole.sequence = x.sequence;
+      whole.ranked = x.ranked;
+      x = whole;
+    }
     if (!outputs.back().isTensor())
       program.split();
   }

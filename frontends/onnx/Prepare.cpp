@@ -195,6 +195,12 @@ void convert(pb::ModelProto &model) {
   bool wouldLose = !model.graph()
                         .sparse_initializer()
                         .empty(); // the converter does not know them
+  // Nor does it know that Scan-8 goes through batches.
+  wouldLose |= import->version() < 9 && any_of(
+                                            model.graph().node(),
+                                            [](const pb::NodeProto &node) {
+                                              return node.op_type() == "Scan";
+                                            });
   if (import->version() >= newestOpset() || wouldLose)
     return;
   try {

@@ -29,6 +29,9 @@ public:
   /// From now on there is a driver.
   void split();
 
+  /// Lets `driver` insert at the start of the driver.
+  void goToStart() { driver.setInsertionPointToStart(&drive.front()); }
+
   /// Adds an input of the model; `attributes` describe the port. Where there is
   /// no driver yet, inputs are tensors.
   mlir::Value addInput(mlir::RankedTensorType type,

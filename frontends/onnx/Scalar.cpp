@@ -40,6 +40,8 @@ unsigned fulgur::onnx::bitWidth(DType t) {
   case DType::f64:
   case DType::index:
     return 64;
+  case DType::string: // a pointer and a length
+    return 128;
   default:
     return 0;
   }

@@ -1,5 +1,5 @@
 // Sequences and optionals: steps of the driver on whole values.
-#include "frontends/onnx/Core.h"
+#include "frontends/onnx/Driver.h"
 #include "onnx/onnx_pb.h"
 
 using namespace mlir;
@@ -9,33 +9,6 @@ using namespace fulgur::onnx;
 namespace {
 
 using Tensors = SmallVector<Tensor>;
-
-SmallVector<Value> steps(const Core &c, StringRef name, ValueRange values,
-                         ArrayRef<Attribute> immediates, size_t results) {
-  OpBuilder &b = c.program.driver;
-  SmallVector<Type> types(results, ValueType::get(b.getContext()));
-  return StepOp::create(b, c.loc, types, b.getStringAttr(name), values,
-                        ValueRange(), b.getArrayAttr(immediates))
-      .getResults();
-}
-
-Value step(const Core &c, StringRef name, ValueRange values,
-           ArrayRef<Attribute> immediates = {}) {
-  return steps(c, name, values, immediates, 1).front();
-}
-
-Attribute immediate(const Core &c, int64_t number) {
-  return c.program.driver.getI32IntegerAttr(number);
-}
-
-/// The value in the driver; nothing for an operand that is left out.
-Value operand(const Core &c, const Tensor &x) {
-  if (x)
-    return c.outside(x);
-  c.program.split();
-  return NoneOp::create(c.program.driver, c.loc,
-                        ValueType::get(c.program.driver.getContext()));
-}
 
 Tensor requireSequence(const Core &c, const Tensor &x) {
   if (!x.sequence || x.optional)

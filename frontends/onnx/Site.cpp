@@ -81,6 +81,14 @@ SmallVector<StringRef> Site::texts(StringRef name) const {
   return result;
 }
 
+std::vector<std::string> Site::strings(StringRef name) const {
+  const AttributeProto *attribute =
+      this->attribute(name, AttributeProto::STRINGS);
+  return attribute ? std::vector<std::string>(attribute->strings().begin(),
+                                              attribute->strings().end())
+                   : std::vector<std::string>();
+}
+
 Tensor Site::tensor(StringRef name) const {
   const AttributeProto *attribute =
       this->attribute(name, AttributeProto::TENSOR);
@@ -238,6 +246,12 @@ Tensor fulgur::onnx::constantOf(const Core &core,
                                 const ::onnx::TensorProto &proto,
                                 StringRef name) {
   DType type = DType(proto.data_type());
+  if (type == DType::string)
+    return stringConstant(
+        core,
+        SmallVector<std::string>(proto.string_data().begin(),
+                                 proto.string_data().end()),
+        SmallVector<int64_t>(proto.dims().begin(), proto.dims().end()));
   if (!bitWidth(type))
     core.unsupported("tensor '" + name + "' is of type " +
                      fulgur::onnx::name(type) + ", which is not supported");
