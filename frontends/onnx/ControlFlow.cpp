@@ -450,5 +450,5 @@ SmallVector<Tensor> importScan(const Core &c, const Site &s) {
 void fulgur::onnx::registerControlFlow(OpTable &ops) {
   ops["If"] = OpImport::ofValues(importIf);
   ops["Loop"] = OpImport::ofValues(importLoopOp, 0);
-  ops["Scan"] = OpImport::ofValues(importScan);
+  ops["Scan"] = OpImport::ofValues(importScan, 0);
 }
