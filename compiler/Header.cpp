@@ -181,12 +181,44 @@ static StringRef dtypeName(int32_t dtype) {
     return "uint64";
   case FULGUR_BFLOAT16:
     return "bfloat16";
+  case FULGUR_FLOAT8E4M3FN:
+    return "float8e4m3fn";
+  case FULGUR_FLOAT8E4M3FNUZ:
+    return "float8e4m3fnuz";
+  case FULGUR_FLOAT8E5M2:
+    return "float8e5m2";
+  case FULGUR_FLOAT8E5M2FNUZ:
+    return "float8e5m2fnuz";
+  case FULGUR_FLOAT8E8M0:
+    return "float8e8m0";
+  case FULGUR_UINT4:
+    return "uint4";
+  case FULGUR_INT4:
+    return "int4";
+  case FULGUR_FLOAT4E2M1:
+    return "float4e2m1";
+  case FULGUR_UINT2:
+    return "uint2";
+  case FULGUR_INT2:
+    return "int2";
+  case FULGUR_FLOAT6E2M3:
+    return "float6e2m3";
+  case FULGUR_FLOAT6E3M2:
+    return "float6e3m2";
   default:
     return "unknown";
   }
 }
 
-/// The C type of one element.
+/// Whether several elements share a byte.
+static bool isPacked(int32_t dtype) {
+  return dtype == FULGUR_UINT4 || dtype == FULGUR_INT4 ||
+         dtype == FULGUR_FLOAT4E2M1 || dtype == FULGUR_UINT2 ||
+         dtype == FULGUR_INT2 || dtype == FULGUR_FLOAT6E2M3 ||
+         dtype == FULGUR_FLOAT6E3M2;
+}
+
+/// The C type of one element, or of what packed ones are in.
 static StringRef elementType(int32_t dtype) {
   switch (dtype) {
   case FULGUR_FLOAT32:
@@ -455,11 +487,14 @@ private:
     os << formatv(
         "  tensor->dtype = (fulgur_dtype){0};\n  tensor->rank = {1};\n",
         port.port.dtype, port.port.dims.size());
-    std::string bytes = ("sizeof(" + type + ")").str();
+    bool packed = isPacked(port.port.dtype);
+    std::string bytes = packed ? "(size_t)1" : ("sizeof(" + type + ")").str();
     for (auto [i, dim] : enumerate(dims)) {
       os << formatv("  tensor->dims[{0}] = {1};\n", i, dim);
       bytes += formatv(" * (size_t)tensor->dims[{0}]", i).str();
     }
+    if (packed)
+      bytes = "fulgur_storage_bytes(tensor->dtype, " + bytes + ")";
     os << formatv("  tensor->bytes = {0};\n}\n\n", bytes);
   }
 

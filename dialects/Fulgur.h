@@ -34,5 +34,8 @@ inline constexpr llvm::StringLiteral kDimsAttr = "fulgur.dims";
 inline constexpr llvm::StringLiteral kDTypeAttr =
     "fulgur.dtype"; // ONNX's number of the element type, where MLIR's is not
                     // enough
+/// Of a port whose tensor is the bytes of packed elements: the bits of an
+/// element, then the dims as in a type.
+inline constexpr llvm::StringLiteral kPackedAttr = "fulgur.packed";
 inline constexpr llvm::StringLiteral kSymbolsAttr = "fulgur.symbols";
 } // namespace fulgur

@@ -188,6 +188,13 @@ def Fulgur_SizedOp : Fulgur_Op<"sized"> {
   let assemblyFormat = "$tensor `[` $sizes `]` attr-dict `:` type($tensor)";
 }
 
+def Fulgur_PackedOutputOp : Fulgur_Op<"packed_output"> {
+  let summary = "The dims of an output of @main whose tensor is the bytes of packed elements";
+  let description = "`shape` has them as a type does; `sizes` are the dynamic ones.";
+  let arguments = (ins I64Attr:$output, DenseI64ArrayAttr:$shape, Variadic<Index>:$sizes);
+  let assemblyFormat = "$output $shape (`[` $sizes^ `]`)? attr-dict";
+}
+
 //===-- Kernels ---------------------------------------------------------------------------------------------------===//
 
 def Fulgur_KernelOp : Fulgur_Op<"kernel", [IsolatedFromAbove, SingleBlock, AttrSizedOperandSegments,

@@ -65,17 +65,33 @@ static Sizes argumentDims(OpBuilder &b, BlockArgument argument) {
   auto names = function ? function.getArgAttrOfType<ArrayAttr>(
                               argument.getArgNumber(), kDimsAttr)
                         : ArrayAttr();
-  if (!names || names.size() != size_t(type.getRank()))
+  auto packed = function ? function.getArgAttrOfType<DenseI64ArrayAttr>(
+                               argument.getArgNumber(), kPackedAttr)
+                         : DenseI64ArrayAttr();
+  SmallVector<int64_t> shape(type.getShape());
+  if (packed)
+    shape.assign(packed.asArrayRef().begin() + 1, packed.asArrayRef().end());
+  if (!names || names.size() != shape.size())
     return failure();
   SmallVector<OpFoldResult> dims;
-  for (auto [size, name] :
-       llvm::zip(type.getShape(), names.getAsRange<StringAttr>())) {
+  for (auto [size, name] : llvm::zip(shape, names.getAsRange<StringAttr>())) {
     if (ShapedType::isDynamic(size))
       dims.push_back(SymbolOp::create(b, argument.getLoc(), name).getResult());
     else
       dims.push_back(b.getIndexAttr(size));
   }
-  return dims;
+  if (!packed)
+    return dims;
+  // The bytes: ceil(elements * bits / 8).
+  OpFoldResult bits = b.getIndexAttr(packed[0]);
+  for (OpFoldResult dim : dims)
+    bits = multiply(b, argument.getLoc(), bits, dim);
+  Value eight = arith::ConstantIndexOp::create(b, argument.getLoc(), 8);
+  return SmallVector<OpFoldResult>{
+      arith::CeilDivUIOp::create(
+          b, argument.getLoc(),
+          getValueOrCreateConstantIndexOp(b, argument.getLoc(), bits), eight)
+          .getResult()};
 }
 
 Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {

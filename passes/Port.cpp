@@ -40,7 +40,11 @@ DictionaryAttr fulgur::portOf(DictionaryAttr attributes, Type type,
   auto names =
       attributes ? attributes.getAs<ArrayAttr>(kDimsAttr) : ArrayAttr();
   auto known = module->getAttrOfType<ArrayAttr>(kSymbolsAttr);
-  for (auto [i, size] : llvm::enumerate(tensor.getShape())) {
+  auto packed = attributes ? attributes.getAs<DenseI64ArrayAttr>(kPackedAttr)
+                           : DenseI64ArrayAttr();
+  ArrayRef<int64_t> shape =
+      packed ? packed.asArrayRef().drop_front() : tensor.getShape();
+  for (auto [i, size] : llvm::enumerate(shape)) {
     StringRef text = names ? cast<StringAttr>(names[i]).getValue() : "?";
     dims.push_back(ShapedType::isDynamic(size) ? -1 : size);
     texts.push_back(text);

@@ -8,14 +8,15 @@
 /// not 0, do not fit.
 static inline int64_t fulgur__dense_bytes(int32_t dtype, int32_t rank,
                                           const int64_t *dims) {
-  int64_t bytes = (int64_t)fulgur_dtype_bytes((fulgur_dtype)dtype), empty = 0;
+  int64_t elements = 1, empty = 0;
   for (int32_t i = 0; i < rank; ++i) {
     if (dims[i] == 0)
       empty = 1; // the other dims must fit nevertheless: code multiplies them
-    else if (__builtin_mul_overflow(bytes, dims[i], &bytes))
+    else if (__builtin_mul_overflow(elements, dims[i], &elements))
       return -1;
   }
-  return empty ? 0 : (uint64_t)bytes > PTRDIFF_MAX ? -1 : bytes;
+  size_t bytes = fulgur_storage_bytes((fulgur_dtype)dtype, (size_t)elements);
+  return bytes == 0 || bytes > PTRDIFF_MAX ? -1 : empty ? 0 : (int64_t)bytes;
 }
 
 /// The product of the dims from `first` up to, not including, `last`, which is

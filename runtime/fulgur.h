@@ -81,6 +81,21 @@ typedef enum fulgur_dtype {
   FULGUR_UINT32 = 12,
   FULGUR_UINT64 = 13,
   FULGUR_BFLOAT16 = 16,
+  /* One byte an element. */
+  FULGUR_FLOAT8E4M3FN = 17,
+  FULGUR_FLOAT8E4M3FNUZ = 18,
+  FULGUR_FLOAT8E5M2 = 19,
+  FULGUR_FLOAT8E5M2FNUZ = 20,
+  FULGUR_FLOAT8E8M0 = 24,
+  /* Packed as in ONNX's raw data: element after element without gaps, each from
+   * the low bits of a byte to the high ones; bits behind the last are 0. */
+  FULGUR_UINT4 = 21,
+  FULGUR_INT4 = 22,
+  FULGUR_FLOAT4E2M1 = 23,
+  FULGUR_UINT2 = 25,
+  FULGUR_INT2 = 26,
+  FULGUR_FLOAT6E2M3 = 27,
+  FULGUR_FLOAT6E3M2 = 28,
   FULGUR_SEQUENCE = 100, /* rank 1; elements are fulgur_tensor, dims[0] many */
   FULGUR_OPTIONAL = 101  /* the same with none or one */
 } fulgur_dtype;
@@ -312,8 +327,11 @@ FULGUR_API fulgur_status fulgur_run(const fulgur_model *model,
 FULGUR_API void fulgur_release(const fulgur_context *context,
                                fulgur_tensor *tensor);
 
-/* Bytes of one element; 0 for an unknown type. */
+/* Bytes of one element; 0 for an unknown type and for packed ones. */
 FULGUR_API size_t fulgur_dtype_bytes(fulgur_dtype dtype);
+/* Bytes of so many elements, packed ones too; 0 for an unknown type, and when
+ * the bytes do not fit a size_t. */
+FULGUR_API size_t fulgur_storage_bytes(fulgur_dtype dtype, size_t elements);
 FULGUR_API const char *fulgur_dtype_name(fulgur_dtype dtype); /* "float32" */
 
 /* A short name of a status, and the sentence about the last failing call on

@@ -1,6 +1,7 @@
 // A .npy file is a magic number, a Python dictionary as text, and the elements;
 // a .npz file is a zip file of those.
 #include "NumpyFile.h"
+#include "NarrowNumber.h"
 #include "ZipFile.h"
 
 #include <algorithm>
@@ -113,7 +114,22 @@ Tensor parse(const std::string &where, const std::string &name,
   return tensor;
 }
 
+/// Numpy has no elements of less than a byte and no floating point of one:
+/// integers are written as int8 or uint8, other elements as their bits.
+Tensor widened(const Tensor &tensor) {
+  bool isSigned = tensor.dtype == FULGUR_INT4 || tensor.dtype == FULGUR_INT2;
+  Tensor wide = Tensor::zeros(
+      tensor.name, isSigned ? FULGUR_INT8 : FULGUR_UINT8, tensor.dims);
+  for (int64_t i = 0; i < tensor.elements(); ++i)
+    wide.setNumber(i, isFloat(tensor.dtype)
+                          ? encodeNarrow(tensor.dtype, tensor.number(i))
+                          : tensor.number(i));
+  return wide;
+}
+
 std::string serialise(const Tensor &tensor) {
+  if (narrowBits(tensor.dtype))
+    return serialise(widened(tensor));
   const Descriptor *descriptor =
       std::ranges::find(Descriptors, tensor.dtype, &Descriptor::dtype);
   if (descriptor == std::end(Descriptors))

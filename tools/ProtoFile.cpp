@@ -1,8 +1,10 @@
 // TensorProto keeps numbers in raw_data or in one of five typed lists, strings
 // in a list of their own.
 #include "ProtoFile.h"
+#include "NarrowNumber.h"
 #include "ZipFile.h"
 
+#include <algorithm>
 #include <cstring>
 #include <onnx/onnx-data.pb.h>
 #include <onnx/onnx_pb.h>
@@ -17,6 +19,15 @@ void copyList(const List &list, Tensor &tensor, size_t element) {
     auto value = list[i]; // little-endian: the low bytes come first
     std::memcpy(tensor.data.data() + size_t(i) * element, &value, element);
   }
+}
+
+/// Numbers of 6 bits, one an entry, into bytes without gaps.
+template <typename List> void packSixes(const List &list, Tensor &tensor) {
+  for (int64_t i = 0; i < list.size(); ++i)
+    for (int64_t k = 0; k < 6; ++k)
+      if (list[int(i)] >> k & 1)
+        tensor.data.data()[(i * 6 + k) / 8] |=
+            std::byte(1u << ((i * 6 + k) % 8));
 }
 
 /// Calls `use` with the list that holds elements of this type.
@@ -50,14 +61,19 @@ static Tensor fromProto(const onnx::TensorProto &proto,
     return Tensor::strings(
         proto.name(), std::move(dims),
         {proto.string_data().begin(), proto.string_data().end()});
-  if (fulgur_dtype_bytes(dtype) == 0)
+  if (fulgur_storage_bytes(dtype, 1) == 0)
     throw std::runtime_error("'" + path + "' has element type " +
                              std::to_string(proto.data_type()) +
                              ", which is not known");
-  size_t element = fulgur_dtype_bytes(dtype), given = proto.raw_data().size();
+  // Entries for packed elements are bytes, but for those of 6 bits.
+  bool isSix = narrowBits(dtype) == 6;
+  size_t element = std::max<size_t>(fulgur_dtype_bytes(dtype), 1),
+         given = proto.raw_data().size();
   if (!proto.has_raw_data())
-    withList(proto, dtype,
-             [&](const auto &list) { given = size_t(list.size()) * element; });
+    withList(proto, dtype, [&](const auto &list) {
+      given = isSix ? fulgur_storage_bytes(dtype, size_t(list.size()))
+                    : size_t(list.size()) * element;
+    });
   size_t needed = denseBytes(proto.name(), dtype, dims);
   if (given != needed)
     throw std::runtime_error("'" + path + "' has " + std::to_string(given) +
@@ -66,6 +82,8 @@ static Tensor fromProto(const onnx::TensorProto &proto,
   Tensor tensor = Tensor::zeros(proto.name(), dtype, std::move(dims));
   if (proto.has_raw_data())
     std::memcpy(tensor.data.data(), proto.raw_data().data(), given);
+  else if (isSix)
+    packSixes(proto.int32_data(), tensor);
   else
     withList(proto, dtype,
              [&](const auto &list) { copyList(list, tensor, element); });

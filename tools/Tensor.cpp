@@ -1,5 +1,6 @@
 // Allocation of tensors, and their elements as numbers.
 #include "Tensor.h"
+#include "NarrowNumber.h"
 
 #include <bit>
 #include <cmath>
@@ -21,24 +22,30 @@ AlignedBytes::AlignedBytes(size_t bytes) : bytes(bytes) {
 
 bool isFloat(fulgur_dtype dtype) {
   return dtype == FULGUR_FLOAT32 || dtype == FULGUR_FLOAT64 ||
-         dtype == FULGUR_FLOAT16 || dtype == FULGUR_BFLOAT16;
+         dtype == FULGUR_FLOAT16 || dtype == FULGUR_BFLOAT16 ||
+         (narrowBits(dtype) && dtype != FULGUR_UINT4 && dtype != FULGUR_INT4 &&
+          dtype != FULGUR_UINT2 && dtype != FULGUR_INT2);
 }
 
 size_t denseBytes(const std::string &name, fulgur_dtype dtype,
                   const std::vector<int64_t> &dims) {
-  int64_t bytes = int64_t(fulgur_dtype_bytes(dtype));
-  if (bytes == 0)
+  if (fulgur_storage_bytes(dtype, 1) == 0)
     throw std::runtime_error("tensor '" + name + "' has element type " +
                              std::to_string(dtype) + ", which is not known");
   if (dims.size() > FULGUR_MAX_RANK)
     throw std::runtime_error("tensor '" + name + "' has rank " +
                              std::to_string(dims.size()) + ", but at most " +
                              std::to_string(FULGUR_MAX_RANK) + " is possible");
+  int64_t elements = 1;
+  bool fits = true;
   for (int64_t dim : dims)
-    if (dim < 0 || __builtin_mul_overflow(bytes, dim, &bytes))
-      throw std::runtime_error("tensor '" + name +
-                               "' has dims that are negative or too large");
-  return size_t(bytes);
+    fits =
+        fits && dim >= 0 && !__builtin_mul_overflow(elements, dim, &elements);
+  size_t bytes = fits ? fulgur_storage_bytes(dtype, size_t(elements)) : 0;
+  if (!fits || bytes > PTRDIFF_MAX || (elements && !bytes))
+    throw std::runtime_error("tensor '" + name +
+                             "' has dims that are negative or too large");
+  return bytes;
 }
 
 Tensor Tensor::zeros(std::string name, fulgur_dtype dtype,
@@ -109,7 +116,10 @@ std::string Tensor::string(int64_t i) const {
 }
 
 int64_t Tensor::elements() const {
-  return int64_t(data.size() / fulgur_dtype_bytes(dtype));
+  int64_t elements = 1;
+  for (int64_t dim : dims)
+    elements *= dim;
+  return elements;
 }
 
 std::string Tensor::type() const {
@@ -170,8 +180,29 @@ template <typename T> static void store(std::byte *data, int64_t i, T value) {
   std::memcpy(data + i * int64_t(sizeof(T)), &value, sizeof(T));
 }
 
+/// Element `i` of numbers that are packed without gaps.
+static unsigned loadBits(const std::byte *data, int64_t i, unsigned width) {
+  unsigned bits = 0;
+  for (unsigned k = 0; k < width; ++k) {
+    int64_t at = i * width + k;
+    bits |= (unsigned(data[at / 8]) >> (at % 8) & 1) << k;
+  }
+  return bits;
+}
+
+static void storeBits(std::byte *data, int64_t i, unsigned width,
+                      unsigned bits) {
+  for (unsigned k = 0; k < width; ++k) {
+    int64_t at = i * width + k;
+    std::byte mask = std::byte(1u << (at % 8));
+    data[at / 8] = bits >> k & 1 ? data[at / 8] | mask : data[at / 8] & ~mask;
+  }
+}
+
 double Tensor::number(int64_t i) const {
   const std::byte *p = data.data();
+  if (unsigned width = narrowBits(dtype))
+    return decodeNarrow(dtype, loadBits(p, i, width));
   switch (dtype) {
   case FULGUR_FLOAT32:
     return load<float>(p, i);
@@ -198,16 +229,16 @@ double Tensor::number(int64_t i) const {
     return double(load<uint64_t>(p, i));
   case FULGUR_INT64:
     return double(load<int64_t>(p, i));
-  case FULGUR_STRING:
-  case FULGUR_SEQUENCE:
-  case FULGUR_OPTIONAL:
-    break; // no numbers
+  default: // no numbers
+    break;
   }
   return 0;
 }
 
 void Tensor::setNumber(int64_t i, double value) {
   std::byte *p = data.data();
+  if (unsigned width = narrowBits(dtype))
+    return storeBits(p, i, width, encodeNarrow(dtype, value));
   switch (dtype) {
   case FULGUR_FLOAT32:
     return store(p, i, float(value));
@@ -231,9 +262,7 @@ void Tensor::setNumber(int64_t i, double value) {
   case FULGUR_UINT64:
   case FULGUR_INT64:
     return store(p, i, int64_t(value));
-  case FULGUR_STRING:
-  case FULGUR_SEQUENCE:
-  case FULGUR_OPTIONAL:
-    break; // no numbers
+  default: // no numbers
+    break;
   }
 }

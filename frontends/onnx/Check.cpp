@@ -80,6 +80,19 @@ struct Unknown {
 
 } // namespace
 
+bool takesType(const pb::NodeProto &node, int64_t opset, size_t input,
+               const std::string &type) {
+  const pb::OpSchema *schema = pb::OpSchemaRegistry::Schema(
+      node.op_type(), int(opset), domainOf(node.domain()));
+  if (!schema || schema->inputs().empty())
+    return true;
+  const auto &formal =
+      schema->inputs()[std::min(input, schema->inputs().size() - 1)];
+  return llvm::any_of(formal.GetTypes(), [&](const std::string *allowed) {
+    return *allowed == "tensor(" + type + ")";
+  });
+}
+
 void refuseUnknownOperators(const pb::ModelProto &model) {
   StringSet<> functions;
   for (const pb::FunctionProto &function : model.functions())

@@ -526,11 +526,42 @@ Tensor Core::select(const Tensor &condition, const Tensor &a,
     return fulgur::onnx::select(v[0], v[1], v[2]);
   });
 }
-Tensor Core::cast(const Tensor &x, DType type) const {
+Tensor Core::cast(const Tensor &x, DType type, const Conversion &how) const {
   if (x.type == type)
     return x;
   if (!mlirType(type, builder.getContext()))
     unsupported("a conversion to " + name(type) + " is not supported");
   return map({x}, type,
-             [&](ArrayRef<Scalar> v) { return convert(v[0], type); });
+             [&](ArrayRef<Scalar> v) { return convert(v[0], type, how); });
+}
+
+Tensor Core::bits(const Tensor &x, DType type) const {
+  if (x.type == type)
+    return x;
+  if (x.type == DType::boolean) // a byte that is 0 or 1
+    return bits(cast(x, DType::u8), type);
+  if (type == DType::boolean)
+    return cast(bits(x, DType::u8), type);
+  if (isPacked(type)) { // a byte holds the integer, or the bits in front of 0
+    DType integer = isNarrowReal(type) ? DType::u4 : type;
+    return map({x}, type, [&](ArrayRef<Scalar> v) {
+      return reinterpret(convert(reinterpret(v[0], DType::i8), integer), type);
+    });
+  }
+  Value from = value(x), out = empty(x.shape, type);
+  if (from.getType() == out.getType())
+    return tensor(from, type, x.shape);
+  // Not through `generate`, which would compute with halves in f32.
+  AffineMap identity = builder.getMultiDimIdentityMap(x.rank());
+  SmallVector<utils::IteratorType> loops(x.rank(),
+                                         utils::IteratorType::parallel);
+  auto generic = linalg::GenericOp::create(
+      builder, loc, out.getType(), from, out, ArrayRef{identity, identity},
+      loops, [&](OpBuilder &inside, Location, ValueRange v) {
+        linalg::YieldOp::create(
+            inside, loc,
+            arith::BitcastOp::create(inside, loc, v[1].getType(), v[0])
+                .getResult());
+      });
+  return tensor(generic.getResult(0), type, x.shape);
 }

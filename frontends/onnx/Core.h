@@ -126,7 +126,9 @@ public:
   Tensor mul(const Tensor &a, double b) const;
   Tensor select(const Tensor &condition, const Tensor &a,
                 const Tensor &b) const;
-  Tensor cast(const Tensor &x, DType type) const;
+  Tensor cast(const Tensor &x, DType type, const Conversion &how = {}) const;
+  /// The same bits as elements of another type of the same width.
+  Tensor bits(const Tensor &x, DType type) const;
 
   // Layout.
   Tensor reshape(const Tensor &x, ArrayRef<Extent> shape) const;
@@ -296,11 +298,13 @@ void registerEinsum(OpTable &);
 void registerElementwise(OpTable &);
 void registerFourier(OpTable &);
 void registerGatherScatter(OpTable &);
+void registerIntegerProducts(OpTable &);
 void registerLayout(OpTable &);
 void registerLinearAttention(OpTable &);
 void registerMl(OpTable &);
 void registerNormalization(OpTable &);
 void registerPooling(OpTable &);
+void registerQuantization(OpTable &);
 void registerRandom(OpTable &);
 void registerRecurrent(OpTable &);
 void registerReduction(OpTable &);

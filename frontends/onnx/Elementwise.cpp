@@ -164,15 +164,38 @@ Tensor importWhere(const Core &c, const Site &s) {
   return c.select(s[0], s[1], s[2]);
 }
 
-Tensor castTo(const Core &c, const Tensor &x, DType type) {
-  bool strings = x.type == DType::string || type == DType::string;
-  return strings ? castString(c, x, type) : c.cast(x, type);
+Tensor castTo(const Core &c, const Site &s, DType type) {
+  if (s[0].type == DType::string || type == DType::string)
+    return castString(c, s[0], type);
+  Conversion how;
+  how.saturate = s.integer("saturate", 1);
+  StringRef rounding = s.text("round_mode", "up");
+  if (rounding != "up" && rounding != "down" && rounding != "nearest")
+    c.fail("round_mode is '" + rounding + "', not up, down or nearest");
+  how.rounding = rounding == "up"     ? Conversion::Rounding::up
+                 : rounding == "down" ? Conversion::Rounding::down
+                                      : Conversion::Rounding::nearest;
+  return c.cast(s[0], type, how);
 }
 Tensor importCast(const Core &c, const Site &s) {
-  return castTo(c, s[0], s.dtype("to", DType::undefined));
+  return castTo(c, s, s.dtype("to", DType::undefined));
 }
 Tensor importCastLike(const Core &c, const Site &s) {
-  return castTo(c, s[0], s[1].type);
+  return castTo(c, s, s[1].type);
+}
+
+/// The same bits as another type.
+Tensor importBitCast(const Core &c, const Site &s) {
+  DType type = s.dtype("to", DType::undefined);
+  if (!bitWidth(type) || !bitWidth(s[0].type))
+    c.unsupported("a bit cast from " + name(s[0].type) + " to " + name(type) +
+                  " is not supported");
+  auto width = [](DType t) { return t == DType::boolean ? 8 : bitWidth(t); };
+  if (width(type) != width(s[0].type))
+    c.fail("elements of type " + name(s[0].type) + " have " +
+           Twine(width(s[0].type)) + " bits, those of " + name(type) +
+           " have " + Twine(width(type)));
+  return c.bits(s[0], type);
 }
 
 Tensor importEqual(const Core &c, const Site &s) {
@@ -213,6 +236,7 @@ void fulgur::onnx::registerElementwise(OpTable &ops) {
   ops["Asinh"] = importReal<asinh>;
   ops["Atan"] = importReal<atan>;
   ops["Atanh"] = importReal<atanh>;
+  ops["BitCast"] = importBitCast;
   ops["BitShift"] = {importBitShift, 2};
   ops["BitwiseAnd"] = {importBitwise<operator&>, 2};
   ops["BitwiseNot"] = importNumber<complement>;

@@ -5,6 +5,8 @@
 #include "frontends/onnx/Driver.h"
 #include "frontends/onnx/Extension.h"
 #include "frontends/onnx/Model.h"
+#include "frontends/onnx/Packing.h"
+#include "frontends/onnx/Prepare.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/ScopeExit.h"
@@ -29,11 +31,13 @@ const OpTable &opTable() {
     registerElementwise(ops);
     registerFourier(ops);
     registerGatherScatter(ops);
+    registerIntegerProducts(ops);
     registerLayout(ops);
     registerLinearAttention(ops);
     registerMl(ops);
     registerNormalization(ops);
     registerPooling(ops);
+    registerQuantization(ops);
     registerRandom(ops);
     registerRecurrent(ops);
     registerReduction(ops);
@@ -127,6 +131,8 @@ private:
   void importInputs();
   void describe(NamedAttrList &attributes, const Tensor &x);
   Tensor importInput(const ::onnx::ValueInfoProto &input);
+  DenseI64ArrayAttr packedAttr(const Tensor &x);
+  Value packedOutput(StringRef name, size_t position, const Tensor &x);
   SmallVector<Tensor> importGraph(const ::onnx::GraphProto &graph,
                                   ArrayRef<Tensor> in);
   Shape inputShape(const ::onnx::ValueInfoProto &input);
@@ -321,12 +327,48 @@ Tensor Importer::importInput(const ::onnx::ValueInfoProto &input) {
   for (Extent &size : shape)
     texts.push_back(sizes.atoms.text(size));
   attributes.set(kDimsAttr, dimTexts(shape, texts));
-  if (isInteger(type) && isUnsigned(type)) // MLIR's integers do not say
+  if (needsName(type) || isPacked(type))
     attributes.set(kDTypeAttr, builder.getI64IntegerAttr(int64_t(type)));
+  RankedTensorType port = core().typeOf(shape, type);
+  if (isPacked(type)) { // arrives as its bytes
+    if (program.isSplit())
+      core().unsupported("input '" + Twine(input.name()) + "' of type " +
+                         name(type) +
+                         " is not supported behind inputs that are no "
+                         "tensors; bring it to the front");
+    attributes.set(kPackedAttr, packedAttr(Tensor(Value(), type, shape)));
+    port = core().typeOf({packedBytes(core(), type, shape)}, DType::u8);
+  }
   Value value =
-      program.addInput(core().typeOf(shape, type),
-                       attributes.getDictionary(builder.getContext()));
-  return Tensor(value, type, shape);
+      program.addInput(port, attributes.getDictionary(builder.getContext()));
+  return isPacked(type) ? unpack(core(), value, type, shape)
+                        : Tensor(value, type, shape);
+}
+
+/// The bits of an element and the dims, for kPackedAttr.
+DenseI64ArrayAttr Importer::packedAttr(const Tensor &x) {
+  SmallVector<int64_t> content{int64_t(bitWidth(x.type))};
+  llvm::append_range(content, core().typeOf(x.shape, x.type).getShape());
+  return program.builder.getDenseI64ArrayAttr(content);
+}
+
+/// The bytes of an output whose elements share them.
+Value Importer::packedOutput(StringRef name, size_t position, const Tensor &x) {
+  bool isRuntime = llvm::any_of(
+      x.shape, [&](const Extent &size) { return sizes.atoms.isRuntime(size); });
+  if (isRuntime || program.isSplit())
+    core().unsupported("output '" + name + "' of type " +
+                       fulgur::onnx::name(x.type) +
+                       " is not supported where sizes depend on data or the "
+                       "graph branches; cast it to int8");
+  SmallVector<Value> dynamic;
+  for (const Extent &size : x.shape)
+    if (!size.constant())
+      dynamic.push_back(core().index(size));
+  Value bytes = pack(core(), x);
+  PackedOutputOp::create(program.builder, file, position,
+                         core().typeOf(x.shape, x.type).getShape(), dynamic);
+  return bytes;
 }
 
 void Importer::importInputs() {
@@ -405,6 +447,13 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
           in, [](const Tensor &x) { return x && x.type == DType::string; }) &&
       !op.anyValue && !takesStrings(node.op_type()))
     core.unsupported(node.op_type() + " of strings is not supported");
+  // There is no arithmetic on narrow types: an operator takes them only if ONNX
+  // says so.
+  for (auto [k, x] : llvm::enumerate(in))
+    if (x && isNarrow(x.type) &&
+        !takesType(node, model->opset(node.domain()), k, name(x.type).str()))
+      core.fail("input " + Twine(k) + " is of type " + name(x.type) +
+                ", which the operator does not take");
   auto find = [&](StringRef name) {
     return isThere(name) ? lookUp(name) : Tensor();
   };
@@ -497,14 +546,19 @@ void Importer::importOutputs() {
         texts.push_back(same ? written : sizes.textWithBound(size));
       }
       attributes.set(kDimsAttr, dimTexts(x.shape, texts));
-      if (isInteger(x.type) && isUnsigned(x.type))
+      if (needsName(x.type) || isPacked(x.type))
         attributes.set(kDTypeAttr, builder.getI64IntegerAttr(int64_t(x.type)));
+      if (isPacked(x.type))
+        attributes.set(kPackedAttr, packedAttr(x));
       if (program.isSplit())
         attributes.set("fulgur.type",
                        TypeAttr::get(core().typeOf(x.shape, x.type)));
     }
     ports.push_back(attributes.getDictionary(builder.getContext()));
-    results.push_back(program.isSplit() ? core().outside(x) : core().value(x));
+    results.push_back(isPacked(x.type)
+                          ? packedOutput(output.name(), results.size(), x)
+                      : program.isSplit() ? core().outside(x)
+                                          : core().value(x));
   }
 }
 

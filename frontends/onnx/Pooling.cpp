@@ -9,14 +9,14 @@ using namespace fulgur;
 using namespace fulgur::onnx;
 
 namespace {
-SmallVector<Window, 3> windows(const Core &c, const Site &s) {
-  if (s[0].rank() < 3)
-    c.fail("the input has rank " + Twine(s[0].rank()) + ", which is below 3");
+SmallVector<Window, 3> windows(const Core &c, const Site &s, const Tensor &x) {
+  if (x.rank() < 3)
+    c.fail("the input has rank " + Twine(x.rank()) + ", which is below 3");
   SmallVector<int64_t> kernel = s.integers("kernel_shape");
-  if (int64_t(kernel.size()) != s[0].rank() - 2)
+  if (int64_t(kernel.size()) != x.rank() - 2)
     c.fail("attribute 'kernel_shape' has " + Twine(kernel.size()) +
-           " entries for " + Twine(s[0].rank() - 2) + " dims");
-  return windowsOf(c, s, s[0], kernel);
+           " entries for " + Twine(x.rank() - 2) + " dims");
+  return windowsOf(c, s, x, kernel);
 }
 
 /// Folds every window of the padded input: linalg's named pools over two dims,
@@ -160,7 +160,7 @@ Tensor placesOf(const Core &c, const Tensor &x, const Tensor &greatest,
 }
 
 SmallVector<Tensor> importMaxPool(const Core &c, const Site &s) {
-  SmallVector<Window, 3> all = windows(c, s);
+  SmallVector<Window, 3> all = windows(c, s, s[0]);
   Tensor y = pool(c, s[0], all, true, s[0].type);
   if (!s.wants(1))
     return {y};
@@ -237,11 +237,12 @@ Scalar covered(const Window &w, const Extent &size, bool padding,
          below;
 }
 
-/// The sum of each window divided by the number of elements that count.
-Tensor importAveragePool(const Core &c, const Site &s) {
-  Tensor x = s[0];
+} // namespace
+
+Tensor fulgur::onnx::averagePool(const Core &c, const Site &s,
+                                 const Tensor &x) {
   c.requireType(x, isReal(x.type), "floating point");
-  SmallVector<Window, 3> all = windows(c, s);
+  SmallVector<Window, 3> all = windows(c, s, x);
   bool padding = s.integer("count_include_pad", 0), even = true;
   int64_t elements = 1;
   SmallVector<Window, 3> counted(all);
@@ -268,6 +269,11 @@ Tensor importAveragePool(const Core &c, const Site &s) {
                     });
 }
 
+namespace {
+Tensor importAveragePool(const Core &c, const Site &s) {
+  return averagePool(c, s, s[0]);
+}
+
 /// The attribute p, which was a real number in opset 1.
 int64_t exponentOf(const Core &c, const Site &s) {
   if (s.opset() > 1)
@@ -288,9 +294,9 @@ Scalar root(const Scalar &x, int64_t p) {
 Tensor importLpPool(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
   int64_t p = exponentOf(c, s);
-  Tensor total =
-      pool(c, c.map(s[0], [&](const Scalar &v) { return raised(v, p); }),
-           windows(c, s), false, isHalf(s[0].type) ? DType::f32 : s[0].type);
+  Tensor total = pool(
+      c, c.map(s[0], [&](const Scalar &v) { return raised(v, p); }),
+      windows(c, s, s[0]), false, isHalf(s[0].type) ? DType::f32 : s[0].type);
   return c.cast(c.map(total, [&](const Scalar &v) { return root(v, p); }),
                 s[0].type);
 }

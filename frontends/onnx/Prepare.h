@@ -15,6 +15,11 @@ void prepare(::onnx::ModelProto &model, WeightFiles &files);
 /// them.
 void refuseUnknownOperators(const ::onnx::ModelProto &model);
 
+/// Whether the schema lets the node's input be a tensor of the element type, by
+/// ONNX's name of it; true if there is no schema.
+bool takesType(const ::onnx::NodeProto &node, int64_t opset, size_t input,
+               const std::string &type);
+
 /// Refuses graphs that are cyclic or use values that nothing produces, at any
 /// depth; brings unsorted ones into order.
 void sortNodes(::onnx::ModelProto &model);

@@ -125,7 +125,7 @@ Value Program::bring(Value value, RankedTensorType type, ArrayRef<Extent> shape,
   }
   func::FuncOp main = current->main;
   DictionaryAttr attributes;
-  if (isInteger(dtype) && isUnsigned(dtype)) // MLIR's integers do not say
+  if (needsName(dtype))
     attributes = builder.getDictionaryAttr(builder.getNamedAttr(
         kDTypeAttr, builder.getI64IntegerAttr(int64_t(dtype))));
   (void)main.insertArgument(main.getNumArguments(), type, attributes, loc);
@@ -305,7 +305,7 @@ void Program::close(Part &part) {
   main.setType(end.getFunctionType(main.getArgumentTypes(),
                                    ValueRange(part.outputs).getTypes()));
   for (auto [k, type] : llvm::enumerate(part.types))
-    if (isInteger(type) && isUnsigned(type))
+    if (needsName(type))
       main.setResultAttr(k, kDTypeAttr, end.getI64IntegerAttr(int64_t(type)));
 }
 

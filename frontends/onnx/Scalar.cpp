@@ -1,4 +1,5 @@
 #include "frontends/onnx/Scalar.h"
+#include "frontends/onnx/Narrow.h"
 #include "llvm/ADT/APFloat.h"
 #include <cmath>
 
@@ -13,18 +14,57 @@ bool fulgur::onnx::isHalf(DType t) {
 }
 bool fulgur::onnx::isUnsigned(DType t) {
   return t == DType::u8 || t == DType::u16 || t == DType::u32 ||
-         t == DType::u64 || t == DType::boolean;
+         t == DType::u64 || t == DType::boolean || t == DType::u4 ||
+         t == DType::u2 || isNarrowReal(t);
 }
 bool fulgur::onnx::isInteger(DType t) {
-  return !isReal(t) && bitWidth(t) >= 8 && t != DType::index;
+  return !isReal(t) && !isNarrow(t) && bitWidth(t) >= 8 && t != DType::index;
 }
+bool fulgur::onnx::isNarrowReal(DType t) {
+  switch (t) {
+  case DType::f8e4m3fn:
+  case DType::f8e4m3fnuz:
+  case DType::f8e5m2:
+  case DType::f8e5m2fnuz:
+  case DType::f8e8m0:
+  case DType::f6e2m3:
+  case DType::f6e3m2:
+  case DType::f4e2m1:
+    return true;
+  default:
+    return false;
+  }
+}
+bool fulgur::onnx::isNarrow(DType t) {
+  return isNarrowReal(t) || t == DType::u4 || t == DType::i4 ||
+         t == DType::u2 || t == DType::i2;
+}
+bool fulgur::onnx::needsName(DType t) {
+  return (isInteger(t) && isUnsigned(t)) || (isNarrow(t) && !isPacked(t));
+}
+bool fulgur::onnx::isPacked(DType t) { return isNarrow(t) && bitWidth(t) < 8; }
 
 unsigned fulgur::onnx::bitWidth(DType t) {
   switch (t) {
   case DType::boolean:
     return 1;
+  case DType::u2:
+  case DType::i2:
+    return 2;
+  case DType::u4:
+  case DType::i4:
+  case DType::f4e2m1:
+    return 4;
+  case DType::f6e2m3:
+  case DType::f6e3m2:
+    return 6;
   case DType::u8:
   case DType::i8:
+  case DType::f8e4m3fn:
+  case DType::f8e4m3fnuz:
+  case DType::f8e5m2:
+  case DType::f8e5m2fnuz:
+  case DType::f8e8m0:
     return 8;
   case DType::u16:
   case DType::i16:
@@ -103,6 +143,10 @@ StringRef fulgur::onnx::name(DType t) {
     return "uint2";
   case DType::i2:
     return "int2";
+  case DType::f6e2m3:
+    return "float6e2m3";
+  case DType::f6e3m2:
+    return "float6e3m2";
   default:
     return "undefined";
   }
@@ -121,6 +165,8 @@ Type fulgur::onnx::mlirType(DType t, MLIRContext *context) {
   case DType::index:
     return IndexType::get(context);
   default:
+    if (isNarrow(t))
+      return IntegerType::get(context, 8);
     return bitWidth(t) ? Type(IntegerType::get(context, bitWidth(t))) : Type();
   }
 }
@@ -279,6 +325,8 @@ bool isSafeDivisor(const Scalar &b) {
 
 Scalar Scalar::constant(Body &body, DType type, double number) {
   Scalar like{&body, type, Value(), std::nullopt};
+  if (isNarrowReal(type))
+    return {&body, type, Value(), Element{encodeNarrow(type, number)}};
   return ::known(like, type,
                  isReal(type) ? Element{0, number} : Element{int64_t(number)});
 }
@@ -582,53 +630,39 @@ Scalar round(const Scalar &x) {
   return function<math::RoundEvenOp>(x, std::nearbyint);
 }
 
-Scalar convert(const Scalar &x, DType to) {
+Scalar reinterpret(const Scalar &x, DType to) {
   if (x.type == to)
     return x;
-  if (to == DType::boolean)
-    return differ(x, x.like(0));
-  if (auto value = real(x)) {
-    if (isReal(to))
-      return known(x, to, {0, *value});
-    if (std::fabs(*value) < 9.2e18)
-      return known(x, to, {int64_t(*value)});
-  }
-  if (auto value = whole(x); value && isReal(to))
-    return known(
-        x, to,
-        {0, x.type == DType::u64 ? double(uint64_t(*value)) : double(*value)});
-  if (auto value = size(x); value && !isReal(to))
-    return known(x, to, {*value});
+  // Integers of the same width are the same value, read otherwise.
+  bool same = !isReal(x.type) && !isReal(to);
+  if (auto value = whole(x); value && same)
+    return known(x, to, {wrapped(to, *value)});
   return otherwise(
       x, to, {x},
       [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
         Type type = mlirType(to, builder.getContext());
-        if (x.type == DType::index && isReal(to)) {
-          Value wide = arith::IndexCastOp::create(builder, loc,
-                                                  builder.getI64Type(), v[0]);
-          return arith::SIToFPOp::create(builder, loc, type, wide);
-        }
+        if (v[0].getType() == type)
+          return v[0];
+        return arith::BitcastOp::create(builder, loc, type, v[0]);
+      });
+}
+
+/// Between types that arith converts in one step.
+static Scalar convertDirectly(const Scalar &x, DType to) {
+  return otherwise(
+      x, to, {x},
+      [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
+        Type type = mlirType(to, builder.getContext());
         if (x.type == DType::index || to == DType::index)
           return isUnsigned(x.type) || isUnsigned(to)
                      ? Value(arith::IndexCastUIOp::create(builder, loc, type,
                                                           v[0]))
                      : Value(arith::IndexCastOp::create(builder, loc, type,
                                                         v[0]));
-        if (x.type == DType::f64 &&
-            isHalf(to)) { // in two steps, for which there are instructions
-          Value single =
-              arith::TruncFOp::create(builder, loc, builder.getF32Type(), v[0]);
-          return arith::TruncFOp::create(builder, loc, type, single);
-        }
-        if (isReal(x.type) && isReal(to)) {
-          if (bitWidth(to) > bitWidth(x.type))
-            return arith::ExtFOp::create(builder, loc, type, v[0]);
-          if (bitWidth(to) < bitWidth(x.type))
-            return arith::TruncFOp::create(builder, loc, type, v[0]);
-          return arith::TruncFOp::create(
-              builder, loc, type,
-              arith::ExtFOp::create(builder, loc, builder.getF32Type(), v[0]));
-        }
+        if (isReal(x.type) && isReal(to))
+          return bitWidth(to) > bitWidth(x.type)
+                     ? Value(arith::ExtFOp::create(builder, loc, type, v[0]))
+                     : Value(arith::TruncFOp::create(builder, loc, type, v[0]));
         if (isReal(x.type))
           return isUnsigned(to)
                      ? Value(arith::FPToUIOp::create(builder, loc, type, v[0]))
@@ -637,13 +671,81 @@ Scalar convert(const Scalar &x, DType to) {
           return isUnsigned(x.type)
                      ? Value(arith::UIToFPOp::create(builder, loc, type, v[0]))
                      : Value(arith::SIToFPOp::create(builder, loc, type, v[0]));
-        if (bitWidth(to) == bitWidth(x.type))
+        unsigned from = v[0].getType().getIntOrFloatBitWidth(),
+                 wanted = type.getIntOrFloatBitWidth();
+        if (from == wanted)
           return v[0];
-        if (bitWidth(to) < bitWidth(x.type))
+        if (wanted < from)
           return arith::TruncIOp::create(builder, loc, type, v[0]);
         return isUnsigned(x.type)
                    ? Value(arith::ExtUIOp::create(builder, loc, type, v[0]))
                    : Value(arith::ExtSIOp::create(builder, loc, type, v[0]));
       });
+}
+
+/// A double as f32, rounded so that rounding once more, to fewer bits, is as
+/// good as rounding once: what cannot be represented becomes the neighbour
+/// whose last bit is 1 (Boldo and Melquiond, "When double rounding is odd",
+/// 2004).
+static Scalar roundToOdd(const Scalar &x) {
+  Scalar nearest = convertDirectly(x, DType::f32),
+         back = convertDirectly(nearest, DType::f64),
+         bits = reinterpret(nearest, DType::u32);
+  Scalar isDone =
+      ~(x < back | back < x) | equal(bits & bits.like(1), bits.like(1));
+  Scalar other =
+      select(abs(x) < abs(back), bits - bits.like(1), bits + bits.like(1));
+  return reinterpret(select(isDone, bits, other), DType::f32);
+}
+
+Scalar convert(const Scalar &x, DType to, const Conversion &how) {
+  if (x.type == to)
+    return x;
+  if (isNarrowReal(x.type))
+    return convert(decodeNarrow(x), to, how);
+  if (to == DType::boolean)
+    return differ(x, x.like(0));
+  if (auto value = real(x)) {
+    if (isReal(to))
+      return known(x, to, {0, *value});
+    if (std::fabs(*value) < 9.2e18 && !isNarrowReal(to))
+      return known(x, to, {int64_t(*value)});
+  }
+  if (auto value = whole(x); value && isReal(to))
+    return known(
+        x, to,
+        {0, x.type == DType::u64 ? double(uint64_t(*value)) : double(*value)});
+  if (auto value = size(x); value && !isReal(to) && !isNarrowReal(to))
+    return known(x, to, {*value});
+
+  // To few bits by way of f32.
+  bool few = isHalf(to) || isNarrowReal(to);
+  if (few && x.type != DType::f32) {
+    bool manyDigits = !isHalf(x.type) && x.type != DType::f64 &&
+                      (bitWidth(x.type) >= 32 || x.type == DType::index);
+    if (manyDigits)
+      return convert(convert(x, DType::f64), to, how);
+    Scalar single =
+        x.type == DType::f64 ? roundToOdd(x) : convert(x, DType::f32);
+    return convert(single, to, how);
+  }
+  if (isNarrowReal(to))
+    return encodeNarrow(x, to, how);
+  if (x.type == DType::index && isReal(to))
+    return convert(convert(x, DType::i64), to);
+  // Small integers keep the low bits of what does not fit.
+  bool small = !isReal(to) && bitWidth(to) < 32;
+  if (isReal(x.type) && small)
+    return convert(convert(x, DType::i32), to);
+  if (isNarrow(to)) {
+    Scalar wide = convert(x, DType::i32), top = wide.like(32 - bitWidth(to));
+    wide = shiftLeft(wide, top);
+    return convertDirectly(isUnsigned(to)
+                               ? shiftRight(reinterpret(wide, DType::u32),
+                                            reinterpret(top, DType::u32))
+                               : shiftRight(wide, top),
+                           to);
+  }
+  return convertDirectly(x, to);
 }
 } // namespace fulgur::onnx

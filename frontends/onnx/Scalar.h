@@ -39,14 +39,28 @@ enum class DType : int32_t {
   f8e8m0 = 24,
   u2 = 25,
   i2 = 26,
+  f6e2m3 = 27,
+  f6e3m2 = 28,
 };
 
 bool isReal(DType);
 bool isUnsigned(DType);
 /// f16 and bf16, whose arithmetic is done in f32.
 bool isHalf(DType);
-/// An integer, signed or not; neither BOOL nor an index.
+/// An integer of 8 bits or more, signed or not; neither BOOL nor an index.
 bool isInteger(DType);
+/// Floating point of 8 bits and fewer and integers of less than 8 bits: types
+/// that numbers are stored in but not computed with. Inside a model each
+/// element is a byte: the bits of a number, or the integer.
+bool isNarrow(DType);
+/// Narrow floating point.
+bool isNarrowReal(DType);
+/// Narrow types of which several share a byte outside a model.
+bool isPacked(DType);
+/// Whether the MLIR type does not tell the ONNX type of a tensor between parts
+/// of a program. Packed types are int8 there.
+bool needsName(DType);
+/// Bits of an element in ONNX's raw data; 0 for types that are not supported.
 unsigned bitWidth(DType);
 /// "float", "int64": as ONNX spells types.
 llvm::StringRef name(DType);
@@ -152,7 +166,18 @@ Scalar ceil(const Scalar &);
 /// Halves go to the even neighbour.
 Scalar round(const Scalar &);
 
-/// Conversion as ONNX's Cast: towards zero, BOOL is "not 0".
-Scalar convert(const Scalar &, DType);
+/// The bits of the number as another type of the same width.
+Scalar reinterpret(const Scalar &, DType);
+
+/// How Cast's attributes have it.
+struct Conversion {
+  /// Whether numbers beyond the greatest of a narrow type become that one.
+  bool saturate = true;
+  /// Of numbers that become powers of two.
+  enum class Rounding { up, down, nearest } rounding = Rounding::up;
+};
+/// Conversion as ONNX's Cast: to integers towards zero, to floating point to
+/// the nearest number, halves to even; BOOL is "not 0".
+Scalar convert(const Scalar &, DType, const Conversion & = {});
 
 } // namespace fulgur::onnx

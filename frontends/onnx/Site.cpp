@@ -177,6 +177,12 @@ static Element elementAt(DType type, const char *bytes) {
     return half(APFloat::BFloat());
   case DType::boolean:
     return {int64_t(*bytes != 0)};
+  case DType::f8e4m3fn:
+  case DType::f8e4m3fnuz:
+  case DType::f8e5m2:
+  case DType::f8e5m2fnuz:
+  case DType::f8e8m0:
+    return {int64_t(read(uint8_t()))};
   case DType::i8:
     return {int64_t(read(int8_t()))};
   case DType::u8:
@@ -241,6 +247,19 @@ DType Site::tensorType(StringRef name) const {
   return found ? DType(found->t().data_type()) : DType::undefined;
 }
 
+/// Element k of packed raw data, the first of which are in the low bits, as a
+/// byte.
+static uint8_t unpacked(DType type, ArrayRef<char> bytes, int64_t k) {
+  unsigned width = bitWidth(type), shift = k * width % 8;
+  int64_t at = k * width / 8;
+  unsigned bits = uint8_t(bytes[at]) >> shift;
+  if (shift + width > 8)
+    bits |= uint8_t(bytes[at + 1]) << (8 - shift);
+  bits &= (1u << width) - 1;
+  bool isNegative = !isUnsigned(type) && bits >> (width - 1);
+  return isNegative ? bits | (0xffu << width) : bits;
+}
+
 Tensor fulgur::onnx::constantOf(const Core &core,
                                 const std::shared_ptr<const Model> &model,
                                 const ::onnx::TensorProto &proto,
@@ -260,22 +279,35 @@ Tensor fulgur::onnx::constantOf(const Core &core,
       SmallVector<int64_t>(proto.dims().begin(), proto.dims().end()));
   ArrayRef<char> bytes = model->bytes(proto);
   size_t width = (bitWidth(type) + 7) / 8;
-  if (!count || bytes.size() != *count * width)
+  std::optional<int64_t> size =
+      count ? storageBytes(proto.data_type(), *count) : std::nullopt;
+  if (!size || int64_t(bytes.size()) != *size)
     core.fail("tensor '" + name + "' of shape " + core.text(shape) +
               " does not have the bytes that its shape asks for");
   std::optional<Elements> known;
   if (*count <= knownLimit(type)) {
     known.emplace();
     for (int64_t k = 0; k < *count; ++k)
-      known->push_back(elementAt(type, bytes.data() + k * width));
+      known->push_back(
+          !isPacked(type) ? elementAt(type, bytes.data() + k * width)
+          : isUnsigned(type)
+              ? Element{int64_t(unpacked(type, bytes, k))}
+              : Element{int64_t(int8_t(unpacked(type, bytes, k)))});
   }
   if (*count <= 64)
     return Tensor(std::move(*known), type, shape);
   // The blob points into the file and keeps the model, which holds the mapping,
   // alive.
-  AsmResourceBlob blob(
-      bytes, width, [model](void *, size_t, size_t) {},
-      /*dataIsMutable=*/false);
+  AsmResourceBlob blob;
+  if (isPacked(type)) {
+    blob = HeapAsmResourceBlob::allocate(*count, width);
+    for (int64_t k = 0; k < *count; ++k)
+      blob.getMutableData()[k] = char(unpacked(type, bytes, k));
+  } else {
+    blob = AsmResourceBlob(
+        bytes, width, [model](void *, size_t, size_t) {},
+        /*dataIsMutable=*/false);
+  }
   auto attribute = DenseResourceElementsAttr::get(core.typeOf(shape, type),
                                                   name, std::move(blob));
   Tensor result =

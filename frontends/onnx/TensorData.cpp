@@ -26,6 +26,9 @@ unsigned bitsOf(int32_t dataType) {
   case TensorProto::UINT4:
   case TensorProto::FLOAT4E2M1:
     return 4;
+  case TensorProto::FLOAT6E2M3:
+  case TensorProto::FLOAT6E3M2:
+    return 6;
   case TensorProto::BOOL:
   case TensorProto::INT8:
   case TensorProto::UINT8:
@@ -66,8 +69,23 @@ std::string rawFrom(const Field &values, size_t width) {
   return raw;
 }
 
+/// Numbers of 6 bits, one an entry, as raw data, which has no gaps.
+template <typename Field> std::string packedSixes(const Field &codes) {
+  std::string raw((codes.size() * 6 + 7) / 8, 0);
+  for (size_t k = 0; k < size_t(codes.size()); ++k) {
+    unsigned bits = unsigned(codes[int(k)] & 63) << (k * 6 % 8);
+    raw[k * 6 / 8] |= char(bits);
+    if (bits >> 8)
+      raw[k * 6 / 8 + 1] |= char(bits >> 8);
+  }
+  return raw;
+}
+
 std::string rawFromTyped(const TensorProto &tensor) {
   switch (tensor.data_type()) {
+  case TensorProto::FLOAT6E2M3:
+  case TensorProto::FLOAT6E3M2:
+    return packedSixes(tensor.int32_data());
   case TensorProto::FLOAT:
   case TensorProto::COMPLEX64:
     return rawFrom(tensor.float_data(), 4);
@@ -138,8 +156,8 @@ std::optional<int64_t> storageBytes(int32_t dataType, int64_t count) {
   int64_t bits = bitsOf(dataType), bytes;
   if (bits == 0 || count < 0)
     return std::nullopt;
-  if (bits < 8)
-    return count / (8 / bits) + (count % (8 / bits) != 0);
+  if (bits < 8) // whole groups of 8 elements, and the bytes that the rest needs
+    return count / 8 * bits + divideCeil(count % 8 * bits, 8);
   if (MulOverflow(count, bits / 8, bytes))
     return std::nullopt;
   return bytes;

@@ -47,4 +47,8 @@ Tensor padFor(const Core &c, const Tensor &x, ArrayRef<Window> windows,
 Tensor convolution(const Core &c, const Site &s, const Tensor &x,
                    const Tensor &weights, const Tensor &bias);
 
+/// AveragePool of `x`, whose channels are dim 1: the sum of each window divided
+/// by the number of elements that count.
+Tensor averagePool(const Core &c, const Site &s, const Tensor &x);
+
 } // namespace fulgur::onnx

@@ -350,12 +350,19 @@ private:
       return *getConstantIntValue(a.getPosition()) <
              *getConstantIntValue(b.getPosition());
     });
+    llvm::DenseMap<int64_t, PackedOutputOp> packed;
+    for (PackedOutputOp op : block.getOps<PackedOutputOp>())
+      packed[op.getOutput()] = op;
     int64_t index = 0, expected = 0;
     for (BufferOp output : outputs) {
       if (*getConstantIntValue(output.getPosition()) != expected++)
         return output.emitOpError("is not the only buffer of its output");
-      for (OpFoldResult dim : getMixedValues(output.getType().getShape(),
-                                             output.getSizes(), builder)) {
+      PackedOutputOp bytes = packed.lookup(expected - 1);
+      SmallVector<OpFoldResult> dims =
+          bytes ? getMixedValues(bytes.getShape(), bytes.getSizes(), builder)
+                : getMixedValues(output.getType().getShape(), output.getSizes(),
+                                 builder);
+      for (OpFoldResult dim : dims) {
         Value size = isa<Attribute>(dim)
                          ? getValueOrCreateConstantIndexOp(builder, loc, dim)
                          : rebuild(cast<Value>(dim), builder, mapping);
@@ -366,6 +373,8 @@ private:
       }
     }
     func::ReturnOp::create(builder, loc, status);
+    for (auto [output, op] : packed)
+      op.erase();
     for (RequireOp require : requirements)
       require.erase();
     for (Operation &op : block) {

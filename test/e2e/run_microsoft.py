@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import toolchain
-from microsoft_cases import CASES
+from quantized_cases import CASES  # which adds to those of microsoft_cases
 
 try:
     import onnxruntime

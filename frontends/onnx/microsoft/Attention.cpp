@@ -1,4 +1,5 @@
 // Attention with projections, biases, masks and caches around it.
+#include "frontends/onnx/microsoft/Attention.h"
 #include "frontends/onnx/Attention.h"
 #include "frontends/onnx/microsoft/Masks.h"
 #include "frontends/onnx/microsoft/Operators.h"
@@ -96,29 +97,27 @@ AttentionResult attend(const Core &c, const Site &s, const Tensor &query,
   return attention(c, a);
 }
 
-/// Queries, keys and values from one projection of the input.
-SmallVector<Tensor> importAttention(const Core &c, const Site &s) {
-  Tensor x = s[0], weights = s[1], bias = s[2], mask = s[3], past = s[4];
+} // namespace
+
+SmallVector<Tensor> fulgur::onnx::microsoft::projectedAttention(
+    const Core &c, const Site &s, const Tensor &all, const Tensor &mask,
+    const Tensor &past, const Tensor &scoreBias, const Tensor &length) {
   int64_t heads = s.integer("num_heads", 0);
   if (s.integer("do_rotary", 0))
     c.unsupported("rotary embedding inside Attention is not supported; export "
                   "the model with RotaryEmbedding and MultiHeadAttention");
-  if (x.rank() != 3 || weights.rank() != 2)
-    c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
-           Twine(weights.rank()) + ", not 3 and 2");
+  if (all.rank() != 3)
+    c.fail("the projections have rank " + Twine(all.rank()) + ", not 3");
   SmallVector<int64_t> given = s.integers("qkv_hidden_sizes");
   Shape widths(given.begin(), given.end());
   if (widths.empty())
-    widths.assign(3, weights.shape[1].divideExactly(3).value_or(0));
+    widths.assign(3, all.shape[2].divideExactly(3).value_or(0));
   if (widths.size() != 3 ||
       !c.sizes.atoms.knownEqual(widths[0] + widths[1] + widths[2],
-                                weights.shape[1]))
-    c.fail("weights of shape " + c.text(weights.shape) +
+                                all.shape[2]))
+    c.fail("projections of shape " + c.text(all.shape) +
            " do not hold queries, keys and values of the widths " +
            c.text(widths));
-  Tensor all = c.matmul(x, weights);
-  if (bias)
-    all = c.add(all, bias);
   Tensor parts[3];
   Extent start = 0;
   for (int k = 0; k < 3; ++k) {
@@ -135,17 +134,30 @@ SmallVector<Tensor> importAttention(const Core &c, const Site &s) {
     pastKey = c.squeeze(c.slice(past, 0, 0, 1), {0});
     pastValue = c.squeeze(c.slice(past, 0, 1, 1), {0});
   }
-  if (shared && !s[6])
+  if (shared && !length)
     c.fail("the cache is a shared buffer, but 'past_sequence_length' is "
            "missing");
   Cache cache = append(c, pastKey, pastValue, parts[1], parts[2],
-                       shared ? s[6] : Tensor());
-  SmallVector<Tensor> results{
-      mergeHeads(c, attend(c, s, parts[0], cache, shared, mask, s[5]).output)};
+                       shared ? length : Tensor());
+  SmallVector<Tensor> results{mergeHeads(
+      c, attend(c, s, parts[0], cache, shared, mask, scoreBias).output)};
   if (s.wants(1))
     results.push_back(c.concat(
         {c.unsqueeze(cache.key, {0}), c.unsqueeze(cache.value, {0})}, 0));
   return results;
+}
+
+namespace {
+/// Queries, keys and values from one projection of the input.
+SmallVector<Tensor> importAttention(const Core &c, const Site &s) {
+  Tensor x = s[0], weights = s[1], bias = s[2];
+  if (x.rank() != 3 || weights.rank() != 2)
+    c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
+           Twine(weights.rank()) + ", not 3 and 2");
+  Tensor all = c.matmul(x, weights);
+  if (bias)
+    all = c.add(all, bias);
+  return projectedAttention(c, s, all, s[3], s[4], s[5], s[6]);
 }
 
 /// Queries, keys and values of an operator that takes them projected.

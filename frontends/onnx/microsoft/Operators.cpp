@@ -9,6 +9,7 @@ const Extensions &fulgur::onnx::microsoftOperators() {
     microsoft::arithmetic(ops);
     microsoft::arrangements(ops);
     microsoft::attentions(ops);
+    microsoft::blockQuantized(ops);
     microsoft::convolutions(ops);
     microsoft::experts(ops);
     microsoft::groupNorms(ops);
@@ -17,6 +18,8 @@ const Extensions &fulgur::onnx::microsoftOperators() {
     microsoft::packing(ops);
     microsoft::positionBiases(ops);
     microsoft::products(ops);
+    microsoft::quantizedProducts(ops);
+    microsoft::quantizedTensors(ops);
     microsoft::refusals(ops);
     microsoft::rotations(ops);
     microsoft::sparseAttention(ops);
