@@ -168,9 +168,17 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
 }
 
 bool fulgur::dependsOnData(Value size) {
-  Operation *op = size.getDefiningOp();
-  return !op || isa<BoundedOp>(op) || !isMemoryEffectFree(op) ||
-         llvm::any_of(op->getOperands(), dependsOnData);
+  llvm::SmallDenseSet<Value> seen{size};
+  SmallVector<Value> open{size};
+  while (!open.empty()) {
+    Operation *op = open.pop_back_val().getDefiningOp();
+    if (!op || isa<BoundedOp>(op) || !isMemoryEffectFree(op))
+      return true;
+    for (Value operand : op->getOperands())
+      if (seen.insert(operand).second)
+        open.push_back(operand);
+  }
+  return false;
 }
 
 SmallVector<Value> fulgur::dynamicDims(OpBuilder &b, Location loc, Type type,

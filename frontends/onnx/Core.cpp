@@ -174,22 +174,6 @@ Value Core::outside(const Tensor &x) const {
   return program.valueOf(x, [&] { return value(x); }, loc);
 }
 
-Shape Core::dataExtents(const Tensor &x, StringRef name) const {
-  auto [known, isNew] = program.elements.try_emplace(x.identity());
-  if (!isNew)
-    return known->second;
-  std::optional<int64_t> count = constantCount(x.shape);
-  if (!count || x.rank() > 1)
-    unsupported("the number of dims that '" + name +
-                "' holds depends on data; only sizes may");
-  program.keep(x);
-  Value data = outside(x);
-  Shape result;
-  for (int64_t k = 0; k < *count; ++k)
-    result.push_back(program.defineElement(name, data, k, loc));
-  return program.elements[x.identity()] = result;
-}
-
 //===-- Shapes
 //----------------------------------------------------------------------------------------------------===//
 
@@ -230,6 +214,22 @@ void Core::requireEqual(const Extent &left, const Extent &right) const {
                      loc);
 }
 
+/// Which of the two is 1, if one is, turns out before a run.
+Extent Core::broadcastDim(const Extent &x, const Extent &y) const {
+  Atoms &atoms = sizes.atoms;
+  Extent result = atoms.broadcast(x, y);
+  if (result == x && !atoms.knownDifferent(x, 1))
+    return result; // it comes of a broadcast of `y`, which was checked
+  if (result == y && !atoms.knownDifferent(y, 1))
+    return result;
+  sizes.requireAtLeast(
+      atoms.equal(x, y) + atoms.equal(x, 1) + atoms.equal(y, 1), 1,
+      "'" + atoms.text(x) + "' and '" + atoms.text(y) +
+          "' must be equal, or one of them 1",
+      loc);
+  return result;
+}
+
 Shape Core::broadcast(ArrayRef<Extent> a, ArrayRef<Extent> b) const {
   if (a.size() < b.size())
     std::swap(a, b);
@@ -245,8 +245,12 @@ Shape Core::broadcast(ArrayRef<Extent> a, ArrayRef<Extent> b) const {
     if (x.constant() && y.constant())
       fail("shapes " + text(a) + " and " + text(b) + " do not broadcast: " +
            sizes.atoms.text(x) + " is not " + sizes.atoms.text(y));
-    requireEqual(x, y);
-    x = y.constant() ? y : sizes.atoms.simplify(x);
+    if (!sizes.atoms.mayBroadcast(x, y)) {
+      requireEqual(x, y);
+      x = y.constant() ? y : sizes.atoms.simplify(x);
+    } else {
+      x = broadcastDim(x, y);
+    }
   }
   return result;
 }
@@ -339,17 +343,47 @@ Tensor Core::map(const Tensor &x,
   return map({x}, x.type, [&](ArrayRef<Scalar> v) { return each(v[0]); });
 }
 
+/// Where the element of a tensor is that broadcasts to the coordinates: along
+/// each dim, no further than its end.
+static SmallVector<Scalar> spreadPlace(const Core &c, Body &body,
+                                       ArrayRef<Extent> shape,
+                                       ArrayRef<Scalar> at) {
+  SmallVector<Scalar> place;
+  for (auto [size, index] : llvm::zip(shape, at.take_back(shape.size())))
+    place.push_back(
+        minimum(index, Scalar::extent(body, DType::index,
+                                      c.sizes.atoms.simplify(size - 1))));
+  return place;
+}
+
+bool Core::spreadsLate(const Extent &x, const Extent &to) const {
+  Extent size = sizes.atoms.simplify(x);
+  return !size.is(1) && !sizes.atoms.knownDifferent(size, 1) &&
+         !sizes.atoms.knownEqual(size, to);
+}
+
 Tensor Core::generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in,
                       Generate each) const {
   MLIRContext *context = builder.getContext();
   Value out = empty(shape, type);
   SmallVector<Value> operands;
   SmallVector<AffineMap> maps;
-  SmallVector<int>
-      position; // of an operand, or -1 for a scalar that the body names itself
+  SmallVector<int> position; // of an operand, or -1 for one that the body
+                             // names or reads itself
+  SmallVector<Value> tables; // that are read by the body, because where they
+                             // broadcast is known only before a run
   for (const Tensor &x : in) {
+    tables.push_back({});
     if (x.known() && x.known()->size() == 1) {
       position.push_back(-1);
+      continue;
+    }
+    ArrayRef<Extent> along = shape.take_back(x.shape.size());
+    if (llvm::any_of(llvm::zip(x.shape, along), [&](auto dims) {
+          return spreadsLate(std::get<0>(dims), std::get<1>(dims));
+        })) {
+      position.push_back(-1);
+      tables.back() = value(x);
       continue;
     }
     SmallVector<AffineExpr> at;
@@ -372,12 +406,15 @@ Tensor Core::generate(ArrayRef<Extent> shape, DType type, ArrayRef<Tensor> in,
       [&](OpBuilder &inside, Location, ValueRange values) {
         Body body = this->body(&inside);
         SmallVector<Scalar> scalars, at;
-        for (auto [x, k] : llvm::zip(in, position))
-          scalars.push_back(k < 0 ? scalarOf(body, x.type, x.known()->front())
-                                  : extended(body, x.type, values[k]));
         for (size_t k = 0; k < shape.size(); ++k)
           at.push_back({&body, DType::index,
                         linalg::IndexOp::create(inside, loc, k), std::nullopt});
+        for (auto [x, k, table] : llvm::zip(in, position, tables))
+          scalars.push_back(table
+                                ? extract(body, table, x.type,
+                                          spreadPlace(*this, body, x.shape, at))
+                            : k < 0 ? scalarOf(body, x.type, x.known()->front())
+                                    : extended(body, x.type, values[k]));
         Value result = convert(each(body, scalars, at), type).emit();
         for (Scalar &index : at)
           if (index.value.use_empty())

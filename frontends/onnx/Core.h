@@ -28,6 +28,12 @@ struct ImportFailure {
   ImportStatus status;
 };
 
+/// Sizes turned out to be computed from these inputs of the model: the import
+/// starts again, with their elements known as symbols from the beginning.
+struct NeedsInputValues {
+  SmallVector<unsigned> inputs;
+};
+
 /// Builds core operations at one ONNX node. Whatever cannot be is an error at
 /// that node and an ImportFailure.
 class Core {
@@ -80,9 +86,16 @@ public:
   int64_t axis(int64_t axis, int64_t rank) const;
   /// The axes, counted from the front, each at most once.
   SmallVector<int64_t> axes(ArrayRef<int64_t> axes, int64_t rank) const;
-  /// Numpy's broadcasting; sizes that may differ are required to be equal.
+  /// Numpy's broadcasting. Of sizes that are not known to be equal, one is
+  /// required to be 1 unless they are.
   Shape broadcast(ArrayRef<Extent> a, ArrayRef<Extent> b) const;
+  Extent broadcastDim(const Extent &x, const Extent &y) const;
+  /// Whether a dim of size `x` is read at 0 or along one of size `to`, which
+  /// it broadcasts to, is known only before a run.
+  bool spreadsLate(const Extent &x, const Extent &to) const;
   void requireEqual(const Extent &a, const Extent &b) const;
+  /// Requires that a run-time number that is used as a size is none below 0.
+  void requireSize(const Extent &size, const Twine &what) const;
   void requireType(const Tensor &x, bool holds, StringRef expected) const;
 
   // Loops over elements. Floating-point numbers of 16 bits are computed with in
@@ -244,8 +257,12 @@ public:
   /// older opsets have it. Nothing if there is neither.
   std::optional<SmallVector<int64_t>> integers(size_t input,
                                                StringRef attribute) const;
-  /// The sizes that an input must hold.
+  /// The same, which need not be known while importing.
+  std::optional<Shape> numbers(size_t input, StringRef attribute) const;
+  /// The numbers that an input holds and that sizes are made of.
   Shape extents(size_t input) const;
+  /// The same, which are sizes themselves: none is below 0.
+  Shape sizes(size_t input) const;
   /// The dim that the node's result indexes, if a Gather takes it as its
   /// indices and what that reads is there already.
   std::optional<Extent> indexedSize() const;
@@ -260,6 +277,11 @@ private:
       find; ///< a value of the graph; empty if it is not there yet
   ImportGraph importGraph;
 };
+
+/// Makes the elements of an input of the model symbols; `number` says which
+/// input it is, `name` what the model calls it.
+void nameElements(const Core &core, const Tensor &input, int64_t number,
+                  StringRef name);
 
 /// A tensor of the file; small ones are known, large ones stay where they are
 /// mapped.

@@ -68,6 +68,21 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
   Shape batch = broadcast(batchA, batchB), shape(batch);
   shape.append({rows, columns});
 
+  // What may or may not broadcast is spread out before.
+  auto spread = [&](const Tensor &x, ArrayRef<Extent> own) {
+    ArrayRef<Extent> along = ArrayRef(batch).take_back(own.size());
+    if (llvm::none_of(llvm::zip(own, along), [&](auto dims) {
+          return spreadsLate(std::get<0>(dims), std::get<1>(dims));
+        }))
+      return x;
+    Shape whole(along);
+    llvm::append_range(whole, ArrayRef(x.shape).take_back(2));
+    return broadcastTo(x, whole);
+  };
+  if (Tensor wideA = spread(a, batchA), wideB = spread(b, batchB);
+      wideA.shape != a.shape || wideB.shape != b.shape)
+    return matmul(wideA, wideB);
+
   // One matrix on the right: all rows on the left are rows of one product.
   if (llvm::all_of(batchB, [](const Extent &size) { return size.is(1); })) {
     Tensor flat = matmul2d(reshape(a, {product(batchA) * rows, inner}),

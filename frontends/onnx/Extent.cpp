@@ -1,6 +1,7 @@
 // Polynomials in graded lexicographic order, so that division by a leading term
 // terminates, over interned atoms.
 #include "frontends/onnx/Extent.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include <algorithm>
@@ -169,20 +170,48 @@ Extent Atoms::runtime(llvm::StringRef name, int64_t upper) {
   return Extent::atom(atoms.size() - 1);
 }
 
+Extent Atoms::value(llvm::StringRef name, int64_t lower, int64_t upper) {
+  Extent result = symbol(name, lower, upper);
+  atoms[*result.atom()].data = true;
+  return result;
+}
+
+bool Atoms::any(const Extent &e, llvm::function_ref<bool(unsigned)> is) const {
+  llvm::SmallDenseSet<unsigned> seen;
+  llvm::SmallVector<unsigned> open;
+  auto visit = [&](const Extent &part) {
+    for (const Extent::Term &term : part.sum)
+      for (unsigned id : term.factors)
+        if (seen.insert(id).second)
+          open.push_back(id);
+  };
+  visit(e);
+  while (!open.empty()) {
+    unsigned id = open.pop_back_val();
+    if (is(id))
+      return true;
+    visit(atoms[id].a);
+    visit(atoms[id].b);
+    visit(atoms[id].condition);
+  }
+  return false;
+}
+
 bool Atoms::isRuntime(const Extent &e) const {
-  return llvm::any_of(e.sum, [&](const Extent::Term &term) {
-    return llvm::any_of(term.factors, [&](unsigned id) {
-      return (atoms[id].kind == Kind::runtime && id >= settled) ||
-             isRuntime(atoms[id].a) || isRuntime(atoms[id].b);
-    });
+  return any(e, [&](unsigned id) {
+    return atoms[id].kind == Kind::runtime && id >= settled;
   });
 }
 
+bool Atoms::isData(const Extent &e) const {
+  return any(e, [&](unsigned id) { return atoms[id].data; });
+}
+
 Extent Atoms::make(Kind kind, const Extent &a, const Extent &b, int64_t lower,
-                   int64_t upper) {
-  auto [it, isNew] = made.try_emplace({kind, a, b}, atoms.size());
+                   int64_t upper, const Extent &condition) {
+  auto [it, isNew] = made.try_emplace({kind, a, b, condition}, atoms.size());
   if (isNew)
-    atoms.push_back({kind, "", a, b, lower, upper});
+    atoms.push_back({kind, "", a, b, lower, upper, condition});
   return Extent::atom(it->second);
 }
 
@@ -246,6 +275,81 @@ Extent Atoms::min(const Extent &a, const Extent &b) {
   bool swap = b < a;
   return make(Kind::min, swap ? b : a, swap ? a : b,
               std::min(lower(a), lower(b)), std::min(upper(a), upper(b)));
+}
+
+Extent Atoms::equal(const Extent &a, const Extent &b) {
+  if (knownEqual(a, b))
+    return 1;
+  if (knownDifferent(a, b))
+    return 0;
+  bool swap = b < a;
+  return make(Kind::equal, swap ? b : a, swap ? a : b, 0, 1);
+}
+
+Extent Atoms::less(const Extent &a, const Extent &b) {
+  if (knownAtLeast(a, b))
+    return 0;
+  if (!a.is(kMax) && knownAtLeast(b, a + 1))
+    return 1;
+  return make(Kind::less, a, b, 0, 1);
+}
+
+Extent Atoms::select(const Extent &condition, const Extent &a,
+                     const Extent &b) {
+  if (std::optional<int64_t> known = condition.constant())
+    return *known ? a : b;
+  if (knownEqual(a, b))
+    return a;
+  int64_t lowerA = lower(a), upperA = upper(a), lowerB = lower(b),
+          upperB = upper(b);
+  // Where `b` is chosen, it is not below what the condition compares it with.
+  if (std::optional<unsigned> id = condition.atom();
+      id && atoms[*id].kind == Kind::less)
+    if (std::optional<int64_t> limit = atoms[*id].b.constant()) {
+      if (atoms[*id].a == b)
+        lowerB = std::max(lowerB, *limit);
+      if (atoms[*id].a == a)
+        upperA = std::min(upperA, *limit - 1);
+    }
+  return make(Kind::select, a, b, std::min(lowerA, lowerB),
+              std::max(upperA, upperB), condition);
+}
+
+bool Atoms::mayBroadcast(const Extent &a, const Extent &b) {
+  if (knownEqual(a, b) || (knownDifferent(a, 1) && knownDifferent(b, 1)))
+    return false;
+  // What a run picks is made to meet something of its own size.
+  if (isRuntime(a) || isRuntime(b))
+    return false;
+  // The minimum of a size and a limit is 1 where the size is.
+  auto limits = [&](const Extent &least, const Extent &size) {
+    std::optional<unsigned> id = least.atom();
+    if (!id || atoms[*id].kind != Kind::min)
+      return false;
+    Atom atom = atoms[*id];
+    return (atom.a == size && lower(atom.b) > 1) ||
+           (atom.b == size && lower(atom.a) > 1);
+  };
+  return !limits(a, b) && !limits(b, a);
+}
+
+Extent Atoms::broadcast(const Extent &a, const Extent &b) {
+  if (b.is(1) || knownEqual(a, b) || knownDifferent(a, 1))
+    return a;
+  if (knownDifferent(b, 1))
+    return b;
+  // One of them may be what comes of the other one and a third.
+  auto covers = [&](const Extent &whole, const Extent &part) {
+    std::optional<unsigned> id = whole.atom();
+    if (!id || atoms[*id].kind != Kind::select)
+      return false;
+    Atom atom = atoms[*id]; // a copy: making atoms moves them
+    return (atom.a == part || atom.b == part) &&
+           atom.condition == equal(atom.b, 1);
+  };
+  if (covers(a, b) || covers(b, a))
+    return covers(a, b) ? a : b;
+  return select(equal(a, 1), b, a);
 }
 
 int64_t Atoms::lower(const Extent &e) const {
@@ -324,6 +428,7 @@ void Atoms::unite(const Extent &left, const Extent &right) {
     replacements[*b.atom()] = a;
   else
     zeros.push_back(a - b);
+  simplified.clear();
   for (Extent &zero : zeros)
     zero = simplify(zero);
 }
@@ -334,6 +439,7 @@ void Atoms::restrict(const Extent &e, int64_t least, int64_t greatest) {
     return;
   atoms[*id].lower = std::max(atoms[*id].lower, least);
   atoms[*id].upper = std::min(atoms[*id].upper, greatest);
+  simplified.clear();
 }
 
 Extent Atoms::simplify(const Extent &e) {
@@ -342,44 +448,55 @@ Extent Atoms::simplify(const Extent &e) {
   Extent result;
   for (const Extent::Term &term : e.sum) {
     Extent value = term.coefficient;
-    for (unsigned id : term.factors) {
-      auto it = replacements.find(id);
-      if (it != replacements.end()) {
-        value *= simplify(it->second);
-        continue;
-      }
-      Atom atom = atoms[id]; // a copy: making atoms moves them
-      switch (atom.kind) {
-      case Kind::symbol:
-      case Kind::runtime:
-        value *= Extent::atom(id);
-        break;
-      case Kind::floorDiv:
-        value *= floorDiv(simplify(atom.a), simplify(atom.b));
-        break;
-      case Kind::mod:
-        value *= mod(simplify(atom.a), simplify(atom.b));
-        break;
-      case Kind::max:
-        value *= max(simplify(atom.a), simplify(atom.b));
-        break;
-      case Kind::min:
-        value *= min(simplify(atom.a), simplify(atom.b));
-        break;
-      }
-    }
+    for (unsigned id : term.factors)
+      value *= simplify(id);
     result += value;
   }
   return result;
 }
 
+Extent Atoms::simplify(unsigned id) {
+  if (auto known = simplified.find(id); known != simplified.end())
+    return known->second;
+  auto replacement = replacements.find(id);
+  Atom atom = atoms[id]; // a copy: making atoms moves them
+  Extent result;
+  if (replacement != replacements.end()) {
+    result = simplify(replacement->second);
+  } else if (atom.kind == Kind::symbol || atom.kind == Kind::runtime) {
+    result = Extent::atom(id);
+  } else {
+    Extent a = simplify(atom.a), b = simplify(atom.b),
+           condition = simplify(atom.condition);
+    switch (atom.kind) {
+    case Kind::floorDiv:
+      result = floorDiv(a, b);
+      break;
+    case Kind::mod:
+      result = mod(a, b);
+      break;
+    case Kind::max:
+      result = max(a, b);
+      break;
+    case Kind::min:
+      result = min(a, b);
+      break;
+    case Kind::equal:
+      result = equal(a, b);
+      break;
+    case Kind::less:
+      result = less(a, b);
+      break;
+    default:
+      result = select(condition, a, b);
+      break;
+    }
+  }
+  return simplified[id] = result;
+}
+
 bool Atoms::contains(const Extent &e, unsigned id) const {
-  return llvm::any_of(e.sum, [&](const Extent::Term &term) {
-    return llvm::any_of(term.factors, [&](unsigned factor) {
-      return factor == id || contains(atoms[factor].a, id) ||
-             contains(atoms[factor].b, id);
-    });
-  });
+  return any(e, [&](unsigned factor) { return factor == id; });
 }
 
 void Atoms::symbolsOf(const Extent &e,
@@ -389,16 +506,25 @@ void Atoms::symbolsOf(const Extent &e,
       const Atom &atom = atoms[id];
       if (atom.kind == Kind::symbol && !llvm::is_contained(names, atom.name))
         names.push_back(atom.name);
+      symbolsOf(atom.condition, names);
       symbolsOf(atom.a, names);
       symbolsOf(atom.b, names);
     }
 }
 
 std::string Atoms::text(const Extent &e) const {
+  int budget = 64;
+  return text(e, budget);
+}
+
+std::string Atoms::text(const Extent &e, int &budget) const {
   if (e.sum.empty())
     return "0";
+  if (--budget < 0)
+    return "...";
+  auto part = [&](const Extent &x) { return text(x, budget); };
   auto nested = [&](const Extent &x) {
-    return x.constant() || x.atom() ? text(x) : "(" + text(x) + ")";
+    return x.constant() || x.atom() ? part(x) : "(" + part(x) + ")";
   };
   std::string out;
   for (const Extent::Term &term : e.sum) {
@@ -409,22 +535,41 @@ std::string Atoms::text(const Extent &e) const {
       parts.push_back(std::to_string(size));
     for (unsigned id : term.factors) {
       const Atom &atom = atoms[id];
+      auto function = [&](llvm::StringRef name) {
+        std::string first =
+            atom.kind == Kind::select ? part(atom.condition) + ", " : "";
+        first += part(atom.a) + ", ";
+        parts.push_back((name + "(").str() + first + part(atom.b) + ")");
+      };
+      auto infix = [&](llvm::StringRef name) {
+        std::string first = nested(atom.a);
+        parts.push_back(("(" + first + name).str() + nested(atom.b) + ")");
+      };
       switch (atom.kind) {
       case Kind::symbol:
       case Kind::runtime:
         parts.push_back(atom.name);
         break;
       case Kind::floorDiv:
-        parts.push_back("(" + nested(atom.a) + " // " + nested(atom.b) + ")");
+        infix(" // ");
         break;
       case Kind::mod:
-        parts.push_back("(" + nested(atom.a) + " % " + nested(atom.b) + ")");
+        infix(" % ");
         break;
       case Kind::max:
-        parts.push_back("max(" + text(atom.a) + ", " + text(atom.b) + ")");
+        function("max");
         break;
       case Kind::min:
-        parts.push_back("min(" + text(atom.a) + ", " + text(atom.b) + ")");
+        function("min");
+        break;
+      case Kind::equal:
+        function("equal");
+        break;
+      case Kind::less:
+        function("less");
+        break;
+      case Kind::select:
+        function("select");
         break;
       }
     }
@@ -504,18 +649,39 @@ private:
     });
     if (name.empty())
       return std::nullopt;
+    llvm::StringRef behind = rest.drop_front(name.size());
+    std::string lower = name.lower();
+    if (behind.ltrim().starts_with("(") &&
+        llvm::is_contained({"max", "min", "equal", "less", "select"}, lower)) {
+      rest = behind.ltrim().drop_front();
+      return function(lower);
+    }
+    // An element of an input: its number in brackets belongs to the name.
+    llvm::StringRef element = behind;
+    if (element.consume_front("[") && element.consumeInteger(10, number) == 0 &&
+        element.consume_front("]"))
+      name = rest.drop_back(element.size());
     rest = rest.drop_front(name.size());
-    if ((name.equals_insensitive("max") || name.equals_insensitive("min")) &&
-        eat("("))
-      return extremum(name.equals_insensitive("max"));
     return atoms ? atoms->symbol(name) : Extent(1);
   }
 
-  std::optional<Extent> extremum(bool max) {
-    std::optional<Extent> a = sum(), b = eat(",") ? sum() : std::nullopt;
-    if (!a || !b || !eat(")"))
+  std::optional<Extent> function(llvm::StringRef name) {
+    llvm::SmallVector<Extent, 3> x;
+    do {
+      std::optional<Extent> operand = sum();
+      if (!operand)
+        return std::nullopt;
+      x.push_back(*operand);
+    } while (eat(","));
+    if (!eat(")") || x.size() != (name == "select" ? 3 : 2))
       return std::nullopt;
-    return !atoms ? Extent(1) : max ? atoms->max(*a, *b) : atoms->min(*a, *b);
+    if (!atoms)
+      return Extent(1);
+    return name == "max"     ? atoms->max(x[0], x[1])
+           : name == "min"   ? atoms->min(x[0], x[1])
+           : name == "equal" ? atoms->equal(x[0], x[1])
+           : name == "less"  ? atoms->less(x[0], x[1])
+                             : atoms->select(x[0], x[1], x[2]);
   }
 
   llvm::StringRef rest;

@@ -2,6 +2,7 @@
 // two dims are equal, what is left after a slice.
 #pragma once
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
@@ -58,23 +59,40 @@ private:
 /// The product of all of them; 1 of none.
 Extent product(llvm::ArrayRef<Extent> extents);
 
-/// The atoms of one model: symbols, and quotients, remainders, maxima and
-/// minima of polynomials, each made once. Knows the range of every symbol and
-/// which extents the model needs to be equal.
+/// The atoms of one model: symbols, and quotients, remainders, maxima, minima,
+/// comparisons and choices of polynomials, each made once. Knows the range of
+/// every symbol and which extents the model needs to be equal.
 class Atoms {
 public:
   static constexpr int64_t kMax = std::numeric_limits<int64_t>::max(),
                            kMin = std::numeric_limits<int64_t>::min();
-  enum class Kind { symbol, runtime, floorDiv, mod, max, min };
+  enum class Kind {
+    symbol,
+    runtime,
+    floorDiv,
+    mod,
+    max,
+    min,
+    equal, ///< 1 if a = b, else 0
+    less,  ///< 1 if a < b, else 0
+    select ///< a if the condition is not 0, else b
+  };
   struct Atom {
     Kind kind;
     std::string name; ///< of a symbol or a size known only while running
     Extent a, b;      ///< operands of the others
     int64_t lower, upper;
+    Extent condition = 0; ///< of a choice
+    bool data = false;    ///< a symbol that is no dim but a number of the data
   };
 
   /// The symbol called `name`; a new one gets the range.
   Extent symbol(llvm::StringRef name, int64_t lower = 1, int64_t upper = kMax);
+  /// A new symbol that is a number of the data, such as an element of a shape
+  /// that is an input. Nothing checks before the plan what nodes want of it.
+  Extent value(llvm::StringRef name, int64_t lower, int64_t upper);
+  /// Whether the extent is built on a number of the data.
+  bool isData(const Extent &) const;
   /// A size in [0, upper] that is known only while running.
   Extent runtime(llvm::StringRef name, int64_t upper);
   /// Whether the extent is built on a size that is known only while running.
@@ -85,7 +103,8 @@ public:
   const Atom &operator[](unsigned id) const { return atoms[id]; }
   size_t size() const { return atoms.size(); }
 
-  /// ⌊a / b⌋ and its remainder; `b` must not be 0.
+  /// ⌊a / b⌋ and its remainder; `b` must be positive, or a constant that is not
+  /// 0.
   Extent floorDiv(const Extent &a, const Extent &b);
   Extent mod(const Extent &a, const Extent &b);
   Extent ceilDiv(const Extent &a, const Extent &b) {
@@ -93,6 +112,16 @@ public:
   }
   Extent max(const Extent &a, const Extent &b);
   Extent min(const Extent &a, const Extent &b);
+  /// 1 where the comparison holds, 0 elsewhere.
+  Extent equal(const Extent &a, const Extent &b);
+  Extent less(const Extent &a, const Extent &b);
+  /// `a` where the condition is not 0, `b` elsewhere.
+  Extent select(const Extent &condition, const Extent &a, const Extent &b);
+  /// Whether one of two sizes can be 1 while the other is another one.
+  bool mayBroadcast(const Extent &a, const Extent &b);
+  /// The size of two dims that are broadcast to each other, of which one is 1
+  /// or both are equal.
+  Extent broadcast(const Extent &a, const Extent &b);
 
   /// Bounds that hold for every value of the symbols; saturated.
   int64_t lower(const Extent &) const;
@@ -115,15 +144,20 @@ public:
   void symbolsOf(const Extent &,
                  llvm::SmallVectorImpl<std::string> &names) const;
 
-  /// The extent as `parse` reads it.
+  /// The extent as `parse` reads it; of a very long one the beginning.
   std::string text(const Extent &) const;
-  /// Reads + - * // % max min, parentheses, numbers and names; text that is
-  /// none of this is a symbol as a whole.
+  /// Reads + - * // % max min equal less select, parentheses, numbers and names
+  /// such as `n` and `shape[1]`; text that is none of this is a symbol as a
+  /// whole.
   Extent parse(llvm::StringRef text);
 
 private:
   Extent make(Kind kind, const Extent &a, const Extent &b, int64_t lower,
-              int64_t upper);
+              int64_t upper, const Extent &condition = 0);
+  Extent simplify(unsigned id);
+  std::string text(const Extent &, int &budget) const;
+  /// Whether the extent is built on an atom of which `is` holds.
+  bool any(const Extent &, llvm::function_ref<bool(unsigned)> is) const;
   /// Moves the terms of `a` that `by` divides into the quotient that is
   /// returned.
   static Extent takeDivisible(Extent &a, const Extent &by);
@@ -131,8 +165,10 @@ private:
   std::vector<Atom> atoms;
   size_t settled = 0; ///< run-time sizes with smaller numbers are symbols
   llvm::StringMap<unsigned> symbols;
-  std::map<std::tuple<Kind, Extent, Extent>, unsigned> made;
+  std::map<std::tuple<Kind, Extent, Extent, Extent>, unsigned> made;
   std::map<unsigned, Extent> replacements;
+  std::map<unsigned, Extent>
+      simplified;            ///< atoms, as long as nothing new is known
   std::vector<Extent> zeros; ///< differences that count as 0
 };
 

@@ -108,9 +108,7 @@ Tensor importGatherND(const Core &c, const Site &s) {
 /// the first elsewhere.
 Tensor importOneHot(const Core &c, const Site &s) {
   Tensor indices = s[0], values = s[2];
-  bool real = isReal(s[1].type) && s[1].known() && s[1].known()->size() == 1;
-  Shape depth =
-      real ? Shape{int64_t(s[1].known()->front().real)} : s.extents(1);
+  Shape depth = s.sizes(1);
   if (depth.size() != 1 || values.rank() != 1 || !values.shape[0].is(2))
     c.fail("needs one depth and two values");
   int64_t axis = c.axis(s.integer("axis", -1), indices.rank() + 1);

@@ -107,8 +107,8 @@ Location nodeLocation(StringRef node, StringRef op, int64_t opset,
 class Importer {
 public:
   Importer(std::shared_ptr<const Model> model, const ImportOptions &options,
-           MLIRContext &context)
-      : model(std::move(model)), options(options),
+           MLIRContext &context, const llvm::SmallDenseSet<unsigned> &valued)
+      : model(std::move(model)), options(options), valued(valued),
         file(FileLineColLoc::get(&context, this->model->path(), 0, 0)),
         program(context, file) {}
 
@@ -158,6 +158,8 @@ private:
 
   std::shared_ptr<const Model> model;
   const ImportOptions &options;
+  const llvm::SmallDenseSet<unsigned>
+      &valued; ///< inputs whose elements are symbols from the beginning
   Location file, here = file;
   Program program;
   Sizes &sizes = program.sizes;
@@ -374,11 +376,17 @@ Value Importer::packedOutput(StringRef name, size_t position, const Tensor &x) {
 void Importer::importInputs() {
   for (const ::onnx::TensorProto &tensor : model->graph().initializer())
     graph.initializers[tensor.name()] = &tensor;
+  SmallVector<StringRef> names;
   for (const ::onnx::ValueInfoProto &input : model->graph().input())
     if (!graph.initializers.contains(
-            input.name())) // an input with a default value is a constant
+            input.name())) { // an input with a default value is a constant
+      names.push_back(input.name());
       graph.values[input.name()] = importInput(input);
+    }
   tieExpressions();
+  for (auto [number, name] : llvm::enumerate(names))
+    if (valued.contains(number))
+      nameElements(core(), graph.values[name], number, name);
   checkOptions();
 }
 
@@ -587,6 +595,16 @@ OwningOpRef<ModuleOp> Importer::run() {
          builder.getNamedAttr("min", builder.getI64IntegerAttr(atom.lower)),
          builder.getNamedAttr("max", builder.getI64IntegerAttr(atom.upper))}));
   }
+  for (const Sizes::InputValue &value : sizes.inputValues) {
+    auto number = [&](StringRef name, int64_t x) {
+      return builder.getNamedAttr(name, builder.getI64IntegerAttr(x));
+    };
+    list.push_back(builder.getDictionaryAttr(
+        {builder.getNamedAttr("name", builder.getStringAttr(value.symbol)),
+         number("min", value.lower), number("max", value.upper),
+         number("source", 1), number("input", value.input),
+         number("element", value.element)}));
+  }
   return program.finish(results, ports, list,
                         llvm::sys::path::stem(model->path()));
 }
@@ -611,17 +629,24 @@ ImportStatus fulgur::onnx::import(StringRef path, const ImportOptions &options,
         << problem.message;
     return problem.status;
   }
-  Importer importer(std::move(model), options, context);
-  try {
-    module = importer.run();
-  } catch (const ImportFailure &failure) {
-    return failure.status; // what is wrong has been said
-  } catch (const std::overflow_error &error) {
-    emitError(importer.location()) << error.what();
-    return ImportStatus::invalidModel;
-  } catch (const std::bad_alloc &) {
-    emitError(importer.location()) << "out of memory";
-    return ImportStatus::resourceLimit;
+  llvm::SmallDenseSet<unsigned> valued;
+  for (bool again = true; again;) {
+    again = false;
+    Importer importer(model, options, context, valued);
+    try {
+      module = importer.run();
+    } catch (const NeedsInputValues &needs) {
+      valued.insert(needs.inputs.begin(), needs.inputs.end());
+      again = true;
+    } catch (const ImportFailure &failure) {
+      return failure.status; // what is wrong has been said
+    } catch (const std::overflow_error &error) {
+      emitError(importer.location()) << error.what();
+      return ImportStatus::invalidModel;
+    } catch (const std::bad_alloc &) {
+      emitError(importer.location()) << "out of memory";
+      return ImportStatus::resourceLimit;
+    }
   }
   if (failed(verify(*module))) {
     module = {};

@@ -1,9 +1,55 @@
 // Ops that move elements and compute none.
 #include "frontends/onnx/Core.h"
+#include "frontends/onnx/RuntimeAxes.h"
 
 using namespace fulgur::onnx;
 
 namespace {
+/// Where numbers of the new shape are known only before a run, what a 0 and a
+/// -1 stand for is a choice between sizes.
+Tensor reshapeByData(const Core &c, const Site &s, ArrayRef<Extent> given) {
+  Tensor x = s[0];
+  Atoms &atoms = c.sizes.atoms;
+  bool keepZero = s.integer("allowzero", 0);
+  Shape shape;
+  Extent open = 0; // how many are -1
+  Extent rest = 1; // the product of the others
+  SmallVector<Extent> isOpen;
+  for (auto [k, size] : llvm::enumerate(given)) {
+    std::string name =
+        ("dim " + Twine(k) + " of the new shape, '" + atoms.text(size) + "',")
+            .str();
+    c.sizes.requireAtLeast(size, -1, name + " must be at least -1", c.loc);
+    isOpen.push_back(atoms.equal(size, -1));
+    open += isOpen.back();
+    Extent copied = size;
+    if (!keepZero && int64_t(k) < x.rank())
+      copied = atoms.select(atoms.equal(size, 0), x.shape[k], size);
+    else if (!keepZero)
+      c.sizes.requireAtLeast(1, atoms.equal(size, 0) + 1,
+                             name + " copies one that a tensor of rank " +
+                                 Twine(x.rank()) + " does not have",
+                             c.loc);
+    shape.push_back(atoms.select(isOpen.back(), 1, copied));
+    int64_t least = keepZero ? 0 : 1;
+    if (int64_t(k) < x.rank())
+      least = std::min(least, atoms.lower(x.shape[k]));
+    atoms.restrict(shape.back(), least, Atoms::kMax);
+    rest *= shape.back();
+  }
+  c.sizes.requireAtLeast(1, open, "the new shape has more than one -1", c.loc);
+  if (!open.is(0)) {
+    Extent all = product(x.shape);
+    if (keepZero)
+      c.sizes.requireAtLeast(rest, open,
+                             "-1 in a shape with a 0 could be anything", c.loc);
+    Extent inferred = atoms.floorDiv(all, atoms.max(rest, 1));
+    for (auto [size, one] : llvm::zip(shape, isOpen))
+      size = atoms.select(one, inferred, size);
+  }
+  return c.reshape(x, shape);
+}
+
 /// 0 keeps the input's dim, -1 stands for whatever is left.
 Tensor importReshape(const Core &c, const Site &s) {
   Tensor x = s[0];
@@ -12,6 +58,10 @@ Tensor importReshape(const Core &c, const Site &s) {
   if (!s[1])
     for (int64_t size : s.integers("shape"))
       shape.push_back(size);
+  if (llvm::any_of(shape, [&](const Extent &size) {
+        return atoms.isData(size) && atoms.lower(size) < 1;
+      }))
+    return reshapeByData(c, s, shape);
   std::optional<size_t> open;
   bool keepZero = s.integer("allowzero", 0);
   for (size_t k = 0; k < shape.size(); ++k) {
@@ -47,8 +97,17 @@ Tensor importFlatten(const Core &c, const Site &s) {
 }
 
 Tensor importSqueeze(const Core &c, const Site &s) {
-  if (std::optional<SmallVector<int64_t>> axes = s.integers(1, "axes"))
-    return c.squeeze(s[0], *axes);
+  if (std::optional<Shape> axes = s.numbers(1, "axes")) {
+    if (std::optional<SmallVector<int64_t>> known = constants(*axes))
+      return c.squeeze(s[0], *known);
+    RuntimeAxes runtime(c, *axes, s[0].rank());
+    for (auto [flag, size] : llvm::zip(runtime.flags, s[0].shape))
+      c.sizes.requireEqual(c.sizes.atoms.select(flag, size, 1), 1,
+                           "a dim that is removed has the size '" +
+                               c.sizes.atoms.text(size) + "', not 1",
+                           c.loc);
+    return runtime.reshape(c, s[0], runtime.without(c, s[0].shape));
+  }
   SmallVector<int64_t> ones;
   for (int64_t k = 0; k < s[0].rank(); ++k)
     if (s[0].shape[k].is(1))
@@ -57,10 +116,13 @@ Tensor importSqueeze(const Core &c, const Site &s) {
 }
 
 Tensor importUnsqueeze(const Core &c, const Site &s) {
-  std::optional<SmallVector<int64_t>> axes = s.integers(1, "axes");
+  std::optional<Shape> axes = s.numbers(1, "axes");
   if (!axes)
     c.fail("input 'axes' is missing");
-  return c.unsqueeze(s[0], *axes);
+  if (std::optional<SmallVector<int64_t>> known = constants(*axes))
+    return c.unsqueeze(s[0], *known);
+  RuntimeAxes runtime(c, *axes, s[0].rank() + axes->size());
+  return runtime.reshape(c, s[0], runtime.with(c, s[0].shape));
 }
 
 Tensor importTranspose(const Core &c, const Site &s) {
@@ -89,7 +151,7 @@ SmallVector<Tensor> importSplit(const Core &c, const Site &s) {
   Extent size = s[0].shape[axis];
   Shape parts;
   if (s[1])
-    parts = s.extents(1);
+    parts = s.sizes(1);
   else if (s.has("split"))
     for (int64_t part : s.integers("split"))
       parts.push_back(part);
@@ -122,6 +184,13 @@ Extent clampBound(const Core &c, const Extent &bound, const Extent &size,
   if (bound.constant() &&
       *bound.constant() <= std::numeric_limits<int64_t>::min() / 2)
     return low;
+  if (atoms.isData(bound) && atoms.lower(bound) < 0 &&
+      atoms.upper(bound) >= 0) {
+    // First towards the tensor, so that counting from its end does not wrap.
+    Extent near = atoms.max(atoms.min(bound, size), Extent(-1) - size);
+    Extent counted = atoms.select(atoms.less(near, 0), near + size, near);
+    return atoms.max(atoms.min(counted, high), low);
+  }
   bool fromEnd = atoms.upper(bound) < 0;
   if (!fromEnd)
     c.sizes.requireAtLeast(bound, 0,
@@ -130,6 +199,41 @@ Extent clampBound(const Core &c, const Extent &bound, const Extent &size,
                            c.loc);
   return atoms.max(
       atoms.min(atoms.simplify(fromEnd ? bound + size : bound), high), low);
+}
+
+/// What a slice takes of one dim.
+struct Cut {
+  Extent start = 0, end, step = 1;
+};
+
+/// From where, how many and in which steps elements are taken of a dim.
+Cut resolve(const Core &c, const Cut &cut, const Extent &all, Extent &size) {
+  Atoms &atoms = c.sizes.atoms;
+  auto from = [&](bool forward) {
+    return clampBound(c, cut.start, all, 0, forward ? all : all - 1);
+  };
+  auto distance = [&](bool forward) {
+    Extent end = forward ? clampBound(c, cut.end, all, 0, all)
+                         : clampBound(c, cut.end, all, -1, all - 1);
+    return atoms.simplify(forward ? end - from(true) : from(false) - end);
+  };
+  Extent start, stride, reach;
+  if (std::optional<int64_t> step = cut.step.constant()) {
+    start = from(*step > 0);
+    reach = distance(*step > 0);
+    stride = std::abs(*step);
+  } else {
+    Extent backward = atoms.less(cut.step, 0);
+    start = atoms.select(backward, from(false), from(true));
+    reach = atoms.select(backward, distance(false), distance(true));
+    stride = atoms.max(cut.step, Extent(-1) * cut.step);
+    c.sizes.requireAtLeast(stride, 1, "a slice with the step 0", c.loc);
+  }
+  size = atoms.max(atoms.ceilDiv(reach, stride), 0);
+  // Backwards, the bounds alone leave one element of a tensor that has none.
+  if (!atoms.knownAtLeast(cut.step, 1) && !atoms.knownAtLeast(all, 1))
+    size = atoms.min(size, all);
+  return {start, cut.end, cut.step};
 }
 
 Tensor importSlice(const Core &c, const Site &s) {
@@ -144,48 +248,65 @@ Tensor importSlice(const Core &c, const Site &s) {
     for (int64_t end : s.integers("ends"))
       ends.push_back(end);
   }
-  SmallVector<int64_t> axes, steps(starts.size(), 1);
-  if (auto given = s.integers(3, "axes"))
+  Shape axes, steps(starts.size(), 1);
+  if (auto given = s.numbers(3, "axes"))
     axes = *given;
   else
     for (size_t k = 0; k < starts.size(); ++k)
       axes.push_back(k);
-  if (auto given = s.integers(4, "steps"))
+  if (auto given = s.numbers(4, "steps"))
     steps = *given;
   if (ends.size() != starts.size() || axes.size() != starts.size() ||
       steps.size() != starts.size())
     c.fail("starts, ends, axes and steps have different lengths");
-  axes = c.axes(axes, x.rank());
+  for (const Extent &step : steps)
+    if (step.is(0) || step.is(std::numeric_limits<int64_t>::min()))
+      c.fail("a slice with the step " + c.sizes.atoms.text(step));
 
-  Atoms &atoms = c.sizes.atoms;
-  Shape from(x.rank(), 0), size(x.shape);
-  SmallVector<int64_t> step(x.rank(), 1);
-  for (auto [k, axis] : llvm::enumerate(axes)) {
-    Extent all = x.shape[axis];
-    if (steps[k] == 0 || steps[k] == std::numeric_limits<int64_t>::min())
-      c.fail("a slice with the step " + Twine(steps[k]));
-    step[axis] = steps[k];
-    bool forward = steps[k] > 0;
-    from[axis] = forward ? clampBound(c, starts[k], all, 0, all)
-                         : clampBound(c, starts[k], all, 0, all - 1);
-    Extent end = forward ? clampBound(c, ends[k], all, 0, all)
-                         : clampBound(c, ends[k], all, -1, all - 1);
-    Extent distance =
-        atoms.simplify(forward ? end - from[axis] : from[axis] - end);
-    size[axis] = atoms.max(atoms.ceilDiv(distance, std::abs(steps[k])), 0);
+  SmallVector<Cut> cuts;
+  for (const Extent &size : x.shape)
+    cuts.push_back({0, size, 1});
+  RuntimeAxes named(c, axes, x.rank());
+  for (size_t j = 0; j < axes.size(); ++j)
+    for (int64_t k = 0; k < x.rank(); ++k) {
+      cuts[k].start = named.choose(c, j, k, starts[j], cuts[k].start);
+      cuts[k].end = named.choose(c, j, k, ends[j], cuts[k].end);
+      cuts[k].step = named.choose(c, j, k, steps[j], cuts[k].step);
+    }
+  Shape from, size(x.shape);
+  SmallVector<int64_t> step;
+  for (int64_t k = 0; k < x.rank(); ++k) {
+    bool whole =
+        cuts[k].start.is(0) && cuts[k].end == x.shape[k] && cuts[k].step.is(1);
+    if (!whole)
+      cuts[k] = resolve(c, cuts[k], x.shape[k], size[k]);
+    from.push_back(cuts[k].start);
+    step.push_back(cuts[k].step.constant().value_or(0));
   }
-  return c.slice(x, from, size, step);
+  if (!llvm::is_contained(step, 0))
+    return c.slice(x, from, size, step);
+  Value table = c.value(x);
+  return c.generate(
+      size, x.type, {}, [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+        SmallVector<Scalar> place;
+        auto extent = [&](const Extent &e) {
+          return Scalar::extent(body, DType::index, e);
+        };
+        for (auto [index, cut] : llvm::zip(at, cuts))
+          place.push_back(extent(cut.start) + index * extent(cut.step));
+        return c.extract(body, table, x.type, place);
+      });
 }
 
 Tensor importExpand(const Core &c, const Site &s) {
-  Shape shape = s.extents(1);
+  Shape shape = s.sizes(1);
   return c.broadcastTo(s[0], c.broadcast(s[0].shape, shape));
 }
 
 /// Every dim is repeated as a dim of its own, which then is one with it.
 Tensor importTile(const Core &c, const Site &s) {
   Tensor x = s[0];
-  Shape repeats = s.extents(1), apart, spread, whole;
+  Shape repeats = s.sizes(1), apart, spread, whole;
   if (int64_t(repeats.size()) != x.rank())
     c.fail("input 'repeats' has " + Twine(repeats.size()) +
            " entries for a tensor of rank " + Twine(x.rank()));
@@ -205,9 +326,9 @@ Tensor importPad(const Core &c, const Site &s) {
   if (!s[1])
     for (int64_t pad : s.integers("pads"))
       pads.push_back(pad);
-  SmallVector<int64_t> axes;
-  if (auto given = s.integers(3, "axes"))
-    axes = c.axes(*given, x.rank());
+  Shape axes;
+  if (auto given = s.numbers(3, "axes"))
+    axes = *given;
   else
     for (int64_t k = 0; k < x.rank(); ++k)
       axes.push_back(k);
@@ -217,13 +338,19 @@ Tensor importPad(const Core &c, const Site &s) {
   Atoms &atoms = c.sizes.atoms;
   Shape low(x.rank(), 0), high(x.rank(), 0), from(x.rank(), 0), size(x.shape),
       padded;
-  for (auto [k, axis] : llvm::enumerate(axes)) {
-    Extent before = pads[k], behind = pads[axes.size() + k];
-    low[axis] = atoms.max(before, 0);
-    high[axis] = atoms.max(behind, 0);
-    from[axis] = atoms.max(Extent(-1) * before, 0);
-    size[axis] = atoms.simplify(size[axis] + atoms.min(before, 0) +
-                                atoms.min(behind, 0));
+  RuntimeAxes named(c, axes, x.rank());
+  for (int64_t k = 0; k < x.rank(); ++k) {
+    Extent before = 0, behind = 0;
+    for (size_t j = 0; j < axes.size(); ++j) {
+      before = named.choose(c, j, k, pads[j], before);
+      behind = named.choose(c, j, k, pads[axes.size() + j], behind);
+    }
+    low[k] = atoms.max(before, 0);
+    high[k] = atoms.max(behind, 0);
+    from[k] = atoms.max(Extent(-1) * before, 0);
+    size[k] =
+        atoms.simplify(size[k] + atoms.min(before, 0) + atoms.min(behind, 0));
+    c.requireSize(size[k], "what the pads leave of axis " + Twine(k));
   }
   Tensor inner = c.slice(x, from, size, SmallVector<int64_t>(x.rank(), 1));
   for (int64_t k = 0; k < x.rank(); ++k)
@@ -253,22 +380,36 @@ Tensor importPad(const Core &c, const Site &s) {
           return select(inside, c.extract(body, table, x.type, position), v[0]);
         });
   }
+  auto isUnpadded = [&](size_t k) { return low[k].is(0) && high[k].is(0); };
+  auto reflectsOnce = [&](size_t k) {
+    return atoms.knownAtLeast(size[k] - 1, low[k]) &&
+           atoms.knownAtLeast(size[k] - 1, high[k]);
+  };
+  for (int64_t k = 0; k < x.rank(); ++k)
+    if (!isUnpadded(k))
+      c.sizes.requireAtLeast(
+          size[k], atoms.less(0, low[k] + high[k]),
+          "axis " + Twine(k) + " has no elements to pad with", c.loc);
   Value table = c.value(inner);
   return c.generate(
       padded, x.type, {},
       [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
         SmallVector<Scalar> position;
         for (auto [k, index] : llvm::enumerate(at)) {
-          if (low[k].is(0) && high[k].is(0)) {
+          if (isUnpadded(k)) {
             position.push_back(index);
             continue;
           }
           Scalar i = index - Scalar::extent(body, DType::index, low[k]),
                  count = Scalar::extent(body, DType::index, size[k]),
                  last = count - 1;
-          if (mode == "reflect")
+          if (mode == "reflect" && reflectsOnce(k))
             i = last - abs(last - abs(i));
-          else if (mode == "wrap")
+          else if (mode == "reflect") {
+            Scalar period = maximum(last + last, last.like(1));
+            i = remainder(remainder(i, period) + period, period);
+            i = last - abs(last - i);
+          } else if (mode == "wrap")
             i = remainder(remainder(i, count) + count, count);
           else if (mode == "edge")
             i = minimum(maximum(i, i.like(0)), last);

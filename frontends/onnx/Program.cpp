@@ -71,6 +71,36 @@ Value Program::addInput(RankedTensorType type, DictionaryAttr attributes) {
   return current->main.getArguments().back();
 }
 
+std::optional<Program::Input> Program::inputOf(BlockArgument argument) const {
+  Operation *function = argument.getOwner()->getParentOp();
+  unsigned number = argument.getArgNumber();
+  if (!drive && function == current->main)
+    return Input{number, cast<RankedTensorType>(argument.getType())};
+  if (!drive || function != drive)
+    return std::nullopt;
+  auto type =
+      func::FuncOp(drive).getArgAttrOfType<TypeAttr>(number, "fulgur.type");
+  auto tensor =
+      type ? dyn_cast<RankedTensorType>(type.getValue()) : RankedTensorType();
+  return tensor ? std::optional(Input{number, tensor}) : std::nullopt;
+}
+
+Value Program::sourceOf(BlockArgument argument) const {
+  for (const Part &part : parts) {
+    if (argument.getOwner()->getParentOp() != part.main)
+      continue;
+    if (!drive)
+      return argument;
+    Value outside = part.inputs[argument.getArgNumber()];
+    for (const Part &other : parts)
+      for (auto [output, exported] : llvm::zip(other.outputs, other.exported))
+        if (exported == outside)
+          return output;
+    return isa<BlockArgument>(outside) ? outside : Value();
+  }
+  return argument;
+}
+
 void Program::open() {
   Part &part = parts.emplace_back();
   OpBuilder end = OpBuilder::atBlockEnd(module->getBody());
@@ -215,7 +245,7 @@ Extent Program::defineElement(StringRef hint, Value value, int64_t element,
   std::string name = unique(hint);
   DefineElementOp::create(driver, loc, name, value, element);
   addSymbol(name, Atoms::kMin);
-  return sizes.atoms.symbol(name, Atoms::kMin);
+  return sizes.atoms.value(name, Atoms::kMin, Atoms::kMax);
 }
 
 void Program::leave(const Facts &outside, Location loc) {

@@ -37,6 +37,16 @@ public:
   mlir::Value addInput(mlir::RankedTensorType type,
                        mlir::DictionaryAttr attributes);
 
+  /// The input of the model that an argument of @main or of the driver is.
+  struct Input {
+    unsigned number;
+    mlir::RankedTensorType type;
+  };
+  std::optional<Input> inputOf(mlir::BlockArgument argument) const;
+  /// What an argument of a part stands for: an argument of the driver, or the
+  /// value in the part that computes it; null where it is neither.
+  mlir::Value sourceOf(mlir::BlockArgument argument) const;
+
   /// What is known about sizes at one point. What holds inside a branch or a
   /// loop does not hold behind it.
   struct Facts {

@@ -1,24 +1,66 @@
 // Ops that fold dims into one number.
 #include "frontends/onnx/Core.h"
+#include "frontends/onnx/RuntimeAxes.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-/// The axes of a reduction: an input, an attribute before opset 18, all of them
-/// if there are none.
-SmallVector<int64_t> reducedAxes(const Core &c, const Site &s) {
-  std::optional<SmallVector<int64_t>> given = s.integers(1, "axes");
-  if (given && !given->empty())
-    return c.axes(*given, s[0].rank());
-  SmallVector<int64_t> all;
-  if (!s.integer("noop_with_empty_axes", 0))
-    for (int64_t k = 0; k < s[0].rank(); ++k)
-      all.push_back(k);
-  return all;
-}
+/// A reduction with axes that are known: what is reduced, along which dims, and
+/// what then becomes of the result.
+struct Reduction {
+  Tensor x;
+  SmallVector<int64_t> axes;
+  bool keep;
+  std::optional<Shape> shape; ///< that the result gets in the end
+
+  Tensor finish(const Core &c, const Tensor &result) const {
+    return shape ? RuntimeAxes::reshape(c, result, *shape) : result;
+  }
+};
 
 bool keepsDims(const Site &s) { return s.integer("keepdims", 1); }
+
+/// Every dim is split in two, of which one has the size 1: what is left of it,
+/// and what is folded. Then the axes are the second halves.
+Reduction reductionByData(const Core &c, const Site &s, ArrayRef<Extent> axes) {
+  Tensor x = s[0];
+  RuntimeAxes runtime(c, axes, x.rank());
+  Shape kept = runtime.replaced(c, x.shape), apart(kept);
+  for (auto [flag, size] : llvm::zip(runtime.flags, x.shape))
+    apart.push_back(c.sizes.atoms.select(flag, size, 1));
+  Value table = c.value(x);
+  Reduction result;
+  result.x = c.generate(apart, x.type, {},
+                        [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+                          SmallVector<Scalar> place;
+                          for (int64_t k = 0; k < x.rank(); ++k)
+                            place.push_back(at[k] + at[x.rank() + k]);
+                          return c.extract(body, table, x.type, place);
+                        });
+  for (int64_t k = 0; k < x.rank(); ++k)
+    result.axes.push_back(x.rank() + k);
+  result.keep = false;
+  result.shape = keepsDims(s) ? kept : runtime.without(c, x.shape);
+  return result;
+}
+
+/// The axes are an input, an attribute before opset 18, all of them if there
+/// are none.
+Reduction reduction(const Core &c, const Site &s) {
+  std::optional<Shape> given = s.numbers(1, "axes");
+  Reduction result{s[0], {}, keepsDims(s), std::nullopt};
+  if (given && !given->empty()) {
+    std::optional<SmallVector<int64_t>> known = constants(*given);
+    if (!known)
+      return reductionByData(c, s, *given);
+    result.axes = c.axes(*known, s[0].rank());
+  } else if (!s.integer("noop_with_empty_axes", 0)) {
+    for (int64_t k = 0; k < s[0].rank(); ++k)
+      result.axes.push_back(k);
+  }
+  return result;
+}
 
 using Fold = Scalar (*)(const Scalar &, const Scalar &);
 using Each = Scalar (*)(const Scalar &);
@@ -26,14 +68,13 @@ using Each = Scalar (*)(const Scalar &);
 /// Folds `each` element with `fold`, and then takes `last` of the total.
 template <Each each, Fold fold, Each last>
 Tensor reduceFrom(const Core &c, const Site &s, const Element &start) {
-  Tensor x = s[0];
-  SmallVector<int64_t> axes = reducedAxes(c, s);
-  if (axes.empty())
-    return c.map(x, [](const Scalar &v) { return last(each(v)); });
+  Reduction r = reduction(c, s);
+  if (r.axes.empty())
+    return c.map(r.x, [](const Scalar &v) { return last(each(v)); });
   Tensor total = c.reduce(
-      x, axes, keepsDims(s), x.type, start,
+      r.x, r.axes, r.keep, r.x.type, start,
       [](const Scalar &v, const Scalar &acc) { return fold(acc, each(v)); });
-  return c.map(total, [](const Scalar &v) { return last(v); });
+  return r.finish(c, c.map(total, [](const Scalar &v) { return last(v); }));
 }
 
 Scalar same(const Scalar &x) { return x; }
@@ -66,28 +107,28 @@ Tensor importMin(const Core &c, const Site &s) {
 }
 
 Tensor importMean(const Core &c, const Site &s) {
-  SmallVector<int64_t> axes = reducedAxes(c, s);
-  return axes.empty() ? s[0] : c.mean(s[0], axes, keepsDims(s));
+  Reduction r = reduction(c, s);
+  return r.axes.empty() ? r.x : r.finish(c, c.mean(r.x, r.axes, r.keep));
 }
 
 /// log Σ exp(x) as max + log Σ exp(x - max), which does not overflow; of
 /// infinite maxima only the sum counts.
 Tensor importLogSumExp(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
-  SmallVector<int64_t> axes = reducedAxes(c, s);
-  if (axes.empty())
-    return s[0];
-  Tensor top = c.map(c.max(s[0], axes, true), [](const Scalar &x) {
+  Reduction r = reduction(c, s);
+  if (r.axes.empty())
+    return r.x;
+  Tensor top = c.map(c.max(r.x, r.axes, true), [](const Scalar &x) {
     return select(abs(x) < std::numeric_limits<double>::infinity(), x,
                   x.like(0));
   });
   Tensor total =
-      c.sum(c.map({s[0], top}, s[0].type,
+      c.sum(c.map({r.x, top}, r.x.type,
                   [](ArrayRef<Scalar> v) { return exp(v[0] - v[1]); }),
-            axes, true);
-  Tensor result = c.map({total, top}, s[0].type,
+            r.axes, true);
+  Tensor result = c.map({total, top}, r.x.type,
                         [](ArrayRef<Scalar> v) { return log(v[0]) + v[1]; });
-  return keepsDims(s) ? result : c.squeeze(result, axes);
+  return r.finish(c, r.keep ? result : c.squeeze(result, r.axes));
 }
 
 /// The position of the greatest (least) element: the first one, or the last on

@@ -239,6 +239,16 @@ const Extent *size(const Scalar &x) {
   return x.known && !isReal(x.type) ? &x.known->integer : nullptr;
 }
 
+/// The sizes that two operands are, where sizes are evaluated rather than loops
+/// filled; a comparison of them is a size as well.
+std::optional<std::pair<Extent, Extent>> sizesOf(const Scalar &a,
+                                                 const Scalar &b) {
+  const Extent *x = size(a), *y = size(b);
+  if (!x || !y || a.body->builder || a.type == DType::u64)
+    return std::nullopt;
+  return std::pair(*x, *y);
+}
+
 /// One operation of arith for floating-point numbers and one for integers.
 template <typename RealOp, typename IntOp, typename RealFold, typename IntFold>
 Scalar arithmetic(const Scalar &a, const Scalar &b, RealFold foldReal,
@@ -393,6 +403,19 @@ Scalar operator/(const Scalar &a, const Scalar &b) {
                                      a.body->sizes.atoms.lower(*x) >= 0 &&
                                      a.body->sizes.atoms.lower(*y) > 0)
     return known(a, a.type, {a.body->sizes.atoms.floorDiv(*x, *y)});
+  if (auto both = sizesOf(a, b)) {
+    auto &[x, y] = *both;
+    Atoms &atoms = a.body->sizes.atoms;
+    auto magnitude = [&](const Extent &e) {
+      return atoms.lower(e) < 0 ? atoms.max(e, Extent(-1) * e) : e;
+    };
+    if (!y.is(0)) {
+      Extent quotient = atoms.floorDiv(magnitude(x), magnitude(y));
+      Extent differ = atoms.equal(atoms.less(x, 0) + atoms.less(y, 0), 1);
+      return known(a, a.type,
+                   {atoms.select(differ, Extent(-1) * quotient, quotient)});
+    }
+  }
   return otherwise(
       a, a.type, {a, b},
       [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
@@ -429,6 +452,9 @@ Scalar operator<(const Scalar &a, const Scalar &b) {
     if (atoms.knownAtLeast(*y, *x + 1))
       return truth(a, true);
   }
+  if (auto both = sizesOf(a, b))
+    return known(a, DType::boolean,
+                 {a.body->sizes.atoms.less(both->first, both->second)});
   return compare(a, b, arith::CmpFPredicate::OLT, arith::CmpIPredicate::slt,
                  arith::CmpIPredicate::ult);
 }
@@ -443,6 +469,10 @@ Scalar operator<=(const Scalar &a, const Scalar &b) {
     if (atoms.knownAtLeast(*x, *y + 1))
       return truth(a, false);
   }
+  if (auto both = sizesOf(a, b))
+    return known(
+        a, DType::boolean,
+        {Extent(1) - a.body->sizes.atoms.less(both->second, both->first)});
   return compare(a, b, arith::CmpFPredicate::OLE, arith::CmpIPredicate::sle,
                  arith::CmpIPredicate::ule);
 }
@@ -457,6 +487,9 @@ Scalar equal(const Scalar &a, const Scalar &b) {
     if (atoms.knownDifferent(*x, *y))
       return truth(a, false);
   }
+  if (auto both = sizesOf(a, b))
+    return known(a, DType::boolean,
+                 {a.body->sizes.atoms.equal(both->first, both->second)});
   return compare(a, b, arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq,
                  arith::CmpIPredicate::eq);
 }
@@ -476,6 +509,8 @@ Scalar operator&(const Scalar &a, const Scalar &b) {
     return b;
   if (isWhole(b, all) || isWhole(a, 0))
     return a;
+  if (auto both = sizesOf(a, b); both && a.type == DType::boolean)
+    return known(a, a.type, {both->first * both->second});
   return bitwise<arith::AndIOp>(a, b,
                                 [](int64_t x, int64_t y) { return x & y; });
 }
@@ -484,10 +519,18 @@ Scalar operator|(const Scalar &a, const Scalar &b) {
     return b;
   if (isWhole(b, 0))
     return a;
+  if (auto both = sizesOf(a, b); both && a.type == DType::boolean) {
+    auto &[x, y] = *both;
+    return known(a, a.type, {x + y - x * y});
+  }
   return bitwise<arith::OrIOp>(a, b,
                                [](int64_t x, int64_t y) { return x | y; });
 }
 Scalar operator^(const Scalar &a, const Scalar &b) {
+  if (auto both = sizesOf(a, b); both && a.type == DType::boolean) {
+    auto &[x, y] = *both;
+    return known(a, a.type, {x + y - Extent(2) * x * y});
+  }
   return bitwise<arith::XOrIOp>(a, b,
                                 [](int64_t x, int64_t y) { return x ^ y; });
 }
@@ -521,8 +564,12 @@ Scalar shiftRight(const Scalar &a, const Scalar &by) {
 }
 
 Scalar select(const Scalar &condition, const Scalar &a, const Scalar &b) {
-  if (auto known = whole(condition))
-    return *known ? a : b;
+  if (auto decided = whole(condition))
+    return *decided ? a : b;
+  if (auto both = sizesOf(a, b); both && size(condition))
+    return known(a, a.type,
+                 {a.body->sizes.atoms.select(*size(condition), both->first,
+                                             both->second)});
   return otherwise(
       a, a.type, {condition, a, b},
       [](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {

@@ -56,7 +56,7 @@ Tensor importConstantOfShape(const Core &c, const Site &s) {
   Tensor value = s.has("value") ? s.tensor("value") : c.scalar(DType::f32, 0);
   if (!value.known() || value.known()->size() != 1)
     c.fail("attribute 'value' must hold one element");
-  return c.broadcastTo(c.reshape(value, {}), s.extents(0));
+  return c.broadcastTo(c.reshape(value, {}), s.sizes(0));
 }
 
 /// An integer scalar as an index: an extent, or an element that is read while
@@ -70,25 +70,17 @@ Value scalarIndex(const Core &c, const Tensor &x) {
       .emit();
 }
 
-/// A range whose length is known only while running. What it indexes bounds it.
-Tensor runtimeRange(const Core &c, const Site &s) {
-  std::optional<Extent> bound = s.indexedSize(), step;
-  if (s[2].known() && isInteger(s[2].type))
-    step = s[2].known()->front().integer;
-  if (!bound || !step || !step->constant() || *step->constant() < 1) {
-    size_t k = s[0].known() ? 1 : 0;
-    c.unsupported("the length of the range depends on data: input '" +
-                  s.nameOf(k) + "' is not known before a run");
-  }
+/// A range whose length is known only while running, at most what it indexes.
+Tensor runtimeRange(const Core &c, const Site &s, const Extent &bound,
+                    int64_t step) {
   Body here = c.body(&c.builder);
   auto scalar = [&](Value value) {
     return Scalar{&here, DType::index, value, std::nullopt};
   };
   Scalar distance = scalar(scalarIndex(c, s[1])) - scalar(scalarIndex(c, s[0]));
-  Scalar count = maximum((distance + double(*step->constant() - 1)) /
-                             double(*step->constant()),
-                         distance.like(0));
-  Extent size = c.sizes.runtime(s.result(), count.emit(), *bound,
+  Scalar count =
+      maximum((distance + double(step - 1)) / double(step), distance.like(0));
+  Extent size = c.sizes.runtime(s.result(), count.emit(), bound,
                                 "the range '" + s.result() +
                                     "' has more elements than what it indexes",
                                 c.loc);
@@ -98,44 +90,84 @@ Tensor runtimeRange(const Core &c, const Site &s) {
                     });
 }
 
+/// How many elements a range of integers has.
+Extent integerCount(const Core &c, const Extent &start, const Extent &limit,
+                    const Extent &delta) {
+  Atoms &atoms = c.sizes.atoms;
+  if (delta.is(0))
+    c.fail("the step of a range must not be 0");
+  Extent down = atoms.less(delta, 0);
+  Extent distance =
+      atoms.simplify(atoms.select(down, start - limit, limit - start));
+  Extent step = atoms.select(down, Extent(-1) * delta, delta);
+  c.sizes.requireAtLeast(step, 1, "the step of a range must not be 0", c.loc);
+  return atoms.max(atoms.ceilDiv(distance, step), 0);
+}
+
+/// How many elements a range of floating-point numbers has.
+Extent realCount(const Core &c, const Site &s) {
+  auto count = [](const Scalar &start, const Scalar &limit,
+                  const Scalar &delta) {
+    return ceil((limit - start) / delta);
+  };
+  Tensor numbers[3];
+  bool known = true;
+  for (int k = 0; k < 3; ++k) {
+    numbers[k] = c.cast(c.reshape(s[k], {}), DType::f64);
+    known &= numbers[k].known() != nullptr;
+  }
+  Tensor steps = c.map(numbers, DType::f64, [&](ArrayRef<Scalar> v) {
+    return count(v[0], v[1], v[2]);
+  });
+  if (known) {
+    double number = steps.known()->front().real;
+    if (!(number < 1e15))
+      c.fail("the range has no end");
+    return std::max<int64_t>(int64_t(number), 0);
+  }
+  // What is absurd stays so: a NaN, too, becomes a size that nothing has.
+  Tensor whole = c.map({steps}, DType::i64, [](ArrayRef<Scalar> v) {
+    Scalar limit = v[0].like(1e15);
+    return convert(select(v[0] < limit, maximum(v[0], v[0].like(0)), limit),
+                   DType::i64);
+  });
+  Extent size = c.dataExtents(whole, s.nameOf(s[0].known() ? 1 : 0)).front();
+  c.requireSize(size, "the length of the range");
+  return size;
+}
+
 /// start, start + delta, ... below limit.
 Tensor importRange(const Core &c, const Site &s) {
-  Element from[3];
+  bool known = true;
   for (int k = 0; k < 3; ++k) {
     if (s[k].type != s[0].type)
       c.fail("inputs are of types " + name(s[0].type) + " and " +
              name(s[k].type));
     if (!product(s[k].shape).is(1))
       c.fail("input " + Twine(k) + " is not a scalar");
-    if (!s[k].known())
-      return runtimeRange(c, s);
-    from[k] = s[k].known()->front();
+    known &= s[k].known() != nullptr;
   }
   DType type = s[0].type;
   Extent count;
   if (isReal(type)) {
-    double steps = std::ceil((from[1].real - from[0].real) / from[2].real);
-    if (!(steps < 1e15))
-      c.fail("the range has no end");
-    count = std::max<int64_t>(int64_t(steps), 0);
+    count = realCount(c, s);
   } else {
-    Extent start = from[0].integer, limit = from[1].integer,
-           delta = from[2].integer;
-    if (!delta.constant() || delta.is(0))
-      c.fail("the step of a range must be a constant other than 0");
-    bool up = *delta.constant() > 0;
-    Extent distance = up ? limit - start : start - limit;
-    count = c.sizes.atoms.max(
-        c.sizes.atoms.ceilDiv(c.sizes.atoms.simplify(distance),
-                              up ? delta : Extent(-1) * delta),
-        0);
+    std::optional<Extent> bound = known ? std::nullopt : s.indexedSize();
+    std::optional<int64_t> step;
+    if (s[2].known())
+      step = s[2].known()->front().integer.constant();
+    if (bound && step && *step >= 1)
+      return runtimeRange(c, s, *bound, *step);
+    count = integerCount(c, s.extents(0).front(), s.extents(1).front(),
+                         s.extents(2).front());
   }
   if (std::optional<int64_t> constant = count.constant();
       constant && *constant <= knownLimit(type)) {
+    Element start = s[0].known()->front(), delta = s[2].known()->front();
     Elements elements;
     for (int64_t k = 0; k < *constant; ++k)
-      elements.push_back({from[0].integer + from[2].integer * k,
-                          from[0].real + from[2].real * k});
+      elements.push_back(
+          {start.integer + delta.integer * k, start.real + delta.real * k});
     return Tensor(std::move(elements), type, {count});
   }
   return c.generate({count}, type, {s[0], s[2]},

@@ -116,10 +116,11 @@ const ::onnx::TypeProto *Site::typeOf(size_t output) const {
 
 std::optional<SmallVector<int64_t>> Site::integers(size_t input,
                                                    StringRef attribute) const {
-  if (!(*this)[input])
-    return has(attribute) ? std::optional(integers(attribute)) : std::nullopt;
+  std::optional<Shape> given = numbers(input, attribute);
+  if (!given)
+    return std::nullopt;
   SmallVector<int64_t> result;
-  for (const Extent &extent : extents(input)) {
+  for (const Extent &extent : *given) {
     std::optional<int64_t> constant = extent.constant();
     if (!constant)
       core.unsupported("input '" + nameOf(input) + "' must be constant");
@@ -128,14 +129,35 @@ std::optional<SmallVector<int64_t>> Site::integers(size_t input,
   return result;
 }
 
+std::optional<Shape> Site::numbers(size_t input, StringRef attribute) const {
+  if ((*this)[input])
+    return extents(input);
+  if (!has(attribute))
+    return std::nullopt;
+  Shape result;
+  for (int64_t number : integers(attribute))
+    result.push_back(number);
+  return result;
+}
+
 Shape Site::extents(size_t input) const {
   Tensor x = (*this)[input];
+  if (isReal(x.type))
+    x = core.cast(x, DType::i64); // as the depth of a OneHot may be
   core.requireType(x, isInteger(x.type) || x.type == DType::boolean, "integer");
   if (!x.known())
     return core.dataExtents(x, nameOf(input));
   Shape result;
   for (const Element &element : *x.known())
     result.push_back(core.sizes.atoms.simplify(element.integer));
+  return result;
+}
+
+Shape Site::sizes(size_t input) const {
+  Shape result = extents(input);
+  for (auto [k, size] : llvm::enumerate(result))
+    core.requireSize(size,
+                     "element " + Twine(k) + " of '" + nameOf(input) + "'");
   return result;
 }
 

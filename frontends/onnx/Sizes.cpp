@@ -76,6 +76,20 @@ std::string Sizes::textWithBound(const Extent &extent) {
                    " <= " + atoms.text(atoms.simplify(bound->second));
 }
 
+Value Sizes::condition(const Extent &extent, Location loc) {
+  std::optional<unsigned> id = extent.atom();
+  Atoms::Kind kind = id ? atoms[*id].kind : Atoms::Kind::symbol;
+  bool compares = kind == Atoms::Kind::equal || kind == Atoms::Kind::less;
+  Extent left = compares ? atoms[*id].a : extent,
+         right = compares ? atoms[*id].b : Extent(0);
+  Value a = index(left, loc), b = index(right, loc);
+  atHead = !atoms.isRuntime(extent);
+  auto predicate = kind == Atoms::Kind::equal  ? arith::CmpIPredicate::eq
+                   : kind == Atoms::Kind::less ? arith::CmpIPredicate::slt
+                                               : arith::CmpIPredicate::ne;
+  return emit<arith::CmpIOp>(loc, predicate, a, b);
+}
+
 Value Sizes::atom(unsigned id, Location loc) {
   Atoms::Atom atom = atoms[id];
   if (atom.kind == Atoms::Kind::symbol)
@@ -89,14 +103,23 @@ Value Sizes::atom(unsigned id, Location loc) {
     return emit<SymbolOp>(loc, builder.getIndexType(),
                           builder.getStringAttr(name));
   }
+  if (atom.kind == Atoms::Kind::equal || atom.kind == Atoms::Kind::less)
+    return emit<arith::IndexCastUIOp>(loc, builder.getIndexType(),
+                                      condition(Extent::atom(id), loc));
+  Value chosen = atom.kind == Atoms::Kind::select
+                     ? condition(atom.condition, loc)
+                     : Value();
   Value a = index(atom.a, loc), b = index(atom.b, loc);
   atHead = !atoms.isRuntime(Extent::atom(id));
+  if (chosen)
+    return emit<arith::SelectOp>(loc, chosen, a, b);
   bool natural = atoms.lower(atom.a) >= 0 && atoms.lower(atom.b) >= 0;
   bool divides =
       atom.kind == Atoms::Kind::floorDiv || atom.kind == Atoms::Kind::mod;
-  // For absurd symbols a product wraps to 0. Such a run is refused, but only
-  // after its sizes are computed, which a division by 0 must not prevent.
-  if (divides && !atom.b.constant() && atoms.lower(atom.b) >= 1)
+  // For absurd symbols a product wraps to 0, and what is required of a size may
+  // not hold. Such a run is refused, but only after its sizes are computed,
+  // which a division by 0 must not prevent.
+  if (divides && !atom.b.constant())
     b = emit<arith::MaxSIOp>(loc, b, emit<arith::ConstantIndexOp>(loc, 1));
   switch (atom.kind) {
   case Atoms::Kind::max:
@@ -126,7 +149,8 @@ Value Sizes::index(const Extent &unsimplified, Location loc) {
     atHead = !runtime;
   }; // building the parts may have gone elsewhere
   here();
-  auto noWrap = arith::IntegerOverflowFlags::nsw;
+  auto noWrap = atoms.isData(extent) ? arith::IntegerOverflowFlags::none
+                                     : arith::IntegerOverflowFlags::nsw;
   Value sum;
   if (std::optional<int64_t> constant = extent.constant()) {
     sum = emit<arith::ConstantIndexOp>(loc, *constant);

@@ -22,6 +22,14 @@ public:
 
   Atoms atoms;
 
+  /// An element of an input that sizes are built on, and the symbol that it is.
+  struct InputValue {
+    std::string symbol;
+    int64_t input, element;
+    int64_t lower, upper; ///< of the element's type
+  };
+  llvm::SmallVector<InputValue> inputValues;
+
   /// The extent as a value of type index.
   mlir::Value index(const Extent &extent, mlir::Location loc);
   /// A size that is `value` while running and at most `bound`; more ends the
@@ -77,6 +85,8 @@ private:
   /// Sets where the extent is computed.
   void place(bool runtime);
   mlir::Value atom(unsigned id, mlir::Location loc);
+  /// Whether the extent is not 0, as an i1.
+  mlir::Value condition(const Extent &extent, mlir::Location loc);
   void require(int predicate, const Extent &a, const Extent &b,
                const llvm::Twine &message, mlir::Location loc);
 

@@ -1,5 +1,6 @@
 // Ops whose elements depend on those before them: they run in sequence along an
 // axis.
+#include "frontends/onnx/RuntimeAxes.h"
 #include "frontends/onnx/Sort.h"
 
 using namespace mlir;
@@ -48,7 +49,7 @@ SmallVector<Tensor> importTopK(const Core &c, const Site &s) {
   c.requireType(x, x.type != DType::boolean, "a number");
   int64_t axis = c.axis(s.integer("axis", -1), x.rank());
   bool largest = s.integer("largest", 1);
-  Shape k = s[1] ? s.extents(1) : Shape{s.integer("k", 1)}, shape(x.shape);
+  Shape k = s[1] ? s.sizes(1) : Shape{s.integer("k", 1)}, shape(x.shape);
   if (k.size() != 1)
     c.fail("K must be one number");
   c.sizes.requireAtLeast(x.shape[axis], k[0],
@@ -130,9 +131,15 @@ template <Scalar (*fold)(const Scalar &, const Scalar &)>
 Tensor accumulate(const Core &c, const Site &s, double neutral) {
   Tensor x = s[0];
   Shape given = s.extents(1);
-  if (given.size() != 1 || !given[0].constant())
-    c.unsupported("the axis must be one constant");
-  int64_t axis = c.axis(*given[0].constant(), x.rank());
+  if (given.size() != 1)
+    c.fail("the axis must be one number, not " + Twine(given.size()));
+  int64_t axis = 1;
+  if (std::optional<int64_t> known = given[0].constant())
+    axis = c.axis(*known, x.rank());
+  else // the axis between what is before and behind it
+    x = RuntimeAxes::reshape(
+        c, x,
+        aroundAxis(c, x.shape, RuntimeAxes(c, given, x.rank()).axes.front()));
   bool exclusive = s.integer("exclusive", 0), reverse = s.integer("reverse", 0);
   Value table = c.value(x);
   SmallVector<Value> result = c.loop(
@@ -155,7 +162,7 @@ Tensor accumulate(const Core &c, const Site &s, double neutral) {
           total = fold(total, c.extract(body, table, x.type, place));
         return {store(c, body, total, x.type, carried[0], place)};
       });
-  return c.tensor(result[0], x.type, x.shape);
+  return c.reshape(c.tensor(result[0], x.type, x.shape), s[0].shape);
 }
 
 Scalar plus(const Scalar &a, const Scalar &b) { return a + b; }

@@ -74,15 +74,24 @@ private:
       return *constant;
     if (auto symbol = dyn_cast_or_null<SymbolOp>(op))
       return sizes.lookup(symbol.getName());
+    if (auto choice = dyn_cast_or_null<arith::SelectOp>(op))
+      return (*this)((*this)(choice.getCondition()) ? choice.getTrueValue()
+                                                    : choice.getFalseValue());
+    if (isa_and_nonnull<arith::IndexCastUIOp>(op))
+      return (*this)(op->getOperand(0));
     if (!op || op->getNumOperands() != 2)
       return 96;
     int64_t a = (*this)(op->getOperand(0)), b = (*this)(op->getOperand(1));
+    if (auto compare = dyn_cast<arith::CmpIOp>(op))
+      return arith::applyCmpPredicate(compare.getPredicate(),
+                                      APInt(64, a, true), APInt(64, b, true));
+    // Sizes that are far from typical come out as any number.
     if (isa<arith::AddIOp>(op))
-      return a + b;
+      return int64_t(uint64_t(a) + uint64_t(b));
     if (isa<arith::SubIOp>(op))
-      return a - b;
+      return int64_t(uint64_t(a) - uint64_t(b));
     if (isa<arith::MulIOp>(op))
-      return a * b;
+      return int64_t(uint64_t(a) * uint64_t(b));
     if (isa<arith::AndIOp>(op))
       return a & b;
     if (isa<arith::MaxSIOp, arith::MaxUIOp>(op))
@@ -533,6 +542,11 @@ private:
     Value result;
     if (auto bounded = dyn_cast<BoundedOp>(op)) {
       result = estimate(bounded.getBound(), b, mapping, known);
+    } else if (auto choice = dyn_cast<arith::SelectOp>(op)) {
+      result = arith::SelectOp::create(
+          b, loc, rebuild(choice.getCondition(), b, mapping),
+          estimate(choice.getTrueValue(), b, mapping, known),
+          estimate(choice.getFalseValue(), b, mapping, known));
     } else if (op->getNumOperands() != 2) {
       Value wide = arith::IndexCastOp::create(b, loc, b.getI64Type(),
                                               rebuild(value, b, mapping));

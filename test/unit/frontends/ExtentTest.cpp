@@ -117,3 +117,35 @@ TEST_F(ExtentTest, OverflowIsAnError) {
   EXPECT_THROW(Extent(Atoms::kMax) + 1, std::overflow_error);
 }
 } // namespace
+
+TEST(ExtentOfData, ComparisonsAndChoices) {
+  Atoms atoms;
+  Extent n = atoms.symbol("n", 1), v = atoms.value("v[0]", -9, 9);
+  EXPECT_EQ(atoms.equal(n, n), Extent(1));
+  EXPECT_EQ(atoms.equal(n, 0), Extent(0));
+  EXPECT_EQ(atoms.less(v, 10), Extent(1));
+  EXPECT_EQ(atoms.less(n, 1), Extent(0));
+  Extent open = atoms.equal(v, -1), size = atoms.select(open, n, v);
+  EXPECT_EQ(atoms.text(size), "select(equal(v[0], -1), n, v[0])");
+  EXPECT_EQ(atoms.parse(atoms.text(size)), size);
+  EXPECT_TRUE(atoms.isData(size));
+  EXPECT_FALSE(atoms.isData(n));
+  Extent counted = atoms.select(atoms.less(v, 0), v + 9, v);
+  EXPECT_EQ(atoms.lower(counted), 0);
+  atoms.unite(v, -1);
+  EXPECT_EQ(atoms.simplify(size), n);
+}
+
+TEST(ExtentOfData, Broadcast) {
+  Atoms atoms;
+  Extent n = atoms.symbol("n"), m = atoms.symbol("m");
+  EXPECT_EQ(atoms.broadcast(n, 1), n);
+  EXPECT_EQ(atoms.broadcast(n, 5), Extent(5));
+  Extent both = atoms.broadcast(n, m);
+  EXPECT_EQ(atoms.text(both), "select(equal(n, 1), m, n)");
+  EXPECT_EQ(atoms.broadcast(both, n), both);
+  EXPECT_EQ(atoms.broadcast(m, both), both);
+  EXPECT_TRUE(atoms.mayBroadcast(n, m));
+  EXPECT_FALSE(atoms.mayBroadcast(n, atoms.min(n, 64)));
+  EXPECT_FALSE(atoms.mayBroadcast(n + 1, m + 1));
+}
