@@ -81,6 +81,8 @@ struct Reader {
 
 } // namespace
 
+static_assert(kMaxPortRank == FULGUR_MAX_RANK);
+
 static ModelInfo::Port readPort(Reader entry, size_t numSymbols) {
   ModelInfo::Port port;
   port.name = entry.string("name");

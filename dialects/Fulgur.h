@@ -35,4 +35,7 @@ inline constexpr llvm::StringLiteral kDTypeAttr =
     "fulgur.dtype"; // ONNX's number of the element type, where MLIR's is not
                     // enough
 inline constexpr llvm::StringLiteral kSymbolsAttr = "fulgur.symbols";
+
+/// Of inputs and outputs: what the runtime's fulgur_tensor has room for.
+inline constexpr int64_t kMaxPortRank = 8;
 } // namespace fulgur

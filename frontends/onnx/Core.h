@@ -82,7 +82,9 @@ public:
   SmallVector<int64_t> axes(ArrayRef<int64_t> axes, int64_t rank) const;
   /// Numpy's broadcasting; sizes that may differ are required to be equal.
   Shape broadcast(ArrayRef<Extent> a, ArrayRef<Extent> b) const;
-  void requireEqual(const Extent &a, const Extent &b) const;
+  /// `what` says which sizes these are, where the node does not.
+  void requireEqual(const Extent &a, const Extent &b,
+                    const Twine &what = "") const;
   void requireType(const Tensor &x, bool holds, StringRef expected) const;
 
   // Loops over elements. Floating-point numbers of 16 bits are computed with in
