@@ -1,6 +1,7 @@
 // What the module says about the model once the pipeline has run: ports,
 // symbols, messages, arena and weights.
 #include "compiler/ModelInfo.h"
+#include "dialects/Fulgur.h"
 #include "runtime/fulgur.h"
 
 using namespace mlir;
