@@ -597,8 +597,6 @@ Scalar convert(const Scalar &x, DType to) {
         {0, x.type == DType::u64 ? double(uint64_t(*value)) : double(*value)});
   if (auto value = size(x); value && !isReal(to))
     return known(x, to, {*value});
-  if (isHalf(to) && !isReal(x.type)) // in two steps, likewise
-    return convert(convert(x, DType::f32), to);
   return otherwise(
       x, to, {x},
       [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
