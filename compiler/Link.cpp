@@ -193,8 +193,12 @@ Error fulgur::linkShared(const SharedLibrary &library,
   if (linker.empty())
     return fail(
         ExitCode::model,
-        "cannot make a shared library: found neither cc nor ld.lld; install "
-        "one, name one with --linker, or use --emit without 'so'");
+        library.linker.empty()
+            ? "cannot make a shared library: found neither cc nor ld.lld; "
+              "install one, name one with --linker, or use --emit without 'so'"
+            : "cannot make a shared library: there is no program '" +
+                  library.linker +
+                  "'; name another with --linker, or use --emit without 'so'");
   bool isLd = sys::path::filename(linker).starts_with("ld");
 
   SmallString<128> script;

@@ -1,6 +1,7 @@
 // What the module says about the model once the pipeline has run: ports,
 // symbols, messages, arena and weights.
 #include "compiler/ModelInfo.h"
+#include "dialects/Fulgur.h"
 #include "runtime/fulgur.h"
 
 using namespace mlir;
@@ -80,6 +81,8 @@ struct Reader {
 };
 
 } // namespace
+
+static_assert(kMaxPortRank == FULGUR_MAX_RANK);
 
 static ModelInfo::Port readPort(Reader entry, size_t numSymbols) {
   ModelInfo::Port port;

@@ -38,4 +38,7 @@ inline constexpr llvm::StringLiteral kDTypeAttr =
 /// element, then the dims as in a type.
 inline constexpr llvm::StringLiteral kPackedAttr = "fulgur.packed";
 inline constexpr llvm::StringLiteral kSymbolsAttr = "fulgur.symbols";
+
+/// Of inputs and outputs: what the runtime's fulgur_tensor has room for.
+inline constexpr int64_t kMaxPortRank = 8;
 } // namespace fulgur

@@ -141,7 +141,11 @@ void refuseUnknownOperators(const pb::ModelProto &model) {
     refuse(ImportStatus::invalidModel,
            "operator '" + name + "' is defined by " + domain + " since opset " +
                Twine(schema->SinceVersion()) + ", but " + why +
-               "; nodes: " + listed(first.nodes),
+               "; nodes: " + listed(first.nodes) +
+               (first.opset
+                    ? "; export the model with opset " +
+                          std::to_string(schema->SinceVersion()) + " or newer"
+                    : "; add it to opset_import"),
            first.nodes.front(), first.opset);
   }
   std::string others;
@@ -223,7 +227,8 @@ public:
       if (!scope.sees(value.name()))
         refuse(ImportStatus::invalidModel,
                "output '" + printable(value.name()) +
-                   "' of the graph is produced by no node");
+                   "' of the graph is produced by no node; remove it from the "
+                   "graph's outputs, or add what computes it");
   }
 
   /// Sorts the nodes, then the graphs inside them; `scope` gains what the nodes
@@ -236,7 +241,8 @@ public:
           refuse(ImportStatus::invalidModel,
                  "output '" + printable(output) +
                      "' of the node is also produced by node '" +
-                     printable(nameOf(nodes[producer[output]])) + "'",
+                     printable(nameOf(nodes[producer[output]])) +
+                     "'; every value needs a name of its own",
                  &node);
     std::vector<SmallVector<int>> users(nodes.size());
     std::vector<int> waitsFor(nodes.size(), 0);
@@ -250,7 +256,8 @@ public:
           if (!scope.sees(read.getKey()))
             refuse(ImportStatus::invalidModel,
                    "input '" + printable(read.getKey()) +
-                       "' of the node is produced by nothing in the graph",
+                       "' of the node is produced by nothing in the graph; "
+                       "correct the name, or make it an input of the graph",
                    &node);
           continue;
         }
@@ -317,7 +324,8 @@ private:
     refuse(ImportStatus::invalidModel,
            "the graph is cyclic: the node waits for its own result; nodes on "
            "the circle: " +
-               listed(circle),
+               listed(circle) +
+               "; what goes from step to step belongs into a Loop or a Scan",
            circle.front());
   }
 };
@@ -361,7 +369,8 @@ void refuseEndlessFunctions(const pb::ModelProto &model) {
       if (!isNew && known->second == 0)
         refuse(ImportStatus::invalidModel,
                "function '" + printable(node.op_type()) +
-                   "' calls itself, directly or through others",
+                   "' calls itself, directly or through others, which ONNX "
+                   "forbids; use a Loop",
                &node);
       if (isNew) {
         if (depth == 100)

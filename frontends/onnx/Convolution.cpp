@@ -94,7 +94,11 @@ Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
   if (!filters)
     c.fail("attribute 'group' is " + Twine(groups) + " for " +
            c.sizes.atoms.text(weights.shape[0]) + " filters");
-  c.requireEqual(x.shape[1], weights.shape[1] * groups);
+  c.requireEqual(x.shape[1], weights.shape[1] * groups,
+                 "the channels of an input of shape " + c.text(x.shape) +
+                     ", and of weights of shape " + c.text(weights.shape) +
+                     " in " + Twine(groups) +
+                     (groups == 1 ? " group" : " groups"));
 
   Extent batch = x.shape[0], count = weights.shape[0];
   Shape shape{batch, count};

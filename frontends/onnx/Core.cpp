@@ -188,7 +188,9 @@ std::string Core::text(ArrayRef<Extent> shape) const {
 
 int64_t Core::axis(int64_t axis, int64_t rank) const {
   if (axis < -rank || axis >= rank)
-    fail("axis " + Twine(axis) + " is outside a tensor of rank " + Twine(rank));
+    fail("axis " + Twine(axis) + " is outside a tensor of rank " + Twine(rank) +
+         (rank ? ", whose axes are " + Twine(-rank) + " to " + Twine(rank - 1)
+               : Twine(", which has no axes")));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -203,14 +205,16 @@ SmallVector<int64_t> Core::axes(ArrayRef<int64_t> axes, int64_t rank) const {
   return result;
 }
 
-void Core::requireEqual(const Extent &left, const Extent &right) const {
+void Core::requireEqual(const Extent &left, const Extent &right,
+                        const Twine &what) const {
   Extent a = sizes.atoms.simplify(left), b = sizes.atoms.simplify(right);
+  std::string which = what.isTriviallyEmpty() ? "" : (": " + what).str();
   if (sizes.atoms.knownDifferent(a, b))
     fail("sizes " + sizes.atoms.text(a) + " and " + sizes.atoms.text(b) +
-         " must be equal");
+         " must be equal" + which);
   sizes.requireEqual(a, b,
                      "'" + sizes.atoms.text(a) + "' and '" +
-                         sizes.atoms.text(b) + "' must be equal",
+                         sizes.atoms.text(b) + "' must be equal" + which,
                      loc);
 }
 

@@ -93,7 +93,9 @@ public:
   /// Whether a dim of size `x` is read at 0 or along one of size `to`, which
   /// it broadcasts to, is known only before a run.
   bool spreadsLate(const Extent &x, const Extent &to) const;
-  void requireEqual(const Extent &a, const Extent &b) const;
+  /// `what` says which sizes these are, where the node does not.
+  void requireEqual(const Extent &a, const Extent &b,
+                    const Twine &what = "") const;
   /// Requires that a run-time number that is used as a size is none below 0.
   void requireSize(const Extent &size, const Twine &what) const;
   void requireType(const Tensor &x, bool holds, StringRef expected) const;

@@ -35,7 +35,9 @@ Tensor withoutUnits(const Core &c, const Tensor &x, size_t batch,
 Tensor Core::matmul2d(const Tensor &a, const Tensor &b, bool transposed) const {
   Extent inner = b.shape[transposed ? 1 : 0],
          columns = b.shape[transposed ? 0 : 1];
-  requireEqual(a.shape[1], inner);
+  requireEqual(a.shape[1], inner,
+               "the inner sizes of a product of " + text(a.shape) + " and " +
+                   (transposed ? "transposed " : "") + text(b.shape));
   DType type = accumulatorOf(a.type);
   Shape shape{a.shape[0], columns};
   ValueRange none;
@@ -64,7 +66,9 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
          columns = b.shape[b.rank() - 1];
   ArrayRef<Extent> batchA = ArrayRef(a.shape).drop_back(2),
                    batchB = ArrayRef(b.shape).drop_back(2);
-  requireEqual(inner, b.shape[b.rank() - 2]);
+  requireEqual(inner, b.shape[b.rank() - 2],
+               "the inner sizes of a product of " + text(a.shape) + " and " +
+                   text(b.shape));
   Shape batch = broadcast(batchA, batchB), shape(batch);
   shape.append({rows, columns});
 

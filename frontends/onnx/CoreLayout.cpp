@@ -217,7 +217,10 @@ Tensor Core::concat(ArrayRef<Tensor> all, int64_t axis) const {
         shape[k] += part.shape[k];
         continue;
       }
-      requireEqual(shape[k], part.shape[k]);
+      requireEqual(shape[k], part.shape[k],
+                   "axis " + Twine(k) + " of tensors of shape " +
+                       text(parts[0].shape) + " and " + text(part.shape) +
+                       ", which are joined along axis " + Twine(axis));
       shape[k] = sizes.atoms.simplify(part.shape[k].constant() ? part.shape[k]
                                                                : shape[k]);
     }

@@ -127,7 +127,7 @@ WeightFiles::WeightFiles(StringRef modelPath, uint64_t maxBytes)
   if (status.type() != sys::fs::file_type::regular_file)
     refuse(ImportStatus::invalidModel, "is not a regular file");
   if (status.getSize() == 0)
-    refuse(ImportStatus::invalidModel, "is empty");
+    refuse(ImportStatus::invalidModel, "is empty; download or export it again");
   if (status.getSize() > maxBytes)
     refuse(ImportStatus::resourceLimit, "has " + Twine(status.getSize()) +
                                             " bytes, more than the limit of " +
@@ -221,7 +221,8 @@ void WeightFiles::settle(::onnx::TensorProto &tensor, uint64_t size,
     refuse(ImportStatus::invalidModel,
            "data of " + who + " (" + Twine(size) + " bytes at offset " +
                Twine(place.offset) + ") ends behind the end of its file of " +
-               Twine(file.size()) + " bytes",
+               Twine(file.size()) +
+               " bytes; the file is truncated, or belongs to another model",
            node);
   tensor.clear_external_data();
   ::onnx::StringStringEntryProto *entry = tensor.add_external_data();

@@ -135,6 +135,7 @@ private:
   Value packedOutput(StringRef name, size_t position, const Tensor &x);
   SmallVector<Tensor> importGraph(const ::onnx::GraphProto &graph,
                                   ArrayRef<Tensor> in);
+  void refuseRank(StringRef role, StringRef name, int64_t rank);
   Shape inputShape(const ::onnx::ValueInfoProto &input);
   Extent inputDim(StringRef input, size_t axis, StringRef text);
   void tieExpressions();
@@ -231,6 +232,15 @@ Extent Importer::inputDim(StringRef input, size_t axis, StringRef text) {
   return sizes.atoms.simplify(symbol);
 }
 
+/// Inside a model, ranks have no limit.
+void Importer::refuseRank(StringRef role, StringRef name, int64_t rank) {
+  if (rank > kMaxPortRank)
+    core().unsupported(role + " '" + name + "' has " + Twine(rank) +
+                       " dims, but inputs and outputs can have " +
+                       Twine(kMaxPortRank) +
+                       "; reshape it inside the model, or split it");
+}
+
 Shape Importer::inputShape(const ::onnx::ValueInfoProto &input) {
   const ::onnx::TypeProto &type = input.type();
   if (!type.has_tensor_type())
@@ -240,6 +250,7 @@ Shape Importer::inputShape(const ::onnx::ValueInfoProto &input) {
                        "' has no shape; give one with --shape");
   auto given = options.shapes.find(input.name());
   const ::onnx::TensorShapeProto &dims = type.tensor_type().shape();
+  refuseRank("input", input.name(), dims.dim_size());
   if (given != options.shapes.end() &&
       int(given->second.size()) != dims.dim_size())
     core().fail("--shape gives input '" + Twine(input.name()) + "' " +
@@ -325,6 +336,11 @@ Tensor Importer::importInput(const ::onnx::ValueInfoProto &input) {
   }
   Shape shape = inputShape(input);
   DType type = DType(input.type().tensor_type().elem_type());
+  if (!mlirType(type, builder.getContext()))
+    core().unsupported("input '" + Twine(input.name()) + "' is of type " +
+                       name(type) +
+                       ", which is not supported; convert it before the "
+                       "model, or export the model with another type");
   SmallVector<std::string> texts;
   for (Extent &size : shape)
     texts.push_back(sizes.atoms.text(size));
@@ -537,6 +553,7 @@ void Importer::importOutputs() {
       core().fail("output '" + Twine(output.name()) + "' is declared as " +
                   name(DType(declared)) + ", but its node computes " +
                   name(x.type));
+    refuseRank("output", output.name(), x.rank());
     NamedAttrList attributes;
     attributes.set(kNameAttr, builder.getStringAttr(output.name()));
     if (!x.isTensor()) {

@@ -12,6 +12,7 @@
 #include "onnx/defs/schema.h"
 #include "onnx/inliner/inliner.h"
 #include "onnx/version_converter/convert.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/ADT/Twine.h"
 
@@ -120,6 +121,38 @@ private:
   SmallVector<pb::NodeProto *> nodes;
 };
 
+/// Messages name nodes; those without a name are called by their first result.
+void nameNodes(pb::GraphProto &graph) {
+  for (pb::NodeProto &node : *graph.mutable_node()) {
+    if (node.name().empty())
+      node.set_name(nameOf(node).str());
+    for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
+      if (attribute.has_g())
+        nameNodes(*attribute.mutable_g());
+      for (pb::GraphProto &subgraph : *attribute.mutable_graphs())
+        nameNodes(subgraph);
+    }
+  }
+}
+
+/// The version of the file format, and shapes of inputs, which are the first
+/// things that the checker stumbles over.
+void refuseUnknownForms(const pb::ModelProto &model) {
+  if (model.ir_version() > pb::IR_VERSION)
+    refuse(ImportStatus::unsupported,
+           "IR version " + Twine(model.ir_version()) + " is newer than " +
+               Twine(int64_t(pb::IR_VERSION)) +
+               ", the newest one known here; save the model with an older "
+               "version of onnx");
+  for (const pb::ValueInfoProto &input : model.graph().input())
+    if (input.type().has_tensor_type() &&
+        !input.type().tensor_type().has_shape())
+      refuse(ImportStatus::unsupported,
+             "input '" + printable(input.name()) +
+                 "' has no shape; give one with --shape, as in --shape " +
+                 printable(input.name()) + ":1x3x?x?");
+}
+
 /// The library's checker, with the node that it stumbled over out of its
 /// message.
 void check(pb::ModelProto &model) {
@@ -129,7 +162,9 @@ void check(pb::ModelProto &model) {
   } catch (const std::exception &error) {
     auto [what, context] = StringRef(error.what()).split("\n\n==> Context: ");
     Problem problem{ImportStatus::invalidModel,
-                    printable(what.trim()) + " (found by ONNX's checker)",
+                    printable(what.trim().rtrim('.')) +
+                        "; ONNX's own checker (onnx.checker) says so: repair "
+                        "the node, or export the model again",
                     "",
                     "",
                     "",
@@ -187,6 +222,43 @@ void keepOldMeanings(pb::GraphProto &graph, int64_t opset) {
         keepOldMeanings(subgraph, opset);
     }
   }
+}
+
+/// Before opset 7, a vector of slopes of PRelu was along the channels; from
+/// then on it broadcasts. The converter does not know.
+void alignSlopes(pb::ModelProto &model) {
+  if (onnxOpset(model)->version() >= 7)
+    return;
+  pb::GraphProto &graph = *model.mutable_graph();
+  StringMap<int> ranks;
+  for (const auto *values : {&graph.input(), &graph.value_info()})
+    for (const pb::ValueInfoProto &value : *values)
+      if (value.type().tensor_type().has_shape())
+        ranks[value.name()] = value.type().tensor_type().shape().dim_size();
+  for (const pb::TensorProto &tensor : graph.initializer())
+    ranks[tensor.name()] = tensor.dims_size();
+  google::protobuf::RepeatedPtrField<pb::NodeProto> nodes;
+  for (pb::NodeProto &node : *graph.mutable_node()) {
+    int rank = node.op_type() == "PRelu" && node.input_size() == 2 &&
+                       ranks.lookup(node.input(1)) == 1
+                   ? ranks.lookup(node.input(0))
+                   : 0;
+    if (rank > 2) {
+      pb::NodeProto &unsqueeze = *nodes.Add();
+      unsqueeze.set_op_type("Unsqueeze");
+      unsqueeze.set_name(node.name());
+      unsqueeze.add_input(node.input(1));
+      *node.mutable_input(1) = "fulgur.slopes." + node.output(0);
+      unsqueeze.add_output(node.input(1));
+      pb::AttributeProto &axes = *unsqueeze.add_attribute();
+      axes.set_name("axes");
+      axes.set_type(pb::AttributeProto::INTS);
+      for (int axis = 1; axis < rank - 1; ++axis)
+        axes.add_ints(axis);
+    }
+    nodes.Add(std::move(node));
+  }
+  graph.mutable_node()->Swap(&nodes);
 }
 
 /// To the newest opset, or not at all.
@@ -267,12 +339,15 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
   sortNodes(model);
   refuseEndlessFunctions(model);
   refuseAbsurdSizes(model.graph());
+  refuseUnknownForms(model);
+  nameNodes(*model.mutable_graph());
   check(model);
 
   forgetClaims(*model.mutable_graph());
   inlineFunctions(model);
   inferShapes(model);
   refuseAbsurdCounts(model);
+  alignSlopes(model);
   convert(model);
   inferShapes(model);
   expandSchemaFunctions(model);

@@ -221,6 +221,24 @@ void allocateFirst(ModuleOp module) {
   }
 }
 
+/// An integer becomes a bfloat16 by way of f32, so that the last step is one
+/// that is expanded here and not one that LLVM makes a call of.
+template <typename Convert>
+struct ConvertThroughSingle : OpRewritePattern<Convert> {
+  using OpRewritePattern<Convert>::OpRewritePattern;
+  LogicalResult matchAndRewrite(Convert op,
+                                PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isBF16())
+      return failure();
+    Type single = rewriter.getF32Type();
+    if (auto shaped = dyn_cast<ShapedType>(op.getType()))
+      single = shaped.clone(single);
+    Value exact = Convert::create(rewriter, op.getLoc(), single, op.getIn());
+    rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, op.getType(), exact);
+    return success();
+  }
+};
+
 struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -232,6 +250,8 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     // First, since LLVM would turn a conversion to bf16 into a call.
     RewritePatternSet roundings(context);
     arith::populateExpandBFloat16Patterns(roundings);
+    roundings.add<ConvertThroughSingle<arith::SIToFPOp>,
+                  ConvertThroughSingle<arith::UIToFPOp>>(context);
     if (failed(applyPatternsGreedily(module, std::move(roundings))))
       return signalPassFailure();
     LLVMTypeConverter converter(context);

@@ -16,7 +16,7 @@ import onnx
 from onnx import numpy_helper
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("FULGUR_BUILD", ROOT / "build" / "dev"))
+BUILD = Path(os.environ.get("FULGUR_BUILD", ROOT / "build" / "dev")).resolve()
 COMPILER, RUNNER = BUILD / "bin" / "fulgurc", BUILD / "bin" / "fulgur-run"
 
 SKIPPED = 77  # the exit code by which ctest knows a test that had nothing to do
