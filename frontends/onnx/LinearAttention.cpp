@@ -10,13 +10,16 @@ using namespace fulgur::onnx;
 namespace {
 /// [batch, steps, heads · width] to [steps, batch · heads, width].
 Tensor byHead(const Core &c, const Tensor &x, int64_t heads) {
-  std::optional<Extent> width = x.shape[2].divideExactly(heads);
-  if (!width)
-    c.fail("a last dim of " + c.sizes.atoms.text(x.shape[2]) +
+  Extent last = c.sizes.atoms.simplify(x.shape[2]);
+  std::optional<Extent> exact = last.divideExactly(heads);
+  if (!exact && last.constant())
+    c.fail("a last dim of " + c.sizes.atoms.text(last) +
            " cannot be shared by " + Twine(heads) + " heads");
+  // What is left of a size that is not known is checked by the reshape.
+  Extent width = exact ? *exact : c.sizes.atoms.floorDiv(last, heads);
   Tensor apart = c.transpose(
-      c.reshape(x, {x.shape[0], x.shape[1], heads, *width}), {1, 0, 2, 3});
-  return c.reshape(apart, {x.shape[1], x.shape[0] * heads, *width});
+      c.reshape(x, {x.shape[0], x.shape[1], heads, width}), {1, 0, 2, 3});
+  return c.reshape(apart, {x.shape[1], x.shape[0] * heads, width});
 }
 
 SmallVector<Tensor> importLinearAttention(const Core &c, const Site &s) {
