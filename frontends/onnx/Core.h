@@ -314,6 +314,7 @@ struct OpImport {
 using OpTable = llvm::StringMap<OpImport>;
 
 void registerActivation(OpTable &);
+void registerCausalConvolution(OpTable &);
 void registerContraction(OpTable &);
 void registerControlFlow(OpTable &);
 void registerConvolution(OpTable &);

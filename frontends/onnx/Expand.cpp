@@ -29,7 +29,8 @@ bool isKept(const pb::NodeProto &node) {
       // a function of positions, and sizes that follow from sizes
       "AffineGrid", "CenterCropPad",
       // loops in the body, none in the importer
-      "DynamicQuantizeLinear", "LinearAttention", "Range",
+      "CausalConvWithState", "DynamicQuantizeLinear", "LinearAttention",
+      "Range",
       // drawn in the importer
       "Bernoulli",
       // one function of an element

@@ -271,19 +271,39 @@ Extent sizeOf(const Core &c, const Site &s, size_t input, StringRef what) {
   return given[0];
 }
 
-void requireSignal(const Core &c, const Tensor &x) {
+/// A signal whose last dim is 1 or 2, real or complex. One that is not known
+/// becomes complex.
+Tensor signalOf(const Core &c, const Tensor &x) {
   c.requireType(x, isReal(x.type), "floating point");
-  std::optional<int64_t> parts =
-      x.rank() < 2 ? std::nullopt : x.shape.back().constant();
-  if (!parts || *parts < 1 || *parts > 2)
+  if (x.rank() < 2)
+    c.fail("a signal must be of rank 2 or more, not of shape " +
+           c.text(x.shape));
+  Extent parts = c.sizes.atoms.simplify(x.shape.back());
+  if (parts.is(1) || parts.is(2))
+    return x;
+  if (parts.constant())
     c.fail("the last dim of a signal must be 1 or 2, real or complex; its "
            "shape is " +
            c.text(x.shape));
+  StringRef message = "the last dim of a signal must be 1 or 2";
+  c.sizes.requireAtLeast(2, parts, message, c.loc);
+  c.sizes.requireAtLeast(parts, 1, message, c.loc);
+  Shape shape(x.shape);
+  shape.back() = 2;
+  Value table = c.value(x);
+  return c.generate(
+      shape, x.type, {},
+      [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
+        Scalar last = Scalar::extent(body, DType::index, parts) - 1;
+        SmallVector<Scalar> from(at);
+        from.back() = minimum(at.back(), last);
+        Scalar element = c.extract(body, table, x.type, from);
+        return select(at.back() <= last, element, element.like(0));
+      });
 }
 
 Tensor importDFT(const Core &c, const Site &s) {
-  Tensor x = s[0];
-  requireSignal(c, x);
+  Tensor x = signalOf(c, s[0]);
   // Before opset 20 the axis is an attribute.
   std::optional<SmallVector<int64_t>> given = s.integers(2, "");
   if (given && given->size() != 1)
@@ -307,10 +327,8 @@ Tensor importDFT(const Core &c, const Site &s) {
 
 /// Transforms of overlapping pieces of the signal, each weighted by the window.
 Tensor importSTFT(const Core &c, const Site &s) {
-  Tensor x = s[0], window = s[2];
-  if (x && x.rank() == 2)
-    x = c.unsqueeze(x, {2});
-  requireSignal(c, x);
+  Tensor window = s[2],
+         x = signalOf(c, s[0].rank() == 2 ? c.unsqueeze(s[0], {2}) : s[0]);
   if (x.rank() != 3 || (window && window.rank() != 1))
     c.fail("needs a signal of rank 3 and a window of rank 1, not " +
            c.text(s[0].shape) + (window ? " and " + c.text(window.shape) : ""));
@@ -325,7 +343,9 @@ Tensor importSTFT(const Core &c, const Site &s) {
   c.sizes.requireAtLeast(step, 1, "frame_step must be positive", c.loc);
   c.sizes.requireAtLeast(x.shape[1], length,
                          "the signal is shorter than a frame", c.loc);
-  Extent frames = c.sizes.atoms.floorDiv(x.shape[1] - length, step) + 1;
+  Extent frames =
+      c.sizes.atoms.floorDiv(x.shape[1] - length, c.sizes.atoms.max(step, 1)) +
+      1;
   Value table = c.value(x);
   SmallVector<Tensor> weights;
   if (window)

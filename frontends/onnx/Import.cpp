@@ -23,6 +23,7 @@ const OpTable &opTable() {
   static const OpTable table = [] {
     OpTable ops;
     registerActivation(ops);
+    registerCausalConvolution(ops);
     registerContraction(ops);
     registerControlFlow(ops);
     registerConvolution(ops);

@@ -10,13 +10,16 @@ using namespace fulgur::onnx;
 namespace {
 /// [batch, steps, heads · width] to [steps, batch · heads, width].
 Tensor byHead(const Core &c, const Tensor &x, int64_t heads) {
-  std::optional<Extent> width = x.shape[2].divideExactly(heads);
-  if (!width)
-    c.fail("a last dim of " + c.sizes.atoms.text(x.shape[2]) +
+  Extent last = c.sizes.atoms.simplify(x.shape[2]);
+  std::optional<Extent> exact = last.divideExactly(heads);
+  if (!exact && last.constant())
+    c.fail("a last dim of " + c.sizes.atoms.text(last) +
            " cannot be shared by " + Twine(heads) + " heads");
+  // What is left of a size that is not known is checked by the reshape.
+  Extent width = exact ? *exact : c.sizes.atoms.floorDiv(last, heads);
   Tensor apart = c.transpose(
-      c.reshape(x, {x.shape[0], x.shape[1], heads, *width}), {1, 0, 2, 3});
-  return c.reshape(apart, {x.shape[1], x.shape[0] * heads, *width});
+      c.reshape(x, {x.shape[0], x.shape[1], heads, width}), {1, 0, 2, 3});
+  return c.reshape(apart, {x.shape[1], x.shape[0] * heads, width});
 }
 
 SmallVector<Tensor> importLinearAttention(const Core &c, const Site &s) {
@@ -79,8 +82,13 @@ SmallVector<Tensor> importLinearAttention(const Core &c, const Site &s) {
       rate = c.broadcastTo(rate, {batch, steps, heads});
     beta = c.unsqueeze(byHead(c, c.cast(rate, type), heads), {3});
   }
+  // Rows of a step are cut out in the form that its products take: a reshape in
+  // the loop would need memory.
+  Tensor keyColumn = c.unsqueeze(key, {3});
+  key = c.unsqueeze(key, {2});
+  value = c.unsqueeze(value, {2});
   Steps time(c);
-  for (Tensor *x : {&query, &key, &value, &decay, &beta})
+  for (Tensor *x : {&query, &key, &keyColumn, &value, &decay, &beta})
     if (*x)
       *x = time.before(*x);
 
@@ -100,14 +108,13 @@ SmallVector<Tensor> importLinearAttention(const Core &c, const Site &s) {
       [&](const Core &inner, const Scalar &step, ArrayRef<Tensor> state) {
         auto row = [&](const Tensor &x) { return rowAt(inner, x, step); };
         Tensor kept = gated ? inner.mul(state[0], row(decay)) : state[0];
-        Tensor k = inner.unsqueeze(row(key), {1}),
-               v = inner.unsqueeze(row(value), {1});
+        Tensor v = row(value);
         if (delta)
           v = inner.map(
-              {v, inner.matmul(k, kept), row(beta)}, type,
+              {v, inner.matmul(row(key), kept), row(beta)}, type,
               [](ArrayRef<Scalar> x) { return x[2] * (x[0] - x[1]); });
         Tensor next =
-            inner.map({kept, inner.reshape(k, {rows, depth, 1}), v}, type,
+            inner.map({kept, row(keyColumn), v}, type,
                       [](ArrayRef<Scalar> x) { return x[0] + x[1] * x[2]; });
         return Steps::Result{{inner.matmul(row(query), next)}, {next}};
       });

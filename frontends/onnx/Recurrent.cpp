@@ -112,12 +112,11 @@ struct Moment {
     return c.extract(body, d.fromInput.value(), d.fromInput.type,
                      {rebound(body, time), at[0], at[0].like(gate), at[1]});
   }
-  /// hidden · weightsᵀ of some gates, as [batch, gates, hidden].
-  Tensor recur(const Tensor &hidden, const Tensor &weights) const {
-    Extent units = hidden.shape[1];
-    std::optional<Extent> gates = weights.shape[0].divideExactly(units);
+  /// hidden · weightsᵀ of so many gates, as [batch, gates, hidden].
+  Tensor recur(const Tensor &hidden, const Tensor &weights,
+               int64_t gates) const {
     return c.reshape(c.matmul2d(hidden, weights, true),
-                     {hidden.shape[0], *gates, units});
+                     {hidden.shape[0], gates, hidden.shape[1]});
   }
   /// Its element for a gate at [batch, unit].
   Scalar recurrent(Body &body, const Tensor &product, ArrayRef<Scalar> at,
@@ -299,7 +298,7 @@ private:
 SmallVector<Tensor> importRNN(const Core &c, const Site &s) {
   Layer layer(c, s, 1, {"Tanh"});
   return layer.run(false, false, [&](const Moment &now) -> SmallVector<Tensor> {
-    Tensor product = now.recur(now.hidden, now.d.weights);
+    Tensor product = now.recur(now.hidden, now.d.weights, 1);
     return {now.c.generate(
         now.hidden.shape, now.hidden.type, {},
         [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
@@ -324,8 +323,8 @@ SmallVector<Tensor> importGRU(const Core &c, const Site &s) {
       return inner.slice(d.weights, 0, from, count);
     };
     // z and r, and h where the reset gate comes after the product.
-    Tensor product =
-        now.recur(now.hidden, after ? d.weights : rows(0, units * 2));
+    Tensor product = now.recur(
+        now.hidden, after ? d.weights : rows(0, units * 2), after ? 3 : 2);
     auto biased = [&](Body &body, ArrayRef<Scalar> at, int64_t gate) {
       Scalar x = now.recurrent(body, product, at, gate);
       return d.bias ? x + inner.extract(body, d.bias.value(), type,
@@ -343,7 +342,7 @@ SmallVector<Tensor> importGRU(const Core &c, const Site &s) {
                                            ArrayRef<Scalar> at) {
                                          return gate(body, at, 1) * v[0];
                                        }),
-                        rows(units * 2, units));
+                        rows(units * 2, units), 1);
     return {inner.generate(
         shape, type, {now.hidden},
         [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
@@ -368,7 +367,7 @@ SmallVector<Tensor> importLSTM(const Core &c, const Site &s) {
     const Direction &d = now.d;
     ArrayRef<Extent> shape = now.hidden.shape;
     DType type = now.hidden.type;
-    Tensor product = now.recur(now.hidden, d.weights);
+    Tensor product = now.recur(now.hidden, d.weights, 4);
     auto argument = [&](Body &body, ArrayRef<Scalar> at, Gate gate,
                         const Scalar &cellState) {
       Scalar x =
