@@ -112,3 +112,10 @@ func.func @piece(%x: tensor<?xf32>, %n: index) {
   fulgur.sized %x[%n] : tensor<?xf32>
   return
 }
+
+// CHECK-LABEL: func.func @packs
+// CHECK: fulgur.packed_output 0 [-1, 3] [%{{.*}}]
+func.func @packs(%n: index) {
+  fulgur.packed_output 0 [-1, 3] [%n]
+  return
+}
