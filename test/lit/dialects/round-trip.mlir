@@ -114,7 +114,7 @@ func.func @piece(%x: tensor<?xf32>, %n: index) {
 }
 
 // CHECK-LABEL: func.func @packs
-// CHECK: fulgur.packed_output 0 [-1, 3] [%{{.*}}]
+// CHECK: fulgur.packed_output 0 [-1, 3][%{{.*}}]
 func.func @packs(%n: index) {
   fulgur.packed_output 0 [-1, 3] [%n]
   return
