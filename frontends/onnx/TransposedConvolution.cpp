@@ -10,14 +10,15 @@ using namespace fulgur::onnx;
 namespace {
 /// The windows over one dim of an image.
 struct Cover {
-  int64_t kernel, stride, dilation;
+  Extent kernel;
+  int64_t stride, dilation;
   Extent low;   ///< padding in front of the image
   Extent count; ///< of windows
   Extent size;  ///< of the image
   /// How many elements of a window have to be looked at. Without dilation, only
   /// every `stride`-th one can meet an element.
-  int64_t taps() const {
-    return dilation == 1 ? (kernel + stride - 1) / stride : kernel;
+  Extent taps(Atoms &atoms) const {
+    return dilation == 1 ? atoms.ceilDiv(kernel, stride) : kernel;
   }
 };
 
@@ -38,7 +39,7 @@ Meeting meet(const Cover &cover, const Scalar &at, const Scalar &tap) {
     Scalar stride = at.like(cover.stride);
     position = remainder(padded, stride) + tap * stride;
     window = padded / stride - tap;
-    exists = (position < cover.kernel) & (window >= 0);
+    exists = (position < extent(cover.kernel)) & (window >= 0);
   } else {
     Scalar start = padded - tap * double(cover.dilation);
     window = start / double(cover.stride);
@@ -46,7 +47,7 @@ Meeting meet(const Cover &cover, const Scalar &at, const Scalar &tap) {
   }
   exists = exists & covered & (window < extent(cover.count));
   // Reads stay inside the columns where there is none.
-  position = minimum(position, at.like(cover.kernel - 1));
+  position = minimum(position, extent(cover.kernel - 1));
   window = minimum(maximum(window, at.like(0)), extent(cover.count - 1));
   return {position, window, exists};
 }
@@ -75,12 +76,9 @@ Tensor gatherWindows(const Core &c, const Tensor &columns,
                      ArrayRef<Cover> covers) {
   size_t dims = covers.size();
   Shape shape{columns.shape[0], columns.shape[1]}, taps;
-  int64_t count = 1;
   for (const Cover &cover : covers) {
     shape.push_back(cover.size);
-    taps.push_back(cover.taps());
-    count = std::min<int64_t>(count * std::min<int64_t>(cover.taps(), 1 << 20),
-                              1 << 20);
+    taps.push_back(cover.taps(c.sizes.atoms));
   }
   Value table = c.value(columns);
   // The element of the columns where the dims meet, or 0.
@@ -96,7 +94,8 @@ Tensor gatherWindows(const Core &c, const Tensor &columns,
     Scalar element = c.extract(body, table, columns.type, from);
     return select(exists, element, element.like(0));
   };
-  if (count > 16)
+  std::optional<int64_t> count = constantCount(taps);
+  if (!count || *count > 16)
     return fold(c, shape, taps, columns.type, {}, {},
                 [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at,
                     const Scalar &total) {
@@ -110,7 +109,7 @@ Tensor gatherWindows(const Core &c, const Tensor &columns,
   SmallVector<size_t> first;
   for (auto [k, cover] : llvm::enumerate(covers)) {
     first.push_back(in.size());
-    for (int64_t tap = 0; tap < cover.taps(); ++tap)
+    for (int64_t tap = 0; tap < *taps[k].constant(); ++tap)
       in.append(meetings(c, cover, tap, dims - 1 - k));
   }
   return c.generate(shape, columns.type, in,
@@ -135,7 +134,7 @@ Tensor gatherWindows(const Core &c, const Tensor &columns,
 Tensor importCol2Im(const Core &c, const Site &s) {
   Tensor x = s[0];
   Shape image = s.extents(1);
-  SmallVector<int64_t> block = *s.integers(2, "block_shape");
+  Shape block = s.extents(2);
   size_t dims = block.size();
   if (x.rank() != 3 || image.size() != dims || dims == 0)
     c.fail("needs columns of rank 3 and as many sizes of the image as of the "
@@ -148,13 +147,12 @@ Tensor importCol2Im(const Core &c, const Site &s) {
   SmallVector<Cover> covers;
   Extent blockSize = 1, count = 1;
   for (size_t k = 0; k < dims; ++k) {
-    if (block[k] < 1)
-      c.fail("a block of size " + Twine(block[k]));
+    c.sizes.requireAtLeast(block[k], 1, "a block must have elements", c.loc);
     Extent room = image[k] + pads[k] + pads[dims + k] -
                   ((block[k] - 1) * dilations[k] + 1);
     c.sizes.requireAtLeast(room, 0,
-                           "a block of " + Twine(block[k]) +
-                               " elements must fit into the image",
+                           "a block of '" + c.sizes.atoms.text(block[k]) +
+                               "' elements must fit into the image",
                            c.loc);
     Cover cover{block[k],
                 strides[k],
@@ -167,12 +165,9 @@ Tensor importCol2Im(const Core &c, const Site &s) {
     covers.push_back(cover);
   }
   c.requireEqual(x.shape[2], count);
-  std::optional<Extent> channels = x.shape[1].divideExactly(blockSize);
-  if (!channels)
-    c.fail(c.sizes.atoms.text(x.shape[1]) +
-           " rows of columns cannot be divided into blocks of " +
-           c.sizes.atoms.text(blockSize) + " elements");
-  Shape shape{x.shape[0], *channels};
+  // What cannot be divided is refused by the reshape below.
+  Extent channels = c.sizes.atoms.floorDiv(x.shape[1], blockSize);
+  Shape shape{x.shape[0], channels};
   for (const Cover &cover : covers)
     shape.push_back(cover.kernel);
   for (const Cover &cover : covers)
