@@ -2,6 +2,7 @@
 // kernels are good at. A length with factors is split (Bailey, FFTs in External
 // or Hierarchical Memory, 1990): transforms of one factor, a rotation of each
 // element, transforms of the other factor.
+#include "frontends/onnx/RuntimeAxes.h"
 #include "frontends/onnx/Table.h"
 #include <cmath>
 #include <numbers>
@@ -265,7 +266,7 @@ Tensor transform(const Core &c, const Tensor &input, int64_t axis,
 
 /// The number that an input must hold.
 Extent sizeOf(const Core &c, const Site &s, size_t input, StringRef what) {
-  Shape given = s.extents(input);
+  Shape given = s.sizes(input);
   if (given.size() != 1)
     c.fail(what + " must be one number");
   return given[0];
@@ -304,25 +305,43 @@ Tensor signalOf(const Core &c, const Tensor &x) {
 
 Tensor importDFT(const Core &c, const Site &s) {
   Tensor x = signalOf(c, s[0]);
-  // Before opset 20 the axis is an attribute.
-  std::optional<SmallVector<int64_t>> given = s.integers(2, "");
-  if (given && given->size() != 1)
-    c.fail("the axis must be one number");
-  int64_t number =
-      given ? given->front() : s.integer("axis", s.opset() < 20 ? 1 : -2);
-  int64_t axis = c.axis(number, x.rank());
-  if (axis == x.rank() - 1)
-    c.fail("the axis must not be that of the real and the imaginary part");
+  int64_t last = x.rank() - 1;
   Transform t;
   t.inverse = s.integer("inverse", 0);
   t.onesided = s.integer("onesided", 0);
   if (t.inverse && t.onesided && !x.shape.back().is(2))
     c.fail("half of a spectrum must be complex");
-  t.length = s[1]                      ? sizeOf(c, s, 1, "dft_length")
-             : t.inverse && t.onesided ? (x.shape[axis] - 1) * 2
-                                       : x.shape[axis];
-  t.length = c.sizes.atoms.simplify(t.length);
-  return transform(c, x, axis, t);
+  auto settleLength = [&](const Extent &elements) {
+    t.length =
+        c.sizes.atoms.simplify(s[1] ? sizeOf(c, s, 1, "dft_length")
+                               : t.inverse && t.onesided ? (elements - 1) * 2
+                                                         : elements);
+  };
+  // Before opset 20 the axis is an attribute.
+  Shape given =
+      s[2] ? s.extents(2) : Shape{s.integer("axis", s.opset() < 20 ? 1 : -2)};
+  if (given.size() != 1)
+    c.fail("the axis must be one number");
+  if (std::optional<int64_t> known = given[0].constant()) {
+    int64_t axis = c.axis(*known, x.rank());
+    if (axis == last)
+      c.fail("the axis must not be that of the real and the imaginary part");
+    settleLength(x.shape[axis]);
+    return transform(c, x, axis, t);
+  }
+  // An axis that is a number of the data: the dims before and behind it are
+  // taken as one each.
+  RuntimeAxes axes(c, given, x.rank());
+  c.sizes.requireAtLeast(
+      last - 1, axes.axes[0],
+      "the axis must not be that of the real and the imaginary part", c.loc);
+  Shape around = aroundAxis(c, ArrayRef(x.shape).drop_back(), axes.axes[0]);
+  around.push_back(x.shape.back());
+  settleLength(around[1]);
+  Tensor result = transform(c, RuntimeAxes::reshape(c, x, around), 1, t);
+  Shape shape = axes.replaced(c, x.shape, result.shape[1]);
+  shape.back() = result.shape.back();
+  return RuntimeAxes::reshape(c, result, shape);
 }
 
 /// Transforms of overlapping pieces of the signal, each weighted by the window.
