@@ -67,8 +67,10 @@ std::string qualifiedName(const ::onnx::NodeProto &node) {
 /// Operators that move elements without looking at them, or know strings.
 bool takesStrings(StringRef op) {
   static const llvm::StringSet<llvm::MallocAllocator> known = {
+      "ArrayFeatureExtractor",
       "Cast",
       "CastLike",
+      "CategoryMapper",
       "Concat",
       "Equal",
       "Expand",
@@ -77,6 +79,7 @@ bool takesStrings(StringRef op) {
       "GatherElements",
       "GatherND",
       "LabelEncoder",
+      "OneHotEncoder",
       "RegexFullMatch",
       "Reshape",
       "Shape",
@@ -87,6 +90,7 @@ bool takesStrings(StringRef op) {
       "StringConcat",
       "StringNormalizer",
       "StringSplit",
+      "TfIdfVectorizer",
       "Tile",
       "Transpose",
       "Unsqueeze"};

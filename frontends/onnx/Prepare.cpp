@@ -187,9 +187,24 @@ void inlineFunctions(pb::ModelProto &model) {
   pb::ModelProto original = model;
   try {
     pb::inliner::InlineLocalFunctions(model, /*convert_version=*/true);
-  } catch (const std::exception &) { // a function's own opset that does not
-                                     // convert: take the bodies as they are
+  } catch (const std::exception &) {
+    // A body that the converter does not understand, though it may only hold a
+    // branch. It is taken as it is, in the model's opset: from 13 on, operators
+    // that changed their meaning changed their form, which the importer sees.
     model = std::move(original);
+    int64_t opset = onnxOpset(model)->version();
+    for (pb::FunctionProto &function : *model.mutable_functions())
+      for (pb::OperatorSetIdProto &import : *function.mutable_opset_import()) {
+        if (!isOnnxDomain(import.domain()) || import.version() == opset)
+          continue;
+        if (std::min<int64_t>(import.version(), opset) < 13)
+          refuse(ImportStatus::unsupported,
+                 "function '" + printable(function.name()) + "' is of opset " +
+                     Twine(import.version()) +
+                     ", which cannot be converted to the model's " +
+                     Twine(opset) + "; save the model with one opset for all");
+        import.set_version(opset);
+      }
     pb::inliner::InlineLocalFunctions(model, /*convert_version=*/false);
   }
   model.clear_functions();

@@ -49,7 +49,13 @@ Tensor importConstant(const Core &c, const Site &s) {
     return Tensor(list(numbers, DType::f32), DType::f32,
                   {int64_t(numbers.size())});
   }
-  c.unsupported("constants of strings and sparse constants are not supported");
+  if (s.has("value_string"))
+    return stringConstant(c, {s.text("value_string", "").str()}, {});
+  if (s.has("value_strings")) {
+    std::vector<std::string> strings = s.strings("value_strings");
+    return stringConstant(c, strings, {int64_t(strings.size())});
+  }
+  c.unsupported("sparse constants are not supported");
 }
 
 Tensor importConstantOfShape(const Core &c, const Site &s) {

@@ -82,6 +82,12 @@ SmallVector<StringRef> Site::texts(StringRef name) const {
 }
 
 std::vector<std::string> Site::strings(StringRef name) const {
+  auto found = llvm::find_if(node.attribute(), [&](const AttributeProto &one) {
+    return StringRef(one.name()) == name;
+  });
+  if (found != node.attribute().end() &&
+      found->type() == AttributeProto::TENSOR)
+    return {found->t().string_data().begin(), found->t().string_data().end()};
   const AttributeProto *attribute =
       this->attribute(name, AttributeProto::STRINGS);
   return attribute ? std::vector<std::string>(attribute->strings().begin(),

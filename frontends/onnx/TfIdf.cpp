@@ -1,6 +1,7 @@
 // TfIdfVectorizer: how often each n-gram of a pool occurs in a row.
 // https://onnx.ai/onnx/operators/onnx__TfIdfVectorizer.html
 #include "frontends/onnx/Table.h"
+#include "frontends/onnx/ml/Operators.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
@@ -16,15 +17,25 @@ struct Grams {
 
 Tensor importTfIdf(const Core &c, const Site &s) {
   Tensor x = s[0];
-  if (x.type == DType::string || s.has("pool_strings"))
-    c.unsupported("pools of strings are not supported; give the items as "
-                  "integers");
+  SmallVector<int64_t> pool = s.integers("pool_int64s");
+  if (s.has("pool_strings")) {
+    // Strings become the numbers of those in the pool, others -1.
+    c.requireType(x, x.type == DType::string, "string");
+    llvm::StringMap<int64_t> numbers;
+    std::vector<std::string> items;
+    for (const std::string &item : s.strings("pool_strings")) {
+      auto [known, isNew] = numbers.try_emplace(item, int64_t(items.size()));
+      if (isNew)
+        items.push_back(item);
+      pool.push_back(known->second);
+    }
+    x = placesOfStrings(c, x, items, -1);
+  }
   c.requireType(x, x.type == DType::i32 || x.type == DType::i64,
                 "int32 or int64");
   if (x.rank() != 1 && x.rank() != 2)
     c.fail("needs a tensor of rank 1 or 2, not of shape " + c.text(x.shape));
-  SmallVector<int64_t> pool = s.integers("pool_int64s"),
-                       counts = s.integers("ngram_counts"),
+  SmallVector<int64_t> counts = s.integers("ngram_counts"),
                        indexes = s.integers("ngram_indexes");
   int64_t least = s.integer("min_gram_length", 1),
           greatest = s.integer("max_gram_length", 1),

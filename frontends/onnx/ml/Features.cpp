@@ -144,24 +144,28 @@ Tensor importFeatureVectorizer(const Core &c, const Site &s) {
 /// A row of 0 and 1 for each element: 1 at the category that it is.
 Tensor importOneHotEncoder(const Core &c, const Site &s) {
   Tensor x = s[0];
-  if (x.type == DType::string || !s.texts("cats_strings").empty())
-    c.unsupported("categories that are strings are not supported; encode them "
-                  "as integers");
-  requireNumbers(c, x);
-  SmallVector<int64_t> categories = s.integers("cats_int64s");
-  if (categories.empty())
-    c.fail("has no categories");
+  Labels categories{s.integers("cats_int64s"), s.strings("cats_strings")};
   int64_t count = categories.size();
-  Tensor places =
-      c.map({c.cast(x, DType::i64)}, DType::i64, [&](ArrayRef<Scalar> v) {
-        auto number = [&](int64_t n) {
-          return Scalar::extent(*v[0].body, DType::i64, n);
-        };
-        Scalar place = number(count);
-        for (int64_t k = count; k-- > 0;)
-          place = select(equal(v[0], number(categories[k])), number(k), place);
-        return place;
-      });
+  if (count == 0)
+    c.fail("has no categories");
+  Tensor places;
+  if (categories.areStrings()) {
+    c.requireType(x, x.type == DType::string, "string");
+    places = placesOfStrings(c, x, categories.strings, count);
+  } else {
+    requireNumbers(c, x);
+    places =
+        c.map({c.cast(x, DType::i64)}, DType::i64, [&](ArrayRef<Scalar> v) {
+          auto number = [&](int64_t n) {
+            return Scalar::extent(*v[0].body, DType::i64, n);
+          };
+          Scalar place = number(count);
+          for (int64_t k = count; k-- > 0;)
+            place = select(equal(v[0], number(categories.integers[k])),
+                           number(k), place);
+          return place;
+        });
+  }
   if (!s.integer("zeros", 1))
     c.checkIndices(places, count, "the categories of '" + s.nameOf(0) + "'");
   Shape shape(x.shape);

@@ -1,4 +1,6 @@
-// LabelEncoder: a table from keys to values, searched by halves.
+// LabelEncoder and CategoryMapper: a table from keys to values. One of numbers
+// is searched by halves where it is used; one with strings is the runtime's.
+#include "frontends/onnx/Driver.h"
 #include "frontends/onnx/Table.h"
 #include "frontends/onnx/ml/Operators.h"
 #include <cmath>
@@ -12,29 +14,55 @@ struct Column {
   DType type;
   std::vector<double> reals;
   SmallVector<int64_t> integers;
+  std::vector<std::string> strings;
 
-  size_t size() const { return isReal(type) ? reals.size() : integers.size(); }
+  size_t size() const {
+    return type == DType::string ? strings.size()
+           : isReal(type)        ? reals.size()
+                                 : integers.size();
+  }
 };
+
+Column stringColumn(std::vector<std::string> strings) {
+  return {DType::string, {}, {}, std::move(strings)};
+}
+
+Column integerColumn(SmallVector<int64_t> integers) {
+  return {DType::i64, {}, std::move(integers), {}};
+}
+
+/// 0, 1, 2, ...
+SmallVector<int64_t> firstIntegers(int64_t count) {
+  return llvm::to_vector(llvm::seq<int64_t>(0, count));
+}
+
+/// The column as a tensor of rank 1.
+Tensor tensorOf(const Core &c, const Column &column) {
+  int64_t count = column.size();
+  return column.type == DType::string
+             ? stringConstant(c, column.strings, {count})
+         : isReal(column.type)
+             ? realTable(c, column.type, {count}, column.reals)
+             : integerTable(c, column.type, {count}, column.integers);
+}
 
 /// `keys` or `values` as an attribute of any of its spellings.
 Column columnOf(const Core &c, const Site &s, StringRef which) {
   auto attribute = [&](StringRef kind) { return (which + "_" + kind).str(); };
   if (s.has(attribute("strings")))
-    c.unsupported("labels that are strings are not supported; encode them as "
-                  "integers");
+    return stringColumn(s.strings(attribute("strings")));
   if (s.has(attribute("int64s")))
-    return {DType::i64, {}, s.integers(attribute("int64s"))};
+    return integerColumn(s.integers(attribute("int64s")));
   if (s.has(attribute("floats")))
-    return {DType::f32, s.numbers(attribute("floats")), {}};
+    return {DType::f32, s.numbers(attribute("floats")), {}, {}};
   if (!s.has(attribute("tensor")))
     c.fail("has no " + which);
   DType type = s.tensorType(attribute("tensor"));
   if (type == DType::string)
-    c.unsupported("labels that are strings are not supported; encode them as "
-                  "integers");
+    return stringColumn(s.strings(attribute("tensor")));
   if (isReal(type))
-    return {type, s.numbers(attribute("tensor")), {}};
-  return {type, {}, s.wholeNumbers(attribute("tensor"))};
+    return {type, s.numbers(attribute("tensor")), {}, {}};
+  return {type, {}, s.wholeNumbers(attribute("tensor")), {}};
 }
 
 /// What an element that is no key becomes.
@@ -50,16 +78,29 @@ Element defaultOf(const Site &s, DType type) {
   return {s.integer("default_int64", -1), s.real("default_float", -0.0f)};
 }
 
-Tensor importLabelEncoder(const Core &c, const Site &s) {
+/// The same as a column, whatever its type.
+Column defaultColumn(const Site &s, DType type) {
+  if (type == DType::string) {
+    std::vector<std::string> given = s.strings("default_tensor");
+    return stringColumn({given.empty()
+                             ? s.text("default_string", "_Unused").str()
+                             : given.front()});
+  }
+  Element otherwise = defaultOf(s, type);
+  return {type, {otherwise.real}, {*otherwise.integer.constant()}, {}};
+}
+
+/// Replaces keys by the values beside them.
+Tensor translate(const Core &c, const Site &s, const Column &keys,
+                 const Column &values) {
   Tensor x = s[0];
-  if (s.has("classes_strings"))
-    c.unsupported("labels that are strings are not supported; encode them as "
-                  "integers");
-  Column keys = columnOf(c, s, "keys"), values = columnOf(c, s, "values");
   if (keys.size() != values.size() || keys.size() == 0)
     c.fail("there are " + Twine(keys.size()) + " keys for " +
            Twine(values.size()) + " values");
   c.requireType(x, x.type == keys.type, name(keys.type));
+  if (keys.type == DType::string || values.type == DType::string)
+    return findStrings(c, x, tensorOf(c, keys), tensorOf(c, values),
+                       tensorOf(c, defaultColumn(s, values.type)));
 
   // Sorted by key; of equal keys the first one counts. A NaN is found apart.
   SmallVector<int64_t> order;
@@ -92,10 +133,7 @@ Tensor importLabelEncoder(const Core &c, const Site &s) {
         reals.push_back(column.reals[row]);
       else
         integers.push_back(column.integers[row]);
-    int64_t count = rows.size();
-    return isReal(column.type)
-               ? realTable(c, column.type, {count}, reals)
-               : integerTable(c, column.type, {count}, integers);
+    return tensorOf(c, {column.type, reals, integers, {}});
   };
   Element otherwise = defaultOf(s, values.type);
   int64_t count = order.size();
@@ -135,6 +173,23 @@ Tensor importLabelEncoder(const Core &c, const Site &s) {
       });
 }
 
+Tensor importLabelEncoder(const Core &c, const Site &s) {
+  if (!s.has("classes_strings")) // of version 1
+    return translate(c, s, columnOf(c, s, "keys"), columnOf(c, s, "values"));
+  Column classes = stringColumn(s.strings("classes_strings")),
+         numbers = integerColumn(firstIntegers(classes.size()));
+  return s[0].type == DType::string ? translate(c, s, classes, numbers)
+                                    : translate(c, s, numbers, classes);
+}
+
+/// Strings to integers or the other way.
+Tensor importCategoryMapper(const Core &c, const Site &s) {
+  Column strings = stringColumn(s.strings("cats_strings")),
+         integers = integerColumn(s.integers("cats_int64s"));
+  return s[0].type == DType::string ? translate(c, s, strings, integers)
+                                    : translate(c, s, integers, strings);
+}
+
 /// Operators on maps, which a tensor cannot hold.
 Tensor refuseMap(const Core &c, const Site &s) {
   c.unsupported(s.op() == "ZipMap"
@@ -145,8 +200,26 @@ Tensor refuseMap(const Core &c, const Site &s) {
 }
 } // namespace
 
+Tensor fulgur::onnx::findStrings(const Core &c, const Tensor &x,
+                                 const Tensor &keys, const Tensor &values,
+                                 const Tensor &otherwise) {
+  SmallVector<Value> in{c.outside(x), c.outside(keys), c.outside(values),
+                        c.outside(otherwise)};
+  return c.inside(step(c, "string_find", in), values.type, x.shape);
+}
+
+Tensor fulgur::onnx::placesOfStrings(const Core &c, const Tensor &x,
+                                     ArrayRef<std::string> keys,
+                                     int64_t otherwise) {
+  int64_t count = keys.size();
+  return findStrings(c, x, stringConstant(c, keys, {count}),
+                     integerTable(c, DType::i64, {count}, firstIntegers(count)),
+                     integerTable(c, DType::i64, {1}, {otherwise}));
+}
+
 void fulgur::onnx::registerMlLabels(OpTable &ops) {
   ops["ai.onnx.ml::CastMap"] = {refuseMap, 0};
+  ops["ai.onnx.ml::CategoryMapper"] = importCategoryMapper;
   ops["ai.onnx.ml::DictVectorizer"] = {refuseMap, 0};
   ops["ai.onnx.ml::LabelEncoder"] = importLabelEncoder;
   ops["ai.onnx.ml::ZipMap"] = {refuseMap, 0};

@@ -33,7 +33,7 @@ Tensor importLinearRegressor(const Core &c, const Site &s) {
 /// Labels and scores. One score for two classes is that of the second; the
 /// first has its negative.
 SmallVector<Tensor> importLinearClassifier(const Core &c, const Site &s) {
-  SmallVector<int64_t> labels = labelsOf(c, s, "classlabels_ints");
+  Labels labels = labelsOf(s, "classlabels_ints");
   StringRef how = postTransformOf(c, s);
   size_t intercepts = s.numbers("intercepts").size();
   int64_t outputs =
@@ -55,15 +55,19 @@ SmallVector<Tensor> importLinearClassifier(const Core &c, const Site &s) {
              Twine(outputs) + " classes");
     chosen = pickLabels(c, bestColumn(c, scores), labels);
   } else {
-    int64_t label = labels.empty() ? 1 : labels[0];
+    // One class is there or not.
+    if (labels.areStrings())
+      labels.strings.insert(labels.strings.begin(), "0");
+    else
+      labels.integers.insert(labels.integers.begin(), 0);
+    if (labels.size() == 1)
+      labels.integers.push_back(1);
     double threshold = how == "NONE" ? 0 : 0.5;
-    chosen = c.map({c.squeeze(postTransform(c, scores, how), {1})}, DType::i64,
-                   [&](ArrayRef<Scalar> v) {
-                     auto number = [&](int64_t n) {
-                       return Scalar::extent(*v[0].body, DType::i64, n);
-                     };
-                     return select(v[0] >= threshold, number(label), number(0));
-                   });
+    Tensor isThere = c.map({c.squeeze(postTransform(c, scores, how), {1})},
+                           DType::i64, [&](ArrayRef<Scalar> v) {
+                             return convert(v[0] >= threshold, DType::i64);
+                           });
+    chosen = pickLabels(c, isThere, labels);
   }
   return {chosen, c.cast(postTransform(c, scores, how), DType::f32)};
 }

@@ -62,12 +62,8 @@ Tensor fulgur::onnx::postTransform(const Core &c, const Tensor &scores,
   return scores;
 }
 
-SmallVector<int64_t> fulgur::onnx::labelsOf(const Core &c, const Site &s,
-                                            StringRef integers) {
-  if (!s.texts("classlabels_strings").empty())
-    c.unsupported("class labels that are strings are not supported; convert "
-                  "the model with integers as labels");
-  return s.integers(integers);
+Labels fulgur::onnx::labelsOf(const Site &s, StringRef integers) {
+  return {s.integers(integers), s.strings("classlabels_strings")};
 }
 
 Tensor fulgur::onnx::bestColumn(const Core &c, const Tensor &scores) {
@@ -87,9 +83,12 @@ Tensor fulgur::onnx::bestColumn(const Core &c, const Tensor &scores) {
 }
 
 Tensor fulgur::onnx::pickLabels(const Core &c, const Tensor &indices,
-                                ArrayRef<int64_t> labels) {
-  Value table =
-      c.value(integerTable(c, DType::i64, {int64_t(labels.size())}, labels));
+                                const Labels &labels) {
+  int64_t count = labels.size();
+  if (labels.areStrings())
+    return c.gather(stringConstant(c, labels.strings, {count}), indices, 0,
+                    "the labels");
+  Value table = c.value(integerTable(c, DType::i64, {count}, labels.integers));
   return c.generate(indices.shape, DType::i64, {indices},
                     [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar>) {
                       return c.extract(body, table, DType::i64, {v[0]});

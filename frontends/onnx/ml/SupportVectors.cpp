@@ -255,13 +255,13 @@ Tensor probabilities(const Core &c, const Tensor &scores, int64_t classes,
 
 SmallVector<Tensor> importSVMClassifier(const Core &c, const Site &s) {
   Tensor x = featuresOf(c, s[0]);
-  SmallVector<int64_t> labels = labelsOf(c, s, "classlabels_ints"),
-                       perClass = s.integers("vectors_per_class");
+  Labels labels = labelsOf(s, "classlabels_ints");
+  SmallVector<int64_t> perClass = s.integers("vectors_per_class");
   std::vector<double> coefficients = s.numbers("coefficients"),
                       rho = s.numbers("rho"), a = s.numbers("prob_a"),
                       b = s.numbers("prob_b");
   StringRef how = postTransformOf(c, s), kind = s.text("kernel_type", "LINEAR");
-  if (labels.empty())
+  if (labels.size() == 0)
     c.fail("has no class labels");
   int64_t classes = labels.size(), vectors = 0;
   for (int64_t count : perClass)

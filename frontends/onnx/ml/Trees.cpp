@@ -354,7 +354,7 @@ Tensor importRegressor(const Core &c, const Site &s) {
 /// class says both.
 SmallVector<Tensor> importClassifier(const Core &c, const Site &s) {
   Tensor x = featuresOf(c, s[0]);
-  SmallVector<int64_t> labels = labelsOf(c, s, "classlabels_int64s");
+  Labels labels = labelsOf(s, "classlabels_int64s");
   StringRef how = postTransformOf(c, s);
   Forest forest = readTrees(c, s, "class");
   forest.targets = labels.size();
@@ -387,8 +387,10 @@ SmallVector<Tensor> importClassifier(const Core &c, const Site &s) {
     weight.target = 0;
   if (base.size() == 2)
     base = {base[scored]};
-  if (labels.size() == 1)
-    labels.insert(labels.begin(), 0);
+  if (labels.size() == 1 && labels.areStrings())
+    labels.strings.insert(labels.strings.begin(), "0");
+  else if (labels.size() == 1)
+    labels.integers.insert(labels.integers.begin(), 0);
   Tensor score = withBase(scoresOf(c, x, forest));
   Tensor isSecond =
       c.map({c.squeeze(score, {1})}, DType::i64, [&](ArrayRef<Scalar> v) {
