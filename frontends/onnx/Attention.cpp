@@ -20,7 +20,7 @@ AttentionResult fulgur::onnx::attention(const Core &c, const Attention &a) {
     c.fail("queries, keys and values have the shapes " + c.text(a.query.shape) +
            ", " + c.text(a.key.shape) + " and " + c.text(a.value.shape) +
            ", which are not of rank 4");
-  DType type = isHalf(a.query.type) ? DType::f32 : a.query.type;
+  DType type = computeType(a.query.type);
   Tensor query = c.cast(a.query, type), key = c.cast(a.key, type),
          value = c.cast(a.value, type);
   Extent batch = query.shape[0], heads = query.shape[1],

@@ -61,7 +61,7 @@ SmallVector<Tensor> importCausalConv(const Core &c, const Site &s) {
                      return finished(sum, v);
                    });
   } else {
-    DType wide = isHalf(x.type) ? DType::f32 : x.type;
+    DType wide = computeType(x.type);
     Tensor products =
         c.generate({batch, channels, length, taps}, wide, {},
                    [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {

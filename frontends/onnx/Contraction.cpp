@@ -23,14 +23,13 @@ Tensor importGemm(const Core &c, const Site &s) {
            Twine(b.rank()));
   if (s.integer("transA", 0))
     a = c.transpose(a, {1, 0});
-  Tensor product = c.matmul2d(a, b, s.integer("transB", 0));
+  Tensor product =
+      c.matmul2d(a, b, s.integer("transB", 0), computeType(a.type));
   double alpha = s.real("alpha", 1), beta = s.real("beta", 1);
-  if (!s[2] && alpha == 1)
-    return product;
   if (!s[2])
-    return c.mul(product, alpha);
-  requireSameType(c, product, s[2]);
-  return c.map({product, s[2]}, product.type, [&](ArrayRef<Scalar> v) {
+    return c.cast(alpha == 1 ? product : c.mul(product, alpha), a.type);
+  requireSameType(c, a, s[2]);
+  return c.map({product, s[2]}, a.type, [&](ArrayRef<Scalar> v) {
     Scalar scaled = alpha == 1 ? v[0] : v[0] * alpha;
     return scaled + (beta == 1 ? v[1] : v[1] * beta);
   });

@@ -5,8 +5,6 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-DType accumulatorOf(DType type) { return isHalf(type) ? DType::f32 : type; }
-
 Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
   Body here = c.body(&c.builder);
   return linalg::FillOp::create(c.builder, c.loc,
@@ -15,7 +13,8 @@ Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
       .getResult(0);
 }
 
-/// A named operation from padded input and weights.
+/// A named operation from padded input and weights. The sums stay in the type
+/// that they are computed in, so that a bias is added before they are rounded.
 template <typename ConvOp>
 Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
                 ArrayRef<Window> windows, ArrayRef<Extent> shape) {
@@ -24,7 +23,7 @@ Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
     strides.push_back(w.stride);
     dilations.push_back(w.dilation);
   }
-  DType type = accumulatorOf(x.type);
+  DType type = computeType(x.type);
   Value in[] = {c.value(x), c.value(weights)}, out = zeros(c, shape, type);
   auto list = [&](ArrayRef<int64_t> values) {
     return DenseIntElementsAttr::get(
@@ -32,14 +31,14 @@ Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
   };
   auto op = ConvOp::create(c.builder, c.loc, TypeRange{out.getType()}, in,
                            ValueRange{out}, list(strides), list(dilations));
-  return c.cast(c.tensor(op->getResult(0), type, shape), x.type);
+  return c.tensor(op->getResult(0), type, shape);
 }
 
 /// A convolution over any number of dims, in groups: the channels of the padded
 /// input and the filters have a dim for the group in front.
 Tensor convolveInGroups(const Core &c, const Tensor &x, const Tensor &weights,
                         ArrayRef<Window> windows, ArrayRef<Extent> shape) {
-  DType type = accumulatorOf(x.type);
+  DType type = computeType(x.type);
   unsigned dims = windows.size(), loops = 4 + 2 * dims;
   auto dim = [&](unsigned k) { return c.builder.getAffineDimExpr(k); };
   // Loops: batch, group, filter, positions; channel, window.
@@ -74,7 +73,7 @@ Tensor convolveInGroups(const Core &c, const Tensor &x, const Tensor &weights,
              scalar(v[0], x.type) * scalar(v[1], weights.type))
                 .emit());
       });
-  return c.cast(c.tensor(generic.getResult(0), type, Shape(shape)), x.type);
+  return c.tensor(generic.getResult(0), type, Shape(shape));
 }
 } // namespace
 
@@ -144,7 +143,7 @@ Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
         {batch, groups, *filters, outHeight, outWidth});
   }
   y = c.reshape(y, shape);
-  return bias ? addBias(c, y, bias) : y;
+  return c.cast(bias ? addBias(c, y, c.cast(bias, y.type)) : y, x.type);
 }
 
 namespace {

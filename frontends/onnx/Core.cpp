@@ -267,11 +267,6 @@ void Core::requireType(const Tensor &x, bool holds, StringRef expected) const {
 //===-- Loops
 //-----------------------------------------------------------------------------------------------------===//
 
-/// 16-bit floating point is computed with in 32 bits.
-static DType computeType(DType type) {
-  return isHalf(type) ? DType::f32 : type;
-}
-
 std::optional<int64_t> fulgur::onnx::constantCount(ArrayRef<Extent> shape) {
   for (const Extent &size : shape)
     if (!size.constant())
@@ -501,10 +496,11 @@ Tensor Core::mean(const Tensor &x, ArrayRef<int64_t> axes, bool keep) const {
   Extent count = 1;
   for (int64_t axis : axes)
     count *= x.shape[axis];
-  return map(sum(x, axes, keep), [&](const Scalar &total) {
-    return total / convert(Scalar::extent(*total.body, DType::index,
-                                          sizes.atoms.simplify(count)),
-                           total.type);
+  Tensor total = sum(cast(x, computeType(x.type)), axes, keep);
+  return map({total}, x.type, [&](ArrayRef<Scalar> v) {
+    return v[0] / convert(Scalar::extent(*v[0].body, DType::index,
+                                         sizes.atoms.simplify(count)),
+                          v[0].type);
   });
 }
 

@@ -177,8 +177,10 @@ private:
 public:
   // Contractions.
   Tensor matmul(const Tensor &a, const Tensor &b) const;
-  /// Of matrices; the second one may be stored transposed.
-  Tensor matmul2d(const Tensor &a, const Tensor &b, bool transposed) const;
+  /// Of matrices; the second one may be stored transposed. The sums are of the
+  /// operands' type or of the given one.
+  Tensor matmul2d(const Tensor &a, const Tensor &b, bool transposed,
+                  std::optional<DType> sums = std::nullopt) const;
 };
 
 /// Strings as a tensor of these dims; their equality; Cast from and to them.

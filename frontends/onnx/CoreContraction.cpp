@@ -5,9 +5,6 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-/// 16-bit products are summed up in 32 bits.
-DType accumulatorOf(DType type) { return isHalf(type) ? DType::f32 : type; }
-
 Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
   Body here = c.body(&c.builder);
   return linalg::FillOp::create(c.builder, c.loc,
@@ -32,15 +29,15 @@ Tensor withoutUnits(const Core &c, const Tensor &x, size_t batch,
 }
 } // namespace
 
-Tensor Core::matmul2d(const Tensor &a, const Tensor &b, bool transposed) const {
+Tensor Core::matmul2d(const Tensor &a, const Tensor &b, bool transposed,
+                      std::optional<DType> sums) const {
   Extent inner = b.shape[transposed ? 1 : 0],
          columns = b.shape[transposed ? 0 : 1];
   requireEqual(a.shape[1], inner,
                "the inner sizes of a product of " + text(a.shape) + " and " +
                    (transposed ? "transposed " : "") + text(b.shape));
-  DType type = accumulatorOf(a.type);
+  DType type = computeType(a.type);
   Shape shape{a.shape[0], columns};
-  ValueRange none;
   Value in[] = {value(a), value(b)}, out = zeros(*this, shape, type);
   Value result =
       transposed ? linalg::MatmulTransposeBOp::create(
@@ -49,7 +46,7 @@ Tensor Core::matmul2d(const Tensor &a, const Tensor &b, bool transposed) const {
                  : linalg::MatmulOp::create(builder, loc,
                                             TypeRange{out.getType()}, in, out)
                        .getResult(0);
-  return cast(tensor(result, type, shape), a.type);
+  return cast(tensor(result, type, shape), sums.value_or(a.type));
 }
 
 Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
@@ -93,7 +90,7 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
                            reshape(b, {b.shape[b.rank() - 2], columns}), false);
     return reshape(flat, shape);
   }
-  DType type = accumulatorOf(a.type);
+  DType type = computeType(a.type);
   Extent count = product(batch);
   if (batch.size() == 1 && sizes.atoms.knownEqual(product(batchA), count) &&
       sizes.atoms.knownEqual(product(batchB), count)) {

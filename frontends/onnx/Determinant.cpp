@@ -23,7 +23,7 @@ Tensor importDet(const Core &c, const Site &s) {
   Extent size = x.shape.back();
   c.requireEqual(x.shape[x.rank() - 2], size);
   ArrayRef<Extent> outer = ArrayRef(x.shape).drop_back(2);
-  DType type = isHalf(x.type) ? DType::f32 : x.type;
+  DType type = computeType(x.type);
   Extent count = product(outer);
   Value start[] = {c.value(c.reshape(c.cast(x, type), {count, size, size})),
                    c.value(c.fill({count}, type, 1))};

@@ -9,7 +9,7 @@ Tensor fulgur::onnx::fold(const Core &c, ArrayRef<Extent> shape,
                           const Element &start, ArrayRef<Tensor> in,
                           FoldStep step) {
   MLIRContext *context = c.builder.getContext();
-  DType accumulator = isHalf(type) ? DType::f32 : type;
+  DType accumulator = computeType(type);
   Shape all(shape);
   all.append(reduced.begin(), reduced.end());
   unsigned loops = all.size();

@@ -7,7 +7,7 @@ using namespace fulgur;
 using namespace fulgur::onnx;
 
 Tensor fulgur::onnx::softmax(const Core &c, const Tensor &x, int64_t axis) {
-  if (isHalf(x.type)) { // as the operator's definition, each step rounded
+  if (isHalf(x.type)) { // as in the definition, each step is rounded
     Tensor power = c.map(c.sub(x, c.max(x, {axis}, true)),
                          [](const Scalar &v) { return exp(v); });
     return c.div(power, c.sum(power, {axis}, true));
@@ -19,9 +19,11 @@ Tensor fulgur::onnx::softmax(const Core &c, const Tensor &x, int64_t axis) {
 }
 
 namespace {
+/// The input in the type that sums are taken in; results are rounded at the
+/// end.
 Tensor real(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
-  return s[0];
+  return c.cast(s[0], computeType(s[0].type));
 }
 
 /// Calls `f` on the tensor with the axis that the node names; before opset 13
@@ -30,16 +32,17 @@ Tensor alongAxis(const Core &c, const Site &s,
                  llvm::function_ref<Tensor(const Tensor &, int64_t)> f) {
   Tensor x = real(c, s);
   if (s.opset() >= 13)
-    return f(x, c.axis(s.integer("axis", -1), x.rank()));
+    return c.cast(f(x, c.axis(s.integer("axis", -1), x.rank())), s[0].type);
   int64_t axis = c.axis(s.integer("axis", 1), x.rank());
   Tensor flat = c.reshape(x, {product(ArrayRef(x.shape).take_front(axis)),
                               product(ArrayRef(x.shape).drop_front(axis))});
-  return c.reshape(f(flat, 1), x.shape);
+  return c.cast(c.reshape(f(flat, 1), x.shape), s[0].type);
 }
 
 Tensor importSoftmax(const Core &c, const Site &s) {
-  return alongAxis(
-      c, s, [&](const Tensor &x, int64_t axis) { return softmax(c, x, axis); });
+  return alongAxis(c, s, [&](const Tensor &x, int64_t axis) {
+    return softmax(c, c.cast(x, s[0].type), axis);
+  });
 }
 
 /// x - max - log Σ exp(x - max)
@@ -111,24 +114,29 @@ Tensor fulgur::onnx::inverseRootMeanSquare(const Core &c, const Tensor &x,
 Tensor fulgur::onnx::layerNorm(const Core &c, const Tensor &x,
                                const Tensor &scale, const Tensor &bias,
                                int64_t axis, double epsilon) {
-  ArrayRef<Extent> trailing = ArrayRef(x.shape).drop_front(axis);
-  Value value = c.value(x), factor = c.value(c.broadcastTo(scale, trailing)),
-        shift = bias ? c.value(c.broadcastTo(bias, trailing)) : Value();
+  DType type = computeType(x.type);
+  auto perElement = [&](const Tensor &parameter) {
+    return c.value(c.cast(
+        c.broadcastTo(parameter, ArrayRef(x.shape).drop_front(axis)), type));
+  };
+  Value value = c.value(c.cast(x, type)), factor = perElement(scale),
+        shift = bias ? perElement(bias) : Value();
   Value result =
       LayerNormOp::create(c.builder, c.loc, value.getType(), value, factor,
                           shift, axis, APFloat(float(epsilon)));
-  return c.tensor(result, x.type, x.shape);
+  return c.cast(c.tensor(result, type, x.shape), x.type);
 }
 
 Tensor fulgur::onnx::rmsNorm(const Core &c, const Tensor &x,
                              const Tensor &scale, int64_t axis,
                              double epsilon) {
-  Value value = c.value(x),
-        factor =
-            c.value(c.broadcastTo(scale, ArrayRef(x.shape).drop_front(axis)));
+  DType type = computeType(x.type);
+  Tensor factors = c.broadcastTo(scale, ArrayRef(x.shape).drop_front(axis));
+  Value value = c.value(c.cast(x, type)),
+        factor = c.value(c.cast(factors, type));
   Value result = RMSNormOp::create(c.builder, c.loc, value.getType(), value,
                                    factor, axis, APFloat(float(epsilon)));
-  return c.tensor(result, x.type, x.shape);
+  return c.cast(c.tensor(result, type, x.shape), x.type);
 }
 
 namespace {
@@ -136,11 +144,10 @@ SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
   int64_t axis = c.axis(s.integer("axis", -1), x.rank());
   double epsilon = s.real("epsilon", 1e-5f);
-  SmallVector<Tensor> results{layerNorm(c, x, s[1], s[2], axis, epsilon)};
+  SmallVector<Tensor> results{
+      c.cast(layerNorm(c, x, s[1], s[2], axis, epsilon), s[0].type)};
   if (s.wants(1) || s.wants(2)) {
-    auto [mean, deviation] =
-        statistics(c, c.cast(x, isHalf(x.type) ? DType::f32 : x.type),
-                   from(axis, x.rank()), epsilon);
+    auto [mean, deviation] = statistics(c, x, from(axis, x.rank()), epsilon);
     results.append({mean, deviation});
   }
   return results;
@@ -148,8 +155,9 @@ SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
 
 Tensor importRMSNormalization(const Core &c, const Site &s) {
   Tensor x = real(c, s);
-  return rmsNorm(c, x, s[1], c.axis(s.integer("axis", -1), x.rank()),
-                 s.real("epsilon", 1e-5f));
+  Tensor y = rmsNorm(c, x, s[1], c.axis(s.integer("axis", -1), x.rank()),
+                     s.real("epsilon", 1e-5f));
+  return c.cast(y, s[1].type);
 }
 
 /// A vector over the channels (dim 1) so that it broadcasts against the tensor.
@@ -189,11 +197,10 @@ SmallVector<Tensor> importBatchNormalization(const Core &c, const Site &s) {
   Tensor mean = s[3], variance = s[4];
   SmallVector<Tensor> results(1);
   if (training) {
-    DType compute = isHalf(x.type) ? DType::f32 : x.type;
     SmallVector<int64_t> axes{0};
     axes.append(from(2, x.rank()));
-    Tensor wide = c.cast(x, compute), average = c.mean(wide, axes, true);
-    Tensor squares = c.map({wide, average}, compute, [](ArrayRef<Scalar> v) {
+    Tensor average = c.mean(x, axes, true);
+    Tensor squares = c.map({x, average}, x.type, [](ArrayRef<Scalar> v) {
       return (v[0] - v[1]) * (v[0] - v[1]);
     });
     mean = c.cast(c.reshape(average, {x.shape[1]}), type);
@@ -206,14 +213,17 @@ SmallVector<Tensor> importBatchNormalization(const Core &c, const Site &s) {
     results.append({moved(s[3], mean), moved(s[4], variance), mean, variance});
   }
   Tensor factor =
-      c.map({c.cast(s[1], type), variance}, type, [&](ArrayRef<Scalar> v) {
-        return v[0] * inverseRoot(v[1], epsilon);
+      c.map({s[1], variance}, computeType(type), [&](ArrayRef<Scalar> v) {
+        return convert(v[0], v[1].type) * inverseRoot(v[1], epsilon);
       });
-  Tensor shift = c.map({c.cast(s[2], type), c.cast(mean, type), factor}, type,
-                       [](ArrayRef<Scalar> v) { return v[0] - v[1] * v[2]; });
-  Tensor a = spread(c.cast(factor, x.type)), b = spread(c.cast(shift, x.type));
-  results[0] = c.map({x, a, b}, x.type,
-                     [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
+  Tensor shift =
+      c.map({s[2], mean, factor}, factor.type, [](ArrayRef<Scalar> v) {
+        return convert(v[0], v[2].type) - convert(v[1], v[2].type) * v[2];
+      });
+  results[0] = c.map(
+      {x, spread(factor), spread(shift)}, s[0].type, [](ArrayRef<Scalar> v) {
+        return v[0] * convert(v[1], v[0].type) + convert(v[2], v[0].type);
+      });
   return results;
 }
 
@@ -224,9 +234,11 @@ Tensor normalize(const Core &c, const Tensor &x, ArrayRef<int64_t> axes,
                [](ArrayRef<Scalar> v) { return (v[0] - v[1]) * v[2]; });
 }
 
+/// normal · scale + bias, which have an element per channel, in the scale's
+/// type.
 Tensor scaleAndShift(const Core &c, const Tensor &x, const Tensor &scale,
                      const Tensor &bias) {
-  return c.map({x, perChannel(c, scale, x), perChannel(c, bias, x)}, x.type,
+  return c.map({x, perChannel(c, scale, x), perChannel(c, bias, x)}, scale.type,
                [](ArrayRef<Scalar> v) { return v[0] * v[1] + v[2]; });
 }
 
@@ -269,7 +281,7 @@ Tensor importMeanVarianceNormalization(const Core &c, const Site &s) {
   SmallVector<int64_t> axes =
       s.has("axes") ? s.integers("axes") : SmallVector<int64_t>{0, 2, 3};
   auto [mean, deviation] = statistics(c, x, c.axes(axes, x.rank()), 0);
-  return c.map({x, mean, deviation}, x.type, [](ArrayRef<Scalar> v) {
+  return c.map({x, mean, deviation}, s[0].type, [](ArrayRef<Scalar> v) {
     return (v[0] - v[1]) / (1.0 / v[2] + 1e-9);
   });
 }
@@ -283,7 +295,7 @@ Tensor importLpNormalization(const Core &c, const Site &s) {
                           [&](const Scalar &v, const Scalar &sum) {
                             return sum + (p == 1 ? abs(v) : v * v);
                           });
-  return c.map({x, total}, x.type, [&](ArrayRef<Scalar> v) {
+  return c.map({x, total}, s[0].type, [&](ArrayRef<Scalar> v) {
     Scalar norm = p == 1 ? v[1] : sqrt(v[1]);
     return select(equal(norm, norm.like(0)), norm, v[0] / norm);
   });
@@ -306,7 +318,7 @@ Tensor importLRN(const Core &c, const Site &s) {
   Tensor total = c.slice(squares, 1, 0, x.shape[1]);
   for (int64_t k = 1; k < size; ++k)
     total = c.add(total, c.slice(squares, 1, k, x.shape[1]));
-  return c.map({x, total}, x.type, [&](ArrayRef<Scalar> v) {
+  return c.map({x, total}, s[0].type, [&](ArrayRef<Scalar> v) {
     Scalar base = v[1] * (alpha / size) + bias;
     return v[0] / power(base, base.like(beta));
   });

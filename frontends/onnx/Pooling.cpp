@@ -253,7 +253,7 @@ Tensor fulgur::onnx::averagePool(const Core &c, const Site &s,
                    // window needs
       w.high = s.has("pads") ? s.integers("pads")[all.size() + k] : 0;
   }
-  DType type = isHalf(x.type) ? DType::f32 : x.type;
+  DType type = computeType(x.type);
   Tensor total = pool(c, x, all, false, type);
   if (even)
     return c.cast(
@@ -294,9 +294,9 @@ Scalar root(const Scalar &x, int64_t p) {
 Tensor importLpPool(const Core &c, const Site &s) {
   c.requireType(s[0], isReal(s[0].type), "floating point");
   int64_t p = exponentOf(c, s);
-  Tensor total = pool(
-      c, c.map(s[0], [&](const Scalar &v) { return raised(v, p); }),
-      windows(c, s, s[0]), false, isHalf(s[0].type) ? DType::f32 : s[0].type);
+  Tensor total =
+      pool(c, c.map(s[0], [&](const Scalar &v) { return raised(v, p); }),
+           windows(c, s, s[0]), false, computeType(s[0].type));
   return c.cast(c.map(total, [&](const Scalar &v) { return root(v, p); }),
                 s[0].type);
 }

@@ -147,7 +147,7 @@ public:
     directions = direction == "bidirectional" ? 2 : 1;
     reverse = direction == "reverse";
     activations = activationsOf(c, s, defaults, directions);
-    type = isHalf(x.type) ? DType::f32 : x.type;
+    type = computeType(x.type);
     x = c.cast(x, type);
     if (layout)
       x = c.transpose(x, {1, 0, 2});

@@ -204,7 +204,7 @@ Tensor importMaxRoiPool(const Core &c, const Site &s) {
           to[k] = boundedIndex(start + ceil((index + 1.0) * cell), 0, size);
         }
         Scalar batch = wrapIndex(v[0], x.shape[0]);
-        DType compute = isHalf(x.type) ? DType::f32 : x.type;
+        DType compute = computeType(x.type);
         Scalar first{&body, compute, Value(), lowest(compute)};
         Scalar best = iterate(
             body, from[0], to[0], first,

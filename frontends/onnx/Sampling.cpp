@@ -280,7 +280,7 @@ Tensor importAffineGrid(const Core &c, const Site &s) {
 /// them (arXiv:1703.06211), weighted by a mask (arXiv:1811.11168): a product
 /// with columns that are sampled.
 Tensor importDeformConv(const Core &c, const Site &s) {
-  DType type = isHalf(s[0].type) ? DType::f32 : s[0].type;
+  DType type = computeType(s[0].type);
   c.requireType(s[0], isReal(type), "floating point");
   Tensor x = c.cast(s[0], type), weights = c.cast(s[1], type),
          offset = c.cast(s[2], type);

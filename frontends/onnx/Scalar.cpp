@@ -12,6 +12,7 @@ bool fulgur::onnx::isReal(DType t) {
 bool fulgur::onnx::isHalf(DType t) {
   return t == DType::f16 || t == DType::bf16;
 }
+DType fulgur::onnx::computeType(DType t) { return isHalf(t) ? DType::f32 : t; }
 bool fulgur::onnx::isUnsigned(DType t) {
   return t == DType::u8 || t == DType::u16 || t == DType::u32 ||
          t == DType::u64 || t == DType::boolean || t == DType::u4 ||

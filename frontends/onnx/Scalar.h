@@ -47,6 +47,9 @@ bool isReal(DType);
 bool isUnsigned(DType);
 /// f16 and bf16, whose arithmetic is done in f32.
 bool isHalf(DType);
+/// The type that numbers are computed and summed up in: f32 for f16 and bf16,
+/// else the type itself.
+DType computeType(DType);
 /// An integer of 8 bits or more, signed or not; neither BOOL nor an index.
 bool isInteger(DType);
 /// Floating point of 8 bits and fewer and integers of less than 8 bits: types

@@ -222,7 +222,7 @@ SmallVector<Cover> coversOf(const Core &c, const Site &s, const Tensor &x,
 }
 
 Tensor importConvTranspose(const Core &c, const Site &s) {
-  DType type = isHalf(s[0].type) ? DType::f32 : s[0].type;
+  DType type = computeType(s[0].type);
   Tensor x = c.cast(s[0], type), weights = c.cast(s[1], type);
   if (x.rank() < 3 || weights.rank() != x.rank())
     c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +

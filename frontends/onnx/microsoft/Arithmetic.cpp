@@ -112,7 +112,7 @@ SmallVector<Tensor> importCausalConv(const Core &c, const Site &s) {
   if (!state)
     state = c.fill(before, x.type, 0);
   Tensor all = c.concat({state, x}, 2);
-  DType type = isHalf(x.type) ? DType::f32 : x.type;
+  DType type = computeType(x.type);
   SmallVector<Tensor> in;
   for (int64_t k = 0; k < *size; ++k) {
     in.push_back(c.slice(all, 2, k, x.shape[2]));

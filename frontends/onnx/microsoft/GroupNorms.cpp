@@ -26,7 +26,7 @@ Tensor groupNorm(const Core &c, const Site &s, const Tensor &x) {
     c.fail("the channels of a tensor of shape " + c.text(x.shape) +
            " cannot be divided into " + Twine(groups) + " groups");
   Extent places = product(ArrayRef(x.shape).drop_front(last ? 1 : 2));
-  Tensor y = c.cast(x, isHalf(x.type) ? DType::f32 : x.type);
+  Tensor y = c.cast(x, computeType(x.type));
   SmallVector<int64_t> axes;
   if (last) {
     places = product(ArrayRef(x.shape).drop_front(1).drop_back(1));

@@ -7,9 +7,6 @@
 using namespace fulgur::onnx;
 
 namespace {
-/// Sums and statistics of 16-bit numbers are 32 bits wide.
-DType wide(DType type) { return isHalf(type) ? DType::f32 : type; }
-
 SmallVector<int64_t> from(int64_t axis, int64_t rank) {
   SmallVector<int64_t> axes;
   for (; axis < rank; ++axis)
@@ -27,8 +24,8 @@ SmallVector<Tensor> importLayerNormalization(const Core &c, const Site &s) {
                        s[2] ? c.cast(s[2], x.type) : Tensor(), axis, epsilon);
   SmallVector<Tensor> results{c.cast(y, s[1].type)};
   if (s.wants(1) || s.wants(2)) {
-    auto [mean, deviation] =
-        statistics(c, c.cast(x, wide(x.type)), from(axis, x.rank()), epsilon);
+    auto [mean, deviation] = statistics(c, c.cast(x, computeType(x.type)),
+                                        from(axis, x.rank()), epsilon);
     results.append({mean, deviation});
   }
   return results;
@@ -41,7 +38,7 @@ SmallVector<Tensor> importSimplified(const Core &c, const Site &s) {
   Tensor y = rmsNorm(c, x, c.cast(s[1], x.type), axis, epsilon);
   SmallVector<Tensor> results{c.cast(y, s[1].type)};
   if (s.wants(1))
-    results.push_back(inverseRootMeanSquare(c, c.cast(x, wide(x.type)),
+    results.push_back(inverseRootMeanSquare(c, c.cast(x, computeType(x.type)),
                                             from(axis, x.rank()), epsilon));
   return results;
 }
@@ -51,7 +48,7 @@ template <bool simplified>
 SmallVector<Tensor> importSkip(const Core &c, const Site &s) {
   Tensor x = s[0], beta = simplified ? Tensor() : s[3],
          bias = simplified ? s[3] : s[4];
-  DType type = wide(x.type);
+  DType type = computeType(x.type);
   if (x.rank() == 0)
     c.fail("the input is a scalar");
   int64_t axis = x.rank() - 1;
@@ -104,7 +101,7 @@ SmallVector<Tensor> importEmbed(const Core &c, const Site &s) {
   if (s[4])
     parts.push_back(segments ? c.gather(s[4], segments, 0, s.nameOf(4))
                              : c.slice(s[4], 0, 0, 1));
-  DType type = wide(word.type);
+  DType type = computeType(word.type);
   Tensor sum = c.map(parts, type, [&](ArrayRef<Scalar> v) {
     Scalar total = v[0] + v[1];
     return v.size() > 2 ? total + v[2] : total;
@@ -129,7 +126,7 @@ SmallVector<Tensor> importEmbed(const Core &c, const Site &s) {
 /// scale has, times the scale and gate · σ(gate).
 Tensor importGatedRMSNorm(const Core &c, const Site &s) {
   Tensor x = s[0], scale = s[1], gate = s[2];
-  DType type = wide(x.type);
+  DType type = computeType(x.type);
   std::optional<Extent> runs =
       x.rank() && scale.rank() == 1
           ? x.shape.back().divideExactly(scale.shape[0])

@@ -56,12 +56,12 @@ Tensor importFusedGemm(const Core &c, const Site &s) {
   double alpha = s.real("alpha", 1), beta = s.real("beta", 1);
   Activation activation = activationWithNames(c, s);
   Tensor product = c.matmul2d(transposed(c, a, false, s.integer("transA", 0)),
-                              b, s.integer("transB", 0));
+                              b, s.integer("transB", 0), computeType(a.type));
   if (!s[2])
-    return c.map(product,
-                 [&](const Scalar &x) { return activation(x * alpha); });
+    return c.map({product}, a.type,
+                 [&](ArrayRef<Scalar> v) { return activation(v[0] * alpha); });
   c.broadcastTo(s[2], product.shape);
-  return c.map({product, s[2]}, product.type, [&](ArrayRef<Scalar> v) {
+  return c.map({product, s[2]}, a.type, [&](ArrayRef<Scalar> v) {
     return activation(v[0] * alpha + v[1] * beta);
   });
 }
