@@ -171,6 +171,8 @@ static StringRef dtypeName(int32_t dtype) {
     return "bool";
   case FULGUR_STRING:
     return "string";
+  case FULGUR_MAP:
+    return "map";
   case FULGUR_FLOAT16:
     return "float16";
   case FULGUR_FLOAT64:

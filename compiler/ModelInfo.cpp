@@ -123,7 +123,7 @@ static ModelInfo::Port readPort(Reader entry, size_t numSymbols) {
 
 bool ModelInfo::Port::isMadeOfPieces() const {
   return dtype == FULGUR_STRING || dtype == FULGUR_SEQUENCE ||
-         dtype == FULGUR_OPTIONAL;
+         dtype == FULGUR_OPTIONAL || dtype == FULGUR_MAP;
 }
 
 /// Slots, each below `numSlots`; -1 where `optional`.

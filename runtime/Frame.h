@@ -166,6 +166,11 @@ FULGUR_API int32_t fulgur__string_to(fulgur_frame *frame, int32_t to, int32_t x,
 FULGUR_API int32_t fulgur__string_from(fulgur_frame *frame, int32_t to,
                                        int32_t x, const char *node);
 
+/* ZipMap: a sequence of maps, one for each row of x. Every map has the elements
+ * of `keys` as its keys, one for each column. A vector is one row. */
+FULGUR_API int32_t fulgur__zip_map(fulgur_frame *frame, int32_t to, int32_t x,
+                                   int32_t keys, const char *node);
+
 /* LabelEncoder and the like: replaces each element of x, equal to keys[i], by
  * values[i], and others by the one element of `fallback`. Keys have x's type;
  * strings are compared by their text, numbers by their bits, but all NaN are

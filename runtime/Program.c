@@ -326,8 +326,8 @@ fulgur_status fulgur__run_program(const fulgur_model *model,
 void fulgur_release(const fulgur_context *context, fulgur_tensor *tensor) {
   if (!tensor)
     return;
-  if (tensor->data &&
-      (tensor->dtype == FULGUR_SEQUENCE || tensor->dtype == FULGUR_OPTIONAL))
+  if (tensor->data && tensor->dtype >= FULGUR_SEQUENCE &&
+      tensor->dtype <= FULGUR_MAP)
     for (int64_t i = 0; i < tensor->dims[0]; ++i)
       fulgur_release(context, (fulgur_tensor *)tensor->data + i);
   fulgur__free(allocator_of(context), tensor->data, tensor->bytes);

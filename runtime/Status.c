@@ -79,6 +79,7 @@ static const struct {
     [FULGUR_STRING] = {"string", 8 * sizeof(fulgur_string)},
     [FULGUR_SEQUENCE] = {"sequence", 8 * sizeof(fulgur_tensor)},
     [FULGUR_OPTIONAL] = {"optional", 8 * sizeof(fulgur_tensor)},
+    [FULGUR_MAP] = {"map", 8 * sizeof(fulgur_tensor)},
 };
 
 static int known(fulgur_dtype dtype) {

@@ -23,7 +23,7 @@ typedef struct fulgur_value {
   int32_t dtype; ///< fulgur_dtype, 0 for nothing
   int32_t rank;
   int64_t dims[FULGUR_MAX_RANK];
-  void *data; ///< elements; of sequences and optionals dims[0] fulgur_values
+  void *data;            ///< elements; of containers dims[0] fulgur_values
   fulgur_buffer *buffer; ///< where data lies; NULL: the caller's or no memory
 } fulgur_value;
 
@@ -75,7 +75,7 @@ fulgur_status fulgur__new_tensor(fulgur_frame *frame, fulgur_value *value,
                                  int32_t dtype, int32_t rank,
                                  const int64_t *dims);
 
-/// A new sequence or optional of `count` nothings with room for more up to
+/// A new sequence, optional or map of `count` nothings with room for more up to
 /// `capacity`.
 fulgur_status fulgur__new_values(fulgur_frame *frame, fulgur_value *value,
                                  int32_t dtype, int64_t count,
@@ -85,12 +85,12 @@ fulgur_status fulgur__new_values(fulgur_frame *frame, fulgur_value *value,
 /// memory.
 char *fulgur__new_text(fulgur_frame *frame, size_t bytes);
 
-/// Is it a sequence or an optional?
+/// Is it a sequence, an optional or a map?
 static inline int fulgur__is_container(const fulgur_value *value) {
-  return value->dtype == FULGUR_SEQUENCE || value->dtype == FULGUR_OPTIONAL;
+  return value->dtype >= FULGUR_SEQUENCE && value->dtype <= FULGUR_MAP;
 }
 
-/// The places of a sequence or optional.
+/// The places of a sequence, optional or map.
 static inline fulgur_value *fulgur__values(const fulgur_value *value) {
   return value->data;
 }

@@ -97,7 +97,9 @@ typedef enum fulgur_dtype {
   FULGUR_FLOAT6E2M3 = 27,
   FULGUR_FLOAT6E3M2 = 28,
   FULGUR_SEQUENCE = 100, /* rank 1; elements are fulgur_tensor, dims[0] many */
-  FULGUR_OPTIONAL = 101  /* the same with none or one */
+  FULGUR_OPTIONAL = 101, /* the same with none or one */
+  FULGUR_MAP = 102 /* the same with two, both of rank 1: the keys, and the value
+                      of each */
 } fulgur_dtype;
 
 #ifdef __cplusplus
@@ -113,7 +115,7 @@ typedef struct fulgur_string {
   size_t bytes;
 } fulgur_string;
 
-/* A dense row-major tensor owned by the caller; or a sequence or optional,
+/* A dense row-major tensor owned by the caller; or a sequence, optional or map,
  * whose `data` is an array of the fulgur_tensors in it. Inputs are only read.
  * For outputs the caller gives `data` and `bytes` (the buffer's capacity) and
  * fulgur_run() writes dtype, rank and dims. Where a dim of an output depends on
@@ -123,8 +125,8 @@ typedef struct fulgur_string {
  *
  * Outputs of a program may have `data` NULL: fulgur_run() then allocates them,
  * sets `data` (NULL when there is nothing to hold) and `bytes`, and
- * fulgur_release() gives them back. Sequences, optionals and strings must be
- * taken like this, for they are made of many pieces. An output's buffer that
+ * fulgur_release() gives them back. Sequences, optionals, maps and strings must
+ * be taken like this, for they are made of many pieces. An output's buffer that
  * is too small makes FULGUR_BUFFER_TOO_SMALL, with all outputs' dims written.
  */
 typedef struct fulgur_tensor {
@@ -159,7 +161,7 @@ typedef struct fulgur_port {
                    optionals, outputs of programs) */
   const fulgur_dim *dims;
   const struct fulgur_port *element; /* sequences and optionals: what they hold;
-                                        else NULL */
+                                        else NULL, also for maps */
 } fulgur_port;
 
 /* Where a symbol's value comes from. */

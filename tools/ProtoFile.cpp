@@ -90,11 +90,57 @@ static Tensor fromProto(const onnx::TensorProto &proto,
   return tensor;
 }
 
+/// The file has each value of a map as a scalar; here they are one tensor.
+static Tensor fromProto(const onnx::MapProto &proto, const std::string &name,
+                        const std::string &path) {
+  bool areStrings = proto.key_type() == onnx::TensorProto::STRING;
+  if (!areStrings && proto.key_type() != onnx::TensorProto::INT64)
+    throw std::runtime_error("'" + path +
+                             "' has a map whose keys are neither "
+                             "strings nor int64");
+  int64_t count = proto.values().tensor_values_size();
+  if (count != (areStrings ? proto.string_keys_size() : proto.keys_size()))
+    throw std::runtime_error("'" + path + "' has a map with " +
+                             std::to_string(count) + " values for other keys");
+  std::vector<Tensor> parts;
+  if (areStrings) {
+    parts.push_back(Tensor::strings(
+        name + ".keys", {count},
+        {proto.string_keys().begin(), proto.string_keys().end()}));
+  } else {
+    parts.push_back(Tensor::zeros(name + ".keys", FULGUR_INT64, {count}));
+    copyList(proto.keys(), parts[0], sizeof(int64_t));
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    Tensor value = fromProto(proto.values().tensor_values(int(i)), path);
+    if (i == 0)
+      parts.push_back(Tensor::zeros(name + ".values", value.dtype, {count}));
+    if (value.elements() != 1 || value.dtype != parts[1].dtype ||
+        value.dtype == FULGUR_STRING)
+      throw std::runtime_error("'" + path +
+                               "' has a map whose values are not "
+                               "numbers of one type");
+    std::memcpy(parts[1].data.data() + size_t(i) * value.data.size(),
+                value.data.data(), value.data.size());
+  }
+  if (count == 0)
+    parts.push_back(Tensor::zeros(name + ".values", FULGUR_FLOAT32, {0}));
+  return Tensor::container(name, FULGUR_MAP, std::move(parts));
+}
+
 static Tensor fromProto(const onnx::SequenceProto &proto,
                         const std::string &path) {
-  if (proto.elem_type() != onnx::SequenceProto::TENSOR)
-    throw std::runtime_error("'" + path + "' is no sequence of tensors");
   std::vector<Tensor> parts;
+  if (proto.elem_type() == onnx::SequenceProto::MAP) {
+    for (const onnx::MapProto &element : proto.map_values())
+      parts.push_back(fromProto(
+          element, proto.name() + "[" + std::to_string(parts.size()) + "]",
+          path));
+    return Tensor::container(proto.name(), FULGUR_SEQUENCE, std::move(parts));
+  }
+  if (proto.elem_type() != onnx::SequenceProto::TENSOR)
+    throw std::runtime_error("'" + path +
+                             "' is no sequence of tensors or maps");
   for (const onnx::TensorProto &element : proto.tensor_values()) {
     parts.push_back(fromProto(element, path));
     parts.back().name =
@@ -145,11 +191,33 @@ static void fill(onnx::TensorProto &proto, const Tensor &tensor) {
     proto.add_string_data(tensor.string(i));
 }
 
+static void fill(onnx::MapProto &proto, const Tensor &tensor) {
+  const Tensor &keys = tensor.parts[0], &values = tensor.parts[1];
+  proto.set_name(tensor.name);
+  proto.set_key_type(keys.dtype);
+  proto.mutable_values()->set_elem_type(onnx::SequenceProto::TENSOR);
+  size_t bytes = fulgur_dtype_bytes(values.dtype);
+  for (int64_t i = 0; i < keys.elements(); ++i) {
+    if (keys.dtype == FULGUR_STRING)
+      proto.add_string_keys(keys.string(i));
+    else
+      proto.add_keys(int64_t(keys.number(i)));
+    onnx::TensorProto &value = *proto.mutable_values()->add_tensor_values();
+    value.set_data_type(values.dtype);
+    value.set_raw_data(values.data.data() + size_t(i) * bytes, bytes);
+  }
+}
+
 static void fill(onnx::SequenceProto &proto, const Tensor &tensor) {
   proto.set_name(tensor.name);
   proto.set_elem_type(onnx::SequenceProto::TENSOR);
   for (const Tensor &part : tensor.parts)
-    fill(*proto.add_tensor_values(), part);
+    if (part.dtype == FULGUR_MAP) {
+      proto.set_elem_type(onnx::SequenceProto::MAP);
+      fill(*proto.add_map_values(), part);
+    } else {
+      fill(*proto.add_tensor_values(), part);
+    }
 }
 
 static void fill(onnx::OptionalProto &proto, const Tensor &tensor) {

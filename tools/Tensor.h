@@ -37,7 +37,7 @@ private:
 size_t denseBytes(const std::string &name, fulgur_dtype dtype,
                   const std::vector<int64_t> &dims);
 
-/// A dense row-major tensor; or a sequence or optional, whose dims are the
+/// A dense row-major tensor; or a sequence, optional or map, whose dims are the
 /// number of its elements.
 struct Tensor {
   std::string name;
@@ -55,14 +55,15 @@ struct Tensor {
   /// As many strings as the dims say. Throws as denseBytes() does.
   static Tensor strings(std::string name, std::vector<int64_t> dims,
                         const std::vector<std::string> &texts);
-  /// A sequence or optional of `parts`.
+  /// A sequence, optional or map of `parts`.
   static Tensor container(std::string name, fulgur_dtype dtype,
                           std::vector<Tensor> parts);
   /// A copy of what the runtime made, with all that is in it.
   static Tensor copy(std::string name, const fulgur_tensor &tensor);
 
   bool isContainer() const {
-    return dtype == FULGUR_SEQUENCE || dtype == FULGUR_OPTIONAL;
+    return dtype == FULGUR_SEQUENCE || dtype == FULGUR_OPTIONAL ||
+           dtype == FULGUR_MAP;
   }
   int64_t elements() const;
   /// Element `i` of a tensor of strings.

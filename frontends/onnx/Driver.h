@@ -21,6 +21,10 @@ inline mlir::Attribute immediate(const Core &c, int64_t number) {
   return c.program.driver.getI32IntegerAttr(number);
 }
 
+/// The type of the elements of a sequence of maps, which only outputs are:
+/// FULGUR_MAP of runtime/fulgur.h.
+inline constexpr DType mapType = DType(102);
+
 /// The value in the driver; nothing for an operand that is left out.
 Value operand(const Core &c, const Tensor &x);
 

@@ -13,6 +13,8 @@ using Tensors = SmallVector<Tensor>;
 Tensor requireSequence(const Core &c, const Tensor &x) {
   if (!x.sequence || x.optional)
     c.fail("an input is not a sequence");
+  if (x.type == mapType)
+    c.unsupported("a sequence of maps can only be an output");
   return x;
 }
 

@@ -131,6 +131,11 @@ def difference(actual, expected):
     """The largest difference as a share of the largest reference value; infinite when shape, type, NaNs or infinities differ."""
     if isinstance(expected, list):
         return worst(actual, expected) if isinstance(actual, list) else np.inf
+    if isinstance(expected, dict):
+        texts = {key.decode() if isinstance(key, bytes) else key: value for key, value in actual.items()}
+        if texts.keys() != expected.keys():
+            return np.inf
+        return max((difference(value, np.asarray(expected[key], value.dtype)) for key, value in texts.items()), default=0.0)
     if actual is None or expected is None:
         return 0.0 if actual is expected else np.inf
     actual, expected = plain(actual), plain(expected)

@@ -190,13 +190,26 @@ Tensor importCategoryMapper(const Core &c, const Site &s) {
                                     : translate(c, s, integers, strings);
 }
 
-/// Operators on maps, which a tensor cannot hold.
-Tensor refuseMap(const Core &c, const Site &s) {
-  c.unsupported(s.op() == "ZipMap"
-                    ? "a sequence of maps is not supported; convert the model "
-                      "with the option zipmap=False, which gives the scores "
-                      "as a tensor"
-                    : "maps are not supported; give the features as a tensor");
+/// Rows of scores with the labels as their keys.
+SmallVector<Tensor> importZipMap(const Core &c, const Site &s) {
+  Tensor x = s[0];
+  if (x.rank() != 1 && x.rank() != 2)
+    c.fail("needs a tensor of rank 1 or 2, not of shape " + c.text(x.shape));
+  Labels labels = labelsOf(s, "classlabels_int64s");
+  Column keys = labels.areStrings() ? stringColumn(labels.strings)
+                                    : integerColumn(labels.integers);
+  int64_t count = keys.size();
+  c.requireEqual(x.shape.back(), count);
+  SmallVector<Value> in{c.outside(x), c.outside(tensorOf(c, keys))};
+  Tensor maps = c.inside(step(c, "zip_map", in), mapType, {count});
+  maps.sequence = true;
+  return {maps};
+}
+
+/// Maps are outputs; what takes them has its input as a map.
+Tensor refuseMap(const Core &c, const Site &) {
+  c.unsupported("inputs that are maps are not supported; give the features as "
+                "a tensor");
 }
 } // namespace
 
@@ -222,5 +235,5 @@ void fulgur::onnx::registerMlLabels(OpTable &ops) {
   ops["ai.onnx.ml::CategoryMapper"] = importCategoryMapper;
   ops["ai.onnx.ml::DictVectorizer"] = {refuseMap, 0};
   ops["ai.onnx.ml::LabelEncoder"] = importLabelEncoder;
-  ops["ai.onnx.ml::ZipMap"] = {refuseMap, 0};
+  ops["ai.onnx.ml::ZipMap"] = importZipMap;
 }

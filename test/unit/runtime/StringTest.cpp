@@ -361,4 +361,30 @@ TEST(StringMatch, namesTheNode) {
   EXPECT_EQ(run.allocator.live, 0);
 }
 
+TEST(ZipMap, namesTheColumnsOfEachRow) {
+  StringRun run;
+  std::vector<float> scores{1, 2, 3, 4};
+  int32_t keys = run.add({2}, {"a", "ß"}), more = run.add({3}, {"a", "b", "c"}),
+          x = run.input<float>({2, 2}, scores, FULGUR_FLOAT32);
+  const fulgur_port map = {"m", FULGUR_MAP, 1, nullptr, nullptr};
+  run.output(9, FULGUR_SEQUENCE, 1, &map);
+  run.body = [&](fulgur_frame *f) {
+    return fulgur__zip_map(f, 9, x, keys, node);
+  };
+  ASSERT_EQ(run.run(), FULGUR_OK) << fulgur_last_message();
+  ASSERT_EQ(run.outputs[0].dims[0], 2);
+  const fulgur_tensor &second = StringRun::element(run.outputs[0], 1);
+  EXPECT_EQ(second.dtype, FULGUR_MAP);
+  EXPECT_EQ(run.texts(StringRun::element(second, 0)), (Texts{"a", "ß"}));
+  EXPECT_EQ(run.values<float>(StringRun::element(second, 1)),
+            (std::vector<float>{3, 4}));
+  run.release();
+  EXPECT_EQ(run.allocator.live, 0);
+  run.body = [&](fulgur_frame *f) {
+    return fulgur__zip_map(f, 9, x, more, node);
+  };
+  EXPECT_FAILS(run.run(), FULGUR_INVALID_VALUE,
+               "node 'n': there are 3 keys for 2 columns");
+}
+
 } // namespace

@@ -276,6 +276,28 @@ TEST_F(TensorFile, stringsSequencesAndOptionals) {
             "into a folder instead");
 }
 
+TEST_F(TensorFile, maps) {
+  std::vector<Tensor> numbered, named, maps;
+  numbered.push_back(counting("k", FULGUR_INT64, {3}));
+  numbered.push_back(counting("v", FULGUR_FLOAT32, {3}));
+  named.push_back(Tensor::strings("k", {1}, {"ä"}));
+  named.push_back(counting("v", FULGUR_FLOAT64, {1}));
+  maps.push_back(Tensor::container("a", FULGUR_MAP, std::move(numbered)));
+  maps.push_back(Tensor::container("b", FULGUR_MAP, std::move(named)));
+  std::vector<Tensor> tensors;
+  tensors.push_back(Tensor::container("s", FULGUR_SEQUENCE, std::move(maps)));
+  writeTensors(at("maps"), tensors, "output");
+
+  const fulgur_port ports[] = {{"s", FULGUR_SEQUENCE, 1, nullptr, nullptr}};
+  std::vector<Tensor> read = readTensors({at("maps")}, "output", ports);
+  ASSERT_EQ(read[0].parts.size(), 2u);
+  EXPECT_EQ(read[0].parts[0].type(), "map[2]");
+  EXPECT_EQ(read[0].parts[0].parts[0].number(2), 2);
+  EXPECT_EQ(read[0].parts[0].parts[1].number(2), 2);
+  EXPECT_EQ(read[0].parts[1].parts[0].string(0), "ä");
+  EXPECT_EQ(read[0].parts[1].parts[1].type(), "float64[1]");
+}
+
 TEST_F(TensorFile, arranges) {
   const fulgur_port ports[] = {{"a", FULGUR_INT64, 1, nullptr, nullptr},
                                {"b", FULGUR_INT64, 1, nullptr, nullptr}};
