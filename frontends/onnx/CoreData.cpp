@@ -93,16 +93,6 @@ Shape Core::dataExtents(const Tensor &x, StringRef name) const {
       throw NeedsInputValues{*origins};
   }
   std::optional<int64_t> count = constantCount(x.shape);
-  if (!count && x.rank() == 1) {
-    // A list that was itself cut out of one by data: as long as it can be.
-    constexpr int64_t mostDims = 8;
-    int64_t most = sizes.atoms.upper(x.shape[0]);
-    if (most <= mostDims) {
-      requireEqual(x.shape[0], most,
-                   "the number of elements of '" + name + "'");
-      count = most;
-    }
-  }
   if (!count || x.rank() > 1)
     unsupported("the number of dims that '" + name +
                 "' holds depends on data; only sizes may");

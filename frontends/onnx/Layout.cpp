@@ -236,10 +236,30 @@ Cut resolve(const Core &c, const Cut &cut, const Extent &all, Extent &size) {
   return {start, cut.end, cut.step};
 }
 
+/// Starts or ends of the first axes, as many as the run gives; the others get
+/// `number`.
+Shape boundsOfAll(const Core &c, const Site &s, size_t input, int64_t rank,
+                  double number) {
+  Tensor given = s[input];
+  if (!given || given.rank() != 1)
+    c.fail("starts and ends must be vectors");
+  c.sizes.requireAtLeast(rank, given.shape[0],
+                         "'" + s.nameOf(input) + "' must have at most " +
+                             Twine(rank) + " elements",
+                         c.loc);
+  Tensor longer = c.concat({given, c.fill({rank}, given.type, number)}, 0);
+  return c.dataExtents(c.slice(longer, 0, 0, rank), s.nameOf(input));
+}
+
 Tensor importSlice(const Core &c, const Site &s) {
   Tensor x = s[0];
   Shape starts, ends;
-  if (s[1]) {
+  bool isCounted = !s[1] || s[3] || s[1].rank() != 1 ||
+                   s[1].shape[0].constant() || s[1].known();
+  if (!isCounted) {
+    starts = boundsOfAll(c, s, 1, x.rank(), 0);
+    ends = boundsOfAll(c, s, 2, x.rank(), std::numeric_limits<int32_t>::max());
+  } else if (s[1]) {
     starts = s.extents(1);
     ends = s[2] ? s.extents(2) : Shape();
   } else {
