@@ -68,6 +68,9 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
 
     auto ret = cast<func::ReturnOp>(block.getTerminator());
     builder.setInsertionPoint(ret);
+    // All dims first: a value may be two results, and what is written in place
+    // for one of them tells its dims no longer.
+    SmallVector<SmallVector<OpFoldResult>> resultDims;
     for (auto [i, result] : llvm::enumerate(ret.getOperands())) {
       FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, result);
       if (failed(dims)) {
@@ -75,9 +78,12 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
             << i << " has dims that are not functions of the model's symbols";
         return signalPassFailure();
       }
+      resultDims.push_back(*dims);
+    }
+    for (auto [i, result] : llvm::enumerate(ret.getOperands())) {
       auto type = cast<RankedTensorType>(result.getType());
-      Value buffer =
-          makeBuffer(builder, loc, call, Segment::output, i, type, *dims);
+      Value buffer = makeBuffer(builder, loc, call, Segment::output, i, type,
+                                resultDims[i]);
       writeInPlace(builder, result, buffer);
       bufferization::MaterializeInDestinationOp::create(
           builder, result.getLoc(), Type(), result, buffer, /*restrict=*/true,
