@@ -83,11 +83,14 @@ Tensor importThresholdedRelu(const Core &c, const Site &s) {
   });
 }
 
+/// The numbers may be integers, bias and bound are not.
 Tensor importShrink(const Core &c, const Site &s) {
   double bias = s.real("bias", 0), lambda = s.real("lambd", 0.5);
-  return c.map(s[0], [&](const Scalar &x) {
-    return select(x < -lambda, x + bias,
-                  select(x > lambda, x - bias, x.like(0)));
+  return c.map(s[0], [&](const Scalar &number) {
+    Scalar x = isReal(number.type) ? number : convert(number, DType::f64);
+    return convert(
+        select(x < -lambda, x + bias, select(x > lambda, x - bias, x.like(0))),
+        number.type);
   });
 }
 

@@ -108,6 +108,17 @@ bool isOlder(const Core &c, const Extent &size, const Program::Facts &outside) {
   return older(simple);
 }
 
+/// The element of `x`, which is `value` in the driver, with the number `index`
+/// along the axis.
+Tensor elementOf(const Core &c, Value value, const Tensor &x, int64_t axis,
+                 Value index) {
+  Shape shape(x.shape);
+  shape.erase(shape.begin() + axis);
+  Value slice =
+      step(c, "take", value, {c.program.driver.getI32IntegerAttr(axis)}, index);
+  return c.inside(slice, x.type, shape);
+}
+
 //===-- If
 //--------------------------------------------------------------------------------------------------------===//
 
@@ -363,77 +374,56 @@ SmallVector<Tensor> importLoopOp(const Core &c, const Site &s) {
   return importLoop(c, s, loop);
 }
 
-/// Scan-9 and later: states first, then the tensors that are gone through.
-SmallVector<Tensor> importScan(const Core &c, const Site &s) {
-  if (s.opset() < 9)
-    c.unsupported("Scan of opset 8, which goes through batches, is not "
-                  "supported; export the model with opset 9 or later");
+/// What a Scan goes through.
+struct ScanSpec {
+  SmallVector<Tensor> states, inputs;
+  SmallVector<int64_t> axes, backwards;       ///< of the inputs
+  SmallVector<int64_t> outAxes, outBackwards; ///< of the stacked outputs
+  Value count; ///< i64: how many elements; null: all of them
+};
+
+/// One scan: a loop whose graph gets the states and an element of every input.
+SmallVector<Tensor> importScanLoop(const Core &c, const Site &s,
+                                   ScanSpec &scan) {
   const ::onnx::GraphProto &graph = s.graph("body");
-  int64_t numInputs = s.integer("num_scan_inputs", 0);
-  if (numInputs < 1 || numInputs > int64_t(s.size()))
-    c.fail("num_scan_inputs is " + Twine(numInputs) + ", but the node has " +
-           Twine(s.size()) + " inputs");
-  size_t numStates = s.size() - numInputs;
-  if (graph.output_size() < int(numStates))
-    c.fail("its graph has " + Twine(graph.output_size()) +
-           " outputs, fewer than the " + Twine(numStates) + " states");
-  size_t numOutputs = graph.output_size() - numStates;
-  auto list = [&](StringRef name, size_t count) {
-    SmallVector<int64_t> given = s.integers(name);
-    if (given.empty())
-      given.assign(count, 0);
-    if (given.size() != count)
-      c.fail(name + " has " + Twine(given.size()) + " entries, not " +
-             Twine(count));
-    return given;
-  };
-  SmallVector<int64_t> axes = list("scan_input_axes", numInputs),
-                       backwards = list("scan_input_directions", numInputs),
-                       outBackwards =
-                           list("scan_output_directions", numOutputs);
-  LoopSpec loop;
-  loop.axes = list("scan_output_axes", numOutputs);
-  loop.reversed.assign(outBackwards.begin(), outBackwards.end());
-  loop.numStacked = numOutputs;
-  for (size_t k = 0; k < numStates; ++k)
-    loop.states.push_back(s[k]);
-  c.program.split();
   OpBuilder &driver = c.program.driver;
+  LoopSpec loop;
+  loop.states = scan.states;
+  loop.axes = scan.outAxes;
+  loop.reversed.assign(scan.outBackwards.begin(), scan.outBackwards.end());
+  loop.numStacked = scan.outAxes.size();
   SmallVector<Value> inputs;
   std::optional<Extent> length;
-  for (int64_t k = 0; k < numInputs; ++k) {
-    Tensor x = s[numStates + k];
+  for (auto [k, x] : llvm::enumerate(scan.inputs)) {
     if (!x.isTensor())
       c.unsupported("scan input " + Twine(k) +
                     " is not a tensor whose rank is known");
-    axes[k] = c.axis(axes[k], x.rank());
+    scan.axes[k] = c.axis(scan.axes[k], x.rank());
     if (length)
-      c.requireEqual(*length, x.shape[axes[k]]);
+      c.requireEqual(*length, x.shape[scan.axes[k]]);
     else
-      length = x.shape[axes[k]];
+      length = x.shape[scan.axes[k]];
     inputs.push_back(c.outside(x));
   }
-  if (auto constant = c.sizes.atoms.simplify(*length).constant())
+  if (scan.count)
+    loop.count = scan.count;
+  else if (auto constant = c.sizes.atoms.simplify(*length).constant())
     loop.count = integer(c, *constant);
   else
     loop.count = ExtentOp::create(driver, c.loc, driver.getI64Type(), inputs[0],
-                                  driver.getI64IntegerAttr(axes[0]));
+                                  driver.getI64IntegerAttr(scan.axes[0]));
   loop.first = integer(c, 1);
+  size_t numStates = scan.states.size();
   loop.body = [&](Value at, ArrayRef<Tensor> states) {
     SmallVector<Tensor> in(states);
-    for (int64_t k = 0; k < numInputs; ++k) {
-      const Tensor x = s[numStates + k];
+    for (auto [k, x] : llvm::enumerate(scan.inputs)) {
       Value index = at;
-      if (backwards[k]) {
+      if (scan.backwards[k]) {
         Value last =
             arith::SubIOp::create(driver, c.loc, loop.count, integer(c, 1));
         index = arith::SubIOp::create(driver, c.loc, last, at);
       }
-      Shape shape(x.shape);
-      shape.erase(shape.begin() + axes[k]);
-      Value slice = step(c, "take", inputs[k],
-                         {driver.getI32IntegerAttr(axes[k])}, index);
-      in.push_back(c.inside(slice, x.type, shape));
+      in.push_back(elementOf(c, inputs[k], x, scan.axes[k], index));
     }
     SmallVector<Tensor> out = s.import(graph, in);
     Round round;
@@ -443,6 +433,105 @@ SmallVector<Tensor> importScan(const Core &c, const Site &s) {
     return round;
   };
   return importLoop(c, s, loop);
+}
+
+/// The numbers of an attribute with an entry for each of `count` tensors; 0 if
+/// it is not there.
+SmallVector<int64_t> perTensor(const Core &c, const Site &s, StringRef name,
+                               size_t count) {
+  SmallVector<int64_t> given = s.integers(name);
+  if (given.empty())
+    given.assign(count, 0);
+  if (given.size() != count)
+    c.fail(name + " has " + Twine(given.size()) + " entries, not " +
+           Twine(count));
+  return given;
+}
+
+/// Scan-8: a scan for each of a batch of sequences, which are as long as the
+/// first input says, or as there is room for. Dim 0 counts the sequences, dim 1
+/// their elements; what a shorter sequence leaves of an output is 0.
+SmallVector<Tensor> importScanOfBatch(const Core &c, const Site &s,
+                                      size_t numStates, size_t numInputs,
+                                      size_t numOutputs) {
+  OpBuilder &driver = c.program.driver;
+  Extent batch, room;
+  SmallVector<Value> values;
+  for (size_t k = 1; k < s.size(); ++k) {
+    Tensor x = s[k];
+    bool isInput = k > numStates;
+    if (!x.isTensor() || x.rank() < (isInput ? 2 : 1))
+      c.fail("input " + Twine(k) + " has no dim for the batch" +
+             (isInput ? " or none for the sequence" : ""));
+    if (k == 1)
+      batch = x.shape[0];
+    c.requireEqual(batch, x.shape[0], "the sequences of a batch");
+    if (k == numStates + 1)
+      room = x.shape[1];
+    if (isInput)
+      c.requireEqual(room, x.shape[1], "the elements of a sequence");
+    values.push_back(c.outside(x));
+  }
+  Value lengths = s[0] ? c.outside(s[0]) : Value();
+  LoopSpec loop;
+  loop.count = ExtentOp::create(driver, c.loc, driver.getI64Type(), values[0],
+                                driver.getI64IntegerAttr(0));
+  loop.first = integer(c, 1);
+  loop.numStacked = numStates + numOutputs;
+  loop.axes.assign(loop.numStacked, 0);
+  loop.reversed.assign(loop.numStacked, false);
+  loop.body = [&](Value at, ArrayRef<Tensor>) {
+    ScanSpec scan;
+    for (size_t k = 1; k < s.size(); ++k)
+      (k > numStates ? scan.inputs : scan.states)
+          .push_back(elementOf(c, values[k - 1], s[k], 0, at));
+    scan.axes.assign(numInputs, 0);
+    scan.backwards = perTensor(c, s, "directions", numInputs);
+    scan.outAxes.assign(numOutputs, 0);
+    scan.outBackwards.assign(numOutputs, 0);
+    if (lengths)
+      scan.count = read(c, elementOf(c, lengths, s[0], 0, at));
+    Round round;
+    round.more = integer(c, 1);
+    round.stacked = importScanLoop(c, s, scan);
+    for (Tensor &whole : llvm::drop_begin(round.stacked, numStates)) {
+      Shape low(whole.rank(), 0), high(whole.rank(), 0);
+      high[0] = c.sizes.atoms.simplify(room - whole.shape[0]);
+      c.requireSize(high[0], "what a sequence leaves of its room");
+      whole = c.pad(whole, low, high, {});
+      whole.shape[0] = room;
+    }
+    return round;
+  };
+  return importLoop(c, s, loop);
+}
+
+/// States first, then the tensors that are gone through; in front of them the
+/// lengths of the sequences before opset 9.
+SmallVector<Tensor> importScan(const Core &c, const Site &s) {
+  const ::onnx::GraphProto &graph = s.graph("body");
+  bool ofBatch = s.opset() < 9;
+  int64_t numInputs = s.integer("num_scan_inputs", 0),
+          most = int64_t(s.size()) - ofBatch;
+  if (numInputs < 1 || numInputs > most)
+    c.fail("num_scan_inputs is " + Twine(numInputs) + ", but the node has " +
+           Twine(s.size()) + " inputs");
+  size_t numStates = most - numInputs;
+  if (graph.output_size() < int(numStates))
+    c.fail("its graph has " + Twine(graph.output_size()) +
+           " outputs, fewer than the " + Twine(numStates) + " states");
+  size_t numOutputs = graph.output_size() - numStates;
+  c.program.split();
+  if (ofBatch)
+    return importScanOfBatch(c, s, numStates, numInputs, numOutputs);
+  ScanSpec scan;
+  for (size_t k = 0; k < s.size(); ++k)
+    (k < numStates ? scan.states : scan.inputs).push_back(s[k]);
+  scan.axes = perTensor(c, s, "scan_input_axes", numInputs);
+  scan.backwards = perTensor(c, s, "scan_input_directions", numInputs);
+  scan.outAxes = perTensor(c, s, "scan_output_axes", numOutputs);
+  scan.outBackwards = perTensor(c, s, "scan_output_directions", numOutputs);
+  return importScanLoop(c, s, scan);
 }
 
 } // namespace

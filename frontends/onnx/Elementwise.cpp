@@ -1,5 +1,6 @@
 // Ops that work element by element.
 #include "frontends/onnx/Core.h"
+#include "onnx/onnx_pb.h"
 
 using namespace fulgur::onnx;
 
@@ -10,6 +11,19 @@ using Binary = Scalar (*)(const Scalar &, const Scalar &);
 void requireSameType(const Core &c, const Tensor &a, const Tensor &b) {
   if (a.type != b.type)
     c.fail("inputs are of types " + name(a.type) + " and " + name(b.type));
+}
+
+/// The second operand. Before opset 7, its dims stood at those of the first one
+/// from the attribute `axis` on.
+Tensor second(const Core &c, const Site &s) {
+  if (s.opset() >= 7 || !s.has("axis"))
+    return s[1];
+  int64_t rank = s[0].rank(), axis = c.axis(s.integer("axis", 0), rank),
+          behind = rank - axis - s[1].rank();
+  SmallVector<int64_t> ones;
+  for (int64_t k = 0; k < behind; ++k)
+    ones.push_back(s[1].rank() + k);
+  return c.unsqueeze(s[1], ones);
 }
 
 /// A function of floating-point numbers.
@@ -26,7 +40,7 @@ template <Unary f> Tensor importNumber(const Core &c, const Site &s) {
 
 template <Binary f> Tensor apply(const Core &c, const Site &s, DType type) {
   requireSameType(c, s[0], s[1]);
-  return c.map({s[0], s[1]}, type,
+  return c.map({s[0], second(c, s)}, type,
                [](ArrayRef<Scalar> v) { return f(v[0], v[1]); });
 }
 
@@ -88,20 +102,38 @@ Scalar sign(const Scalar &x) {
   return select(x > 0, x.like(1), select(x < 0, x.like(-1), x));
 }
 
+/// Erf takes integers too, of which the result is an integer.
+Tensor importErf(const Core &c, const Site &s) {
+  c.requireType(s[0], s[0].type != DType::boolean, "a number");
+  return c.map(s[0], [](const Scalar &x) {
+    return isReal(x.type) ? erf(x)
+                          : convert(erf(convert(x, DType::f32)), x.type);
+  });
+}
+
+/// A floating-point number with an arithmetic.
+Scalar wide(const Scalar &x) {
+  return isNarrowReal(x.type) ? convert(x, DType::f32) : x;
+}
+
 Tensor importIsNaN(const Core &c, const Site &s) {
-  return c.map({s[0]}, DType::boolean,
-               [](ArrayRef<Scalar> v) { return differ(v[0], v[0]); });
+  return c.map({s[0]}, DType::boolean, [](ArrayRef<Scalar> v) {
+    Scalar x = wide(v[0]);
+    return differ(x, x);
+  });
 }
 
 Tensor importIsInf(const Core &c, const Site &s) {
-  c.requireType(s[0], isReal(s[0].type), "floating point");
+  c.requireType(s[0], isReal(s[0].type) || isNarrowReal(s[0].type),
+                "floating point");
   bool positive = s.integer("detect_positive", 1),
        negative = s.integer("detect_negative", 1);
   return c.map({s[0]}, DType::boolean, [&](ArrayRef<Scalar> v) {
-    Scalar infinity = v[0].like(std::numeric_limits<double>::infinity()),
-           x = positive && negative ? abs(v[0])
-               : negative           ? -v[0]
-                                    : v[0];
+    Scalar number = wide(v[0]),
+           infinity = number.like(std::numeric_limits<double>::infinity()),
+           x = positive && negative ? abs(number)
+               : negative           ? -number
+                                    : number;
     return positive || negative ? equal(x, infinity)
                                 : Scalar::constant(*x.body, DType::boolean, 0);
   });
@@ -110,7 +142,7 @@ Tensor importIsInf(const Core &c, const Site &s) {
 /// Common exponents are products and roots; the result has the type of the
 /// base.
 Tensor importPow(const Core &c, const Site &s) {
-  Tensor x = s[0], y = s[1];
+  Tensor x = s[0], y = second(c, s);
   c.requireType(x, x.type != DType::boolean, "a number");
   return c.map({x, y}, x.type, [](ArrayRef<Scalar> v) {
     Scalar base = v[0], exponent = v[1];
@@ -178,7 +210,14 @@ Tensor castTo(const Core &c, const Site &s, DType type) {
   return c.cast(s[0], type, how);
 }
 Tensor importCast(const Core &c, const Site &s) {
-  return castTo(c, s, s.dtype("to", DType::undefined));
+  if (s.opset() >= 6)
+    return castTo(c, s, s.dtype("to", DType::undefined));
+  // Opset 1 wrote the name of the type.
+  std::string text = s.text("to", "").upper();
+  ::onnx::TensorProto::DataType type;
+  if (!::onnx::TensorProto::DataType_Parse(text, &type))
+    c.fail("attribute 'to' is '" + text + "', which is no type");
+  return castTo(c, s, DType(type));
 }
 Tensor importCastLike(const Core &c, const Site &s) {
   return castTo(c, s, s[1].type);
@@ -215,10 +254,11 @@ Tensor importClip(const Core &c, const Site &s) {
   Tensor low = bound(1, "min"), high = bound(2, "max");
   SmallVector<Tensor> in{x};
   for (const Tensor &one : {low, high})
-    if (one) {
-      requireSameType(c, x, one);
-      in.push_back(one);
-    }
+    if (one) // the converter makes every bound of an attribute a float
+      in.push_back(isReal(x.type) && isReal(one.type) ? c.cast(one, x.type)
+                                                      : one);
+  for (const Tensor &one : in)
+    requireSameType(c, x, one);
   return c.map(in, x.type, [&](ArrayRef<Scalar> v) {
     Scalar result = low ? maximum(v[0], v[1]) : v[0];
     return high ? minimum(result, v.back()) : result;
@@ -250,7 +290,7 @@ void fulgur::onnx::registerElementwise(OpTable &ops) {
   ops["Cosh"] = importReal<cosh>;
   ops["Div"] = {importArithmetic<operator/ >, 2};
   ops["Equal"] = {importEqual, 2};
-  ops["Erf"] = importReal<erf>;
+  ops["Erf"] = importErf;
   ops["Exp"] = importReal<exp>;
   ops["Floor"] = importReal<floor>;
   ops["Greater"] = {importComparison<greater>, 2};

@@ -36,7 +36,7 @@ bool isKept(const pb::NodeProto &node) {
       // one function of an element
       "CastLike", "Celu", "Clip", "Elu", "GreaterOrEqual", "HardSigmoid",
       "HardSwish", "LeakyRelu", "LessOrEqual", "Mish", "PRelu", "Relu", "Selu",
-      "Softplus", "ThresholdedRelu",
+      "Shrink", "Softplus", "ThresholdedRelu",
       // one reduction
       "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
       "ReduceSumSquare"};

@@ -327,6 +327,7 @@ void fulgur::onnx::registerGatherScatter(OpTable &ops) {
   ops["GatherND"] = {importGatherND, 2};
   ops["OneHot"] = {importOneHot, 3};
   ops["ReverseSequence"] = {importReverseSequence, 2};
+  ops["Scatter"] = {importScatterElements, 3}; // its name before opset 11
   ops["ScatterElements"] = {importScatterElements, 3};
   ops["ScatterND"] = {importScatterND, 3};
   ops["TensorScatter"] = {importTensorScatter, 2};

@@ -71,7 +71,10 @@ bool takesStrings(StringRef op) {
       "Cast",
       "CastLike",
       "CategoryMapper",
+      "CenterCropPad",
+      "Compress",
       "Concat",
+      "DepthToSpace",
       "Equal",
       "Expand",
       "Flatten",
@@ -80,11 +83,18 @@ bool takesStrings(StringRef op) {
       "GatherND",
       "LabelEncoder",
       "OneHotEncoder",
+      "OneHot",
+      "Pad",
       "RegexFullMatch",
       "Reshape",
+      "ReverseSequence",
+      "Scatter",
+      "ScatterElements",
+      "ScatterND",
       "Shape",
       "Size",
       "Slice",
+      "SpaceToDepth",
       "Split",
       "Squeeze",
       "StringConcat",
@@ -93,7 +103,9 @@ bool takesStrings(StringRef op) {
       "TfIdfVectorizer",
       "Tile",
       "Transpose",
-      "Unsqueeze"};
+      "Trilu",
+      "Unsqueeze",
+      "Where"};
   return known.contains(op);
 }
 

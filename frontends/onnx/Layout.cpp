@@ -109,9 +109,15 @@ Tensor importSqueeze(const Core &c, const Site &s) {
     return runtime.reshape(c, s[0], runtime.without(c, s[0].shape));
   }
   SmallVector<int64_t> ones;
-  for (int64_t k = 0; k < s[0].rank(); ++k)
-    if (s[0].shape[k].is(1))
+  for (auto [k, size] : llvm::enumerate(s[0].shape))
+    if (size.is(1))
       ones.push_back(k);
+    else // the number of dims must be known before a run
+      c.sizes.requireAtLeast(c.sizes.atoms.equal(size, 1) * -1, 0,
+                             "'" + c.sizes.atoms.text(size) +
+                                 "' must not be 1: without axes, the dim "
+                                 "would be removed",
+                             c.loc);
   return c.squeeze(s[0], ones);
 }
 
@@ -327,6 +333,14 @@ Tensor importExpand(const Core &c, const Site &s) {
 Tensor importTile(const Core &c, const Site &s) {
   Tensor x = s[0];
   Shape repeats = s.sizes(1), apart, spread, whole;
+  if (s[2]) { // opset 1: so many times along one axis
+    auto axis = s.integers(2, "axis");
+    if (repeats.size() != 1 || axis->size() != 1)
+      c.fail("needs one number of tiles and one axis");
+    Extent count = repeats[0];
+    repeats.assign(x.rank(), 1);
+    repeats[c.axis(axis->front(), x.rank())] = count;
+  }
   if (int64_t(repeats.size()) != x.rank())
     c.fail("input 'repeats' has " + Twine(repeats.size()) +
            " entries for a tensor of rank " + Twine(x.rank()));

@@ -31,7 +31,7 @@ Tensor real(const Core &c, const Site &s) {
 Tensor alongAxis(const Core &c, const Site &s,
                  llvm::function_ref<Tensor(const Tensor &, int64_t)> f) {
   Tensor x = real(c, s);
-  if (s.opset() >= 13)
+  if (s.opset() >= 13 && s.text("along", "") != "rest")
     return c.cast(f(x, c.axis(s.integer("axis", -1), x.rank())), s[0].type);
   int64_t axis = c.axis(s.integer("axis", 1), x.rank());
   Tensor flat = c.reshape(x, {product(ArrayRef(x.shape).take_front(axis)),
@@ -264,14 +264,14 @@ Tensor importGroupNormalization(const Core &c, const Site &s) {
       x, {x.shape[0], groups, size * product(ArrayRef(x.shape).drop_front(2))});
   Tensor normal =
       c.reshape(normalize(c, grouped, {2}, s.real("epsilon", 1e-5f)), x.shape);
-  auto spread =
-      [&](const Tensor &v) { // before opset 21 there was one scale a group
-        bool perGroup = v.rank() == 1 && v.shape[0].is(groups) && !size.is(1);
-        return perGroup ? c.reshape(c.broadcastTo(c.unsqueeze(v, {1}),
-                                                  {groups, size}),
-                                    {x.shape[1]})
-                        : v;
-      };
+  // Before opset 21 there was one scale a group.
+  bool perGroup = s.opset() < 21 || s.text("scales", "") == "groups";
+  auto spread = [&](const Tensor &v) {
+    return perGroup ? c.reshape(c.broadcastTo(c.reshape(v, {groups, 1}),
+                                              {groups, size}),
+                                {x.shape[1]})
+                    : v;
+  };
   return scaleAndShift(c, normal, spread(s[1]), spread(s[2]));
 }
 

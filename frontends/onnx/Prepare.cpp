@@ -75,39 +75,44 @@ void forgetClaims(pb::GraphProto &graph) {
     }
 }
 
-/// GroupNormalization-18 was deprecated by the opset that brought it, and the
-/// checker refuses what is deprecated. While one of these exists, its nodes are
-/// in a domain that the checker does not look into.
-class GroupNormalizationAside {
+/// The checker refuses operators that are deprecated, as GroupNormalization-18
+/// was by the opset that brought it, and Upsample in models that still have it.
+/// While one of these exists, such nodes are in a domain that the checker does
+/// not look into.
+class DeprecatedAside {
 public:
-  explicit GroupNormalizationAside(pb::ModelProto &model) : model(model) {
-    int64_t opset = 0;
-    for (const pb::OperatorSetIdProto &import : model.opset_import())
-      if (isOnnxDomain(import.domain()))
-        opset = import.version();
-    if (opset >= 18 && opset < 21)
-      collect(*model.mutable_graph());
+  explicit DeprecatedAside(pb::ModelProto &model) : model(model) {
+    collect(*model.mutable_graph());
     if (nodes.empty())
       return;
     pb::OperatorSetIdProto &import = *model.add_opset_import();
     import.set_domain("fulgur.aside");
     import.set_version(1);
-    for (pb::NodeProto *node : nodes)
+    for (auto &[node, domain] : nodes)
       node->set_domain("fulgur.aside");
   }
-  ~GroupNormalizationAside() {
+  ~DeprecatedAside() {
     if (nodes.empty())
       return;
     model.mutable_opset_import()->RemoveLast();
-    for (pb::NodeProto *node : nodes)
-      node->clear_domain();
+    for (auto &[node, domain] : nodes)
+      node->set_domain(domain);
   }
 
 private:
+  bool isDeprecated(const pb::NodeProto &node) const {
+    std::string domain = isOnnxDomain(node.domain()) ? "" : node.domain();
+    for (const pb::OperatorSetIdProto &import : model.opset_import())
+      if (import.domain() == domain && import.version() <= INT_MAX)
+        if (const pb::OpSchema *schema = pb::OpSchemaRegistry::Schema(
+                node.op_type(), int(import.version()), domain))
+          return schema->Deprecated();
+    return false;
+  }
   void collect(pb::GraphProto &graph) {
     for (pb::NodeProto &node : *graph.mutable_node()) {
-      if (node.op_type() == "GroupNormalization" && isOnnxDomain(node.domain()))
-        nodes.push_back(&node);
+      if (isDeprecated(node))
+        nodes.emplace_back(&node, node.domain());
       for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
         if (attribute.has_g())
           collect(*attribute.mutable_g());
@@ -118,7 +123,28 @@ private:
   }
 
   pb::ModelProto &model;
-  SmallVector<pb::NodeProto *> nodes;
+  SmallVector<std::pair<pb::NodeProto *, std::string>> nodes;
+};
+
+/// Many exporters leave the shapes of outputs to inference, which the checker
+/// takes for an error. While one of these exists, such outputs are scalars.
+class ShapelessOutputsAside {
+public:
+  explicit ShapelessOutputsAside(pb::ModelProto &model) {
+    for (pb::ValueInfoProto &output : *model.mutable_graph()->mutable_output())
+      if (output.type().has_tensor_type() &&
+          !output.type().tensor_type().has_shape()) {
+        shapeless.push_back(output.mutable_type()->mutable_tensor_type());
+        shapeless.back()->mutable_shape();
+      }
+  }
+  ~ShapelessOutputsAside() {
+    for (pb::TypeProto_Tensor *type : shapeless)
+      type->clear_shape();
+  }
+
+private:
+  SmallVector<pb::TypeProto_Tensor *> shapeless;
 };
 
 /// Messages name nodes; those without a name are called by their first result.
@@ -156,7 +182,8 @@ void refuseUnknownForms(const pb::ModelProto &model) {
 /// The library's checker, with the node that it stumbled over out of its
 /// message.
 void check(pb::ModelProto &model) {
-  GroupNormalizationAside aside(model);
+  DeprecatedAside operators(model);
+  ShapelessOutputsAside outputs(model);
   try {
     pb::checker::check_model(model);
   } catch (const std::exception &error) {
@@ -214,7 +241,9 @@ void inlineFunctions(pb::ModelProto &model) {
 /// What operators meant in the model's own opset where the converter leaves new
 /// attributes at their defaults, which mean something else. Before opset 11,
 /// Resize put its corners on each other and had no name for how it chose the
-/// nearest element; before opset 7, the slopes of PRelu were one per channel.
+/// nearest element; before opset 7, the slopes of PRelu were one per channel;
+/// before opset 13, the dims of Hardmax from the axis on were one; before opset
+/// 21, the scales of GroupNormalization were one per group.
 void keepOldMeanings(pb::GraphProto &graph, int64_t opset) {
   auto set = [](pb::NodeProto &node, const char *name, const char *value) {
     pb::AttributeProto &attribute = *node.add_attribute();
@@ -230,6 +259,10 @@ void keepOldMeanings(pb::GraphProto &graph, int64_t opset) {
     }
     if (node.op_type() == "PRelu" && isOnnx && opset < 7)
       set(node, "slopes", "channels"); // likewise
+    if (node.op_type() == "Hardmax" && isOnnx && opset < 13)
+      set(node, "along", "rest");
+    if (node.op_type() == "GroupNormalization" && isOnnx && opset < 21)
+      set(node, "scales", "groups");
     for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
       if (attribute.has_g())
         keepOldMeanings(*attribute.mutable_g(), opset);
@@ -274,6 +307,17 @@ void alignSlopes(pb::ModelProto &model) {
     nodes.Add(std::move(node));
   }
   graph.mutable_node()->Swap(&nodes);
+}
+
+/// Opset 1 called the pads of Pad otherwise; the converter does not know.
+void renamePads(pb::ModelProto &model) {
+  if (onnxOpset(model)->version() >= 2)
+    return;
+  for (pb::NodeProto &node : *model.mutable_graph()->mutable_node())
+    if (node.op_type() == "Pad" && isOnnxDomain(node.domain()))
+      for (pb::AttributeProto &attribute : *node.mutable_attribute())
+        if (attribute.name() == "paddings")
+          attribute.set_name("pads");
 }
 
 /// To the newest opset, or not at all.
@@ -363,6 +407,7 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
   inferShapes(model);
   refuseAbsurdCounts(model);
   alignSlopes(model);
+  renamePads(model);
   convert(model);
   inferShapes(model);
   expandSchemaFunctions(model);

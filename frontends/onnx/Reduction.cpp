@@ -23,8 +23,8 @@ bool keepsDims(const Site &s) { return s.integer("keepdims", 1); }
 
 /// Every dim is split in two, of which one has the size 1: what is left of it,
 /// and what is folded. Then the axes are the second halves.
-Reduction reductionByData(const Core &c, const Site &s, ArrayRef<Extent> axes) {
-  Tensor x = s[0];
+Reduction reductionByData(const Core &c, const Site &s, const Tensor &x,
+                          ArrayRef<Extent> axes) {
   RuntimeAxes runtime(c, axes, x.rank());
   Shape kept = runtime.replaced(c, x.shape), apart(kept);
   for (auto [flag, size] : llvm::zip(runtime.flags, x.shape))
@@ -47,16 +47,16 @@ Reduction reductionByData(const Core &c, const Site &s, ArrayRef<Extent> axes) {
 
 /// The axes are an input, an attribute before opset 18, all of them if there
 /// are none.
-Reduction reduction(const Core &c, const Site &s) {
+Reduction reduction(const Core &c, const Site &s, const Tensor &x) {
   std::optional<Shape> given = s.numbers(1, "axes");
-  Reduction result{s[0], {}, keepsDims(s), std::nullopt};
+  Reduction result{x, {}, keepsDims(s), std::nullopt};
   if (given && !given->empty()) {
     std::optional<SmallVector<int64_t>> known = constants(*given);
     if (!known)
-      return reductionByData(c, s, *given);
-    result.axes = c.axes(*known, s[0].rank());
+      return reductionByData(c, s, x, *given);
+    result.axes = c.axes(*known, x.rank());
   } else if (!s.integer("noop_with_empty_axes", 0)) {
-    for (int64_t k = 0; k < s[0].rank(); ++k)
+    for (int64_t k = 0; k < x.rank(); ++k)
       result.axes.push_back(k);
   }
   return result;
@@ -67,14 +67,27 @@ using Each = Scalar (*)(const Scalar &);
 
 /// Folds `each` element with `fold`, and then takes `last` of the total.
 template <Each each, Fold fold, Each last>
-Tensor reduceFrom(const Core &c, const Site &s, const Element &start) {
-  Reduction r = reduction(c, s);
+Tensor reduceFrom(const Core &c, const Site &s, const Tensor &x,
+                  const Element &start) {
+  Reduction r = reduction(c, s, x);
   if (r.axes.empty())
     return c.map(r.x, [](const Scalar &v) { return last(each(v)); });
   Tensor total = c.reduce(
       r.x, r.axes, r.keep, r.x.type, start,
       [](const Scalar &v, const Scalar &acc) { return fold(acc, each(v)); });
   return r.finish(c, c.map(total, [](const Scalar &v) { return last(v); }));
+}
+
+template <Each each, Fold fold, Each last>
+Tensor reduceFrom(const Core &c, const Site &s, const Element &start) {
+  return reduceFrom<each, fold, last>(c, s, s[0], start);
+}
+
+/// Roots and logarithms of integers are computed in floating point; what then
+/// becomes an integer again is cut off.
+Tensor real(const Core &c, const Site &s) {
+  c.requireType(s[0], s[0].type != DType::boolean, "a number");
+  return isReal(s[0].type) ? s[0] : c.cast(s[0], DType::f64);
 }
 
 Scalar same(const Scalar &x) { return x; }
@@ -86,11 +99,11 @@ template <Each each> Tensor importSum(const Core &c, const Site &s) {
   return reduceFrom<each, plus, same>(c, s, {});
 }
 Tensor importL2(const Core &c, const Site &s) {
-  c.requireType(s[0], isReal(s[0].type), "floating point");
-  return reduceFrom<square, plus, sqrt>(c, s, {});
+  return c.cast(reduceFrom<square, plus, sqrt>(c, s, real(c, s), {}),
+                s[0].type);
 }
 Tensor importLogSum(const Core &c, const Site &s) {
-  return reduceFrom<same, plus, log>(c, s, {});
+  return c.cast(reduceFrom<same, plus, log>(c, s, real(c, s), {}), s[0].type);
 }
 Tensor importProd(const Core &c, const Site &s) {
   return reduceFrom<same, times, same>(c, s, {1, 1.0});
@@ -107,17 +120,16 @@ Tensor importMin(const Core &c, const Site &s) {
 }
 
 Tensor importMean(const Core &c, const Site &s) {
-  Reduction r = reduction(c, s);
+  Reduction r = reduction(c, s, s[0]);
   return r.axes.empty() ? r.x : r.finish(c, c.mean(r.x, r.axes, r.keep));
 }
 
 /// log Σ exp(x) as max + log Σ exp(x - max), which does not overflow; of
 /// infinite maxima only the sum counts.
 Tensor importLogSumExp(const Core &c, const Site &s) {
-  c.requireType(s[0], isReal(s[0].type), "floating point");
-  Reduction r = reduction(c, s);
+  Reduction r = reduction(c, s, real(c, s));
   if (r.axes.empty())
-    return r.x;
+    return s[0];
   Tensor top = c.map(c.max(r.x, r.axes, true), [](const Scalar &x) {
     return select(abs(x) < std::numeric_limits<double>::infinity(), x,
                   x.like(0));
@@ -128,7 +140,8 @@ Tensor importLogSumExp(const Core &c, const Site &s) {
             r.axes, true);
   Tensor result = c.map({total, top}, r.x.type,
                         [](ArrayRef<Scalar> v) { return log(v[0]) + v[1]; });
-  return r.finish(c, r.keep ? result : c.squeeze(result, r.axes));
+  return c.cast(r.finish(c, r.keep ? result : c.squeeze(result, r.axes)),
+                s[0].type);
 }
 
 /// The position of the greatest (least) element: the first one, or the last on

@@ -67,11 +67,12 @@ Tensor importRoiAlign(const Core &c, const Site &s) {
   requireImages(c, x);
   c.requireType(batches, isInteger(batches.type), "integer");
   c.requireType(rois, isReal(rois.type), "floating point");
-  if (rois.rank() != 2 || !rois.shape[1].is(4) || batches.rank() != 1)
+  if (rois.rank() != 2 || batches.rank() != 1)
     c.fail("regions have the shape " + c.text(rois.shape) +
            ", not [n, 4], or "
            "their images " +
            c.text(batches.shape) + ", not [n]");
+  c.requireEqual(rois.shape[1], 4, "the corners of a region");
   c.requireEqual(rois.shape[0], batches.shape[0]);
   StringRef mode = s.text("mode", "avg"),
             coordinates =
@@ -170,8 +171,9 @@ Tensor importMaxRoiPool(const Core &c, const Site &s) {
   Tensor x = s[0], rois = s[1];
   requireImages(c, x);
   c.requireType(rois, isReal(rois.type), "floating point");
-  if (rois.rank() != 2 || !rois.shape[1].is(5))
+  if (rois.rank() != 2)
     c.fail("regions have the shape " + c.text(rois.shape) + ", not [n, 5]");
+  c.requireEqual(rois.shape[1], 5, "the image and the corners of a region");
   SmallVector<int64_t> cells = s.integers("pooled_shape");
   if (cells.size() != 2 || cells[0] < 1 || cells[1] < 1)
     c.fail("attribute 'pooled_shape' must be two positive numbers");

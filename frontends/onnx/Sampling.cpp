@@ -174,9 +174,10 @@ Tensor importGridSample(const Core &c, const Site &s) {
                                           : Outside::reflection;
   bool corners = s.integer("align_corners", 0);
   int64_t dims = x.rank() - 2;
-  if (dims < 1 || grid.rank() != x.rank() || !grid.shape.back().is(dims))
+  if (dims < 1 || grid.rank() != x.rank())
     c.fail("an input of shape " + c.text(x.shape) +
            " does not fit a grid of shape " + c.text(grid.shape));
+  c.requireEqual(grid.shape.back(), dims, "the coordinates of a place");
   c.requireType(grid, isReal(grid.type), "floating point");
   c.requireEqual(x.shape[0], grid.shape[0]);
   DType weights = mode == "nearest" ? DType::f32 : weightType(x.type),
@@ -236,10 +237,11 @@ Tensor importAffineGrid(const Core &c, const Site &s) {
   c.requireType(theta, isReal(theta.type), "floating point");
   Shape size = s.extents(1);
   int64_t dims = int64_t(size.size()) - 2;
-  if (dims < 2 || dims > 3 || theta.rank() != 3 || !theta.shape[1].is(dims) ||
-      !theta.shape[2].is(dims + 1))
+  if (dims < 2 || dims > 3 || theta.rank() != 3)
     c.fail("matrices of shape " + c.text(theta.shape) +
            " do not fit a size with " + Twine(size.size()) + " entries");
+  c.requireEqual(theta.shape[1], dims, "the rows of a matrix");
+  c.requireEqual(theta.shape[2], dims + 1, "the columns of a matrix");
   c.requireEqual(theta.shape[0], size[0]);
   bool corners = s.integer("align_corners", 0);
   Shape shape{theta.shape[0]};

@@ -251,14 +251,17 @@ std::optional<std::pair<Extent, Extent>> sizesOf(const Scalar &a,
 }
 
 /// One operation of arith for floating-point numbers and one for integers.
-template <typename RealOp, typename IntOp, typename RealFold, typename IntFold>
+/// Integers that are numbers rather than sizes wrap as those of the hardware.
+template <typename RealOp, typename IntOp, typename RealFold,
+          typename WholeFold, typename SizeFold>
 Scalar arithmetic(const Scalar &a, const Scalar &b, RealFold foldReal,
-                  IntFold foldInt) {
+                  WholeFold foldWhole, SizeFold foldSize) {
   if (auto x = real(a), y = real(b); x && y)
     return known(a, a.type, {0, foldReal(*x, *y)});
+  if (auto x = whole(a), y = whole(b); x && y)
+    return known(a, a.type, {foldWhole(*x, *y)});
   if (auto x = size(a), y = size(b); x && y)
-    if (std::optional<Extent> result = foldInt(*x, *y))
-      return known(a, a.type, {*result});
+    return known(a, a.type, {foldSize(*x, *y)});
   return otherwise(
       a, a.type, {a, b},
       [&](OpBuilder &builder, Location loc, ArrayRef<Value> v) -> Value {
@@ -371,14 +374,16 @@ Scalar operator+(const Scalar &a, const Scalar &b) {
     return a;
   return arithmetic<arith::AddFOp, arith::AddIOp>(
       a, b, std::plus<double>(),
-      [](const Extent &x, const Extent &y) { return std::optional(x + y); });
+      [](uint64_t x, uint64_t y) { return int64_t(x + y); },
+      [](const Extent &x, const Extent &y) { return x + y; });
 }
 Scalar operator-(const Scalar &a, const Scalar &b) {
   if (isWhole(b, 0))
     return a;
   return arithmetic<arith::SubFOp, arith::SubIOp>(
       a, b, std::minus<double>(),
-      [](const Extent &x, const Extent &y) { return std::optional(x - y); });
+      [](uint64_t x, uint64_t y) { return int64_t(x - y); },
+      [](const Extent &x, const Extent &y) { return x - y; });
 }
 Scalar operator*(const Scalar &a, const Scalar &b) {
   if (isWhole(a, 1) || real(a) == 1.0)
@@ -387,7 +392,8 @@ Scalar operator*(const Scalar &a, const Scalar &b) {
     return a;
   return arithmetic<arith::MulFOp, arith::MulIOp>(
       a, b, std::multiplies<double>(),
-      [](const Extent &x, const Extent &y) { return std::optional(x * y); });
+      [](uint64_t x, uint64_t y) { return int64_t(x * y); },
+      [](const Extent &x, const Extent &y) { return x * y; });
 }
 
 Scalar operator/(const Scalar &a, const Scalar &b) {
@@ -446,6 +452,9 @@ Scalar operator-(const Scalar &x) {
 Scalar operator<(const Scalar &a, const Scalar &b) {
   if (auto x = real(a), y = real(b); x && y)
     return truth(a, *x < *y);
+  if (auto x = whole(a), y = whole(b); x && y)
+    return truth(a,
+                 a.type == DType::u64 ? uint64_t(*x) < uint64_t(*y) : *x < *y);
   if (auto x = size(a), y = size(b); x && y && a.type != DType::u64) {
     const Atoms &atoms = a.body->sizes.atoms;
     if (atoms.knownAtLeast(*x, *y))
@@ -463,6 +472,9 @@ Scalar operator<(const Scalar &a, const Scalar &b) {
 Scalar operator<=(const Scalar &a, const Scalar &b) {
   if (auto x = real(a), y = real(b); x && y)
     return truth(a, *x <= *y);
+  if (auto x = whole(a), y = whole(b); x && y)
+    return truth(a, a.type == DType::u64 ? uint64_t(*x) <= uint64_t(*y)
+                                         : *x <= *y);
   if (auto x = size(a), y = size(b); x && y && a.type != DType::u64) {
     const Atoms &atoms = a.body->sizes.atoms;
     if (atoms.knownAtLeast(*y, *x))
@@ -480,6 +492,8 @@ Scalar operator<=(const Scalar &a, const Scalar &b) {
 
 Scalar equal(const Scalar &a, const Scalar &b) {
   if (auto x = real(a), y = real(b); x && y)
+    return truth(a, *x == *y);
+  if (auto x = whole(a), y = whole(b); x && y)
     return truth(a, *x == *y);
   if (auto x = size(a), y = size(b); x && y) {
     Atoms &atoms = a.body->sizes.atoms;
@@ -582,8 +596,9 @@ Scalar maximum(const Scalar &a, const Scalar &b) {
   if (!isUnsigned(a.type))
     return arithmetic<arith::MaximumFOp, arith::MaxSIOp>(
         a, b, [](double x, double y) { return std::isnan(x) || x > y ? x : y; },
+        [](int64_t x, int64_t y) { return std::max(x, y); },
         [&](const Extent &x, const Extent &y) {
-          return std::optional(a.body->sizes.atoms.max(x, y));
+          return a.body->sizes.atoms.max(x, y);
         });
   return bitwise<arith::MaxUIOp>(a, b, [](int64_t x, int64_t y) {
     return uint64_t(x) > uint64_t(y) ? x : y;
@@ -594,8 +609,9 @@ Scalar minimum(const Scalar &a, const Scalar &b) {
   if (!isUnsigned(a.type))
     return arithmetic<arith::MinimumFOp, arith::MinSIOp>(
         a, b, [](double x, double y) { return std::isnan(x) || x < y ? x : y; },
+        [](int64_t x, int64_t y) { return std::min(x, y); },
         [&](const Extent &x, const Extent &y) {
-          return std::optional(a.body->sizes.atoms.min(x, y));
+          return a.body->sizes.atoms.min(x, y);
         });
   return bitwise<arith::MinUIOp>(a, b, [](int64_t x, int64_t y) {
     return uint64_t(x) < uint64_t(y) ? x : y;

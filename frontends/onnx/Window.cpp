@@ -26,17 +26,23 @@ StringRef fulgur::onnx::autoPad(const Core &c, const Site &s) {
 }
 
 SmallVector<int64_t> fulgur::onnx::kernelOf(const Core &c, const Site &s,
-                                            const Tensor &weights) {
-  SmallVector<int64_t> kernel;
-  for (const Extent &size : ArrayRef(weights.shape).drop_front(2)) {
-    if (!size.constant())
-      c.unsupported("convolutions with weights of a shape that is not constant "
-                    "are not supported");
-    kernel.push_back(*size.constant());
-  }
-  if (s.has("kernel_shape") && s.integers("kernel_shape") != kernel)
+                                            Tensor &weights) {
+  SmallVector<int64_t> kernel, given = s.integers("kernel_shape");
+  auto sizes = llvm::MutableArrayRef(weights.shape).drop_front(2);
+  if (s.has("kernel_shape") && given.size() != sizes.size())
     c.fail("attribute 'kernel_shape' does not fit weights of shape " +
            c.text(weights.shape));
+  for (auto [k, size] : llvm::enumerate(sizes)) {
+    if (k < given.size()) {
+      c.requireEqual(size, given[k], "attribute 'kernel_shape'");
+      size = given[k];
+    }
+    if (!size.constant())
+      c.unsupported("convolutions with weights of a shape that is not constant "
+                    "are not supported; give the node the attribute "
+                    "kernel_shape, or the weights a shape");
+    kernel.push_back(*size.constant());
+  }
   return kernel;
 }
 

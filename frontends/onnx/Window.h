@@ -25,9 +25,9 @@ SmallVector<int64_t> perDim(const Core &c, const Site &s, StringRef name,
 StringRef autoPad(const Core &c, const Site &s);
 
 /// The sizes of a convolution's kernel: the weights' dims behind the first two,
-/// which must be constants.
-SmallVector<int64_t> kernelOf(const Core &c, const Site &s,
-                              const Tensor &weights);
+/// which must be constants, or required to be what the attribute kernel_shape
+/// says; then the weights get these.
+SmallVector<int64_t> kernelOf(const Core &c, const Site &s, Tensor &weights);
 
 /// Adds a number for each channel (dim 1).
 Tensor addBias(const Core &c, const Tensor &y, const Tensor &bias);

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/Passes.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -231,7 +232,13 @@ Value approximate(const Formula &f, math::AcoshOp, Value x) {
   Value above = f.sub(x, f.real(1.0f));
   Value root = math::SqrtOp::create(f.b, f.loc,
                                     f.fma(above, above, f.add(above, above)));
-  return math::Log1pOp::create(f.b, f.loc, f.add(above, root));
+  Value near = math::Log1pOp::create(f.b, f.loc, f.add(above, root));
+  // Squares of large numbers overflow; there acosh is log 2x.
+  Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, x,
+                                      f.real(1e9f));
+  Value logarithm =
+      f.add(math::LogOp::create(f.b, f.loc, x), f.real(0.693147181f));
+  return arith::SelectOp::create(f.b, f.loc, large, logarithm, near);
 }
 
 Value approximate(const Formula &f, math::AtanhOp, Value x) {
@@ -239,6 +246,47 @@ Value approximate(const Formula &f, math::AtanhOp, Value x) {
       arith::DivFOp::create(f.b, f.loc, f.add(x, x), f.sub(f.real(1.0f), x));
   return f.mul(math::Log1pOp::create(f.b, f.loc, ratio), f.real(0.5f));
 }
+
+/// exp(y · log |x|), with the sign of an odd power, and C's pow where that is
+/// not defined.
+struct ApproximatePower : OpRewritePattern<math::PowFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::PowFOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return rewriter.notifyMatchFailure(op, "not f32");
+    using Predicate = arith::CmpFPredicate;
+    Location loc = op.getLoc();
+    Formula f{rewriter, loc, op.getType()};
+    Value x = op.getLhs(), y = op.getRhs(), one = f.real(1.0f);
+    auto is = [&](Predicate predicate, Value a, Value b) -> Value {
+      return arith::CmpFOp::create(rewriter, loc, predicate, a, b);
+    };
+    auto either = [&](Value condition, Value a, Value b) -> Value {
+      return arith::SelectOp::create(rewriter, loc, condition, a, b);
+    };
+    auto floor = [&](Value v) -> Value {
+      return math::FloorOp::create(rewriter, loc, v);
+    };
+    Value size = math::AbsFOp::create(rewriter, loc, x);
+    Value power = math::ExpOp::create(
+        rewriter, loc, f.mul(y, math::LogOp::create(rewriter, loc, size)));
+    power = either(is(Predicate::OEQ, size, one), one, power);
+    Value half = f.mul(y, f.real(0.5f));
+    Value whole = is(Predicate::OEQ, floor(y), y),
+          odd = arith::AndIOp::create(rewriter, loc, whole,
+                                      is(Predicate::UNE, floor(half), half));
+    power = either(odd, f.withSign(power, x), power);
+    Value fraction = either(whole, power, f.real(NAN));
+    Value infinite = is(Predicate::OEQ, size, f.real(INFINITY));
+    power = either(is(Predicate::OLT, x, f.real(0.0f)),
+                   either(infinite, power, fraction), power);
+    // Not even NaN changes these.
+    power = either(is(Predicate::OEQ, y, f.real(0.0f)), one, power);
+    rewriter.replaceOp(op, either(is(Predicate::OEQ, x, one), one, power));
+    return success();
+  }
+};
 
 template <typename Function> struct Approximate : OpRewritePattern<Function> {
   using OpRewritePattern<Function>::OpRewritePattern;
@@ -252,17 +300,40 @@ template <typename Function> struct Approximate : OpRewritePattern<Function> {
   }
 };
 
+/// MLIR's logarithm takes subnormal numbers for the least normal one: they are
+/// made larger by 2^23 first.
+void scaleSubnormals(Operation *root) {
+  root->walk([](math::LogOp op) {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return;
+    OpBuilder builder(op);
+    Formula f{builder, op.getLoc(), op.getType()};
+    Value x = op.getOperand();
+    Value small = arith::CmpFOp::create(
+        builder, f.loc, arith::CmpFPredicate::OLT, x, f.real(0x1p-126f));
+    Value scaled = arith::SelectOp::create(builder, f.loc, small,
+                                           f.mul(x, f.real(0x1p23f)), x);
+    Value excess = arith::SelectOp::create(builder, f.loc, small,
+                                           f.real(15.9423847f), f.real(0.0f));
+    op.getOperandMutable().assign(scaled);
+    builder.setInsertionPointAfter(op);
+    Value result = f.sub(op, excess);
+    op.getResult().replaceAllUsesExcept(result, result.getDefiningOp());
+  });
+}
+
 struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
   void runOnOperation() override {
+    scaleSubnormals(getOperation());
     RewritePatternSet patterns(&getContext());
     patterns.add<Approximate<math::ExpOp>, Approximate<math::Exp2Op>,
                  Approximate<math::ErfOp>, Approximate<math::SinOp>,
                  Approximate<math::CosOp>, Approximate<math::Log10Op>,
                  Approximate<math::SinhOp>, Approximate<math::AsinhOp>,
-                 Approximate<math::AcoshOp>, Approximate<math::AtanhOp>>(
-        &getContext());
+                 Approximate<math::AcoshOp>, Approximate<math::AtanhOp>,
+                 ApproximatePower>(&getContext());
     math::populateExpansionPatterns(patterns,
-                                    {"rsqrt", "tan", "cosh", "powf", "fpowi"});
+                                    {"rsqrt", "tan", "cosh", "fpowi"});
     populateMathAlgebraicSimplificationPatterns(patterns);
     populateMathF32ExpansionPatterns(patterns, [](StringRef) { return true; });
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {

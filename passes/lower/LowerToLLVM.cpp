@@ -14,6 +14,7 @@
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -239,6 +240,31 @@ struct ConvertThroughSingle : OpRewritePattern<Convert> {
   }
 };
 
+/// A bfloat16 is only moved, and its bits are moved as an integer: without
+/// instructions for the type, LLVM would take it for an f32 in between and call
+/// a function that rounds.
+struct BitsOfBFloat16 : OpRewritePattern<arith::ConstantOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::ConstantOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isBF16())
+      return failure();
+    auto bits = [](const APFloat &x) { return x.bitcastToAPInt(); };
+    TypedAttr value;
+    if (auto number = dyn_cast<FloatAttr>(op.getValue()))
+      value = rewriter.getIntegerAttr(rewriter.getI16Type(),
+                                      bits(number.getValue()));
+    else if (auto numbers = dyn_cast<DenseFPElementsAttr>(op.getValue()))
+      value = cast<TypedAttr>(
+          Attribute(numbers.mapValues(rewriter.getI16Type(), bits)));
+    else
+      return failure();
+    Value constant = arith::ConstantOp::create(rewriter, op.getLoc(), value);
+    rewriter.replaceOpWithNewOp<arith::BitcastOp>(op, op.getType(), constant);
+    return success();
+  }
+};
+
 struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -254,7 +280,13 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
                   ConvertThroughSingle<arith::UIToFPOp>>(context);
     if (failed(applyPatternsGreedily(module, std::move(roundings))))
       return signalPassFailure();
+    RewritePatternSet constants(context);
+    constants.add<BitsOfBFloat16>(context);
+    walkAndApplyPatterns(module, std::move(constants));
     LLVMTypeConverter converter(context);
+    converter.addConversion([](BFloat16Type type) {
+      return IntegerType::get(type.getContext(), 16);
+    });
     RewritePatternSet patterns(context);
     patterns.add<LowerBuffer, LowerArguments, LowerLaunch>(converter);
     arith::populateArithExpandOpsPatterns(patterns);
