@@ -260,7 +260,10 @@ Tensor Core::slice(const Tensor &x, ArrayRef<Extent> start,
   }
   if (whole)
     return x;
-  if (llvm::any_of(shape, [](const Extent &size) { return size.is(0); }))
+  auto isEmpty = [](ArrayRef<Extent> shape) {
+    return llvm::any_of(shape, [](const Extent &size) { return size.is(0); });
+  };
+  if (isEmpty(shape) || isEmpty(x.shape))
     return tensor(empty(shape, x.type), x.type, shape);
   if (constant && isListed(x, shape))
     return pick(x, shape, [&](ArrayRef<int64_t> at) {

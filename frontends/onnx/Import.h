@@ -14,7 +14,7 @@ namespace fulgur::onnx {
 /// What the user says about the model's shapes.
 struct ImportOptions {
   struct Range {
-    int64_t min = 1, max = std::numeric_limits<int64_t>::max();
+    int64_t min = 0, max = std::numeric_limits<int64_t>::max();
   };
   llvm::StringMap<Range>
       dims; ///< --dim NAME=N (min == max) and --dim NAME=LO..HI
