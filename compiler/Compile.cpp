@@ -11,6 +11,7 @@
 #include "compiler/Phases.h"
 #include "compiler/Pipeline.h"
 #include "compiler/Weights.h"
+#include "interpreter/Verify.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -53,7 +54,7 @@ public:
         phases(diagnostics, options.verbose), context(makeRegistry()) {
     diagnostics.attach(context);
     context.printOpOnDiagnostic(false);
-    if (options.threads == 1)
+    if (options.threads == 1 || options.verifyNumerics)
       context.disableMultithreading();
   }
 
@@ -224,6 +225,14 @@ Error Compilation::readMlir() {
 Error Compilation::runPasses() {
   PipelineOptions pipeline{files.prefix, target.unit,
                            module->lookupSymbol("drive") != nullptr};
+  std::optional<interpreter::Verification> numerics;
+  if (options.verifyNumerics) {
+    SmallString<128> stem(options.crashDir);
+    llvm::sys::path::append(stem, files.prefix + "-");
+    numerics.emplace(
+        stem.str().str(), options.verbose,
+        [&](const Twine &message) { diagnostics.note(message.str()); });
+  }
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;
@@ -244,8 +253,14 @@ Error Compilation::runPasses() {
                               files.prefix + "-" + stageName(stage) + ".mlir");
       pm.enableCrashReproducerGeneration(reproducer);
     }
+    if (numerics)
+      pm.addInstrumentation(numerics->instrumentation(/*isLast=*/false));
     if (failed(pm.run(*module)))
       return failPass(stage, reproducer);
+    if (numerics && !numerics->fault().empty())
+      return fail(ExitCode::internal, "internal error: stage '" +
+                                          stageName(stage) +
+                                          "': " + numerics->fault());
     reached = stage;
     if (Error error =
             saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {
@@ -255,6 +270,8 @@ Error Compilation::runPasses() {
             }))
       return error;
   }
+  if (numerics)
+    diagnostics.note(numerics->summary());
   return Error::success();
 }
 

@@ -60,6 +60,7 @@ struct Options {
   std::string timeTrace; ///< file for a Chrome trace; empty: none
   std::string
       crashDir; ///< folder for reproducers of internal errors; empty: none
+  bool verifyNumerics = false; ///< interpret the IR after every pass
   std::string dependencyFile; ///< -MF; empty: none
   bool dependencies = false;  ///< -MD
   bool verbose = false, quiet = false;

@@ -111,6 +111,10 @@ struct CommandLine {
   cl::opt<std::string> crashDir{
       "crash-dir", cl::desc("Write a reproducer there when a pass fails"),
       cl::value_desc("folder"), cl::cat(category)};
+  cl::opt<bool> verifyNumerics{
+      "verify-numerics-each",
+      cl::desc("After every pass, interpret the IR and compare its outputs"),
+      cl::cat(category)};
   cl::opt<bool> dependencies{
       "MD", cl::desc("Write a dependency file for make or ninja"),
       cl::cat(category)};
@@ -241,6 +245,7 @@ Options CommandLine::options() const {
     result.saveTemps = ".";
   result.timeTrace = timeTrace;
   result.crashDir = crashDir;
+  result.verifyNumerics = verifyNumerics;
   result.dependencies = dependencies;
   result.dependencyFile = dependencyFile;
   result.verbose = verbose;

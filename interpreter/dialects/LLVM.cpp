@@ -1,0 +1,80 @@
+// The few LLVM operations that stand in the IR before everything is converted:
+// reads of the runtime's structures, and functions that math lacks.
+#include "interpreter/Host.h"
+#include "interpreter/Machine.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+
+namespace fulgur::interpreter {
+
+static void runGEP(Machine &machine, const Step &step) {
+  auto op = step.as<LLVM::GEPOp>();
+  Format element = Format::of(op.getElemType());
+  if (op.getIndices().size() != 1 || !element)
+    return machine.unknown(step, "such indices");
+  auto index = op.getIndices()[0];
+  int64_t number = isa<IntegerAttr>(index) ? cast<IntegerAttr>(index).getInt()
+                                           : machine.integer(step, 1);
+  machine.set(step, 0,
+              Scalar::of(machine.integer(step, 0) + number * element.bytes()));
+}
+
+/// Where the numbers of a load or store are, if the module may touch them.
+static char *place(Machine &machine, const Step &step, int64_t address,
+                   Type type) {
+  Format format = Format::of(type);
+  auto vector = dyn_cast<VectorType>(type);
+  if (!format || (vector && format.bits % 8)) {
+    machine.unknown(step, "such a type"); // booleans in vectors are bits
+    return nullptr;
+  }
+  int64_t count = vector ? vector.getNumElements() : 1;
+  if (!machine.host.isAllowed(address, count * format.bytes())) {
+    machine.wrong(step, "touches memory that is none of the run's");
+    return nullptr;
+  }
+  return reinterpret_cast<char *>(address);
+}
+
+static void runLoad(Machine &machine, const Step &step) {
+  Type type = step.op->getResult(0).getType();
+  Format format = step.resultFormats[0];
+  char *at = place(machine, step, machine.integer(step, 0), type);
+  auto vector = dyn_cast<VectorType>(type);
+  if (!at)
+    return;
+  if (!vector)
+    return machine.set(step, 0, format.load(at));
+  auto result = llvm::makeIntrusiveRefCnt<Lanes>();
+  for (int64_t k = 0; k < vector.getNumElements(); ++k)
+    result->lanes.push_back(format.load(at + k * format.bytes()));
+  machine.set(step, 0, result);
+}
+
+static void runStore(Machine &machine, const Step &step) {
+  Type type = step.op->getOperand(0).getType();
+  Format format = step.formats[0];
+  char *at = place(machine, step, machine.integer(step, 1), type);
+  if (!at)
+    return;
+  if (!isa<VectorType>(type))
+    return format.store(machine.value(step, 0).scalar, at);
+  for (auto [k, lane] : llvm::enumerate(machine.lanes(step, 0).lanes))
+    format.store(lane, at + k * format.bytes());
+}
+
+void registerLLVM(Registry &registry) {
+  registry.add<LLVM::GEPOp>(runGEP);
+  registry.add<LLVM::LoadOp>(runLoad);
+  registry.add<LLVM::StoreOp>(runStore);
+  registry.add<LLVM::IntToPtrOp>([](Machine &machine, const Step &step) {
+    machine.set(step, 0, machine.value(step, 0));
+  });
+  registry.elementwise<LLVM::FMulAddOp>(
+      [](Machine &m, const Step &s, const Scalar *x) {
+        return m.fused(s.resultFormats[0], x[0].real, x[1].real, x[2].real);
+      });
+}
+
+} // namespace fulgur::interpreter
