@@ -64,10 +64,47 @@ static void runStore(Machine &machine, const Step &step) {
     format.store(lane, at + k * format.bytes());
 }
 
+/// Calls `visit` with the memory of each lane that is not masked.
+static void forEachActive(Machine &machine, const Step &step, int64_t address,
+                          const Lanes &mask, Format format,
+                          llvm::function_ref<void(int64_t, char *)> visit) {
+  if (format.bits % 8)
+    return machine.unknown(step, "such a type");
+  for (auto [k, active] : llvm::enumerate(mask.lanes)) {
+    int64_t at = address + int64_t(k) * format.bytes();
+    if (!active.integer)
+      continue;
+    if (!machine.host.isAllowed(at, format.bytes()))
+      return machine.wrong(step, "touches memory that is none of the run's");
+    visit(k, reinterpret_cast<char *>(at));
+  }
+}
+
+static void runMaskedLoad(Machine &machine, const Step &step) {
+  if (step.operands.size() != 3)
+    return machine.unknown(step, "nothing behind the mask");
+  Format format = step.resultFormats[0];
+  auto result = llvm::makeIntrusiveRefCnt<Lanes>(machine.lanes(step, 2));
+  forEachActive(
+      machine, step, machine.integer(step, 0), machine.lanes(step, 1), format,
+      [&](int64_t k, char *at) { result->lanes[k] = format.load(at); });
+  machine.set(step, 0, result);
+}
+
+static void runMaskedStore(Machine &machine, const Step &step) {
+  Format format = step.formats[0];
+  auto &lanes = machine.lanes(step, 0).lanes;
+  forEachActive(machine, step, machine.integer(step, 1), machine.lanes(step, 2),
+                format,
+                [&](int64_t k, char *at) { format.store(lanes[k], at); });
+}
+
 void registerLLVM(Registry &registry) {
   registry.add<LLVM::GEPOp>(runGEP);
   registry.add<LLVM::LoadOp>(runLoad);
   registry.add<LLVM::StoreOp>(runStore);
+  registry.add<LLVM::MaskedLoadOp>(runMaskedLoad);
+  registry.add<LLVM::MaskedStoreOp>(runMaskedStore);
   registry.add<LLVM::IntToPtrOp>([](Machine &machine, const Step &step) {
     machine.set(step, 0, machine.value(step, 0));
   });
