@@ -90,8 +90,18 @@ Tensor Core::reshape(const Tensor &x, ArrayRef<Extent> target) const {
     fail("a tensor of shape " + text(from) + " cannot be reshaped to " +
          text(shape));
   requireEqual(before, after);
+  // A scalar has no dims to group with those of the new shape: all are 1.
+  if (from.empty() && llvm::any_of(shape, [](const Extent &size) {
+        return !size.constant();
+      })) {
+    for (const Extent &size : shape)
+      requireEqual(size, 1);
+    return reshape(x, Shape(shape.size(), 1));
+  }
   if (x.known() && (!x.value() || int64_t(x.known()->size()) <= 64))
     return Tensor(*x.known(), x.type, shape);
+  if (before.is(0) || after.is(0)) // the sizes of nothing say nothing of others
+    return tensor(empty(shape, x.type), x.type, shape);
 
   SmallVector<Group> groups = matchDims(sizes.atoms, from, shape);
   SmallVector<ReassociationIndices> collapse, expand;
@@ -225,6 +235,8 @@ Tensor Core::concat(ArrayRef<Tensor> all, int64_t axis) const {
                                                                : shape[k]);
     }
   shape[axis] = sizes.atoms.simplify(shape[axis]);
+  if (constantCount(shape) == 0)
+    return tensor(empty(shape, parts[0].type), parts[0].type, shape);
   if (llvm::all_of(parts,
                    [&](const Tensor &part) { return isListed(part, shape); })) {
     Elements elements;
