@@ -247,6 +247,33 @@ Value approximate(const Formula &f, math::AtanhOp, Value x) {
   return f.mul(math::Log1pOp::create(f.b, f.loc, ratio), f.real(0.5f));
 }
 
+/// MLIR's logarithm takes subnormal numbers for the least normal one: they are
+/// made larger by 2^23 first.
+Value logarithm(const Formula &f, Value x) {
+  Value small = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OLT, x,
+                                      f.real(0x1p-126f));
+  Value scaled = arith::SelectOp::create(f.b, f.loc, small,
+                                         f.mul(x, f.real(0x1p23f)), x),
+        excess = arith::SelectOp::create(f.b, f.loc, small, f.real(15.9423847f),
+                                         f.real(0.0f));
+  return f.sub(math::LogOp::create(f.b, f.loc, scaled), excess);
+}
+
+/// Those that the model asks for; the functions here know their arguments.
+void scaleSubnormals(Operation *root) {
+  SmallVector<math::LogOp> ops;
+  root->walk([&](math::LogOp op) {
+    if (getElementTypeOrSelf(op.getType()).isF32())
+      ops.push_back(op);
+  });
+  for (math::LogOp op : ops) {
+    OpBuilder builder(op);
+    Formula f{builder, op.getLoc(), op.getType()};
+    op.replaceAllUsesWith(logarithm(f, op.getOperand()));
+    op.erase();
+  }
+}
+
 /// exp(y · log |x|), with the sign of an odd power, and C's pow where that is
 /// not defined.
 struct ApproximatePower : OpRewritePattern<math::PowFOp> {
@@ -269,8 +296,8 @@ struct ApproximatePower : OpRewritePattern<math::PowFOp> {
       return math::FloorOp::create(rewriter, loc, v);
     };
     Value size = math::AbsFOp::create(rewriter, loc, x);
-    Value power = math::ExpOp::create(
-        rewriter, loc, f.mul(y, math::LogOp::create(rewriter, loc, size)));
+    Value power =
+        math::ExpOp::create(rewriter, loc, f.mul(y, logarithm(f, size)));
     power = either(is(Predicate::OEQ, size, one), one, power);
     Value half = f.mul(y, f.real(0.5f));
     Value whole = is(Predicate::OEQ, floor(y), y),
@@ -299,28 +326,6 @@ template <typename Function> struct Approximate : OpRewritePattern<Function> {
     return success();
   }
 };
-
-/// MLIR's logarithm takes subnormal numbers for the least normal one: they are
-/// made larger by 2^23 first.
-void scaleSubnormals(Operation *root) {
-  root->walk([](math::LogOp op) {
-    if (!getElementTypeOrSelf(op.getType()).isF32())
-      return;
-    OpBuilder builder(op);
-    Formula f{builder, op.getLoc(), op.getType()};
-    Value x = op.getOperand();
-    Value small = arith::CmpFOp::create(
-        builder, f.loc, arith::CmpFPredicate::OLT, x, f.real(0x1p-126f));
-    Value scaled = arith::SelectOp::create(builder, f.loc, small,
-                                           f.mul(x, f.real(0x1p23f)), x);
-    Value excess = arith::SelectOp::create(builder, f.loc, small,
-                                           f.real(15.9423847f), f.real(0.0f));
-    op.getOperandMutable().assign(scaled);
-    builder.setInsertionPointAfter(op);
-    Value result = f.sub(op, excess);
-    op.getResult().replaceAllUsesExcept(result, result.getDefiningOp());
-  });
-}
 
 struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
   void runOnOperation() override {

@@ -114,10 +114,13 @@ Value Emitter::flatten(Value memref) {
     return memref::ExpandShapeOp::create(builder, loc, ArrayRef<int64_t>{1},
                                          memref,
                                          ArrayRef<ReassociationIndices>{});
-  return memref::CollapseShapeOp::create(
-      builder, loc, memref,
-      ArrayRef<ReassociationIndices>{
-          llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank()))});
+  SmallVector<ReassociationIndices> all{
+      llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank()))};
+  MemRefType flat = memref::CollapseShapeOp::computeCollapsedType(type, all);
+  // MLIR takes 0 times an unknown size for 0, but wants it to be unknown.
+  if (!type.hasStaticShape() && flat.hasStaticShape())
+    flat = MemRefType::Builder(flat).setShape({ShapedType::kDynamic});
+  return memref::CollapseShapeOp::create(builder, loc, flat, memref, all);
 }
 
 void Emitter::loop(Value from, Value to, int64_t step, Body body) {
