@@ -98,6 +98,7 @@ bool Extent::operator<(const Extent &other) const {
 namespace fulgur::onnx {
 Extent operator+(const Extent &a, const Extent &b) {
   Extent result;
+  result.sum.reserve(a.sum.size() + b.sum.size());
   auto i = a.sum.begin(), j = b.sum.begin();
   while (i != a.sum.end() || j != b.sum.end()) {
     if (j == b.sum.end() ||
@@ -445,13 +446,23 @@ void Atoms::restrict(const Extent &e, int64_t least, int64_t greatest) {
 Extent Atoms::simplify(const Extent &e) {
   if (replacements.empty())
     return e;
+  // Most terms stay as they are, and so does their order; each of the others is
+  // one addition to a sum that may be long.
   Extent result;
+  llvm::SmallVector<Extent> changed;
   for (const Extent::Term &term : e.sum) {
+    if (llvm::all_of(term.factors,
+                     [&](unsigned id) { return simplify(id).atom() == id; })) {
+      result.sum.push_back(term);
+      continue;
+    }
     Extent value = term.coefficient;
     for (unsigned id : term.factors)
       value *= simplify(id);
-    result += value;
+    changed.push_back(std::move(value));
   }
+  for (const Extent &value : changed)
+    result += value;
   return result;
 }
 

@@ -43,7 +43,12 @@ public:
     const pb::OpSchema *schema =
         pb::OpSchemaRegistry::Schema(key, version, domain);
     bool counts = key == "Split" || key == "Expand";
-    if (!schema || !(counts || schema->has_data_propagation_function()))
+    // Of this one the library has neither an inference nor a body that it
+    // infers through, and nothing behind it would have a type.
+    bool isSilent = key == "GroupNormalization" && schema &&
+                    !schema->has_type_and_shape_inference_function();
+    if (!schema ||
+        !(counts || isSilent || schema->has_data_propagation_function()))
       return schema;
     auto [known, isNew] = careful.try_emplace(schema);
     if (isNew) {
@@ -54,6 +59,11 @@ public:
               if (!isAbsurd(context))
                 schema->GetTypeAndShapeInferenceFunction()(context);
             });
+      if (isSilent) {
+        known->second->TypeAndShapeInferenceFunction(
+            pb::propagateShapeAndTypeFromFirstInput);
+        return known->second.get();
+      }
       known->second->PartialDataPropagationFunction(
           [schema](pb::DataPropagationContext &context) {
             for (size_t i = 0; i < context.getNumInputs(); ++i)
