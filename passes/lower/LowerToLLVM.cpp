@@ -222,23 +222,23 @@ void allocateFirst(ModuleOp module) {
   }
 }
 
-/// An integer becomes a bfloat16 by way of f32, so that the last step is one
-/// that is expanded here and not one that LLVM makes a call of.
-template <typename Convert>
-struct ConvertThroughSingle : OpRewritePattern<Convert> {
-  using OpRewritePattern<Convert>::OpRewritePattern;
-  LogicalResult matchAndRewrite(Convert op,
-                                PatternRewriter &rewriter) const override {
-    if (!getElementTypeOrSelf(op.getType()).isBF16())
-      return failure();
-    Type single = rewriter.getF32Type();
-    if (auto shaped = dyn_cast<ShapedType>(op.getType()))
-      single = shaped.clone(single);
-    Value exact = Convert::create(rewriter, op.getLoc(), single, op.getIn());
-    rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, op.getType(), exact);
-    return success();
-  }
-};
+/// There is no arithmetic on bfloat16: it is computed in f32, and rounded by a
+/// conversion that is expanded here and not by one that LLVM makes a call of.
+LogicalResult computeInSingle(ModuleOp module) {
+  MLIRContext *context = module.getContext();
+  TypeConverter converter;
+  arith::populateEmulateUnsupportedFloatsConversions(
+      converter, {BFloat16Type::get(context)}, Float32Type::get(context));
+  RewritePatternSet patterns(context);
+  arith::populateEmulateUnsupportedFloatsPatterns(patterns, converter);
+  ConversionTarget target(*context);
+  arith::populateEmulateUnsupportedFloatsLegality(target, converter);
+  if (failed(applyPartialConversion(module, target, std::move(patterns))))
+    return failure();
+  RewritePatternSet roundings(context);
+  arith::populateExpandBFloat16Patterns(roundings);
+  return applyPatternsGreedily(module, std::move(roundings));
+}
 
 /// A bfloat16 is only moved, and its bits are moved as an integer: without
 /// instructions for the type, LLVM would take it for an f32 in between and call
@@ -273,12 +273,7 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     module.walk([&](LaunchOp) { shares = true; });
     if (shares)
       writeParallel(module);
-    // First, since LLVM would turn a conversion to bf16 into a call.
-    RewritePatternSet roundings(context);
-    arith::populateExpandBFloat16Patterns(roundings);
-    roundings.add<ConvertThroughSingle<arith::SIToFPOp>,
-                  ConvertThroughSingle<arith::UIToFPOp>>(context);
-    if (failed(applyPatternsGreedily(module, std::move(roundings))))
+    if (failed(computeInSingle(module)))
       return signalPassFailure();
     RewritePatternSet constants(context);
     constants.add<BitsOfBFloat16>(context);
