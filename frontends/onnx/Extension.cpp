@@ -309,6 +309,9 @@ void registerExtensions(OpTable &ops) {
 }
 
 StringRef whyRefused(StringRef domain, StringRef op) {
+  if (domain == "com.microsoft.nchwc" || domain == "com.ms.internal.nhwc")
+    return "ONNX Runtime laid the model out for the machine that wrote it; "
+           "save it with the optimization level ORT_ENABLE_EXTENDED or below";
   if (domain == kMicrosoft)
     for (const auto &[name, reason] : microsoftOperators().refused)
       if (name == op)

@@ -616,3 +616,101 @@ def relu_moe(f, a):
 
 
 case("moe-fp16", "MoE", {name: Input(value.shape if isinstance(value, Input) else value, "float16") for name, value in MOE.items()}, attributes=dict(k=2), sizes=TOKENS, tolerance=5e-3, formula=relu_moe)
+
+# Hyper-connections
+
+
+def rms(x, scale, epsilon=1e-5):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon) * scale
+
+
+def pre_mix(f, a):
+    x = f["x"].reshape(*f["x"].shape[:2], 3, 4)
+    gate = f["g"].reshape(x.shape) if f["g"].shape[-1] == 12 else f["g"].reshape(*x.shape[:3], -1)
+    return [(a.get("reduction_scale", 1) * (x * gate).sum(-2)).astype(np.float32)]
+
+
+def post_mix(f, a):
+    mixed = np.einsum("bsck,bsch->bskh", f["m"], f["x"]) if "m" in f else f["x"]
+    return [(mixed + f["g"][..., None] * f["y"][:, :, None]).astype(np.float32)]
+
+
+def engram_gate(f, a):
+    dot = (rms(f["k"], f["ks"]) * rms(f["q"], f["qs"])).sum(-1, keepdims=True) / np.sqrt(8)
+    gate = 1 / (1 + np.exp(-np.sign(dot) * np.sqrt(np.maximum(abs(dot), 1e-6))))
+    y = gate * f["v"][:, :, None]
+    return [y.astype(np.float32), rms(y, f["cs"]).astype(np.float32)]
+
+
+case("pre-mix", "HyperConnectionPreMix", dict(x="B S 3 4", g="B S 3"), attributes=dict(reduction_scale=0.5), sizes=BS, formula=pre_mix)
+case("pre-mix-flat", "HyperConnectionPreMix", dict(x="B S 12", g="B S 12"), attributes=dict(num_branches=3), sizes=BS, formula=pre_mix)
+case("post-mix", "HyperConnectionPostMix", dict(x="B S 3 4", y="B S 4", g="B S 3"), sizes=BS, formula=post_mix, outputs="z")
+case("post-mix-matrix", "HyperConnectionPostMix", dict(x="B S 3 4", y="B S 4", g="B S 3", m="B S 3 3"), sizes=BS, formula=post_mix, outputs="z")
+case("branch-norm", "BranchwiseRMSNorm", dict(x="B S 3 4", g="12"), sizes=BS, formula=lambda f, a: [rms(f["x"], f["g"].reshape(3, 4)).astype(np.float32)])
+case(
+    "branch-norm-flat", "BranchwiseRMSNorm", dict(x="B S 12"), attributes=dict(num_branches=3), sizes=BS,
+    formula=lambda f, a: [rms(f["x"].reshape(*f["x"].shape[:2], 3, 4), 1).reshape(f["x"].shape).astype(np.float32)],
+)
+case(
+    "engram-gate", "EngramGate", dict(k="B S 2 8", q="B S 2 8", v="B S 8", ks="2 8", qs="2 8", cs="2 8"), "y normed", sizes=BS,
+    formula=engram_gate,
+)
+case("scaled-silu", "ScaledSiLU", dict(x="B S 8"), attributes=dict(alpha=1.5), sizes=BS, formula=lambda f, a: [(1.5 * f["x"] / (1 + np.exp(-1.5 * f["x"]))).astype(np.float32)])
+case(
+    "gated-rms-norm-sigmoid", "GatedRMSNorm", dict(x="B S 8", g=weight("8"), z="B S 8"), attributes=dict(activation="sigmoid"), sizes=BS,
+    formula=lambda f, a: [(rms(f["x"], f["g"]) / (1 + np.exp(-f["z"]))).astype(np.float32)],
+)
+
+
+def dilated_causal(f, a):
+    state = f["p"]
+    everything = np.concatenate([state, f["x"]], 1)
+    length, step = f["x"].shape[1], a["dilation"]
+    y = sum(everything[:, k * step : k * step + length] * f["w"][:, 0, k] for k in range(3)) + f["b"]
+    return [y.astype(np.float32), everything[:, length:]]
+
+
+case(
+    "causal-conv-dilated", "CausalConvWithState", dict(x="B S 6", w=weight("6 1 3"), b=weight("6"), p="B 4 6"), "y state",
+    dict(dilation=2, channels_last=1), BS, formula=dilated_causal,
+)
+
+# Others that are rare
+
+case("inverse", "Inverse", dict(x="B 5 5"), sizes=[dict(B=3)], tolerance=1e-3)
+case("inverse-2d", "Inverse", dict(x=Input("3 3", "float64")), types=dict(y=11))
+case("inverse-swaps", "Inverse", dict(x=Input("3 3", values=[0, 1, 0, 0, 0, 2, 4, 0, 1])))
+for dtype in ("int32", "uint32", "int64", "float32", "float64"):
+    real = dtype.startswith("f")
+    given = Input("B S", dtype) if real else ints("B S", 0 if dtype.startswith("u") else -(2**31), 2**31 - 1, dtype)
+    case(f"murmur-{dtype}", "MurmurHash3", dict(x=given), attributes=dict(seed=42), sizes=BS, types=dict(y=12))
+case("murmur-signed", "MurmurHash3", dict(x=ints("B S", -(2**31), 2**31 - 1)), attributes=dict(positive=0), sizes=BS, types=dict(y=INT32))
+case("murmur-known", "MurmurHash3", dict(x=ints("4", -(2**31), 2**31 - 1, constant=True)), types=dict(y=12))
+
+def decoder_self(f):
+    q, k, v = (part.reshape(len(f["x"]), 2, 1, 4) for part in np.split(f["x"] @ f["w"] + f["b"], 3, -1))
+    k, v = (np.concatenate([past, new], 2) for past, new in zip(f["p"], (k, v)))
+    y = softmax(q @ k.swapaxes(-1, -2) / 2) @ v
+    return y.reshape(len(y), 1, 8), np.stack([k, v])
+
+
+case(
+    "decoder-masked-self", "DecoderMaskedSelfAttention",
+    dict(x="B 1 8", w=weight("8 24"), b=weight("24"), m=None, p="2 B 2 P 4"), "y present", dict(num_heads=2), [dict(B=2, P=4)],
+    formula=lambda f, a: [part.astype(np.float32) for part in decoder_self(f)],
+)
+
+# On trial before ONNX's first version
+
+EXPERIMENTAL = dict(domain="", opset=8, sizes=[dict(B=2)])
+case("affine", "Affine", dict(x="B 3 4 5"), attributes=dict(alpha=2.0, beta=-1.0), **EXPERIMENTAL)
+case("parametric-softplus", "ParametricSoftplus", dict(x="B 3 4 5"), attributes=dict(alpha=2.0, beta=0.5), **EXPERIMENTAL)
+case("scaled-tanh", "ScaledTanh", dict(x="B 3 4 5"), attributes=dict(alpha=2.0, beta=0.5), **EXPERIMENTAL)
+case("scale", "Scale", dict(x="B 3 4 5"), attributes=dict(scale=2.5), formula=lambda f, a: [f["x"] * np.float32(2.5)], **EXPERIMENTAL)
+case("image-scaler", "ImageScaler", dict(x="B 3 4 5"), attributes=dict(bias=[1.0, -2.0, 3.0], scale=0.5), **EXPERIMENTAL)
+case("crop", "Crop", dict(x="B 3 6 7"), attributes=dict(border=[1, 2, 3, 1]), **EXPERIMENTAL)
+case("crop-size", "Crop", dict(x="B 3 6 7"), attributes=dict(border=[1, 2, 0, 0], scale=[3, 4]), **EXPERIMENTAL)
+case(
+    "dynamic-slice", "DynamicSlice", dict(x="B 6 7", s=weight("2", dtype="int64", values=[1, 2]), e=weight("2", dtype="int64", values=[4, -1]), a=weight("2", dtype="int64", values=[1, 2])),
+    **EXPERIMENTAL,
+)

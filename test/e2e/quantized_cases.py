@@ -102,3 +102,168 @@ for kind in (0, 1):
 ROWS = Input("B S", "int64", values=lambda B, S: np.arange(B * S) % 6 - 3)
 case("gather-blocks", "GatherBlockQuantized", dict(d=bytes_of("6 16"), i=ROWS, s=scales("6 2"), z=bytes_of("6 1")), attributes=dict(block_size=16, quantize_axis=1), sizes=BS)
 case("gather-blocks-8", "GatherBlockQuantized", dict(d=bytes_of("6 32"), i=ROWS, s=scales("6 2")), attributes=dict(block_size=16, bits=8, quantize_axis=1), sizes=BS)
+case("matmul-integer-16", "MatMulInteger16", dict(x=Input("B S 8", "int16", -3000, 3000), w=Input("8 5", "int16", -3000, 3000)), sizes=BS, types=dict(y=6))
+case(
+    "mul-integer", "MulInteger", dict(x=byte("B S 8"), z=zero(120), b=byte("S 8", True), bz=None), sizes=BS,
+    formula=lambda f, a: [(f["x"].astype(np.int32) - 120) * f["b"].astype(np.int32)],
+)
+case(
+    "reduce-sum-integer", "ReduceSumInteger", dict(x=byte("B S 8")), attributes=dict(axes=[-1], keepdims=0), sizes=BS,
+    formula=lambda f, a: [f["x"].sum(-1, dtype=np.uint32)],
+)
+
+
+def gemm_float8(f, a):
+    y = np.float32(0.5) * f["x"].astype(np.float32) @ f["w"].astype(np.float32).T * f["sa"] * f["sb"] + f["c"]
+    return [np.maximum(y, 0).astype(np.float32)]
+
+
+F8 = "float8_e4m3fn"
+case(
+    "gemm-float8", "GemmFloat8",
+    dict(x=Input("B 8", F8), w=Input("5 8", F8), c="5", sa=number(0.5), sb=number(2.0)),
+    attributes=dict(transB=1, alpha=0.5, beta=1.0, activation="RELU", dtype=1), sizes=[dict(B=3)], formula=gemm_float8,
+)
+
+# Layers and embeddings
+
+def lstm(f, a):
+    """With the weights as numbers; the states stay what they are."""
+    weights = {}
+    for k in ("w", "r"):
+        scale, zero = (f[k + p].reshape(len(f[k]), 1, -1).astype(np.float32) for p in ("s", "z"))
+        weights[k] = (f[k].astype(np.float32) - zero) * scale
+    states, lasts, cells = [], [], []
+    for d in range(len(f["w"])):
+        back = a["direction"] == "reverse" or d == 1
+        h, c, rows = f["h"][d], np.zeros_like(f["h"][d]), []
+        for x in f["x"][::-1] if back else f["x"]:
+            gates = x @ weights["w"][d] + h @ weights["r"][d] + f["b"][d].reshape(2, 24).sum(0)
+            i, o, g, new = np.split(gates, 4, -1)
+            i, o, g = (1 / (1 + np.exp(-gate)) for gate in (i, o, g))
+            c = g * c + i * np.tanh(new)
+            h = o * np.tanh(c)
+            rows.append(h)
+        states.append(np.stack(rows[::-1] if back else rows))
+        lasts.append(h)
+        cells.append(c)
+    return [np.stack(states, 1).astype(np.float32), np.stack(lasts).astype(np.float32), np.stack(cells).astype(np.float32)]
+
+
+for signed in (False, True):
+    kind = "int8" if signed else "uint8"
+    for channels in (False, True):
+        for direction, count in (("forward", 1), ("reverse", 1), ("bidirectional", 2)):
+            parameters = f"{count} 24" if channels else f"{count}"
+            zeros = Input(parameters, kind, 0, 9, constant=True)
+            LSTM = dict(
+                x=Input("S B 5", low=-1, high=1), w=bytes_of(f"{count} 5 24", signed), r=bytes_of(f"{count} 6 24", signed),
+                b=Input(f"{count} 48", low=-0.3, high=0.3, constant=True), n=None, h=f"{count} B 6", c=None, p=None,
+                ws=scales(parameters, 0.004, 0.006), wz=zeros, rs=scales(parameters, 0.004, 0.006), rz=zeros,
+            )
+            case(
+                f"dynamic-lstm-{kind}-{'channels' if channels else 'all'}-{direction}", "DynamicQuantizeLSTM", LSTM, "y h2 c2",
+                dict(hidden_size=6, direction=direction), BS, formula=lstm,
+            )
+EMBED = dict(
+    ids=Input("B S", "int32", 0, 19), seg=Input("B S", "int32", 0, 1), word=bytes_of("20 8"), pos=bytes_of("16 8"), segt=bytes_of("2 8"), g=bytes_of("8"), b=bytes_of("8"), mask=Input("B S", "int32", 0, 1),
+    ws=number(0.01), ps=number(0.02), ss=number(0.03), gs=number(0.04), bs=number(0.05), wz=zero(120), pz=zero(110), sz=zero(100), gz=zero(90), bz=zero(80),
+)
+case("q-embed-layer-norm", "QEmbedLayerNormalization", EMBED, "y index", sizes=BS, types=dict(index=6))
+case(
+    "q-embed-layer-norm-words", "QEmbedLayerNormalization", {**EMBED, "seg": None, "segt": None, "ss": None, "sz": None, "mask": None},
+    "y index", sizes=BS, types=dict(index=6),
+)
+
+# Experts and fused projections
+
+
+def expert_weights(bits, block, zeros):
+    """Three quantized layers of 4 experts, as inputs."""
+    result = {}
+    for layer, rows, columns in ((1, 24, 32), (2, 32, 24 if block == 0 else 32)):
+        rows = 32 if block and layer == 1 else rows
+        blocks = (columns // block,) if block else ()
+        result[layer] = dict(
+            w=bytes_of(f"4 {rows} {columns * bits // 8}"), s=scales(" ".join(map(str, (4, rows, *blocks)))),
+            z=(bytes_of(f"4 {rows} {-(-blocks[0] * bits // 8)}") if block else bytes_of(f"4 {-(-rows * bits // 8)}")) if zeros else None, b=Input(f"4 {rows}", constant=True),
+        )
+    return result
+
+
+TOKENS = [dict(B=2, S=3, T=6), dict(B=1, S=1, T=1)]
+for bits in (2, 4, 8):
+    for block in (0, 16):
+        for zeros in (False, True):
+            one, two = expert_weights(bits, block, zeros).values()
+            given = dict(x="B S 32", r="T 4", w1=one["w"], s1=one["s"], b1=one["b"], w2=two["w"], s2=two["s"], b2=two["b"])
+            given |= dict(w3=None, s3=None, b3=None, z1=one["z"], z2=two["z"]) if zeros else {}
+            attributes = dict(k=2, expert_weight_bits=bits, activation_type="silu", normalize_routing_weights=1) | (dict(block_size=block) if block else {})
+            # ONNX Runtime rounds the operands of products with blocks of 8 bits.
+            case(f"qmoe-{bits}-{block}-{'zeros' if zeros else 'symmetric'}", "QMoE", given, attributes=attributes, sizes=TOKENS, tolerance=2e-2 if bits == 8 and block else 2e-3)
+
+
+def blocks_as_numbers(packed, scale):
+    codes = np.stack([packed & 15, packed >> 4], -1).reshape(*scale.shape, 16).astype(np.float32) - 8
+    return (codes * scale[..., None]).reshape(len(scale), -1)
+
+
+def normalised_sum(f):
+    total = f["x"] + f["skip"] if "skip" in f else f["x"]
+    return (total / np.sqrt((total**2).mean(-1, keepdims=True) + 1e-5) * f["g"] if "g" in f else total), total
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def fused_mlp(f, a):
+    x, total = normalised_sum(f)
+    gate, up = (x @ blocks_as_numbers(f[k], f[k + "s"]).T for k in ("u", "v"))
+    y = (silu(gate + f["ub"]) * up).astype(np.float32)
+    return [y, total] if "skip" in f else [y]
+
+
+def fused_qkv(f, a):
+    x, total = normalised_sum(f)
+    return [(x @ blocks_as_numbers(f[k], f[k + "s"]).T).astype(np.float32) for k in ("q", "k", "v")] + [total]
+
+
+def packed_rows(name, rows):
+    return {name: bytes_of(f"{rows} 2 8"), name + "s": scales(f"{rows} 2")}
+
+
+MLP = dict(**packed_rows("u", 5), ub=Input("5", constant=True), **packed_rows("v", 5))
+case("matmul-nbits-mlp", "MatMulNBitsMlp", dict(x="B S 32", skip=None, g=None, **MLP), attributes=dict(K=32, N=5, block_size=16, activation="silu"), sizes=BS, formula=fused_mlp)
+case(
+    "matmul-nbits-mlp-norm", "MatMulNBitsMlp", dict(x="B S 32", skip="B S 32", g="32", **MLP), "y sum",
+    dict(K=32, N=5, block_size=16, activation="silu", epsilon=1e-5), BS, formula=fused_mlp,
+)
+case(
+    "matmul-nbits-qkv", "MatMulNBitsQkv",
+    dict(x="B S 32", skip="B S 32", g="32", **packed_rows("q", 6), qb=None, **packed_rows("k", 4), kb=None, **packed_rows("v", 4)), "yq yk yv sum",
+    dict(K=32, Nq=6, Nkv=4, block_size=16, epsilon=1e-5), BS, formula=fused_qkv,
+)
+FP4 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+
+def fp4_product(f, a):
+    codes = np.stack([f["w"] & 15, f["w"] >> 4], -1).reshape(5, 32)
+    scale = f["s"].view("float8_e4m3fn").astype(np.float32).repeat(16, 1) * f["s2"]
+    return [(f["x"].astype(np.float32) @ (FP4[codes] * scale).T + f["b"].astype(np.float32)).astype(np.float16)]
+
+
+def fp8_product(f, a):
+    w = f["w"].astype(np.float32) * f["s"].repeat(16, 1)[:, :40]
+    return [(f["x"].astype(np.float32) @ w.T).astype(np.float16)]
+
+
+case(
+    "matmul-fp4-weight", "MatMulBlockQuantizedFp4Weight",
+    dict(x=Input("B S 32", "float16"), w=bytes_of("5 16"), s=Input("5 2", "uint8", 48, 64, constant=True), s2=number(0.5), i=None, b=Input("5", "float16")),
+    sizes=BS, formula=fp4_product, tolerance=2e-3,
+)
+case(
+    "matmul-fp8-weight", "MatMulBlockQuantizedFp8Weight",
+    dict(x=Input("B S 40", "float16"), w=Input("5 40", F8, constant=True), s=scales("5 3")), attributes=dict(block_size=16), sizes=BS, formula=fp8_product, tolerance=2e-3,
+)

@@ -1,5 +1,6 @@
 // Arithmetic that ONNX Runtime has as one operator.
 #include "frontends/onnx/Activation.h"
+#include "frontends/onnx/Elimination.h"
 #include "frontends/onnx/Normalization.h"
 #include "frontends/onnx/microsoft/Operators.h"
 
@@ -97,25 +98,35 @@ SmallVector<Tensor> importGate(const Core &c, const Site &s) {
 /// those that the run before left.
 SmallVector<Tensor> importCausalConv(const Core &c, const Site &s) {
   Tensor x = s[0], weights = s[1], bias = s[2], state = s[3];
-  if (s.integer("ndim", 1) != 1 || s.integer("state_window", 0) ||
-      s.integer("channels_last", 0) || s.integer("dilation", 1) != 1)
-    c.unsupported("only convolutions over one dim without dilation, with "
-                  "channels in front and one state are supported");
+  int64_t dilation = s.integer("dilation", 1);
+  if (s.integer("ndim", 1) != 1 || s.integer("state_window", 0))
+    c.unsupported("only convolutions over one dim with one state are "
+                  "supported");
+  if (dilation < 1)
+    c.fail("attribute 'dilation' is " + Twine(dilation) + ", which is below 1");
   std::optional<int64_t> size =
       weights.rank() == 3 ? weights.shape[2].constant() : std::nullopt;
   if (x.rank() != 3 || !size || !weights.shape[1].is(1))
     c.fail("input and weights have the shapes " + c.text(x.shape) + " and " +
            c.text(weights.shape) +
-           ", not [batch, channels, length] and [channels, 1, constant]");
+           ", which are not of rank 3 and [channels, 1, constant]");
+  bool behind = s.integer("channels_last", 0);
+  auto turned = [&](const Tensor &t) {
+    return behind ? c.transpose(t, {0, 2, 1}) : t;
+  };
+  x = turned(x);
+  if (state)
+    state = turned(state);
+  int64_t kept = (*size - 1) * dilation;
   Shape before(x.shape);
-  before[2] = *size - 1;
+  before[2] = kept;
   if (!state)
     state = c.fill(before, x.type, 0);
   Tensor all = c.concat({state, x}, 2);
   DType type = computeType(x.type);
   SmallVector<Tensor> in;
   for (int64_t k = 0; k < *size; ++k) {
-    in.push_back(c.slice(all, 2, k, x.shape[2]));
+    in.push_back(c.slice(all, 2, k * dilation, x.shape[2]));
     in.push_back(c.reshape(c.slice(weights, 2, k, 1), {x.shape[1], 1}));
   }
   if (bias)
@@ -130,7 +141,7 @@ SmallVector<Tensor> importCausalConv(const Core &c, const Site &s) {
       total = total + v[2 * k] * v[2 * k + 1];
     return silu ? total * sigmoid(total) : total;
   });
-  return {y, c.slice(all, 2, x.shape[2], *size - 1)};
+  return {turned(y), turned(c.slice(all, 2, x.shape[2], kept))};
 }
 } // namespace
 
@@ -153,6 +164,11 @@ void microsoft::arithmetic(Extensions &ops) {
   ops.add("LinearAttentionGate (T a, float dt_bias, float decay_scale, T? b) "
           "=> (T decay like a, T? beta like b)",
           importGate);
+  ops.add("Inverse (T X) => (T Y like X) where T: float16|float|double",
+          [](const Core &c, const Site &s) { return inverse(c, s[0]); });
+  ops.expand("SampleOp (T X) => (T Y like X) where T: "
+             "uint32|uint64|int32|int64|float16|float|double",
+             "Y = Identity(X)");
   ops.expand("Rfft <normalized: int = 0 only, onesided: int = 1 only, "
              "signal_ndim: int = 1 only> (T X) => (T Y)",
              "last = Constant <value_ints = [-1]> () "

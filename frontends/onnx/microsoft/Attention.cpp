@@ -160,6 +160,15 @@ SmallVector<Tensor> importAttention(const Core &c, const Site &s) {
   return projectedAttention(c, s, all, s[3], s[4], s[5], s[6]);
 }
 
+/// One query a sequence, with a buffer as cache.
+SmallVector<Tensor> importDecoderSelf(const Core &c, const Site &s) {
+  if (s[8])
+    c.unsupported("a cache that beams share is not supported here; export the "
+                  "model with DecoderMaskedMultiHeadAttention");
+  Tensor all = c.add(c.matmul(s[0], s[1]), s[2]);
+  return projectedAttention(c, s, all, s[3], s[4], s[5], s[6]);
+}
+
 /// Queries, keys and values of an operator that takes them projected.
 struct Heads {
   Tensor query, key, value; ///< [batch, heads, length, size]
@@ -285,6 +294,12 @@ void microsoft::attentions(Extensions &ops) {
           "M? mask_index, T? past, T? attention_bias, "
           "M? past_sequence_length) => (T output, T? present) where M: int32",
           importAttention);
+  ops.add("DecoderMaskedSelfAttention <num_heads: int, do_rotary: int?, "
+          "mask_filter_value: float?, past_present_share_buffer: int?, "
+          "scale: float?> (T input, T weights, T bias, M? mask_index, T past, "
+          "T? attention_bias, M? past_sequence_length, M? beam_width, "
+          "M? cache_indirection) => (T output, T present) where M: int32",
+          importDecoderSelf);
   ops.add("MultiHeadAttention <num_heads: int, unidirectional: int = 0, "
           "mask_filter_value: float?, scale: float?> (T query, T? key, "
           "T? value, T? bias, M? key_padding_mask, T? attention_bias, "

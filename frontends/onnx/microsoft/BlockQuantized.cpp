@@ -2,7 +2,10 @@
 // what language models are exported with. They become numbers where they are
 // used.
 #include "frontends/onnx/microsoft/BlockQuantized.h"
+#include "frontends/onnx/Activation.h"
+#include "frontends/onnx/Normalization.h"
 #include "frontends/onnx/Quantization.h"
+#include "frontends/onnx/microsoft/Activations.h"
 #include "frontends/onnx/microsoft/Operators.h"
 
 using namespace fulgur::onnx;
@@ -78,13 +81,13 @@ Tensor timesRows(const Core &c, const Tensor &x, const Tensor &weights,
   return c.reshape(c.matmul2d(flat, weights, transposed), shape);
 }
 
-/// The attribute, which must be at least `least`.
+/// The attribute, which must be positive.
 int64_t positive(const Core &c, const Site &s, StringRef name,
-                 int64_t least = 1) {
-  int64_t value = s.integer(name, 0);
-  if (value < least)
-    c.fail("attribute '" + name + "' is " + Twine(value) + ", which is below " +
-           Twine(least));
+                 int64_t otherwise = 0) {
+  int64_t value = s.integer(name, otherwise);
+  if (value < 1)
+    c.fail("attribute '" + name + "' is " + Twine(value) +
+           ", which is below 1");
   return value;
 }
 
@@ -104,6 +107,92 @@ Tensor importMatMulNBits(const Core &c, const Site &s) {
                    positive(c, s, "block_size")};
   Tensor y = timesRows(c, s[0], blockWeights(c, w, s[0].type), true);
   return s[5] ? c.add(y, s[5]) : y;
+}
+
+/// Projections of one input, each of weights, scales and a bias, which may
+/// follow a normalisation with a residual.
+class Projections {
+public:
+  Projections(const Core &c, const Site &s, double epsilon) : c(c), s(s) {
+    x = s[0];
+    DType type = computeType(x.type);
+    if (s[1] && !s[2])
+      c.fail("a residual needs the scale of a normalisation");
+    if (s[1])
+      x = c.map({x, s[1]}, type, [&](ArrayRef<Scalar> v) {
+        return convert(v[0], type) + convert(v[1], type);
+      });
+    sum = c.cast(x, s[0].type);
+    if (s[2])
+      x = c.cast(rmsNorm(c, c.cast(x, type), c.cast(s[2], type), x.rank() - 1,
+                         epsilon),
+                 s[0].type);
+  }
+
+  /// The projection whose weights are operand `at`.
+  Tensor project(size_t at, StringRef rows) const {
+    BlockQuantized w{s[at],
+                     s[at + 1],
+                     {},
+                     positive(c, s, rows),
+                     positive(c, s, "K"),
+                     s.integer("bits", 4),
+                     positive(c, s, "block_size")};
+    Tensor y = timesRows(c, x, blockWeights(c, w, x.type), true);
+    return s[at + 2] ? c.add(y, s[at + 2]) : y;
+  }
+
+  Tensor sum; ///< of the input and its residual
+
+private:
+  const Core &c;
+  const Site &s;
+  Tensor x;
+};
+
+/// activation(x · gateᵀ) · (x · upᵀ).
+SmallVector<Tensor> importMatMulNBitsMlp(const Core &c, const Site &s) {
+  Projections all(c, s, s.real("epsilon", 1e-5f));
+  auto none = [](StringRef, unsigned, double otherwise) { return otherwise; };
+  StringRef name = s.text("activation", "");
+  Activation activation = name.equals_insensitive("silu")
+                              ? [](const Scalar &x) { return x * sigmoid(x); }
+                              : activationCalled(c, name, none);
+  Tensor y = c.map({all.project(3, "N"), all.project(6, "N")}, s[0].type,
+                   [&](ArrayRef<Scalar> v) { return activation(v[0]) * v[1]; });
+  return {y, all.sum};
+}
+
+SmallVector<Tensor> importMatMulNBitsQkv(const Core &c, const Site &s) {
+  Projections all(c, s, s.real("epsilon", 1e-6f));
+  return {all.project(3, "Nq"), all.project(6, "Nkv"), all.project(9, "Nkv"),
+          all.sum};
+}
+
+/// x · wᵀ + bias, where a block of a row has one scale.
+Tensor timesScaled(const Core &c, const Tensor &x, const Tensor &w,
+                   const Tensor &scale, const Tensor &bias, int64_t block) {
+  Tensor weights = dequantizeLinear(c, w, scale, {}, x.type, 1, block);
+  Tensor y = timesRows(c, x, weights, true);
+  return bias ? c.add(y, bias) : y;
+}
+
+Tensor importMatMulFp8(const Core &c, const Site &s) {
+  Tensor x = s[0];
+  if (s[3]) {
+    Tensor scale = c.reshape(s[3], {});
+    x = quantizeLinear(c, x, scale, {}, DType::f8e4m3fn, {});
+    x = dequantizeLinear(c, x, scale, {}, s[0].type);
+  }
+  return timesScaled(c, x, s[1], s[2], s[4], positive(c, s, "block_size", 128));
+}
+
+Tensor importMatMulFp4(const Core &c, const Site &s) {
+  Tensor codes = unpackLast(c, s[1], 4);
+  Tensor scale = c.mul(c.cast(c.bits(s[2], DType::f8e4m3fn), DType::f32),
+                       c.reshape(s[3], {}));
+  return timesScaled(c, s[0], c.bits(codes, DType::f4e2m1), scale, s[5],
+                     positive(c, s, "block_size", 16));
 }
 
 /// The numbers that a code of bitsandbytes' two types stands for (Dettmers et
@@ -252,6 +341,30 @@ void microsoft::blockQuantized(Extensions &ops) {
           "training_mode: int = 0, transB: int = 1> (T A, W B, T absmax) => "
           "(T Y) where T: float|float16|bfloat16, W: uint8",
           importMatMulBnb4);
+  ops.add("MatMulNBitsMlp <K: int, N: int, accuracy_level: int = 0, "
+          "activation: string, bits: int = 4, block_size: int, "
+          "epsilon: float = 1e-5> (T A, T? skip, T? norm_scale, W gate_B, "
+          "T gate_scales, T? gate_bias, W up_B, T up_scales, T? up_bias) "
+          "=> (T Y, T? input_skip_bias_sum like A) "
+          "where T: float|float16|bfloat16, W: uint8",
+          importMatMulNBitsMlp);
+  ops.add("MatMulNBitsQkv <K: int, Nkv: int, Nq: int, "
+          "accuracy_level: int = 0, bits: int = 4, block_size: int, "
+          "epsilon: float = 1e-6> (T A, T? skip, T norm_scale, W q_B, "
+          "T q_scales, T? q_bias, W k_B, T k_scales, T? k_bias, W v_B, "
+          "T v_scales, T? v_bias) => (T Q, T K, T V, "
+          "T? input_skip_bias_sum like A) "
+          "where T: float|float16|bfloat16, W: uint8",
+          importMatMulNBitsQkv);
+  ops.add("MatMulBlockQuantizedFp8Weight <block_size: int = 128> (T A, "
+          "float8e4m3fn B, float b_scale, float? a_scale, T? bias) => (T Y) "
+          "where T: float16|bfloat16|float",
+          importMatMulFp8);
+  ops.add("MatMulBlockQuantizedFp4Weight <block_size: int = 16> (T A, "
+          "uint8 B, uint8 weight_scale, float weight_scale_2, "
+          "float? input_scale, T? bias) => (T Y) "
+          "where T: float16|bfloat16|float",
+          importMatMulFp4);
   ops.add("GatherBlockQuantized <bits: int = 4, block_size: int = 128, "
           "gather_axis: int = 0, quantize_axis: int = 1> (D data, I indices, "
           "T scales, D? zero_points) => (T output) where D: "

@@ -3,19 +3,24 @@
 #include "frontends/onnx/Activation.h"
 #include "frontends/onnx/Normalization.h"
 #include "frontends/onnx/Sort.h"
+#include "frontends/onnx/microsoft/BlockQuantized.h"
 #include "frontends/onnx/microsoft/Operators.h"
+#include <functional>
 
 using namespace fulgur::onnx;
 using mlir::Value;
 
 namespace {
-/// The weight that each token [tokens] gives each expert [experts]: the
-/// router's probability where the expert is among the `k` most probable, else
-/// 0.
-Tensor routing(const Core &c, const Tensor &router, int64_t k,
-               bool normalized) {
+using namespace fulgur::onnx::microsoft;
+
+/// The weight that each token [tokens] gives each expert [experts]: `given`, or
+/// the router's probability if that is empty, where the expert is among the `k`
+/// most probable, else 0.
+Tensor routing(const Core &c, const Tensor &router, const Tensor &given,
+               int64_t k, bool normalized) {
   DType type = DType::f32;
   Tensor probability = softmax(c, c.cast(router, type), 1);
+  Tensor share = given ? c.cast(given, type) : probability;
   // How many experts come before each; of equal ones, the later comes first.
   Tensor mine = c.unsqueeze(probability, {2}),
          other = c.unsqueeze(probability, {1});
@@ -26,10 +31,10 @@ Tensor routing(const Core &c, const Tensor &router, int64_t k,
         return convert((v[0] < v[1]) | (equal(v[0], v[1]) & (at[1] < at[2])),
                        DType::i32);
       });
-  Tensor weight = c.map({c.sum(before, {2}, false), probability}, type,
-                        [&](ArrayRef<Scalar> v) {
-                          return select(v[0] < double(k), v[1], v[1].like(0));
-                        });
+  Tensor weight =
+      c.map({c.sum(before, {2}, false), share}, type, [&](ArrayRef<Scalar> v) {
+        return select(v[0] < double(k), v[1], v[1].like(0));
+      });
   return normalized ? c.div(weight, c.sum(weight, {1}, true)) : weight;
 }
 
@@ -71,15 +76,24 @@ Routed routedTo(const Core &c, const Site &s, const Tensor &weight,
           c.tensor(found[1], DType::i64, {all})};
 }
 
-/// x · wᵀ + b with the weights [experts, out, in] of one expert.
-Tensor layer(const Core &c, const Tensor &x, const Tensor &weights,
-             const Tensor &bias, int64_t expert) {
-  auto own = [&](const Tensor &all) {
-    Shape shape(ArrayRef(all.shape).drop_front());
-    return c.reshape(c.slice(all, 0, expert, 1), shape);
-  };
-  Tensor y = c.matmul2d(x, own(weights), true);
-  return bias ? c.add(y, own(bias)) : y;
+/// The part of a tensor [experts, ...] that is one expert's.
+Tensor ofExpert(const Core &c, const Tensor &all, int64_t expert) {
+  Shape shape(ArrayRef(all.shape).drop_front());
+  return c.reshape(c.slice(all, 0, expert, 1), shape);
+}
+
+/// A layer of all experts.
+struct Layer {
+  std::function<Tensor(int64_t expert)> weights; ///< [out, in]
+  Tensor bias; ///< [experts, out]; may be empty
+  explicit operator bool() const { return bool(weights); }
+};
+
+/// x · wᵀ + b with the weights of one expert.
+Tensor apply(const Core &c, const Tensor &x, const Layer &layer,
+             int64_t expert) {
+  Tensor y = c.matmul2d(x, layer.weights(expert), true);
+  return layer.bias ? c.add(y, ofExpert(c, layer.bias, expert)) : y;
 }
 
 /// g · σ(α·g) · (l + β), clamped (Shazeer, GLU variants, 2020).
@@ -110,23 +124,29 @@ Scalar activated(const Core &c, StringRef name, const Scalar &x) {
   c.unsupported("the activation '" + name + "' of experts is not supported");
 }
 
+/// The layers of all experts; the third one gates the first and may be missing.
+struct Network {
+  Layer first, second, third;
+};
+
 /// What comes between the first and the last layer.
-Tensor middle(const Core &c, const Site &s, const Tensor &x, int64_t expert) {
+Tensor middle(const Core &c, const Site &s, const Network &network,
+              const Tensor &x, int64_t expert) {
   StringRef name = s.text("activation_type", "relu");
-  Tensor first = layer(c, x, s[2], s[3], expert);
+  Tensor first = apply(c, x, network.first, expert);
   if (name != "swiglu") {
-    if (!s[6])
+    if (!network.third)
       return c.map(first,
                    [&](const Scalar &v) { return activated(c, name, v); });
     return c.map(
-        {first, layer(c, x, s[6], s[7], expert)}, first.type,
+        {first, apply(c, x, network.third, expert)}, first.type,
         [&](ArrayRef<Scalar> v) { return activated(c, name, v[0]) * v[1]; });
   }
   int64_t fusion = s.integer("swiglu_fusion", 0);
   if (fusion == 0) {
-    if (!s[6])
+    if (!network.third)
       c.fail("swiglu that is not fused needs the weights of a third layer");
-    return swiglu(c, s, first, layer(c, x, s[6], s[7], expert));
+    return swiglu(c, s, first, apply(c, x, network.third, expert));
   }
   std::optional<Extent> width = first.shape[1].divideExactly(2);
   if (!width)
@@ -140,7 +160,8 @@ Tensor middle(const Core &c, const Site &s, const Tensor &x, int64_t expert) {
                 c.slice(first, {0, 1}, half, {1, 2}));
 }
 
-Tensor importExperts(const Core &c, const Site &s) {
+/// How many experts there are; the input and the router's result must fit.
+int64_t expertsOf(const Core &c, const Site &s) {
   Tensor x = s[0], router = s[1];
   int64_t k = s.integer("k", 1);
   std::optional<int64_t> experts =
@@ -149,23 +170,30 @@ Tensor importExperts(const Core &c, const Site &s) {
     c.fail("input and router have the shapes " + c.text(x.shape) + " and " +
            c.text(router.shape) + ", of whose experts " + Twine(k) +
            " are to be picked");
-  if (s[2].rank() != 3 || s[4].rank() != 3 || !s[2].shape[0].is(*experts) ||
-      !s[4].shape[0].is(*experts))
-    c.fail("weights of shapes " + c.text(s[2].shape) + " and " +
-           c.text(s[4].shape) + " are not those of " + Twine(*experts) +
-           " experts");
   if (s.integer("use_sparse_mixer", 0))
     c.unsupported("the sparse mixer is not supported; export the model with "
                   "plain top-k routing");
+  return *experts;
+}
+
+void requireExperts(const Core &c, const Tensor &weights, int64_t experts) {
+  if (weights.rank() != 3 || !weights.shape[0].is(experts))
+    c.fail("weights of shape " + c.text(weights.shape) + " are not those of " +
+           Twine(experts) + " experts");
+}
+
+Tensor mixture(const Core &c, const Site &s, const Network &network,
+               int64_t experts, const Tensor &shares) {
+  Tensor x = s[0], router = s[1];
   Extent width = x.shape.back(),
          tokens = product(ArrayRef(x.shape).drop_back());
   c.requireEqual(tokens, router.shape[0]);
   Tensor rows = c.reshape(x, {tokens, width}),
-         weights =
-             routing(c, router, k, s.integer("normalize_routing_weights", 0));
+         weights = routing(c, router, shares, s.integer("k", 1),
+                           s.integer("normalize_routing_weights", 0));
   Tensor total = c.fill({tokens, width}, DType::f32, 0);
   Value table = c.value(rows);
-  for (int64_t expert = 0; expert < *experts; ++expert) {
+  for (int64_t expert = 0; expert < experts; ++expert) {
     Tensor weight = c.slice(weights, 1, expert, 1);
     Routed routed = routedTo(c, s, weight, expert);
     Extent count = routed.tokens.shape[0];
@@ -174,7 +202,8 @@ Tensor importExperts(const Core &c, const Site &s) {
                    [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
                      return c.extract(body, table, x.type, {v[0], at[1]});
                    });
-    Tensor y = layer(c, middle(c, s, own, expert), s[4], s[5], expert);
+    Tensor y =
+        apply(c, middle(c, s, network, own, expert), network.second, expert);
     Value results = c.value(y);
     total = c.generate(
         {tokens, width}, DType::f32,
@@ -190,6 +219,74 @@ Tensor importExperts(const Core &c, const Site &s) {
   }
   return c.reshape(c.cast(total, x.type), x.shape);
 }
+
+Tensor importExperts(const Core &c, const Site &s) {
+  int64_t experts = expertsOf(c, s);
+  auto layer = [&](size_t at) -> Layer {
+    if (!s[at])
+      return {};
+    requireExperts(c, s[at], experts);
+    return {[&c, weights = s[at]](int64_t expert) {
+              return ofExpert(c, weights, expert);
+            },
+            s[at + 1]};
+  };
+  return mixture(c, s, {layer(2), layer(4), layer(6)}, experts, {});
+}
+
+/// The weights are integers of few bits with a scale for each block of a row,
+/// or for each row.
+Tensor importQuantizedExperts(const Core &c, const Site &s) {
+  int64_t experts = expertsOf(c, s);
+  StringRef kind = s.text("quant_type", "int");
+  if (kind != "int")
+    c.unsupported("experts quantized to '" + kind +
+                  "' are not supported; quantize them to 'int'");
+  if (s.integer("weights_prepacked", -1) > 0)
+    c.unsupported("weights that are packed for one kind of processor are not "
+                  "supported; export the model without prepacking");
+  int64_t shared = s.integer("expert_weight_bits", 4),
+          block = s.integer("block_size", 0);
+  auto layer = [&](size_t at, size_t zerosAt, StringRef bitsName) -> Layer {
+    Tensor bytes = s[at], scales = s[at + 1], zeros = s[zerosAt];
+    if (!bytes)
+      return {};
+    requireExperts(c, bytes, experts);
+    int64_t bits = s.integer(bitsName, shared);
+    if (bits != 2 && bits != 4 && bits != 8)
+      c.unsupported("weights of " + Twine(bits) +
+                    " bits are not supported; quantize them to 2, 4 or 8");
+    if (!scales)
+      c.fail("the weights of operand " + Twine(at) + " have no scales");
+    Extent rows = bytes.shape[1], columns = bytes.shape[2] * (8 / bits);
+    std::optional<int64_t> whole = columns.constant();
+    if (!whole)
+      c.fail("the weights' rows must be of constant size");
+    auto weights = [=, &c, type = s[0].type](int64_t expert) {
+      BlockQuantized w{ofExpert(c, bytes, expert),
+                       ofExpert(c, scales, expert),
+                       {},
+                       rows,
+                       columns,
+                       bits,
+                       block > 0 ? block : *whole};
+      if (!zeros)
+        return blockWeights(c, w, type);
+      w.zeros = ofExpert(c, zeros, expert);
+      // Of whole rows, the zero points are packed from row to row.
+      if (w.zeros.rank() == 1)
+        w.zeros = c.cast(c.slice(unpackLast(c, w.zeros, bits), 0, 0, rows),
+                         DType::f32);
+      return blockWeights(c, w, type);
+    };
+    return {weights, s[at + 2]};
+  };
+  return mixture(c, s,
+                 {layer(2, 11, "fc1_expert_weight_bits"),
+                  layer(5, 12, "fc2_expert_weight_bits"),
+                  layer(8, 13, "fc3_expert_weight_bits")},
+                 experts, s[14]);
+}
 } // namespace
 
 void microsoft::experts(Extensions &ops) {
@@ -202,4 +299,23 @@ void microsoft::experts(Extensions &ops) {
           "T? fc3_experts_weights, T? fc3_experts_bias) "
           "=> (T output like input)",
           importExperts);
+  ops.add("QMoE <accuracy_level: int = 0, activation_alpha: float = 1, "
+          "activation_beta: float = 0, activation_type: string = relu, "
+          "block_size: int?, expert_weight_bits: int = 4, "
+          "fc1_expert_weight_bits: int?, fc2_expert_weight_bits: int?, "
+          "fc3_expert_weight_bits: int?, k: int = 1, "
+          "normalize_routing_weights: int = 0, quant_type: string = int, "
+          "swiglu_fusion: int = 0, swiglu_limit: float?, "
+          "use_sparse_mixer: int = 0, weights_prepacked: int = -1> (T input, "
+          "T router_probs, W fc1_experts_weights, S? fc1_scales, "
+          "T? fc1_experts_bias, W fc2_experts_weights, S? fc2_scales, "
+          "T? fc2_experts_bias, W? fc3_experts_weights, S? fc3_scales, "
+          "T? fc3_experts_bias, W? fc1_zero_points, W? fc2_zero_points, "
+          "W? fc3_zero_points, T? router_weights, float? fc1_global_scale, "
+          "float? fc2_global_scale, float? fc1_act_scale, "
+          "float? fc2_act_scale, S? fc1_act_block_scale, "
+          "S? fc2_act_block_scale) => (T output like input) "
+          "where T: float|float16|bfloat16, W: uint8|float8e4m3fn, "
+          "S: float|float16|bfloat16|float8e8m0|float8e4m3fn",
+          importQuantizedExperts);
 }

@@ -2,6 +2,7 @@
 // embeddings.
 #include "frontends/onnx/Activation.h"
 #include "frontends/onnx/Normalization.h"
+#include "frontends/onnx/Quantization.h"
 #include "frontends/onnx/microsoft/Operators.h"
 
 using namespace fulgur::onnx;
@@ -77,10 +78,14 @@ SmallVector<Tensor> importSkip(const Core &c, const Site &s) {
   return results;
 }
 
+/// Makes numbers of (rows of) an operand.
+using Numbers = llvm::function_ref<Tensor(const Tensor &x, size_t operand)>;
+
 /// Rows of up to three tables, added up and normalised; and how many elements
 /// of each mask are 1.
-SmallVector<Tensor> importEmbed(const Core &c, const Site &s) {
-  Tensor ids = s[0], segments = s[1], mask = s[7], positions = s[8];
+SmallVector<Tensor> embed(const Core &c, const Site &s, const Tensor &positions,
+                          Numbers numbers) {
+  Tensor ids = s[0], segments = s[1], mask = s[7];
   if (ids.rank() != 2 || s[2].rank() != 2 || s[3].rank() != 2)
     c.fail("needs ids and tables of rank 2, not " + Twine(ids.rank()) + ", " +
            Twine(s[2].rank()) + " and " + Twine(s[3].rank()));
@@ -97,18 +102,20 @@ SmallVector<Tensor> importEmbed(const Core &c, const Site &s) {
         c.loc);
     position = c.slice(s[3], 0, 0, length);
   }
-  SmallVector<Tensor> parts{word, position};
+  SmallVector<Tensor> parts{numbers(word, 2), numbers(position, 3)};
   if (s[4])
-    parts.push_back(segments ? c.gather(s[4], segments, 0, s.nameOf(4))
-                             : c.slice(s[4], 0, 0, 1));
-  DType type = computeType(word.type);
+    parts.push_back(numbers(segments ? c.gather(s[4], segments, 0, s.nameOf(4))
+                                     : c.slice(s[4], 0, 0, 1),
+                            4));
+  DType result = parts[0].type, type = computeType(result);
   Tensor sum = c.map(parts, type, [&](ArrayRef<Scalar> v) {
     Scalar total = v[0] + v[1];
     return v.size() > 2 ? total + v[2] : total;
   });
-  Tensor y = layerNorm(c, sum, c.cast(s[5], type), c.cast(s[6], type), 2,
-                       s.real("epsilon", 1e-12f));
-  SmallVector<Tensor> results{c.cast(y, word.type), {}, {}};
+  Tensor y =
+      layerNorm(c, sum, c.cast(numbers(s[5], 5), type),
+                c.cast(numbers(s[6], 6), type), 2, s.real("epsilon", 1e-12f));
+  SmallVector<Tensor> results{c.cast(y, result), {}, {}};
   if (s.wants(1))
     results[1] =
         mask ? c.sum(c.map(mask,
@@ -118,12 +125,37 @@ SmallVector<Tensor> importEmbed(const Core &c, const Site &s) {
                      {1}, false)
              : c.fill({batch}, DType::i32, 0);
   if (s.wants(2))
-    results[2] = c.cast(sum, word.type);
+    results[2] = c.cast(sum, result);
   return results;
 }
 
+SmallVector<Tensor> importEmbed(const Core &c, const Site &s) {
+  return embed(c, s, s[8], [](const Tensor &x, size_t) { return x; });
+}
+
+/// The same with quantized tables and parameters.
+SmallVector<Tensor> importQuantizedEmbed(const Core &c, const Site &s) {
+  SmallVector<Tensor> results =
+      embed(c, s, {}, [&](const Tensor &x, size_t operand) {
+        constexpr size_t toScale = 6, toZero = 11;
+        return dequantizeLinear(c, x, s[operand + toScale], s[operand + toZero],
+                                DType::f32);
+      });
+  results.pop_back();
+  return results;
+}
+
+/// The gate's activation.
+Scalar gated(const Core &c, StringRef name, const Scalar &x) {
+  if (name == "silu" || name == "swish")
+    return x * sigmoid(x);
+  if (name == "sigmoid")
+    return sigmoid(x);
+  c.fail("activation '" + name + "' is not one of silu, swish, sigmoid");
+}
+
 /// x normalised by the root mean square of every run of as many elements as the
-/// scale has, times the scale and gate · σ(gate).
+/// scale has, times the scale and the activated gate.
 Tensor importGatedRMSNorm(const Core &c, const Site &s) {
   Tensor x = s[0], scale = s[1], gate = s[2];
   DType type = computeType(x.type);
@@ -139,8 +171,9 @@ Tensor importGatedRMSNorm(const Core &c, const Site &s) {
   Tensor normal =
       rmsNorm(c, c.reshape(c.cast(x, type), shape), c.cast(scale, type),
               x.rank(), s.real("epsilon", 1e-5f));
-  return c.map({c.reshape(normal, x.shape), gate}, x.type,
-               [](ArrayRef<Scalar> v) { return v[0] * v[1] * sigmoid(v[1]); });
+  StringRef name = s.text("activation", "silu");
+  return c.map({c.reshape(normal, x.shape), c.cast(gate, type)}, x.type,
+               [&](ArrayRef<Scalar> v) { return v[0] * gated(c, name, v[1]); });
 }
 } // namespace
 
@@ -172,8 +205,19 @@ void microsoft::normalizations(Extensions &ops) {
           "=> (T output, int32? mask_index, T? embedding_sum) "
           "where M: int32|int64",
           importEmbed);
-  ops.add("GatedRMSNorm <epsilon: float = 1e-5> (T X, T scale, T gate) "
-          "=> (T Y like X)",
+  ops.add("QEmbedLayerNormalization <epsilon: float = 1e-12> "
+          "(int32 input_ids, int32? segment_ids, Q word_embedding_quant, "
+          "Q position_embedding_quant, Q? segment_embedding, Q gamma_quant, "
+          "Q beta_quant, int32? mask, float word_embedding_scale, "
+          "float position_embedding_scale, float? segment_embedding_scale, "
+          "float gamma_scale, float beta_scale, Q word_embedding_zero_point, "
+          "Q position_embedding_zero_point, Q? segment_embedding_zero_point, "
+          "Q gamma_zero_point, Q beta_zero_point) "
+          "=> (float layernorm_out, int32 mask_index_out) "
+          "where Q: int8|uint8",
+          importQuantizedEmbed);
+  ops.add("GatedRMSNorm <activation: string = silu, epsilon: float = 1e-5> "
+          "(T X, T scale, T gate) => (T Y like X)",
           importGatedRMSNorm);
   ops.stray({"LayerNormalization", "SimplifiedLayerNormalization"});
 }

@@ -11,9 +11,12 @@ const Extensions &fulgur::onnx::microsoftOperators() {
     microsoft::attentions(ops);
     microsoft::blockQuantized(ops);
     microsoft::convolutions(ops);
+    microsoft::experimental(ops);
     microsoft::experts(ops);
     microsoft::groupNorms(ops);
     microsoft::groupQueryAttention(ops);
+    microsoft::hashing(ops);
+    microsoft::hyperConnections(ops);
     microsoft::normalizations(ops);
     microsoft::packing(ops);
     microsoft::positionBiases(ops);

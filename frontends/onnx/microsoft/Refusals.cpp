@@ -17,6 +17,17 @@ void microsoft::refusals(Extensions &ops) {
               "QuantizeWithOrder", "DequantizeWithOrder"},
              "it works on layouts of one kind of GPU; quantize the model with "
              "QuantizeLinear and DequantizeLinear");
+  ops.refuse({"VarlenCausalConvWithState", "VarlenNGramHashMapping",
+              "NGramHashMapping", "GatedDeltaNet", "DynamicSparseAttention",
+              "SparseAttentionIndexer", "PackedSparseAttentionIndexer"},
+             "it works on the packed requests of a server; export the model "
+             "with LinearAttention, CausalConvWithState and "
+             "GroupQueryAttention");
+  ops.refuse({"MatMulFpQ4", "QuantizeBFP", "DequantizeBFP"},
+             "its format belongs to one kind of processor; quantize the model "
+             "with MatMulNBits");
+  ops.refuse({"AttnLSTM", "MaxpoolWithMask"},
+             "nothing exports it; export the model with ONNX's operators");
   ops.refuse({"LongformerAttention", "DecoderAttention"},
              "only ONNX Runtime's CUDA kernel defines it; export the model "
              "without that fusion");
