@@ -309,9 +309,6 @@ void registerExtensions(OpTable &ops) {
 }
 
 StringRef whyRefused(StringRef domain, StringRef op) {
-  if (domain == "com.microsoft.nchwc" || domain == "com.ms.internal.nhwc")
-    return "ONNX Runtime laid the model out for the machine that wrote it; "
-           "save it with the optimization level ORT_ENABLE_EXTENDED or below";
   if (domain == kMicrosoft)
     for (const auto &[name, reason] : microsoftOperators().refused)
       if (name == op)
@@ -342,6 +339,7 @@ void refuseOtherValues(const pb::NodeProto &node) {
 namespace {
 using Nodes = google::protobuf::RepeatedPtrField<pb::NodeProto>;
 
+/// Whether there are operators of ONNX Runtime.
 bool adopt(Nodes &nodes, int version) {
   bool found = false;
   for (pb::NodeProto &node : nodes) {
@@ -349,8 +347,8 @@ bool adopt(Nodes &nodes, int version) {
         !pb::OpSchemaRegistry::Schema(node.op_type(), version) &&
         microsoftOperators().strays.contains(node.op_type())) {
       node.set_domain(kMicrosoft.str());
-      found = true;
     }
+    found |= node.domain() == kMicrosoft;
     for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
       if (attribute.has_g())
         found |= adopt(*attribute.mutable_g()->mutable_node(), version);

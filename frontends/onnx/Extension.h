@@ -80,7 +80,8 @@ void defineExtensions();
 void registerExtensions(OpTable &ops);
 
 /// Moves operators that ONNX Runtime keeps in ONNX's domain, where the imported
-/// version of ONNX does not have them, into ONNX Runtime's.
+/// version of ONNX does not have them, into ONNX Runtime's. Whatever uses that
+/// domain imports it: its tools leave that out, as it has one version only.
 void adoptStrays(::onnx::ModelProto &model);
 
 /// Why an operator is refused; empty if nothing is known about it.

@@ -7,6 +7,7 @@
 #include "frontends/onnx/Extension.h"
 #include "frontends/onnx/ExternalData.h"
 #include "frontends/onnx/Problem.h"
+#include "frontends/onnx/Sparse.h"
 #include "frontends/onnx/TensorData.h"
 #include "onnx/checker.h"
 #include "onnx/defs/schema.h"
@@ -60,6 +61,32 @@ void settleOpsets(pb::ModelProto &model) {
                " must do; export it again, or set opset_import");
   model.add_opset_import()->set_version(model.ir_version() < 3 ? 1
                                                                : newestOpset());
+}
+
+using Nodes = google::protobuf::RepeatedPtrField<pb::NodeProto>;
+
+/// Operators of ONNX are in the domain without a name.
+void spellDomains(Nodes &nodes) {
+  for (pb::NodeProto &node : nodes) {
+    if (isOnnxDomain(node.domain()))
+      node.clear_domain();
+    for (pb::AttributeProto &attribute : *node.mutable_attribute()) {
+      if (attribute.has_g())
+        spellDomains(*attribute.mutable_g()->mutable_node());
+      for (pb::GraphProto &subgraph : *attribute.mutable_graphs())
+        spellDomains(*subgraph.mutable_node());
+    }
+  }
+}
+
+void spellDomains(pb::ModelProto &model) {
+  spellDomains(*model.mutable_graph()->mutable_node());
+  for (pb::FunctionProto &function : *model.mutable_functions()) {
+    spellDomains(*function.mutable_node());
+    for (pb::OperatorSetIdProto &import : *function.mutable_opset_import())
+      if (isOnnxDomain(import.domain()))
+        import.clear_domain();
+  }
 }
 
 /// What the file claims about values in between is not believed: inference
@@ -126,25 +153,33 @@ private:
   SmallVector<std::pair<pb::NodeProto *, std::string>> nodes;
 };
 
-/// Many exporters leave the shapes of outputs to inference, which the checker
-/// takes for an error. While one of these exists, such outputs are scalars.
-class ShapelessOutputsAside {
+/// Many exporters leave the shapes, and some the types, of outputs to
+/// inference, which the checker takes for an error. While one of these exists,
+/// such outputs are scalars.
+class UntypedOutputsAside {
 public:
-  explicit ShapelessOutputsAside(pb::ModelProto &model) {
-    for (pb::ValueInfoProto &output : *model.mutable_graph()->mutable_output())
-      if (output.type().has_tensor_type() &&
-          !output.type().tensor_type().has_shape()) {
-        shapeless.push_back(output.mutable_type()->mutable_tensor_type());
-        shapeless.back()->mutable_shape();
-      }
+  explicit UntypedOutputsAside(pb::ModelProto &model) {
+    for (pb::ValueInfoProto &output :
+         *model.mutable_graph()->mutable_output()) {
+      bool hasType = output.type().value_case() != pb::TypeProto::VALUE_NOT_SET;
+      if (hasType && (!output.type().has_tensor_type() ||
+                      output.type().tensor_type().has_shape()))
+        continue;
+      untyped.emplace_back(&output, output.type());
+      pb::TypeProto::Tensor &type =
+          *output.mutable_type()->mutable_tensor_type();
+      if (!hasType)
+        type.set_elem_type(pb::TensorProto::FLOAT);
+      type.mutable_shape();
+    }
   }
-  ~ShapelessOutputsAside() {
-    for (pb::TypeProto_Tensor *type : shapeless)
-      type->clear_shape();
+  ~UntypedOutputsAside() {
+    for (auto &[output, type] : untyped)
+      *output->mutable_type() = std::move(type);
   }
 
 private:
-  SmallVector<pb::TypeProto_Tensor *> shapeless;
+  SmallVector<std::pair<pb::ValueInfoProto *, pb::TypeProto>> untyped;
 };
 
 /// Messages name nodes; those without a name are called by their first result.
@@ -183,7 +218,7 @@ void refuseUnknownForms(const pb::ModelProto &model) {
 /// message.
 void check(pb::ModelProto &model) {
   DeprecatedAside operators(model);
-  ShapelessOutputsAside outputs(model);
+  UntypedOutputsAside outputs(model);
   try {
     pb::checker::check_model(model);
   } catch (const std::exception &error) {
@@ -323,15 +358,12 @@ void renamePads(pb::ModelProto &model) {
 /// To the newest opset, or not at all.
 void convert(pb::ModelProto &model) {
   pb::OperatorSetIdProto *import = onnxOpset(model);
-  bool wouldLose = !model.graph()
-                        .sparse_initializer()
-                        .empty(); // the converter does not know them
-  // Nor does it know that Scan-8 goes through batches.
-  wouldLose |= import->version() < 9 && any_of(
-                                            model.graph().node(),
-                                            [](const pb::NodeProto &node) {
-                                              return node.op_type() == "Scan";
-                                            });
+  // The converter does not know that Scan-8 goes through batches.
+  bool wouldLose =
+      import->version() < 9 &&
+      any_of(
+          model.graph().node(),
+          [](const pb::NodeProto &node) { return node.op_type() == "Scan"; });
   if (import->version() >= newestOpset() || wouldLose)
     return;
   try {
@@ -389,9 +421,11 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
   };
   defineExtensions();
   settleOpsets(model);
+  spellDomains(model);
   adoptStrays(model);
   model.clear_training_info();
   settleTensors();
+  makeDense(model, files);
   // Our own questions first: their answers name the place better than the
   // checker's.
   refuseUnknownOperators(model);

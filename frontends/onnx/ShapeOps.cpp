@@ -55,7 +55,7 @@ Tensor importConstant(const Core &c, const Site &s) {
     std::vector<std::string> strings = s.strings("value_strings");
     return stringConstant(c, strings, {int64_t(strings.size())});
   }
-  c.unsupported("sparse constants are not supported");
+  c.fail("has no value");
 }
 
 Tensor importConstantOfShape(const Core &c, const Site &s) {

@@ -714,3 +714,14 @@ case(
     "dynamic-slice", "DynamicSlice", dict(x="B 6 7", s=weight("2", dtype="int64", values=[1, 2]), e=weight("2", dtype="int64", values=[4, -1]), a=weight("2", dtype="int64", values=[1, 2])),
     **EXPERIMENTAL,
 )
+WORDS = Input("W 6", "int32", values=lambda W: np.array([[1, 2, 3, 4, 5, 6], [1, 2, 0, 0, 0, 0], [0, 2, 3, 0, 0, 0], [5, 0, 3, 4, 0, 0], [3, 0, 0, 0, 0, 0]])[:W])
+case("word-embedding", "WordConvEmbedding", dict(s=WORDS, w=weight("4 1 3 2"), b=weight("4"), c=weight("7 2")), sizes=[dict(W=5), dict(W=1)])
+TOKENS_BEFORE = Input("B S", "int64", values=lambda B, S: [[1, 2, 3, 1, 2, 4, 1, 2][:S], [0, 0, 0, 0, 0, 0, 0, 0][:S]][:B])
+for runs in (1, 2, 3):
+    case(f"ngram-repeat-block-{runs}", "NGramRepeatBlock", dict(t=TOKENS_BEFORE, x="B 6"), attributes=dict(ngram_size=runs), sizes=[dict(B=2, S=8), dict(B=1, S=3)])
+ROWS_ALIKE = Input("B 8", "float16", values=lambda B: np.stack([np.zeros(8), np.ones(8), 300 * np.arange(8)])[:B])
+for name, opset in (("LayerNormalization", 17), ("SimplifiedLayerNormalization", 17)):
+    case(
+        f"half-{name}", name, dict(x=ROWS_ALIKE, g=weight("8", dtype="float16", values=np.arange(8))), attributes=dict(epsilon=1e-12), sizes=[dict(B=3)],
+        domain="", opset=opset, types=dict(y=10), tolerance=1e-3,
+    )

@@ -26,6 +26,7 @@ const Extensions &fulgur::onnx::microsoftOperators() {
     microsoft::refusals(ops);
     microsoft::rotations(ops);
     microsoft::sparseAttention(ops);
+    microsoft::words(ops);
     return ops;
   }();
   return all;

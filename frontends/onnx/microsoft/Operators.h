@@ -25,5 +25,6 @@ void quantizedTensors(Extensions &);
 void refusals(Extensions &);
 void rotations(Extensions &);
 void sparseAttention(Extensions &);
+void words(Extensions &);
 
 } // namespace fulgur::onnx::microsoft

@@ -80,6 +80,11 @@ void microsoft::products(Extensions &ops) {
   ops.add("FusedMatMul <alpha: float = 1, transA: int = 0, transB: int = 0, "
           "transBatchA: int = 0, transBatchB: int = 0> (T A, T B) => (T Y)",
           importFusedMatMul);
+  // Sparse tensors have been written out.
+  ops.add("SparseToDenseMatMul <alpha: float = 1, transA: int = 0, "
+          "transB: int = 0> (T A, T B) => (T Y) where "
+          "T: float|double|int64|int32|uint64|uint32",
+          importFusedMatMul);
   ops.add("TransposeMatMul <alpha: float = 1, transA: int = 0, "
           "transB: int = 0> (T A, T B) => (T Y)",
           importFusedMatMul);

@@ -7,9 +7,12 @@ void microsoft::refusals(Extensions &ops) {
   ops.refuse({"BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"},
              "it is a whole decoding loop, which belongs to the program that "
              "calls the model; export the decoder as a model of its own");
-  ops.refuse({"NGramRepeatBlock", "BifurcationDetector", "Tokenizer"},
+  ops.refuse({"BifurcationDetector"},
              "it is a step of a decoding loop, which belongs to the program "
              "that calls the model");
+  ops.refuse({"Tokenizer"},
+             "words are found by other rules than those of StringSplit; split "
+             "the text before the model");
   ops.refuse({"BiasDropout", "BitmaskDropout", "BitmaskBiasDropout"},
              "it is for training; export the model for inference");
   ops.refuse({"QOrderedAttention", "QOrderedGelu", "QOrderedLayerNormalization",
