@@ -93,6 +93,29 @@ bool takesType(const pb::NodeProto &node, int64_t opset, size_t input,
   });
 }
 
+std::optional<std::pair<size_t, size_t>>
+mixedTypes(const pb::NodeProto &node, int64_t opset,
+           ArrayRef<std::string> types) {
+  const pb::OpSchema *schema = pb::OpSchemaRegistry::Schema(
+      node.op_type(), int(opset), domainOf(node.domain()));
+  if (!schema || schema->inputs().empty())
+    return std::nullopt;
+  StringMap<size_t> first; // input of each type variable
+  for (auto [k, type] : enumerate(types)) {
+    const auto &formal =
+        schema->inputs()[std::min(k, schema->inputs().size() - 1)];
+    bool isFree = formal.GetOption() == pb::OpSchema::Variadic &&
+                  !formal.GetIsHomogeneous();
+    // A variable names types; a type is written with parentheses.
+    if (type.empty() || isFree || StringRef(formal.GetTypeStr()).contains('('))
+      continue;
+    auto [same, isNew] = first.try_emplace(formal.GetTypeStr(), k);
+    if (!isNew && types[same->second] != type)
+      return std::pair(same->second, k);
+  }
+  return std::nullopt;
+}
+
 void refuseUnknownOperators(const pb::ModelProto &model) {
   StringSet<> functions;
   for (const pb::FunctionProto &function : model.functions())

@@ -495,6 +495,13 @@ void Importer::importNode(const ::onnx::NodeProto &node) {
         !takesType(node, model->opset(node.domain()), k, name(x.type).str()))
       core.fail("input " + Twine(k) + " is of type " + name(x.type) +
                 ", which the operator does not take");
+  SmallVector<std::string> types;
+  for (const Tensor &x : in)
+    types.push_back(x && x.isTensor() ? name(x.type).str() : "");
+  if (auto mixed = mixedTypes(node, model->opset(node.domain()), types))
+    core.fail("inputs " + Twine(mixed->first) + " and " + Twine(mixed->second) +
+              " are of the types " + types[mixed->first] + " and " +
+              types[mixed->second] + ", which must be the same");
   auto find = [&](StringRef name) {
     return isThere(name) ? lookUp(name) : Tensor();
   };

@@ -161,7 +161,9 @@ Tensor placesOf(const Core &c, const Tensor &x, const Tensor &greatest,
 
 SmallVector<Tensor> importMaxPool(const Core &c, const Site &s) {
   SmallVector<Window, 3> all = windows(c, s, s[0]);
-  Tensor y = pool(c, s[0], all, true, s[0].type);
+  DType type = s[0].type;
+  Tensor y =
+      c.cast(pool(c, s[0], all, true, isHalf(type) ? DType::f32 : type), type);
   if (!s.wants(1))
     return {y};
   return {y, placesOf(c, s[0], y, all, s.integer("storage_order", 0))};

@@ -2,6 +2,9 @@
 // that the importer walks.
 #pragma once
 #include "onnx/onnx_pb.h"
+#include "llvm/ADT/ArrayRef.h"
+#include <optional>
+#include <string>
 
 namespace fulgur::onnx {
 
@@ -19,6 +22,13 @@ void refuseUnknownOperators(const ::onnx::ModelProto &model);
 /// ONNX's name of it; true if there is no schema.
 bool takesType(const ::onnx::NodeProto &node, int64_t opset, size_t input,
                const std::string &type);
+
+/// Two inputs whose element types the schema wants to be the same, but which
+/// are not. `types` are ONNX's names, empty where an input is none or no
+/// tensor.
+std::optional<std::pair<size_t, size_t>>
+mixedTypes(const ::onnx::NodeProto &node, int64_t opset,
+           llvm::ArrayRef<std::string> types);
 
 /// Refuses graphs that are cyclic or use values that nothing produces, at any
 /// depth; brings unsorted ones into order.

@@ -48,6 +48,7 @@ SmallVector<int64_t> fulgur::onnx::kernelOf(const Core &c, const Site &s,
 
 Tensor fulgur::onnx::addBias(const Core &c, const Tensor &y,
                              const Tensor &bias) {
+  c.requireType(bias, bias.type == y.type, name(y.type));
   Shape perChannel(y.rank() - 1, 1);
   c.requireEqual(product(bias.shape), y.shape[1]);
   perChannel[0] = y.shape[1];

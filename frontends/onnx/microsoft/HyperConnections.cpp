@@ -29,7 +29,8 @@ Tensor grouped(const Core &c, const Site &s, const Tensor &x) {
 
 /// Gates of branches [..., branches], of branches and features [..., branches,
 /// width or 1], or of both in one dim, so that they broadcast to streams.
-Tensor gates(const Core &c, const Tensor &gate, const Tensor &streams) {
+Tensor gates(const Core &c, const Tensor &given, const Tensor &streams) {
+  Tensor gate = c.cast(given, wide(streams.type));
   if (gate.rank() == streams.rank())
     return gate;
   if (gate.rank() + 1 != streams.rank())
@@ -63,7 +64,8 @@ Tensor importPostMix(const Core &c, const Site &s) {
     for (int64_t k = 0; k < rank; ++k)
       order.push_back(k);
     std::swap(order[rank - 2], order[rank - 1]);
-    mixed = c.matmul(c.transpose(s[3], order), x);
+    mixed = c.matmul(c.cast(c.transpose(s[3], order), wide(x.type)),
+                     c.cast(x, wide(x.type)));
   }
   Tensor y =
       c.map({mixed, gates(c, s[2], x), c.unsqueeze(block, {block.rank() - 1})},
@@ -129,27 +131,29 @@ SmallVector<Tensor> importEngramGate(const Core &c, const Site &s) {
 /// z · σ(z) of z = scale · x, each rounded to the type.
 Tensor importScaledSiLU(const Core &c, const Site &s) {
   Tensor x = s[0];
+  Tensor scale = s[1] ? c.cast(c.reshape(s[1], {}), wide(x.type))
+                      : c.scalar(wide(x.type), s.real("alpha", 1));
   Tensor z =
-      s[1] ? c.mul(x, c.reshape(s[1], {})) : c.mul(x, s.real("alpha", 1));
+      c.map({x, scale}, x.type, [](ArrayRef<Scalar> v) { return v[0] * v[1]; });
   return c.mul(z, c.map(z, sigmoid));
 }
 } // namespace
 
 void microsoft::hyperConnections(Extensions &ops) {
   ops.add("HyperConnectionPreMix <num_branches: int = 0, "
-          "reduction_scale: float = 1> (T streams, T pre_mix) => (T output)",
+          "reduction_scale: float = 1> (T streams, M pre_mix) => (T output)",
           importPreMix);
   ops.add("HyperConnectionPostMix <num_branches: int = 0> (T streams, "
-          "T block_output, T post_mix, T? stream_mix) "
+          "T block_output, M post_mix, M? stream_mix) "
           "=> (T output like streams)",
           importPostMix);
   ops.add("BranchwiseRMSNorm <epsilon: float = 1e-5, num_branches: int = 0> "
-          "(T X, T? scale) => (T Y like X)",
+          "(T X, M? scale) => (T Y like X)",
           importBranchNorm);
   ops.add("EngramGate <epsilon: float = 1e-5> (T key, T query, T value, "
           "T key_norm_scale, T query_norm_scale, T? conv_norm_scale) "
           "=> (T output like key, T? gated_value_normed like key)",
           importEngramGate);
-  ops.add("ScaledSiLU <alpha: float = 1> (T X, T? scale) => (T Y like X)",
+  ops.add("ScaledSiLU <alpha: float = 1> (T X, M? scale) => (T Y like X)",
           importScaledSiLU);
 }

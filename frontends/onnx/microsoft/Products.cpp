@@ -82,8 +82,9 @@ void microsoft::products(Extensions &ops) {
           importFusedMatMul);
   // Sparse tensors have been written out.
   ops.add("SparseToDenseMatMul <alpha: float = 1, transA: int = 0, "
-          "transB: int = 0> (T A, T B) => (T Y) where "
-          "T: float|double|int64|int32|uint64|uint32",
+          "transB: int = 0> (T A, V B) => (V Y) where "
+          "T: float|double|int64|int32|uint64|uint32, "
+          "V: float|double|int64|int32|uint64|uint32",
           importFusedMatMul);
   ops.add("TransposeMatMul <alpha: float = 1, transA: int = 0, "
           "transB: int = 0> (T A, T B) => (T Y)",
