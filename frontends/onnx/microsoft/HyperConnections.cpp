@@ -30,7 +30,7 @@ Tensor grouped(const Core &c, const Site &s, const Tensor &x) {
 /// Gates of branches [..., branches], of branches and features [..., branches,
 /// width or 1], or of both in one dim, so that they broadcast to streams.
 Tensor gates(const Core &c, const Tensor &given, const Tensor &streams) {
-  Tensor gate = c.cast(given, wide(streams.type));
+  Tensor gate = c.cast(given, computeType(streams.type));
   if (gate.rank() == streams.rank())
     return gate;
   if (gate.rank() + 1 != streams.rank())
@@ -64,8 +64,8 @@ Tensor importPostMix(const Core &c, const Site &s) {
     for (int64_t k = 0; k < rank; ++k)
       order.push_back(k);
     std::swap(order[rank - 2], order[rank - 1]);
-    mixed = c.matmul(c.cast(c.transpose(s[3], order), wide(x.type)),
-                     c.cast(x, wide(x.type)));
+    mixed = c.matmul(c.cast(c.transpose(s[3], order), computeType(x.type)),
+                     c.cast(x, computeType(x.type)));
   }
   Tensor y =
       c.map({mixed, gates(c, s[2], x), c.unsqueeze(block, {block.rank() - 1})},
@@ -131,8 +131,8 @@ SmallVector<Tensor> importEngramGate(const Core &c, const Site &s) {
 /// z · σ(z) of z = scale · x, each rounded to the type.
 Tensor importScaledSiLU(const Core &c, const Site &s) {
   Tensor x = s[0];
-  Tensor scale = s[1] ? c.cast(c.reshape(s[1], {}), wide(x.type))
-                      : c.scalar(wide(x.type), s.real("alpha", 1));
+  Tensor scale = s[1] ? c.cast(c.reshape(s[1], {}), computeType(x.type))
+                      : c.scalar(computeType(x.type), s.real("alpha", 1));
   Tensor z =
       c.map({x, scale}, x.type, [](ArrayRef<Scalar> v) { return v[0] * v[1]; });
   return c.mul(z, c.map(z, sigmoid));
