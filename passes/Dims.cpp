@@ -167,18 +167,31 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
       .Default([](Operation *) { return failure(); });
 }
 
-bool fulgur::dependsOnData(Value size) {
-  llvm::SmallDenseSet<Value> seen{size};
+bool fulgur::dependsOnData(Value size) { return DataDependence()(size); }
+
+bool DataDependence::operator()(Value size) {
   SmallVector<Value> open{size};
   while (!open.empty()) {
-    Operation *op = open.pop_back_val().getDefiningOp();
-    if (!op || isa<BoundedOp>(op) || !isMemoryEffectFree(op))
-      return true;
-    for (Value operand : op->getOperands())
-      if (seen.insert(operand).second)
-        open.push_back(operand);
+    Value value = open.back();
+    Operation *op = value.getDefiningOp();
+    bool depends = !op || isa<BoundedOp>(op) || !isMemoryEffectFree(op),
+         settled = true;
+    if (!depends && !known.contains(value))
+      for (Value operand : op->getOperands()) {
+        auto found = known.find(operand);
+        if (found == known.end()) {
+          open.push_back(operand);
+          settled = false;
+        } else {
+          depends |= found->second;
+        }
+      }
+    if (!settled)
+      continue;
+    open.pop_back();
+    known.try_emplace(value, depends);
   }
-  return false;
+  return known.lookup(size);
 }
 
 SmallVector<Value> fulgur::dynamicDims(OpBuilder &b, Location loc, Type type,

@@ -17,6 +17,16 @@ dimsOf(mlir::OpBuilder &builder, mlir::Value tensor);
 /// fulgur.bounded, or from what is in memory.
 bool dependsOnData(mlir::Value size);
 
+/// The same for many sizes of a function that stays as it is: each is looked at
+/// once.
+class DataDependence {
+public:
+  bool operator()(mlir::Value size);
+
+private:
+  llvm::DenseMap<mlir::Value, bool> known;
+};
+
 /// x * y, folded where both are constants or one is 1.
 mlir::OpFoldResult multiply(mlir::OpBuilder &builder, mlir::Location loc,
                             mlir::OpFoldResult x, mlir::OpFoldResult y);

@@ -118,6 +118,7 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     if (!main || main.getBody().empty())
       return;
     Block &block = main.getBody().front();
+    dependsOnData = {};
     if (failed(collect(block)))
       return signalPassFailure();
     Typical typical(module);
@@ -410,7 +411,7 @@ private:
   /// Clones the computation of `value`; of run-time sizes that of their upper
   /// bounds. Null where it is no function of symbols. Quotients by symbols have
   /// no effects either: sizes are never divided by 0.
-  static Value rebuild(Value value, OpBuilder &builder, IRMapping &mapping) {
+  Value rebuild(Value value, OpBuilder &builder, IRMapping &mapping) {
     if (Value known = mapping.lookupOrNull(value))
       return known;
     if (dependsOnData(value)) {
@@ -432,8 +433,7 @@ private:
   /// The least or the greatest that index arithmetic on run-time sizes can
   /// give, each of which is from 0 to its bound. Factors and divisors that are
   /// not constants are sizes, which are not negative.
-  static Value bound(Value value, bool upper, OpBuilder &b,
-                     IRMapping &mapping) {
+  Value bound(Value value, bool upper, OpBuilder &b, IRMapping &mapping) {
     if (!dependsOnData(value))
       return rebuild(value, b, mapping);
     Operation *op = value.getDefiningOp();
@@ -496,8 +496,8 @@ private:
   }
 
   /// The same for a part of an affine expression.
-  static Value bound(AffineExpr expr, affine::AffineApplyOp apply, bool upper,
-                     OpBuilder &b, IRMapping &mapping) {
+  Value bound(AffineExpr expr, affine::AffineApplyOp apply, bool upper,
+              OpBuilder &b, IRMapping &mapping) {
     Location loc = apply.getLoc();
     if (auto constant = dyn_cast<AffineConstantExpr>(expr))
       return arith::ConstantIndexOp::create(b, loc, constant.getValue());
@@ -533,8 +533,8 @@ private:
   }
 
   /// What `rebuild` computes, as a double, which does not wrap around.
-  static Value estimate(Value value, OpBuilder &b, IRMapping &mapping,
-                        llvm::DenseMap<Value, Value> &known) {
+  Value estimate(Value value, OpBuilder &b, IRMapping &mapping,
+                 llvm::DenseMap<Value, Value> &known) {
     if (Value done = known.lookup(value))
       return done;
     Operation *op = value.getDefiningOp();
@@ -579,6 +579,7 @@ private:
   }
 
   SmallVector<Buffer> buffers;
+  DataDependence dependsOnData; ///< of sizes in @main
 };
 } // namespace
 } // namespace fulgur
