@@ -254,9 +254,8 @@ Tensor importClip(const Core &c, const Site &s) {
   Tensor low = bound(1, "min"), high = bound(2, "max");
   SmallVector<Tensor> in{x};
   for (const Tensor &one : {low, high})
-    if (one) // the converter makes every bound of an attribute a float
-      in.push_back(isReal(x.type) && isReal(one.type) ? c.cast(one, x.type)
-                                                      : one);
+    if (one)
+      in.push_back(one);
   for (const Tensor &one : in)
     requireSameType(c, x, one);
   return c.map(in, x.type, [&](ArrayRef<Scalar> v) {

@@ -273,6 +273,29 @@ void inlineFunctions(pb::ModelProto &model) {
   refuseUnknownOperators(model); // calls that could not be expanded
 }
 
+/// The bounds of Clip were attributes before opset 11. The converter makes
+/// floats of them, whatever the type of the input.
+void castBounds(pb::GraphProto &graph) {
+  google::protobuf::RepeatedPtrField<pb::NodeProto> nodes;
+  for (pb::NodeProto &node : *graph.mutable_node()) {
+    bool isClip = node.op_type() == "Clip" && isOnnxDomain(node.domain());
+    for (int k = 1; isClip && k < node.input_size(); ++k) {
+      if (node.input(k).empty())
+        continue;
+      pb::NodeProto &cast = *nodes.Add();
+      cast.set_op_type("CastLike");
+      cast.set_name(node.name());
+      cast.add_input(node.input(k));
+      cast.add_input(node.input(0));
+      cast.add_output("fulgur.bound." + std::to_string(k) + "." +
+                      node.output(0));
+      node.set_input(k, cast.output(0));
+    }
+    nodes.Add(std::move(node));
+  }
+  graph.mutable_node()->Swap(&nodes);
+}
+
 /// What operators meant in the model's own opset where the converter leaves new
 /// attributes at their defaults, which mean something else. Before opset 11,
 /// Resize put its corners on each other and had no name for how it chose the
@@ -286,6 +309,8 @@ void keepOldMeanings(pb::GraphProto &graph, int64_t opset) {
     attribute.set_type(pb::AttributeProto::STRING);
     attribute.set_s(value);
   };
+  if (opset < 11)
+    castBounds(graph);
   for (pb::NodeProto &node : *graph.mutable_node()) {
     bool isOnnx = isOnnxDomain(node.domain());
     if (node.op_type() == "Resize" && isOnnx && opset < 11) {
