@@ -61,8 +61,8 @@ struct Options {
   std::string
       crashDir; ///< folder for reproducers of internal errors; empty: none
   bool verifyNumerics = false; ///< interpret the IR after every pass
-  std::string dependencyFile; ///< -MF; empty: none
-  bool dependencies = false;  ///< -MD
+  std::string dependencyFile;  ///< -MF; empty: none
+  bool dependencies = false;   ///< -MD
   bool verbose = false, quiet = false;
   When color = When::automatic;
   DiagnosticsFormat diagnostics = DiagnosticsFormat::text;
