@@ -136,5 +136,5 @@ def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
 def ApproximateMath : Pass<"fulgur-approximate-math"> {
   let summary = "Writes math functions of f32, and of narrower floats, as polynomials; no math library is called";
   let description = "Functions of f64 stay.";
-  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::vector::VectorDialect"];
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect", "mlir::vector::VectorDialect"];
 }

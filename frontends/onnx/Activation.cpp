@@ -1,6 +1,8 @@
 // Functions between the layers of a network.
 #include "frontends/onnx/Activation.h"
 #include "frontends/onnx/Core.h"
+#include <algorithm>
+#include <cmath>
 
 using namespace fulgur::onnx;
 
@@ -83,14 +85,23 @@ Tensor importThresholdedRelu(const Core &c, const Site &s) {
   });
 }
 
-/// The numbers may be integers, bias and bound are not.
+/// The numbers may be integers, bias and bound are not. The bias is added to an
+/// integer's own type, since not every integer of 64 bits is an f64.
 Tensor importShrink(const Core &c, const Site &s) {
   double bias = s.real("bias", 0), lambda = s.real("lambd", 0.5);
   return c.map(s[0], [&](const Scalar &number) {
-    Scalar x = isReal(number.type) ? number : convert(number, DType::f64);
-    return convert(
-        select(x < -lambda, x + bias, select(x > lambda, x - bias, x.like(0))),
-        number.type);
+    bool whole = !isReal(number.type);
+    Scalar x = whole ? convert(number, DType::f64) : number;
+    auto moved = [&](double by) {
+      if (!whole)
+        return x + by;
+      // What is left of the bias takes a negative sum towards 0.
+      double steps = std::clamp(std::floor(by), -0x1p62, 0x1p62);
+      Scalar sum = number + steps;
+      return steps == by ? sum : select(x < -steps, sum + 1, sum);
+    };
+    return select(x < -lambda, moved(bias),
+                  select(x > lambda, moved(-bias), number.like(0)));
   });
 }
 

@@ -1,14 +1,19 @@
 // Math functions as polynomials, so that compiled models call no math library
 // and vectors stay vectors. Here are the functions that models spend their time
 // in; the rest comes from MLIR. The coefficients are minimax fits. Errors, in
-// units in the last place of f32: exp 1, exp2 1, erf 4, sin and cos 2 (for |x|
-// up to 10⁵ where there is a fused multiply-add, else 10⁴). NaN stays NaN, exp
-// covers infinities and subnormal results.
+// units in the last place of f32: exp 1, exp2 1, erf 4, sin and cos 2, tan 3.
+// NaN stays NaN, exp covers infinities and subnormal results.
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/Passes.h"
+#include "llvm/ADT/SetVector.h"
 #include <cmath>
 
 using namespace mlir;
@@ -19,28 +24,35 @@ namespace fulgur {
 
 namespace {
 
-/// Scalar or vector arithmetic of f32, spelled as formulas.
+/// Scalar or vector arithmetic of f32 or f64, spelled as formulas.
 struct Formula {
   OpBuilder &b;
   Location loc;
   Type type;
 
-  Type integers() const {
-    Type i32 = b.getI32Type();
+  /// As many of another element type.
+  Type of(Type element) const {
     auto vector = dyn_cast<VectorType>(type);
-    return vector ? Type(vector.clone(i32)) : i32;
+    return vector ? Type(vector.clone(element)) : element;
   }
+  /// The same formulas of f64.
+  Formula wide() const { return {b, loc, of(b.getF64Type())}; }
+  unsigned width() const {
+    return getElementTypeOrSelf(type).getIntOrFloatBitWidth();
+  }
+  Type integers() const { return of(b.getIntegerType(width())); }
   Value constant(TypedAttr scalar, Type type) const {
     if (auto vector = dyn_cast<VectorType>(type))
       return arith::ConstantOp::create(b, loc,
                                        DenseElementsAttr::get(vector, scalar));
     return arith::ConstantOp::create(b, loc, scalar);
   }
-  Value real(float value) const {
-    return constant(b.getF32FloatAttr(value), type);
+  Value real(double value) const {
+    return constant(b.getFloatAttr(getElementTypeOrSelf(type), value), type);
   }
   Value integer(int32_t value) const {
-    return constant(b.getI32IntegerAttr(value), integers());
+    return constant(b.getIntegerAttr(b.getIntegerType(width()), value),
+                    integers());
   }
   Value add(Value x, Value y) const {
     return arith::AddFOp::create(b, loc, x, y);
@@ -95,8 +107,18 @@ struct Formula {
     return fromBits(arith::OrIOp::create(b, loc, bits(magnitude),
                                          andi(bits(x), INT32_MIN)));
   }
+  Value select(Value condition, Value yes, Value no) const {
+    return arith::SelectOp::create(b, loc, condition, yes, no);
+  }
+  /// Whether an angle is 2^13 or more, or NaN.
+  Value isLarge(Value x) const {
+    return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UGE,
+                                 math::AbsFOp::create(b, loc, x), real(0x1p13));
+  }
   /// x + kRound has round(x) in its low bits.
   static constexpr float kRound = 12582912.0f; // 1.5 * 2²³
+  /// The same of f64.
+  static constexpr double kRoundWide = 0x1.8p52;
 
 private:
   Value pick(arith::CmpFPredicate predicate, Value x, float bound) const {
@@ -162,37 +184,133 @@ Value approximate(const Formula &f, math::ErfOp, Value x) {
   return f.mul(x, slope);
 }
 
-/// sin(x + quarter * π/2): x = n * π/2 + rest, with π/2 in parts of 11 bits so
-/// that each product with n is exact.
-Value sine(const Formula &f, Value x, int32_t quarter) {
+/// x = (quadrant + 4k) * π/2 + rest, with |rest| at most π/4.
+struct Angle {
+  Value rest;     ///< f32; NaN for infinities
+  Value quadrant; ///< i32, of which the low two bits count
+};
+
+/// For |x| below 2^13: π/2 in parts of 11 bits, so that each product with the
+/// quadrant is exact, fused or not.
+Angle reduceSmall(const Formula &f, Value x) {
   Value rounded = f.fma(x, f.real(0.636619772f), f.real(Formula::kRound)),
         n = f.sub(rounded, f.real(Formula::kRound)), rest = x;
   for (float part : {1.5703125f, 0.0004837512969970703f, 7.549533620476723e-08f,
                      2.5633440682570896e-12f})
     rest = f.fma(n, f.real(-part), rest);
+  return {rest, f.bits(rounded)};
+}
+
+/// Right for every finite f32, as Payne and Hanek (1983) do it: a number x of
+/// at least 2^50 is a multiple of 2^27, so that the bits of 2/π from 2^-25
+/// upwards give multiples of 4 and may go; likewise the next 27 bits for a
+/// larger x. What remains comes in parts of at most 28, 24 and 53 bits: in f64
+/// the products of 24 bits of x with the first two are exact, and the first
+/// does not leave the range that kRoundWide rounds.
+Angle reduceLarge(const Formula &narrow, Value number) {
+  struct Row {
+    double from; ///< the least x
+    double parts[3];
+  };
+  static constexpr Row rows[] = {
+      {0, {0x1.45f306cp-1, 0x1.c9c88p-29, 0x1.529fc2757d1f5p-52}},
+      {0x1p50, {-0x1.1b1bbe8p-28, -0x1.6b01ecp-55, -0x1.505c1596447e5p-81}},
+      {0x1p77, {0x1.4a7f09cp-54, 0x1.5f47d4p-82, 0x1.a6ee06db14acdp-107}},
+      {0x1p104, {-0x1.505c158p-81, -0x1.6447e4p-109, -0x1.275a99b0ef1bfp-134}}};
+  OpBuilder &b = narrow.b;
+  Formula f = narrow.wide();
+  Value x = arith::ExtFOp::create(b, f.loc, f.type, number),
+        size = math::AbsFOp::create(b, f.loc, x);
+  Value products[3];
+  for (auto [k, product] : llvm::enumerate(products))
+    product = f.real(rows[0].parts[k]);
+  for (const Row &row : ArrayRef(rows).drop_front()) {
+    Value there = arith::CmpFOp::create(b, f.loc, arith::CmpFPredicate::OGE,
+                                        size, f.real(row.from));
+    for (auto [k, product] : llvm::enumerate(products))
+      product = f.select(there, f.real(row.parts[k]), product);
+  }
+  for (Value &product : products)
+    product = f.mul(x, product);
+  Value quadrant;
+  auto fraction = [&](Value turns) {
+    Value rounded = f.add(turns, f.real(Formula::kRoundWide)),
+          bits = f.bits(rounded);
+    quadrant = quadrant ? f.addi(quadrant, bits) : bits;
+    return f.sub(turns, f.sub(rounded, f.real(Formula::kRoundWide)));
+  };
+  Value high = fraction(products[0]), middle = fraction(products[1]);
+  Value turns = fraction(f.add(f.add(high, middle), products[2]));
+  return {arith::TruncFOp::create(b, f.loc, narrow.type,
+                                  f.mul(turns, f.real(1.5707963267948966))),
+          arith::TruncIOp::create(b, f.loc, narrow.integers(), quadrant)};
+}
+
+/// On a function of which every angle is known to be below 2^13.
+constexpr StringRef kSmall = "fulgur.small_angle";
+
+/// Large angles are rare and take four times as long: that way goes a vector
+/// only with one of them in it. For loops of scalars, see chooseBySize.
+Angle reduceAngle(const Formula &f, Operation *function, Value x) {
+  if (function->hasAttr(kSmall))
+    return reduceSmall(f, x);
+  if (!isa<VectorType>(f.type))
+    return reduceLarge(f, x);
+  Value any = vector::ReductionOp::create(f.b, f.loc, vector::CombiningKind::OR,
+                                          f.isLarge(x));
+  auto by = [&](Angle (*reduce)(const Formula &, Value)) {
+    return [&f, x, reduce](OpBuilder &b, Location loc) {
+      Angle angle = reduce({b, loc, f.type}, x);
+      scf::YieldOp::create(b, loc, {angle.rest, angle.quadrant});
+    };
+  };
+  auto either =
+      scf::IfOp::create(f.b, f.loc, any, by(reduceLarge), by(reduceSmall));
+  return {either.getResult(0), either.getResult(1)};
+}
+
+Value isOdd(const Formula &f, Value quadrant) {
+  return arith::CmpIOp::create(f.b, f.loc, arith::CmpIPredicate::ne,
+                               f.andi(quadrant, 1), f.integer(0));
+}
+
+/// sin(x + quarter * π/2)
+Value sine(const Formula &f, Operation *function, Value x, int32_t quarter) {
+  auto [rest, turns] = reduceAngle(f, function, x);
   Value square = f.mul(rest, rest);
   Value sine = f.polynomial(
       {-0.16666653752326965f, 0.008332131430506706f, -0.00019510838319547474f},
       square);
-  sine = f.fma(f.mul(sine, square), rest, rest);
+  // The sum of -0 and its cube is 0.
+  sine = f.withSign(f.fma(f.mul(sine, square), rest, rest), rest);
   Value cosine =
       f.polynomial({1.0f, -0.5f, 0.04166664555668831f, -0.0013887305976822972f,
                     2.4431203200947493e-05f},
                    square);
-  Value quadrant =
-      f.addi(f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))),
-             f.integer(quarter));
-  Value odd = arith::CmpIOp::create(f.b, f.loc, arith::CmpIPredicate::ne,
-                                    f.andi(quadrant, 1), f.integer(0));
-  Value magnitude = arith::SelectOp::create(f.b, f.loc, odd, cosine, sine);
+  Value quadrant = f.addi(turns, f.integer(quarter)),
+        magnitude = f.select(isOdd(f, quadrant), cosine, sine);
   return f.fromBits(f.xori(f.bits(magnitude), f.shl(f.andi(quadrant, 2), 30)));
 }
 
-Value approximate(const Formula &f, math::SinOp, Value x) {
-  return sine(f, x, 0);
+Value approximate(const Formula &f, math::SinOp op, Value x) {
+  return sine(f, op, x, 0);
 }
-Value approximate(const Formula &f, math::CosOp, Value x) {
-  return sine(f, x, 1);
+Value approximate(const Formula &f, math::CosOp op, Value x) {
+  return sine(f, op, x, 1);
+}
+
+/// A quarter further it is -1 / tan.
+Value approximate(const Formula &f, math::TanOp op, Value x) {
+  auto [rest, quadrant] = reduceAngle(f, op, x);
+  Value square = f.mul(rest, rest);
+  Value slope = f.polynomial({0.33333155512809753f, 0.13338808715343475f,
+                              0.05341049283742905f, 0.024432998150587082f,
+                              0.0031152525916695595f, 0.009388208389282227f},
+                             square);
+  Value tangent = f.fma(f.mul(slope, square), rest, rest);
+  return f.select(isOdd(f, quadrant),
+                  arith::DivFOp::create(f.b, f.loc, f.real(-1.0f), tangent),
+                  tangent);
 }
 
 Value approximate(const Formula &f, math::Log10Op, Value x) {
@@ -274,6 +392,83 @@ void scaleSubnormals(Operation *root) {
   }
 }
 
+/// The memory that a memref is a part of.
+Value memoryOf(Value memref) {
+  while (auto view = memref.getDefiningOp<ViewLikeOpInterface>())
+    memref = view.getViewSource();
+  return memref;
+}
+
+/// Adds what computes `value` in the loop, inputs first; whether that can run
+/// ahead of the loop.
+bool collect(scf::ForOp loop, Value value, SetVector<Operation *> &slice) {
+  Operation *op = value.getDefiningOp();
+  if (!op || !loop->isProperAncestor(op) || slice.contains(op))
+    return true;
+  if (auto load = dyn_cast<memref::LoadOp>(op)) {
+    for (auto store : loop.getOps<memref::StoreOp>())
+      if (memoryOf(store.getMemref()) == memoryOf(load.getMemref()))
+        return false;
+  } else if (!isPure(op) || op->getNumRegions()) {
+    return false;
+  }
+  for (Value operand : op->getOperands())
+    if (!collect(loop, operand, slice))
+      return false;
+  slice.insert(op);
+  return true;
+}
+
+/// A branch for large angles would keep a loop from becoming one of vectors: so
+/// the loop is there twice, and another that looks through the angles says
+/// which of the two to run.
+void chooseBySize(scf::ForOp loop) {
+  SmallVector<Operation *> functions;
+  SetVector<Operation *> slice;
+  if (loop.getNumResults())
+    return;
+  for (Operation &op : *loop.getBody()) {
+    if (op.getNumRegions())
+      return;
+    if (!isa<math::SinOp, math::CosOp, math::TanOp>(op) ||
+        !op.getResult(0).getType().isF32())
+      continue;
+    if (!collect(loop, op.getOperand(0), slice))
+      return;
+    functions.push_back(&op);
+  }
+  // One angle in another is not known without computing a function.
+  if (functions.empty() || llvm::any_of(functions, [&](Operation *op) {
+        return slice.contains(op);
+      }))
+    return;
+  OpBuilder builder(loop);
+  Location loc = loop.getLoc();
+  Value none =
+      arith::ConstantOp::create(builder, loc, builder.getBoolAttr(false));
+  auto look = scf::ForOp::create(
+      builder, loc, loop.getLowerBound(), loop.getUpperBound(), loop.getStep(),
+      none, [&](OpBuilder &b, Location loc, Value at, ValueRange state) {
+        IRMapping mapping;
+        mapping.map(loop.getInductionVar(), at);
+        for (Operation *op : slice)
+          b.clone(*op, mapping);
+        Formula f{b, loc, b.getF32Type()};
+        Value large = state[0];
+        for (Operation *op : functions) {
+          Value x = mapping.lookupOrDefault(op->getOperand(0));
+          large = arith::OrIOp::create(b, loc, large, f.isLarge(x));
+        }
+        scf::YieldOp::create(b, loc, large);
+      });
+  auto either = scf::IfOp::create(builder, loc, look.getResult(0),
+                                  /*withElseRegion=*/true);
+  either.getThenBodyBuilder().clone(*loop);
+  loop->moveBefore(either.elseBlock()->getTerminator());
+  for (Operation *op : functions)
+    op->setAttr(kSmall, builder.getUnitAttr());
+}
+
 /// exp(y · log |x|), with the sign of an odd power, and C's pow where that is
 /// not defined.
 struct ApproximatePower : OpRewritePattern<math::PowFOp> {
@@ -330,15 +525,17 @@ template <typename Function> struct Approximate : OpRewritePattern<Function> {
 struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
   void runOnOperation() override {
     scaleSubnormals(getOperation());
+    SmallVector<scf::ForOp> loops;
+    getOperation()->walk([&](scf::ForOp loop) { loops.push_back(loop); });
+    llvm::for_each(loops, chooseBySize);
     RewritePatternSet patterns(&getContext());
     patterns.add<Approximate<math::ExpOp>, Approximate<math::Exp2Op>,
                  Approximate<math::ErfOp>, Approximate<math::SinOp>,
-                 Approximate<math::CosOp>, Approximate<math::Log10Op>,
-                 Approximate<math::SinhOp>, Approximate<math::AsinhOp>,
-                 Approximate<math::AcoshOp>, Approximate<math::AtanhOp>,
-                 ApproximatePower>(&getContext());
-    math::populateExpansionPatterns(patterns,
-                                    {"rsqrt", "tan", "cosh", "fpowi"});
+                 Approximate<math::CosOp>, Approximate<math::TanOp>,
+                 Approximate<math::Log10Op>, Approximate<math::SinhOp>,
+                 Approximate<math::AsinhOp>, Approximate<math::AcoshOp>,
+                 Approximate<math::AtanhOp>, ApproximatePower>(&getContext());
+    math::populateExpansionPatterns(patterns, {"rsqrt", "cosh", "fpowi"});
     populateMathAlgebraicSimplificationPatterns(patterns);
     populateMathF32ExpansionPatterns(patterns, [](StringRef) { return true; });
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {

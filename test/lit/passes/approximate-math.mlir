@@ -32,3 +32,50 @@ func.func @negative_double(%x: f64) -> f64 {
   %0 = math.exp %x : f64
   return %0 : f64
 }
+
+// The loop is there for small angles too, where the arithmetic is of f32 only.
+// CHECK-LABEL: @angles
+// CHECK: %[[LARGE:.*]] = scf.for {{.*}} -> (i1)
+// CHECK: cmpf uge
+// CHECK: scf.if %[[LARGE]]
+// CHECK: arith.extf {{.*}} to f64
+// CHECK: else
+// CHECK-NOT: f64
+// CHECK: return
+func.func @angles(%x: memref<?xf32>, %y: memref<?xf32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.for %i = %c0 to %n step %c1 {
+    %0 = memref.load %x[%i] : memref<?xf32>
+    %1 = arith.addf %0, %0 : f32
+    %2 = math.sin %1 : f32
+    memref.store %2, %y[%i] : memref<?xf32>
+  }
+  return
+}
+
+// What the loop reads is not known before it runs.
+// CHECK-LABEL: @angles_in_place
+// CHECK-NOT: scf.if
+// CHECK: arith.extf {{.*}} to f64
+// CHECK: return
+func.func @angles_in_place(%x: memref<?xf32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.for %i = %c0 to %n step %c1 {
+    %0 = memref.load %x[%i] : memref<?xf32>
+    %1 = math.tan %0 : f32
+    memref.store %1, %x[%i] : memref<?xf32>
+  }
+  return
+}
+
+// CHECK-LABEL: @angles_of_vectors
+// CHECK: %[[ANY:.*]] = vector.reduction <or>
+// CHECK: scf.if %[[ANY]]
+// CHECK: arith.extf
+// CHECK: else
+func.func @angles_of_vectors(%x: vector<8xf32>) -> vector<8xf32> {
+  %0 = math.cos %x : vector<8xf32>
+  return %0 : vector<8xf32>
+}
