@@ -206,9 +206,20 @@ struct LoopSpec {
   size_t numStacked;
   SmallVector<bool> reversed; ///< stacked outputs that grow at the front
   SmallVector<int64_t> axes;  ///< along which outputs are stacked
+  /// What the model states of a slice of each; there may be none.
+  SmallVector<const ::onnx::ValueInfoProto *> stated;
   /// Imports the graph for the round with the number `at` (an i64).
   std::function<Round(Value at, ArrayRef<Tensor> states)> body;
 };
+
+/// The size that the model states; -1 if it does not.
+int64_t statedSize(const ::onnx::ValueInfoProto &value, int64_t rank,
+                   int64_t axis) {
+  const ::onnx::TensorShapeProto &shape = value.type().tensor_type().shape();
+  return shape.dim_size() == rank && shape.dim(axis).has_dim_value()
+             ? shape.dim(axis).dim_value()
+             : -1;
+}
 
 /// Imports the body once for states whose dims stay what they are, except for
 /// those that turned out to change, and says which did.
@@ -321,8 +332,11 @@ SmallVector<Tensor> importLoop(const Core &c, const Site &s, LoopSpec &loop) {
                     " is not a tensor whose rank is known");
     int64_t axis = c.axis(loop.axes[k], slice.rank() + 1);
     SmallVector<int64_t> dims;
-    for (const Extent &size : slice.shape)
-      dims.push_back(size.constant().value_or(-1));
+    // Without a round nobody knows the other sizes.
+    for (auto [at, size] : llvm::enumerate(slice.shape))
+      dims.push_back(size.constant().value_or(
+          k < loop.stated.size() ? statedSize(*loop.stated[k], slice.rank(), at)
+                                 : -1));
     Value whole = step(c, "stack", stacks[k],
                        {driver.getI32IntegerAttr(axis),
                         driver.getI32IntegerAttr(int(slice.type)),
@@ -359,6 +373,8 @@ SmallVector<Tensor> importLoopOp(const Core &c, const Site &s) {
   loop.numStacked = graph.output_size() - 1 - loop.states.size();
   loop.axes.assign(loop.numStacked, 0);
   loop.reversed.assign(loop.numStacked, false);
+  for (size_t k = 0; k < loop.numStacked; ++k)
+    loop.stated.push_back(&graph.output(int(k + 1 + loop.states.size())));
   loop.body = [&](Value at, ArrayRef<Tensor> states) {
     SmallVector<Tensor> in{write(c, at, DType::i64),
                            c.scalar(DType::boolean, 1)};
@@ -392,6 +408,8 @@ SmallVector<Tensor> importScanLoop(const Core &c, const Site &s,
   loop.axes = scan.outAxes;
   loop.reversed.assign(scan.outBackwards.begin(), scan.outBackwards.end());
   loop.numStacked = scan.outAxes.size();
+  for (size_t k = 0; k < loop.numStacked; ++k)
+    loop.stated.push_back(&graph.output(int(k + scan.states.size())));
   SmallVector<Value> inputs;
   std::optional<Extent> length;
   for (auto [k, x] : llvm::enumerate(scan.inputs)) {
