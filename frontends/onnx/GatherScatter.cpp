@@ -109,8 +109,9 @@ Tensor importGatherND(const Core &c, const Site &s) {
 Tensor importOneHot(const Core &c, const Site &s) {
   Tensor indices = s[0], values = s[2];
   Shape depth = s.sizes(1);
-  if (depth.size() != 1 || values.rank() != 1 || !values.shape[0].is(2))
+  if (depth.size() != 1 || values.rank() != 1)
     c.fail("needs one depth and two values");
+  c.requireEqual(values.shape[0], 2, "the number of values and 2");
   int64_t axis = c.axis(s.integer("axis", -1), indices.rank() + 1);
   Shape shape(indices.shape);
   shape.insert(shape.begin() + axis, depth[0]);

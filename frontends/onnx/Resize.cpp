@@ -232,9 +232,13 @@ SmallVector<ResizedAxis> axesOf(const Core &c, const Site &s,
       axes.push_back(k);
   int64_t count = axes.size();
   Tensor asked = bySize ? s[3] : scales;
-  if (asked.rank() != 1 || !asked.shape[0].is(count))
-    c.fail((bySize ? "sizes" : "scales") + Twine(" have the shape ") +
-           c.text(asked.shape) + " for " + Twine(count) + " axes");
+  std::string what =
+      ((bySize ? "sizes" : "scales") + Twine(" have the shape ") +
+       c.text(asked.shape) + " for " + Twine(count) + " axes")
+          .str();
+  if (asked.rank() != 1 || c.sizes.atoms.knownDifferent(asked.shape[0], count))
+    c.fail(what);
+  c.requireEqual(asked.shape[0], count, what);
   Shape sizes = bySize ? s.extents(3) : Shape();
   bool scalesAreData = !bySize && !scales.known();
   if (scalesAreData)
