@@ -130,7 +130,7 @@ Expected<CpuTarget> fulgur::resolveTarget(const Options &options) {
 std::unique_ptr<TargetMachine> CpuTarget::machine(unsigned level) const {
   TargetOptions options;
   options.AllowFPOpFusion =
-      FPOpFusion::Fast; // a*b+c may become one fma: exacter, and twice as fast
+      FPOpFusion::Standard; // a*b+c becomes one fma where the operations say so
   options.FunctionSections =
       true; // a linker can drop what a program does not call
   options.ExceptionModel = ExceptionHandling::None;

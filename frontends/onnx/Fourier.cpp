@@ -1,18 +1,20 @@
-// Discrete Fourier transforms as products of matrices, which is what the
-// kernels are good at. A length with factors is split (Bailey, FFTs in External
-// or Hierarchical Memory, 1990): transforms of one factor, a rotation of each
-// element, transforms of the other factor.
+// Discrete Fourier transforms. A length that is known is taken apart into small
+// factors; what is left of it, and one that is not known, is a product with a
+// matrix.
+#include "frontends/onnx/MixedRadix.h"
 #include "frontends/onnx/RuntimeAxes.h"
 #include "frontends/onnx/Table.h"
 #include <cmath>
+#include <map>
 #include <numbers>
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-/// Transforms up to this length are one product.
-constexpr int64_t kDirect = 128;
+/// Up to this length, the matrix of a product is a constant, and double costs
+/// little.
+constexpr int64_t kShort = 128;
 
 /// What a transform along the dim before the last one is. The last dim has a
 /// real part, or a real and an imaginary part.
@@ -23,33 +25,19 @@ struct Transform {
                          ///< goes in
 };
 
-/// The rotation by `index` of `length` steps, with the inverse's sign.
-std::pair<double, double> rotation(int64_t index, int64_t length,
-                                   bool inverse) {
-  double angle = 2 * std::numbers::pi * double(index % length) / double(length);
-  return {std::cos(angle), inverse ? std::sin(angle) : -std::sin(angle)};
-}
-
-/// The largest factor of the length that is at most kDirect, so that the other
-/// one is small; 1 if there is none.
-int64_t factorOf(int64_t length) {
-  int64_t best = 1;
-  for (int64_t factor = 2; factor <= kDirect; ++factor) {
-    if (length % factor)
-      continue;
-    auto cost = [&](int64_t f) {
-      return f == 1 ? length : std::max(f, length / f);
-    };
-    if (cost(factor) < cost(best) || best == 1)
-      best = factor;
-  }
-  return best;
-}
-
-/// Whether the transform is taken apart.
-bool isSplit(const Extent &length) {
+/// The radices by which the transform is taken apart; none if it is one
+/// product. Those of a short length that is not taken apart wholly cost little.
+SmallVector<int64_t> passesOf(const Extent &length) {
   std::optional<int64_t> known = length.constant();
-  return known && *known > kDirect && factorOf(*known) != 1;
+  if (!known || *known < 2)
+    return {};
+  SmallVector<int64_t> radices = radicesOf(*known);
+  int64_t done = 1;
+  for (int64_t radix : radices)
+    done *= radix;
+  if (done != *known && *known <= kShort)
+    return {};
+  return radices;
 }
 
 class Fourier {
@@ -68,18 +56,15 @@ public:
     if (length && *length < 1)
       c.fail("a transform of the length " + Twine(*length) +
              " is not possible");
-    Tensor result;
-    if (!isSplit(t.length)) {
-      result = direct(x, t, real, toReal, bins);
-    } else {
+    if (SmallVector<int64_t> radices = passesOf(t.length); !radices.empty()) {
       if (toReal)
         x = wholeSpectrum(x, *length);
-      result = split(x, *length, t.inverse, real);
-      if (toReal)
-        result = c.slice(result, 2, 0, 1);
-      else if (t.onesided)
-        result = c.slice(result, 1, 0, bins);
+      Tensor result = byPasses(x, radices, *length, t.inverse);
+      return toReal       ? c.slice(result, 2, 0, 1)
+             : t.onesided ? c.slice(result, 1, 0, bins)
+                          : result;
     }
+    Tensor result = direct(x, t, real, toReal, bins);
     if (!t.inverse)
       return result;
     return c.map(result, [&](const Scalar &v) {
@@ -115,13 +100,15 @@ private:
            outputs = toReal ? t.length : bins;
     std::optional<int64_t> length = t.length.constant();
     Tensor matrix;
-    if (length && *length <= kDirect) {
+    if (length && *length <= kShort) {
       int64_t in = *elements.constant(), out = *outputs.constant();
       std::vector<double> numbers;
       for (int64_t j = 0; j < in; ++j)
         for (int64_t part = 0; part < parts; ++part)
           for (int64_t k = 0; k < out; ++k) {
-            auto [cosine, sine] = rotation(j * k, *length, t.inverse);
+            auto [cosine, sine] = rotation(j * k, *length);
+            if (!t.inverse)
+              sine = -sine;
             // The mirrored half of a spectrum doubles all but its ends.
             if (toReal && j != 0 && 2 * j != *length)
               cosine *= 2, sine *= 2;
@@ -186,48 +173,20 @@ private:
                       });
   }
 
-  /// [rows, length, 1 or 2] to [rows, length, 2], without the inverse's scale.
-  Tensor split(const Tensor &x, int64_t length, bool inverse, bool real) {
-    int64_t n1 = length <= kDirect ? 1 : factorOf(length);
-    if (n1 == 1)
-      return direct(x, {length, inverse, false}, real, false, length);
-    int64_t n2 = length / n1;
-    Extent rows = x.shape[0], parts = x.shape[2];
-    // Element j1·n2 + j2; transforms over j1 give k1.
-    Tensor grid =
-        c.transpose(c.reshape(x, {rows, n1, n2, parts}), {0, 2, 1, 3});
-    Tensor first = direct(c.reshape(grid, {rows * n2, n1, parts}),
-                          {n1, inverse, false}, real, false, n1);
-    std::vector<double> numbers;
-    for (int64_t j2 = 0; j2 < n2; ++j2)
-      for (int64_t k1 = 0; k1 < n1; ++k1) {
-        auto [cosine, sine] = rotation(j2 * k1, length, inverse);
-        numbers.push_back(cosine);
-        numbers.push_back(sine);
-      }
-    Value rotations = c.value(realTable(c, type, {n2, n1, 2}, numbers)),
-          table = c.value(c.reshape(first, {rows, n2, n1, 2}));
-    Tensor turned = c.generate(
-        {rows, n1, n2, 2}, type, {},
-        [&](Body &body, ArrayRef<Scalar>, ArrayRef<Scalar> at) {
-          auto part = [&](double imaginary) {
-            return c.extract(body, table, type,
-                             {at[0], at[2], at[1], at[1].like(imaginary)});
-          };
-          auto by = [&](double imaginary) {
-            return c.extract(body, rotations, type,
-                             {at[2], at[1], at[1].like(imaginary)});
-          };
-          Scalar a = part(0), b = part(1), cosine = by(0), sine = by(1);
-          return select(equal(at[3], at[3].like(0)), a * cosine - b * sine,
-                        a * sine + b * cosine);
-        });
-    // Transforms over j2 give k2; bin k1 + n1·k2.
-    Tensor second = split(c.reshape(turned, {rows * n1, n2, 2}), n2, inverse,
-                          /*real=*/false);
-    return c.reshape(
-        c.transpose(c.reshape(second, {rows, n1, n2, 2}), {0, 2, 1, 3}),
-        {rows, length, 2});
+  /// [rows, length, 1 or 2] to [rows, length, 2].
+  Tensor byPasses(const Tensor &x, ArrayRef<int64_t> radices, int64_t length,
+                  bool inverse) {
+    Extent rows = x.shape[0];
+    Tensor bins = transformByPasses(c, x, radices, inverse,
+                                    inverse ? 1.0 / double(length) : 1);
+    Extent done = bins.shape[1], rest = bins.shape[2];
+    if (!rest.is(1)) {
+      bins = direct(c.reshape(bins, {rows * done, rest, 2}),
+                    {rest, inverse, false}, /*real=*/false, /*toReal=*/false,
+                    rest);
+      bins = c.transpose(c.reshape(bins, {rows, done, rest, 2}), {0, 2, 1, 3});
+    }
+    return c.reshape(bins, {rows, length, 2});
   }
 
   const Core &c;
@@ -237,10 +196,15 @@ private:
 /// The transform of any number of dims along `axis`.
 Tensor transform(const Core &c, const Tensor &input, int64_t axis,
                  const Transform &t) {
-  // A bin that is zero is a sum that cancels. Those of short transforms cost
-  // little in double.
-  DType type =
-      isSplit(t.length) && input.type != DType::f64 ? DType::f32 : DType::f64;
+  // A bin that should be zero is a sum that cancels: numpy, which others are
+  // compared with, computes the inverse of complex numbers in their own
+  // precision and the others in double. The latter cost little where they are
+  // short; products sum up more terms.
+  bool isInverse = t.inverse && !t.onesided;
+  std::optional<int64_t> length = t.length.constant();
+  DType type = passesOf(t.length).empty() || (!isInverse && *length <= kShort)
+                   ? DType::f64
+                   : computeType(input.type);
   Tensor x = c.cast(input, type);
   int64_t last = x.rank() - 1;
   SmallVector<int64_t> order;
@@ -338,8 +302,40 @@ Tensor importDFT(const Core &c, const Site &s) {
   Shape around = aroundAxis(c, ArrayRef(x.shape).drop_back(), axes.axes[0]);
   around.push_back(x.shape.back());
   settleLength(around[1]);
-  Tensor result = transform(c, RuntimeAxes::reshape(c, x, around), 1, t);
-  Shape shape = axes.replaced(c, x.shape, result.shape[1]);
+  Tensor result;
+  Extent bins;
+  // Where the transform has a length for each axis that is known, it is done
+  // with all of them, on all rows or on none.
+  std::map<int64_t, Extent> counts;
+  bool known = !t.length.constant();
+  for (int64_t axis = 0; axis < last && known; ++axis) {
+    // An inverse of one bin has no elements.
+    std::optional<int64_t> size = x.shape[axis].constant();
+    known = size && (*size > 1 || !t.inverse || !t.onesided);
+    if (known)
+      counts[*size] += axes.flags[axis];
+  }
+  if (!known) {
+    result = transform(c, RuntimeAxes::reshape(c, x, around), 1, t);
+    bins = result.shape[1];
+  } else {
+    SmallVector<Tensor> results;
+    Extent elements = product(ArrayRef(x.shape).drop_back());
+    Tensor flat = c.reshape(x, {elements, x.shape.back()});
+    for (const auto &[size, count] : counts) {
+      settleLength(size);
+      Extent used = c.sizes.atoms.simplify(count);
+      Tensor rows = RuntimeAxes::reshape(
+          c, c.slice(flat, 0, 0, elements * used),
+          {around[0] * used, size, around[2], x.shape.back()});
+      Tensor one = transform(c, rows, 1, t);
+      bins += one.shape[1] * used;
+      results.push_back(c.reshape(
+          one, {product(ArrayRef(one.shape).drop_back()), one.shape.back()}));
+    }
+    result = c.concat(results, 0);
+  }
+  Shape shape = axes.replaced(c, x.shape, c.sizes.atoms.simplify(bins));
   shape.back() = result.shape.back();
   return RuntimeAxes::reshape(c, result, shape);
 }

@@ -1,8 +1,8 @@
 // Groups the operations of @main into kernels. A group is one root (a product,
 // a row operation, an elementwise loop, a movement of data ...), the fills and
 // copies that only prepare its destination, the elementwise producer of a row
-// operation, and the elementwise consumer of a product. What is left in @main
-// is views, index arithmetic and checks.
+// operation, the elementwise consumer of a product, and the loop whose results
+// are inserted. What is left in @main is views, index arithmetic and checks.
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
@@ -69,6 +69,25 @@ linalg::GenericOp epilogueOf(Operation *product) {
       }))
     return {};
   return generic;
+}
+
+/// The loop whose results the insertions, and nobody else, put together.
+linalg::GenericOp assembledLoop(ArrayRef<Operation *> insertions) {
+  linalg::GenericOp loop;
+  for (Operation *op : insertions) {
+    auto insertion = dyn_cast<tensor::InsertSliceOp>(op);
+    if (!insertion || !insertion.getSource().hasOneUse())
+      return {};
+    auto source = insertion.getSource().getDefiningOp<linalg::GenericOp>();
+    if (!source || (loop && source != loop))
+      return {};
+    loop = source;
+  }
+  return loop && loop->getBlock() == insertions[0]->getBlock() &&
+                 loop.getNumResults() == insertions.size() &&
+                 loop.getNumReductionLoops() == 0
+             ? loop
+             : linalg::GenericOp();
 }
 
 struct FormKernels : impl::FormKernelsBase<FormKernels> {
@@ -194,6 +213,9 @@ private:
         group.push_back(producer);
     }
     addPreparation(root, group);
+    if (linalg::GenericOp loop = assembledLoop(group);
+        loop && !taken.contains(loop))
+      group.push_back(loop);
     llvm::sort(group, [](Operation *a, Operation *b) {
       return a->isBeforeInBlock(b);
     });

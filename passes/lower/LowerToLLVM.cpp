@@ -1,5 +1,6 @@
 // The last step inside MLIR: every operation that is left becomes LLVM's, in
 // one conversion with one type converter.
+#include "dialects/Rounding.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
@@ -265,6 +266,22 @@ struct BitsOfBFloat16 : OpRewritePattern<arith::ConstantOp> {
   }
 };
 
+/// A product and the sum that it goes into may become one operation: exacter,
+/// and twice as fast. So they say, but for products that are to be rounded.
+void allowContraction(ModuleOp module) {
+  module.walk([](Operation *op) {
+    auto arithmetic = dyn_cast<arith::ArithFastMathInterface>(op);
+    if (!arithmetic || !isa<arith::AddFOp, arith::SubFOp, arith::MulFOp>(op) ||
+        op->hasAttr(kRoundedAttr))
+      return;
+    op->setAttr(
+        arithmetic.getFastMathAttrName(),
+        arith::FastMathFlagsAttr::get(
+            op->getContext(), arithmetic.getFastMathFlagsAttr().getValue() |
+                                  arith::FastMathFlags::contract));
+  });
+}
+
 struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -273,6 +290,7 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     module.walk([&](LaunchOp) { shares = true; });
     if (shares)
       writeParallel(module);
+    allowContraction(module);
     if (failed(computeInSingle(module)))
       return signalPassFailure();
     RewritePatternSet constants(context);

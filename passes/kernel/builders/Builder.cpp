@@ -15,7 +15,7 @@ Value KernelSite::operand(Value value) const {
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
   static const KernelBuilder builders[] = {gemmBuilder, softmaxBuilder,
-                                           normBuilder};
+                                           normBuilder, assembleBuilder};
   return builders;
 }
 

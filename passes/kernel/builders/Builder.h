@@ -36,6 +36,7 @@ struct KernelBuilder {
 extern const KernelBuilder gemmBuilder;
 extern const KernelBuilder softmaxBuilder;
 extern const KernelBuilder normBuilder;
+extern const KernelBuilder assembleBuilder;
 
 /// All builders but the generic one; the first that accepts a kernel builds it.
 llvm::ArrayRef<KernelBuilder> kernelBuilders();
