@@ -76,6 +76,9 @@ LoadedModel::LoadedModel(const std::string &path, const Options &options) {
     throw std::runtime_error(
         "'" + path + "' has ABI version " + std::to_string(model->abi_version) +
         ", but this tool has " + std::to_string(FULGUR_ABI_VERSION));
+  std::string prefix = symbol.substr(0, symbol.rfind("_model"));
+  libraryMessage = reinterpret_cast<const char *(*)()>(
+      dlsym(library, (prefix + "_last_message").c_str()));
   bool wanted = model->weights_bytes > 0 && !model->embedded_weights;
   if (!wanted && options.weights.empty())
     return;
@@ -102,9 +105,14 @@ std::span<const fulgur_port> LoadedModel::outputs() const {
   return {model->outputs, size_t(model->n_outputs)};
 }
 
+std::string LoadedModel::lastMessage() const {
+  std::string own = fulgur_last_message();
+  return own.empty() && libraryMessage ? libraryMessage() : own;
+}
+
 ModelRun::ModelRun(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
                    fulgur_executor *executor)
-    : model(loaded.descriptor()) {
+    : loaded(loaded), model(loaded.descriptor()) {
   fulgur_context_init(&context);
   for (const Tensor &input : inputs)
     inputViews.push_back(input.view());
@@ -143,7 +151,7 @@ void ModelRun::run() {
   if (fulgur_run(&model, &context, inputViews.data(),
                  int32_t(inputViews.size()), outputViews.data(),
                  int32_t(outputViews.size())) != FULGUR_OK)
-    throw std::runtime_error(fulgur_last_message());
+    throw std::runtime_error(loaded.lastMessage());
   // Dims that depend on data were planned as their bounds.
   for (size_t i = 0; i < outputs.size() && !model.program; ++i) {
     const fulgur_tensor &view = outputViews[i];

@@ -24,8 +24,12 @@ public:
   std::span<const fulgur_port> outputs() const;
   const void *weights() const { return mapped; }
   size_t weightsBytes() const { return mappedBytes; }
+  /// What was wrong with the last call. The native driver of a program calls
+  /// the library's own copy of the runtime, which keeps messages of its own.
+  std::string lastMessage() const;
 
 private:
+  const char *(*libraryMessage)() = nullptr; ///< <prefix>_last_message
   void *library = nullptr;
   const fulgur_model *model = nullptr;
   const void *mapped = nullptr;
@@ -53,6 +57,7 @@ public:
 private:
   void release();
 
+  const LoadedModel &loaded;
   const fulgur_model &model;
   AlignedBytes arena;
   fulgur_context context;
