@@ -43,7 +43,8 @@ static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addPass(
       createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
   pm.addPass(createPackWeights());
-  pm.addPass(createDecomposeRowOps()); // those that no builder takes
+  pm.addPass(createDecomposeAttention()); // what no builder takes
+  pm.addPass(createDecomposeRowOps());
   pm.addPass(createCSEPass());
 }
 

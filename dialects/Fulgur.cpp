@@ -125,6 +125,103 @@ LogicalResult LayerNormOp::verify() {
              : success();
 }
 
+/// Checks one operand's map: its dims are loops that the operand may have, in
+/// any order, each at most once, or size 1 at 0.
+static LogicalResult verifyMap(AttentionOp op, AffineMap map, Type type,
+                               StringRef name, ArrayRef<unsigned> needed,
+                               ArrayRef<unsigned> forbidden) {
+  int64_t rank = cast<RankedTensorType>(type).getRank();
+  if (map.getNumDims() != op.numLoops() || map.getNumSymbols() ||
+      map.getNumResults() != rank ||
+      !map.isProjectedPermutation(/*allowZeroInResults=*/true))
+    return op.emitOpError() << "the map of " << name << ", "
+                            << AffineMapAttr::get(map) << ", does not pick "
+                            << rank << " of the " << op.numLoops() << " loops";
+  for (unsigned loop : needed)
+    if (!map.isFunctionOfDim(loop))
+      return op.emitOpError()
+             << "the map of " << name << " has to have loop " << loop;
+  for (unsigned loop : forbidden)
+    if (map.isFunctionOfDim(loop))
+      return op.emitOpError()
+             << "the map of " << name << " may not have loop " << loop;
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  SmallVector<AffineMap> maps = mapList();
+  size_t expected = 4 + getExtras().size() + (getSink() ? 1 : 0);
+  if (maps.size() != expected)
+    return emitOpError() << "has " << maps.size() << " maps for " << expected
+                         << " operands and results";
+  if (maps.back().getNumDims() < 4)
+    return emitOpError() << "has fewer than four loops";
+  unsigned i = queryLoop(), d = depthLoop(), j = keyLoop(), n = columnLoop();
+  if (failed(verifyMap(*this, maps[0], getQuery().getType(), "the query",
+                       {i, d}, {j, n})) ||
+      failed(verifyMap(*this, maps[1], getKey().getType(), "the key", {j, d},
+                       {i, n})) ||
+      failed(verifyMap(*this, maps[2], getValue().getType(), "the value",
+                       {j, n}, {i, d})) ||
+      failed(verifyMap(*this, maps.back(), getResult().getType(), "the result",
+                       {i, n}, {d, j})))
+    return failure();
+  for (auto [extra, map] : llvm::zip(getExtras(), ArrayRef(maps).drop_front(3)))
+    if (failed(verifyMap(*this, map, extra.getType(), "an extra operand", {},
+                         {d, n})))
+      return failure();
+  if (getSink() &&
+      failed(verifyMap(*this, maps[maps.size() - 2], getSink().getType(),
+                       "the sink", {}, {d, j, n})))
+    return failure();
+  // Every operand agrees on the sizes of the loops.
+  SmallVector<int64_t> sizes(numLoops(), ShapedType::kDynamic);
+  SmallVector<Type> types{getQuery().getType(), getKey().getType(),
+                          getValue().getType()};
+  llvm::append_range(types, getExtras().getTypes());
+  if (getSink())
+    types.push_back(getSink().getType());
+  types.push_back(getResult().getType());
+  for (auto [map, type] : llvm::zip(maps, types))
+    for (auto [expr, size] :
+         llvm::zip(map.getResults(), cast<RankedTensorType>(type).getShape())) {
+      auto dim = dyn_cast<AffineDimExpr>(expr);
+      if (!dim || ShapedType::isDynamic(size))
+        continue;
+      int64_t &known = sizes[dim.getPosition()];
+      if (!ShapedType::isDynamic(known) && known != size)
+        return emitOpError()
+               << "loop " << dim.getPosition() << " has the size " << known
+               << " in one operand and " << size << " in another";
+      known = size;
+    }
+  if (getWindow() && (!getOffset() || *getWindow() < 1))
+    return emitOpError() << "has a window, which needs an offset and a "
+                            "positive size";
+  return success();
+}
+
+LogicalResult AttentionOp::verifyRegions() {
+  Block &body = getScore().front();
+  SmallVector<Type> expected{getElementTypeOrSelf(getResult().getType()),
+                             IndexType::get(getContext()),
+                             IndexType::get(getContext())};
+  for (Type type : getExtras().getTypes())
+    expected.push_back(getElementTypeOrSelf(type));
+  SmallVector<Type> actual = llvm::to_vector(body.getArgumentTypes());
+  if (!actual.empty()) // the product may be wider than what it is made of
+    expected[0] = actual[0];
+  if (actual != expected || !isa<FloatType>(actual[0]))
+    return emitOpError() << "the score's arguments are not the product, two "
+                            "indices and an element of each extra operand";
+  auto yield = dyn_cast<YieldOp>(body.getTerminator());
+  if (!yield || yield.getValues().size() != 1 ||
+      yield.getValues()[0].getType() != body.getArgument(0).getType())
+    return emitOpError() << "the score does not yield one number of the type "
+                            "of the product";
+  return success();
+}
+
 YieldOp KernelOp::yield() {
   return cast<YieldOp>(bodyBlock()->getTerminator());
 }

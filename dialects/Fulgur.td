@@ -109,6 +109,48 @@ def Fulgur_SoftmaxOp : Fulgur_RowOp<"softmax"> {
   let hasVerifier = 1;
 }
 
+def Fulgur_AttentionOp : Fulgur_Op<"attention", [Pure, AttrSizedOperandSegments, SingleBlock]> {
+  let summary = "softmax over the keys of score(query · key), times value";
+  let description = [{
+    For every point of the batch loops, every query i and every column n:
+
+        s[j] = score(sum over d of query[i, d] * key[j, d], i, j, extras...)     for every key j that i sees
+        result[i, n] = sum over j of softmax(s)[j] * value[j, n]
+
+    (Vaswani et al., Attention Is All You Need, 2017.) As in linalg.generic, `maps` say which loop moves which dim of an operand:
+    those of query, key, value, the extras, the sink if there is one, and the result, in this order. The last four loops are i, d,
+    j and n; those before are batch loops, any of which may be missing from an operand that is the same along it, such as the
+    key of grouped queries (Ainslie et al., GQA, 2023). Maps are projected permutations and may have zeros.
+
+    `score` is elementwise: its arguments are the product, the indices i and j, and one element of each extra (masks, biases),
+    and it yields the score. With `offset`, query i sees the keys j <= i + offset only (causal attention, whose queries may
+    stand behind a past of `offset` keys), and with `window` of these the last `window` ones. `sink` is one more logit for each row,
+    whose share goes to no value. A row whose scores are all -∞ gives NaN, or 0 with `zero_empty_rows`.
+  }];
+  let arguments = (ins AnyRankedTensor:$query, AnyRankedTensor:$key, AnyRankedTensor:$value, Variadic<AnyRankedTensor>:$extras,
+    Optional<AnyRankedTensor>:$sink, Optional<Index>:$offset, AffineMapArrayAttr:$maps, OptionalAttr<I64Attr>:$window,
+    UnitAttr:$zero_empty_rows);
+  let results = (outs AnyRankedTensor:$result);
+  let regions = (region SizedRegion<1>:$score);
+  let assemblyFormat = [{
+    $query `,` $key `,` $value (`extras` `(` $extras^ `:` type($extras) `)`)? (`sink` `(` $sink^ `:` type($sink) `)`)?
+    (`causal` `(` $offset^ `)`)? `maps` $maps attr-dict-with-keyword $score
+    `:` type($query) `,` type($key) `,` type($value) `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::SmallVector<::mlir::AffineMap> mapList() { return llvm::to_vector(getMaps().getAsValueRange<::mlir::AffineMapAttr>()); }
+    ::mlir::AffineMap resultMap() { return mapList().back(); }
+    unsigned numLoops() { return resultMap().getNumDims(); }
+    // The last loops.
+    unsigned queryLoop() { return numLoops() - 4; }
+    unsigned depthLoop() { return numLoops() - 3; }
+    unsigned keyLoop() { return numLoops() - 2; }
+    unsigned columnLoop() { return numLoops() - 1; }
+  }];
+}
+
 //===-- Programs --------------------------------------------------------------------------------------------------===//
 
 def Fulgur_ValueType : TypeDef<Fulgur_Dialect, "Value"> {
@@ -222,9 +264,9 @@ def Fulgur_KernelOp : Fulgur_Op<"kernel", [IsolatedFromAbove, SingleBlock, AttrS
   }];
 }
 
-def Fulgur_YieldOp : Fulgur_Op<"yield", [Pure, ReturnLike, Terminator, HasParent<"KernelOp">]> {
-  let summary = "What a kernel computes";
-  let arguments = (ins Variadic<AnyRankedTensor>:$values);
+def Fulgur_YieldOp : Fulgur_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["KernelOp", "AttentionOp"]>]> {
+  let summary = "What a kernel, or the score of an attention, computes";
+  let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
 

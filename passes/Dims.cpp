@@ -161,6 +161,30 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
       .Case([&](scf::ForOp op) { return dimsOf(b, op.getInitArgs()[number]); })
       .Case<SoftmaxOp, LayerNormOp, RMSNormOp>(
           [&](auto op) { return dimsOf(b, op.getInput()); })
+      .Case([&](AttentionOp op) -> Sizes {
+        // Each dim of the result is a loop that the query or the value has too.
+        SmallVector<AffineMap> maps = op.mapList();
+        SmallVector<OpFoldResult> dims(type.getRank(), b.getIndexAttr(1));
+        SmallVector<Value> operands{op.getQuery(), op.getValue(), op.getKey()};
+        llvm::append_range(operands, op.getExtras());
+        SmallVector<AffineMap> order{maps[0], maps[2], maps[1]};
+        llvm::append_range(order,
+                           ArrayRef(maps).slice(3, op.getExtras().size()));
+        for (auto [dim, expr] : llvm::zip(dims, op.resultMap().getResults())) {
+          auto at = llvm::find_if(order, [&](AffineMap map) {
+            return map.getResultPosition(expr).has_value();
+          });
+          if (isa<AffineConstantExpr>(expr))
+            continue;
+          if (at == order.end())
+            return failure();
+          Sizes sizes = dimsOf(b, operands[at - order.begin()]);
+          if (failed(sizes))
+            return failure();
+          dim = (*sizes)[*at->getResultPosition(expr)];
+        }
+        return dims;
+      })
       .Case([&](DestinationStyleOpInterface op) {
         return dimsOf(b, op.getDpsInits()[number]);
       })

@@ -127,6 +127,11 @@ def DecomposeRowOps : Pass<"fulgur-decompose-row-ops"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
 
+def DecomposeAttention : Pass<"fulgur-decompose-attention"> {
+  let summary = "Writes attention as products and a softmax between them, except in kernels whose schedule names a builder for it";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
+}
+
 def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
   let summary = "Rewrites the constant operands of products in the layout that their schedules ask for";
   let description = "A weight that several kernels use in the same layout is packed once.";

@@ -28,7 +28,7 @@ config.substitutions.append(("%include", os.path.join(root, "runtime")))
 
 # ... | %kernels builds the kernels of a module and runs its @main, which returns a number: the greatest difference between kernels and
 # their specifications, computed by the generic builder.
-passes = """fulgur-choose-schedules fulgur-decompose-row-ops fulgur-outline-kernels fulgur-bufferize canonicalize cse fulgur-lower-linalg
+passes = """fulgur-choose-schedules fulgur-decompose-attention fulgur-decompose-row-ops fulgur-outline-kernels fulgur-bufferize canonicalize cse fulgur-lower-linalg
   scf-forall-to-for fulgur-approximate-math convert-vector-to-scf expand-strided-metadata lower-affine convert-scf-to-cf canonicalize cse
   fulgur-lower-to-llvm""".split()
 config.substitutions.append(("%kernels", "fulgur-opt " + " ".join("--" + name for name in passes) + " | mlir-runner -O2 -e main -entry-point-result=f32"))

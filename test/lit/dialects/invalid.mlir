@@ -102,3 +102,51 @@ func.func @segment(%call: !llvm.ptr, %at: index) {
   %0 = fulgur.buffer %call stack(%at) : !llvm.ptr -> memref<f32>
   return
 }
+
+// -----
+
+func.func @attention_map(%q: tensor<4x8xf32>, %k: tensor<6x8xf32>) -> tensor<4x8xf32> {
+  // expected-error@+1 {{the map of the key has to have loop 2}}
+  %r = fulgur.attention %q, %k, %k maps [affine_map<(i, d, j, n) -> (i, d)>, affine_map<(i, d, j, n) -> (d, 0)>,
+      affine_map<(i, d, j, n) -> (j, n)>, affine_map<(i, d, j, n) -> (i, n)>] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<4x8xf32>, tensor<6x8xf32>, tensor<6x8xf32> -> tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}
+
+// -----
+
+func.func @attention_sizes(%q: tensor<4x8xf32>, %k: tensor<6x7xf32>) -> tensor<4x7xf32> {
+  // expected-error@+1 {{loop 1 has the size 8 in one operand and 7 in another}}
+  %r = fulgur.attention %q, %k, %k maps [affine_map<(i, d, j, n) -> (i, d)>, affine_map<(i, d, j, n) -> (j, d)>,
+      affine_map<(i, d, j, n) -> (j, n)>, affine_map<(i, d, j, n) -> (i, n)>] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<4x8xf32>, tensor<6x7xf32>, tensor<6x7xf32> -> tensor<4x7xf32>
+  return %r : tensor<4x7xf32>
+}
+
+// -----
+
+func.func @attention_score(%q: tensor<4x8xf32>, %k: tensor<6x8xf32>) -> tensor<4x8xf32> {
+  // expected-error@+1 {{the score's arguments are not the product, two indices and an element of each extra operand}}
+  %r = fulgur.attention %q, %k, %k maps [affine_map<(i, d, j, n) -> (i, d)>, affine_map<(i, d, j, n) -> (j, d)>,
+      affine_map<(i, d, j, n) -> (j, n)>, affine_map<(i, d, j, n) -> (i, n)>] {
+  ^bb0(%s: f32, %i: index):
+    fulgur.yield %s : f32
+  } : tensor<4x8xf32>, tensor<6x8xf32>, tensor<6x8xf32> -> tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}
+
+// -----
+
+func.func @attention_window(%q: tensor<4x8xf32>, %k: tensor<6x8xf32>) -> tensor<4x8xf32> {
+  // expected-error@+1 {{has a window, which needs an offset and a positive size}}
+  %r = fulgur.attention %q, %k, %k maps [affine_map<(i, d, j, n) -> (i, d)>, affine_map<(i, d, j, n) -> (j, d)>,
+      affine_map<(i, d, j, n) -> (j, n)>, affine_map<(i, d, j, n) -> (i, n)>] attributes {window = 3 : i64} {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<4x8xf32>, tensor<6x8xf32>, tensor<6x8xf32> -> tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}

@@ -119,3 +119,22 @@ func.func @packs(%n: index) {
   fulgur.packed_output 0 [-1, 3] [%n]
   return
 }
+
+// Grouped queries: a key's head (loop 1) serves all of loop 2; the rows of a causal window behind a past, with a sink and a mask.
+// CHECK-LABEL: func.func @attends
+// CHECK: fulgur.attention %{{.*}}, %{{.*}}, %{{.*}} extras(%{{.*}} : tensor<?x?xi1>) sink(%{{.*}} : tensor<2x3xf32>) causal(%{{.*}}) maps
+// CHECK-SAME: attributes {window = 8 : i64, zero_empty_rows}
+func.func @attends(%q: tensor<?x?x2x3x64xf32>, %k: tensor<?x2x?x64xf32>, %v: tensor<?x2x?x32xf32>, %mask: tensor<?x?xi1>,
+                   %sink: tensor<2x3xf32>, %past: index) -> tensor<?x?x2x3x32xf32> {
+  %r = fulgur.attention %q, %k, %v extras(%mask : tensor<?x?xi1>) sink(%sink : tensor<2x3xf32>) causal(%past)
+      maps [affine_map<(b, h, g, i, d, j, n) -> (b, i, h, g, d)>, affine_map<(b, h, g, i, d, j, n) -> (b, h, j, d)>,
+            affine_map<(b, h, g, i, d, j, n) -> (b, h, j, n)>, affine_map<(b, h, g, i, d, j, n) -> (b, j)>,
+            affine_map<(b, h, g, i, d, j, n) -> (h, g)>, affine_map<(b, h, g, i, d, j, n) -> (b, i, h, g, n)>]
+      attributes {window = 8 : i64, zero_empty_rows} {
+  ^bb0(%s: f32, %i: index, %j: index, %m: i1):
+    %lowest = arith.constant 0xFF800000 : f32
+    %x = arith.select %m, %s, %lowest : f32
+    fulgur.yield %x : f32
+  } : tensor<?x?x2x3x64xf32>, tensor<?x2x?x64xf32>, tensor<?x2x?x32xf32> -> tensor<?x?x2x3x32xf32>
+  return %r : tensor<?x?x2x3x32xf32>
+}
