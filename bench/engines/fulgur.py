@@ -1,0 +1,133 @@
+"""Fulgur, through the C interface that a product uses: one library per model, memory and threads of the caller's."""
+
+import ctypes
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from engines import Unavailable
+
+NAME = "Fulgur"
+PRECISIONS = ("f32", "bf16")
+
+TYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64",
+         12: "uint32", 13: "uint64"}
+NUMBERS = {np.dtype(name): number for number, name in TYPES.items()}
+ALIGNMENT = 64
+FROM_RUN = -1  # a dim that only the run of a program can tell
+
+
+class Tensor(ctypes.Structure):  # fulgur_tensor
+    _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_size_t), ("dtype", ctypes.c_int), ("rank", ctypes.c_int32),
+                ("dims", ctypes.c_int64 * 8)]
+
+
+class Context(ctypes.Structure):  # fulgur_context
+    _fields_ = [("struct_bytes", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("arena", ctypes.c_void_p),
+                ("arena_bytes", ctypes.c_size_t), ("weights", ctypes.c_void_p), ("weights_bytes", ctypes.c_size_t),
+                ("executor", ctypes.c_void_p), ("allocator", ctypes.c_void_p)]
+
+
+class Model(ctypes.Structure):  # the start of fulgur_model
+    _fields_ = [("abi_version", ctypes.c_uint32), ("struct_bytes", ctypes.c_uint32), ("name", ctypes.c_char_p),
+                ("producer", ctypes.c_char_p), ("target", ctypes.c_char_p), ("n_inputs", ctypes.c_int32),
+                ("n_outputs", ctypes.c_int32), ("n_symbols", ctypes.c_int32), ("n_messages", ctypes.c_int32),
+                ("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p), ("symbols", ctypes.c_void_p),
+                ("messages", ctypes.c_void_p), ("embedded_weights", ctypes.c_void_p), ("weights_bytes", ctypes.c_uint64)]
+
+
+def missing():
+    return None
+
+
+def build(case, folder, options):
+    """Compiles the model for this CPU. Of the case's dims, those that fulgurc can be told by name are fixed."""
+    compiler = Path(options["fulgurc"]).resolve()
+    if not compiler.exists():
+        raise Unavailable(f"there is no {compiler}; build it, or name another with --fulgurc")
+    stem = Path(folder) / "m"
+    command = [str(compiler), case["model"], "-o", str(stem), "--emit=so", "--mcpu=native"]
+    for name, size in case["dims"].items():
+        if re.fullmatch(r"[A-Za-z_]\w*", name):  # not an expression such as "past + new"
+            command += ["--dim", f"{name}={size}"]
+    command += shlex.split(options["fulgur_args"])
+    with tempfile.TemporaryFile("w+") as log:
+        start = time.monotonic()
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read()
+    if process.returncode:
+        reason = [line for line in text.splitlines() if "error" in line] or text.splitlines() or ["no output"]
+        raise Unavailable(f"fulgurc ended with code {process.returncode}: {reason[0]}")
+    library = stem.with_suffix(".so")
+    return {"library": str(library), "runtime": str(compiler.parents[1] / "lib" / "libfulgur_rt.so"), "compile_seconds": seconds,
+            "compile_cpu_seconds": usage.ru_utime + usage.ru_stime, "compile_peak_bytes": usage.ru_maxrss * 1024,
+            "artifact_bytes": library.stat().st_size}
+
+
+def describe(array):
+    tensor = Tensor(array.ctypes.data, array.nbytes, NUMBERS[array.dtype], array.ndim)
+    tensor.dims[: array.ndim] = array.shape
+    return tensor
+
+
+class Engine:
+    not_its_own = 0
+
+    def __init__(self, case, threads, precision, built):
+        self.runtime = ctypes.CDLL(built["runtime"])
+        self.runtime.fulgur_last_message.restype = ctypes.c_char_p
+        self.runtime.fulgur_pool_create.restype = ctypes.c_void_p
+        self.library = ctypes.CDLL(built["library"])
+        self.model = Model.in_dll(self.library, "m_model")
+        self.version = self.model.producer.decode().split()[1]
+        self.arrays = [np.ascontiguousarray(array) for array in case["inputs"].values()]
+        self.inputs = (Tensor * len(self.arrays))(*map(describe, self.arrays))
+        self.results = (Tensor * self.model.n_outputs)()
+        arena = ctypes.c_size_t()
+        self.check(self.runtime.fulgur_plan(ctypes.byref(self.model), self.inputs, len(self.inputs), self.results, len(self.results),
+                                            ctypes.byref(arena)))
+        self.memory = np.empty(arena.value + ALIGNMENT, np.uint8)
+        self.context = Context()
+        self.runtime.fulgur_context_init(ctypes.byref(self.context))
+        self.context.arena = -(-self.memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        self.context.arena_bytes = arena.value
+        if threads > 1:
+            self.context.executor = self.runtime.fulgur_pool_create(threads)
+        self.buffers = []
+        for tensor in self.results:  # ours, except where only the run can tell the size
+            dims = tensor.dims[: tensor.rank] if tensor.rank >= 0 else [FROM_RUN]
+            array = None if FROM_RUN in dims else np.zeros(dims, TYPES[tensor.dtype])
+            self.buffers.append(array)
+            tensor.data, tensor.bytes = (None, 0) if array is None else (array.ctypes.data, array.nbytes)
+        weights = self.model.weights_bytes
+        self.facts = {"arena_bytes": arena.value, "weights_bytes": weights, "code_bytes": built["artifact_bytes"] - weights}
+
+    def check(self, status):
+        if status:
+            raise Unavailable(self.runtime.fulgur_last_message().decode())
+
+    def run(self):
+        for tensor, buffer in zip(self.results, self.buffers):
+            if buffer is None:
+                self.runtime.fulgur_release(ctypes.byref(self.context), ctypes.byref(tensor))
+        self.check(self.runtime.fulgur_run(ctypes.byref(self.model), ctypes.byref(self.context), self.inputs, len(self.inputs),
+                                           self.results, len(self.results)))
+
+    def outputs(self):
+        arrays = []
+        for tensor in self.results:
+            shape = tuple(tensor.dims[: tensor.rank])
+            dtype = np.dtype(TYPES[tensor.dtype])
+            content = ctypes.string_at(tensor.data, int(np.prod(shape)) * dtype.itemsize)
+            arrays.append(np.frombuffer(content, dtype).reshape(shape))
+        return arrays

@@ -1,0 +1,140 @@
+"""Writes docs/performance.md and its chart, docs/performance.svg, from what run.py measured: report.py out.json [--out FOLDER]"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import chart
+import stats
+import table
+
+BAR, MEAN_BAR = 1.10, 1.25  # what we want to reach on every model, and in the mean
+
+
+def engine_names(records):
+    """{engine: name with version}, in the order of the first record that has it."""
+    return {result["engine"]: f"{result['name']} {result['version']}" for record in records for result in record["engines"]}
+
+
+def by_engine(record, names, cell):
+    """A cell for every engine, a dash where it is missing."""
+    results = {result["engine"]: result for result in record["engines"]}
+    return [cell(results[engine]) if engine in results else "–" for engine in names]
+
+
+def p50(result):
+    return table.milliseconds(stats.summary(result["rounds"])["p50"])
+
+
+def latency(records, roof):
+    names = engine_names(records)
+    rows = [["p50 in ms", *names.values(), "best peer / Fulgur", "95 % interval", "of roofline"]]
+    ratios = []
+    for record in records:
+        standing, least = stats.against(record["engines"]), None
+        cells = ["–", "–", "–"]
+        if standing:
+            ours = next(result for result in record["engines"] if result["engine"] == "fulgur")
+            least = stats.roofline_seconds(record["cost"], roof, record["threads"], record["precision"])
+            ratios.append(standing["ratio"])
+            shown = f"{standing['ratio']:.2f}"
+            cells = [f"**{shown}**" if standing["ratio"] >= BAR else shown, "{:.2f}–{:.2f}".format(*standing["interval"]),
+                     table.share(stats.summary(ours["rounds"])["p50"] / 1e3, least)]
+        rows.append([record["case"], *by_engine(record, names, p50), *cells])
+    if ratios:
+        mean = stats.geometric_mean(ratios)
+        rows.append(["geometric mean", *[""] * len(names), f"**{mean:.2f}**" if mean >= MEAN_BAR else f"{mean:.2f}", "", ""])
+    return table.markdown(rows)
+
+
+def tails(records):
+    names = engine_names(records)
+
+    def cell(result):
+        figures = stats.summary(result["rounds"])
+        return f"{figures['p99'] / figures['p50']:.2f} · {table.milliseconds(result['cpu_ms'])}"
+
+    return table.markdown([["p99 / p50 · CPU ms of a run", *names.values()],
+                           *([record["case"], *by_engine(record, names, cell)] for record in records)])
+
+
+def memory(records):
+    names = engine_names(records)
+
+    def cell(result):
+        return f"{table.size(result['peak_bytes'])} · {table.milliseconds(result['first_ms'])}"
+
+    return table.markdown([["peak RSS · ms to the first result", *names.values()],
+                           *([record["case"], *by_engine(record, names, cell)] for record in records)])
+
+
+def artefacts(records):
+    rows = [["Fulgur's library", "code", "weights", "arena", "model file", "compiled in", "peak of compiling"]]
+    for record in records:
+        for ours in record["engines"]:
+            if ours["engine"] == "fulgur":
+                rows.append([record["case"], *(table.size(ours[key]) for key in ("code_bytes", "weights_bytes", "arena_bytes")),
+                             table.size(record["model_bytes"]), f"{ours['compile_seconds']:.1f} s", table.size(ours["compile_peak_bytes"])])
+    return table.markdown(rows)
+
+
+def left_out(measurements):
+    lines = []
+    for record in measurements:
+        for engine, reason in record["missing"].items():
+            line = f"- {engine}, {record['case']}: {reason}"
+            if line not in lines:
+                lines.append(line)
+    return lines
+
+
+def machine(results):
+    about, roof = results["machine"], results["roofline"]
+    lines = [f"{about['cpu']}, {about['cpus']} CPUs ({', '.join(about['features'])}), Linux {about['kernel']}, load {about['load']:.1f} "
+             "before the last measurement."]
+    if roof:
+        rows = [["measured peaks", "f32 GFLOP/s", "bf16 GFLOP/s", "int8 GOP/s", "cache GB/s", "memory GB/s"]]
+        for threads, rates in roof["threads"].items():
+            rows.append([f"{threads} thread{'s' * (threads != '1')}", *(f"{rates[key]:.0f}" if key in rates else "–" for key in
+                        ("f32_gflops", "bf16_gflops", "int8_gops", "cache_gbs", "memory_gbs"))])
+        lines += ["", *table.markdown(rows)]
+    return lines
+
+
+def report(results):
+    """The page, as text."""
+    lines = ["# Performance", "",
+             "Written by `bench/report.py` from what `bench/run.py` measured; `bench/README.md` says how to measure again, and how fair it is.",
+             "", *machine(results), "",
+             "![Speed of every engine on every model, as a multiple of the fastest peer's](performance.svg)", ""]
+    groups = {}
+    for record in results["measurements"]:
+        if record["engines"]:
+            groups.setdefault((record["precision"], record["threads"], record["dynamic"]), []).append(record)
+    for (precision, threads, dynamic), records in sorted(groups.items()):
+        lines += [f"## {precision}, {threads} thread{'s' * (threads > 1)}{', symbolic dims' * dynamic}", "",
+                  *latency(records, results["roofline"]), "", *tails(records), "", *memory(records), ""]
+    seen = {}
+    for record in results["measurements"]:
+        seen.setdefault((record["case"], record["precision"]), record)
+    lines += ["## What the compiler makes", "", *artefacts(seen.values()), ""]
+    if missing := left_out(results["measurements"]):
+        lines += ["## Left out", "", *missing, ""]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs", metavar="FOLDER")
+    arguments = parser.parse_args()
+    results = json.loads(arguments.results.read_text())
+    if not results["measurements"]:
+        sys.exit(f"report.py: error: {arguments.results} has no measurements")
+    (arguments.out / "performance.md").write_text(report(results))
+    (arguments.out / "performance.svg").write_text(chart.svg(results["measurements"]))
+
+
+if __name__ == "__main__":
+    main()

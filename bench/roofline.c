@@ -1,0 +1,170 @@
+/* What this machine can do, measured: multiply-adds in registers, and reading.
+ *
+ *   roofline THREADS CACHE_BYTES MEMORY_BYTES
+ *
+ * Prints one line of JSON. Rates are the best of several tries, because the
+ * least disturbed one says most about the machine. */
+#define _GNU_SOURCE
+#include <immintrin.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#ifdef __AVX512F__
+enum { LANES = 16, CHAINS = 12 };
+#define REGISTER "v"
+#else
+enum { LANES = 8, CHAINS = 10 };
+#define REGISTER "x"
+#endif
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef long long Words __attribute__((vector_size(LANES * 4)));
+
+/* A try takes one or two milliseconds: short, so that among many of them some
+ * are not disturbed by other programs. */
+enum { STEPS = 300000, TRIES = 60, SLICE = 32 << 20 };
+
+/* As many independent chains as hide the latency, each in a register. */
+#define CHAIN_LOOP(Type, start, expression)                                    \
+  Type a[CHAINS];                                                              \
+  for (int i = 0; i < CHAINS; ++i)                                             \
+    a[i] = start;                                                              \
+  for (int step = 0; step < STEPS; ++step)                                     \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < CHAINS; ++i) {      \
+      a[i] = expression;                                                       \
+      __asm__ volatile("" : "+" REGISTER(a[i]));                               \
+    }
+
+static double multiplyAdds(void) {
+  Vector b = {0}, c = {0};
+  b += 0.999f, c += 1e-9f;
+  CHAIN_LOOP(Vector, c, a[i] * b + c)
+  return 2.0 * LANES * CHAINS * STEPS;
+}
+
+#ifdef __AVX512BF16__
+static double bf16Products(void) {
+  __m512bh b = (__m512bh)_mm512_set1_epi32(0x3f803f80);
+  CHAIN_LOOP(__m512, _mm512_setzero_ps(), _mm512_dpbf16_ps(a[i], b, b))
+  return 4.0 * LANES * CHAINS * STEPS;
+}
+#endif
+
+#ifdef __AVX512VNNI__
+static double int8Products(void) {
+  __m512i b = _mm512_set1_epi32(0x01010101);
+  CHAIN_LOOP(__m512i, _mm512_setzero_si512(), _mm512_dpbusd_epi32(a[i], b, b))
+  return 8.0 * LANES * CHAINS * STEPS;
+}
+#endif
+
+typedef struct {
+  double (*compute)(void); /* or null: read the bytes `rounds` times */
+  const char *bytes;
+  size_t count;
+  int rounds;
+  atomic_int *waiting;
+  double work, from, to, seconds; /* seconds: of CPU */
+} Job;
+
+static double clockOf(clockid_t id) {
+  struct timespec t;
+  clock_gettime(id, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double readBytes(const char *bytes, size_t count, int rounds) {
+  Words sum[8] = {{0}};
+  for (int round = 0; round < rounds; ++round)
+    for (size_t at = 0; at + sizeof sum <= count; at += sizeof sum)
+      _Pragma("clang loop unroll(full)") for (int i = 0; i < 8; ++i) sum[i] ^=
+          *(const Words *)(bytes + at + sizeof(Words) * (size_t)i);
+  for (int i = 0; i < 8; ++i)
+    __asm__ volatile("" : "+" REGISTER(sum[i]));
+  return (double)count * rounds;
+}
+
+/* Starts when all threads are there. */
+static void *work(void *argument) {
+  Job *job = argument;
+  atomic_fetch_sub(job->waiting, 1);
+  while (atomic_load(job->waiting) > 0)
+    _mm_pause();
+  job->from = clockOf(CLOCK_MONOTONIC);
+  job->seconds = clockOf(CLOCK_THREAD_CPUTIME_ID);
+  job->work = job->compute ? job->compute()
+                           : readBytes(job->bytes, job->count, job->rounds);
+  job->seconds = clockOf(CLOCK_THREAD_CPUTIME_ID) - job->seconds;
+  job->to = clockOf(CLOCK_MONOTONIC);
+  return NULL;
+}
+
+/* Units of work per nanosecond of all threads together. Arithmetic goes by each
+ * thread's CPU time, reading by the clock, because threads compete for memory.
+ * Tries move through `total` bytes, `count` of them each. */
+static double rate(int threads, double (*compute)(void), const char *bytes,
+                   size_t total, size_t count, int rounds) {
+  double best = 0;
+  for (int attempt = 0; attempt < TRIES; ++attempt) {
+    atomic_int waiting = threads;
+    pthread_t ids[threads];
+    Job jobs[threads];
+    const char *from = bytes;
+    if (total > count)
+      from += (size_t)attempt * count % (total - count) / 4096 * 4096;
+    size_t share = count / (size_t)threads / 4096 * 4096;
+    for (int i = 0; i < threads; ++i) {
+      jobs[i] = (Job){
+          compute, from + share * (size_t)i, share, rounds, &waiting, 0, 0, 0,
+          0};
+      pthread_create(&ids[i], NULL, work, &jobs[i]);
+    }
+    double done = 0, sum = 0, start = 1e300, end = 0;
+    for (int i = 0; i < threads; ++i) {
+      pthread_join(ids[i], NULL);
+      done += jobs[i].work;
+      sum += jobs[i].work / jobs[i].seconds * 1e-9;
+      start = jobs[i].from < start ? jobs[i].from : start;
+      end = jobs[i].to > end ? jobs[i].to : end;
+    }
+    double achieved = compute ? sum : done / (end - start) * 1e-9;
+    best = achieved > best ? achieved : best;
+  }
+  return best;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 4)
+    return fprintf(stderr,
+                   "usage: roofline THREADS CACHE_BYTES MEMORY_BYTES\n"),
+           2;
+  int threads = atoi(argv[1]);
+  size_t cache = strtoull(argv[2], NULL, 10),
+         memory = strtoull(argv[3], NULL, 10);
+  char *bytes = mmap(NULL, memory, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (threads < 1 || cache < 4096 || memory < SLICE || bytes == MAP_FAILED)
+    return fprintf(stderr, "roofline: bad sizes, or out of memory\n"), 1;
+  madvise(bytes, memory, MADV_HUGEPAGE);
+  memset(bytes, 1, memory);
+  printf("{");
+  for (int n = 1; n <= threads; ++n) {
+    printf("%s\"%d\": {\"f32_gflops\": %.1f", n > 1 ? ", " : "", n,
+           rate(n, multiplyAdds, NULL, 0, 0, 0));
+#ifdef __AVX512BF16__
+    printf(", \"bf16_gflops\": %.1f", rate(n, bf16Products, NULL, 0, 0, 0));
+#endif
+#ifdef __AVX512VNNI__
+    printf(", \"int8_gops\": %.1f", rate(n, int8Products, NULL, 0, 0, 0));
+#endif
+    printf(", \"cache_gbs\": %.1f, \"memory_gbs\": %.1f}",
+           rate(n, NULL, bytes, 0, cache, SLICE * 4 / (int)cache),
+           rate(n, NULL, bytes, memory, SLICE, 1));
+  }
+  printf("}\n");
+  return 0;
+}

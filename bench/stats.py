@@ -1,0 +1,68 @@
+"""Figures out of measured times. Percentiles are nearest-rank: real measurements, never interpolated ones."""
+
+import math
+
+import numpy as np
+
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def summary(rounds):
+    """Of all runs of all rounds, in milliseconds."""
+    times = [spent for block in rounds for spent in block]
+    return {"runs": len(times), "p50": percentile(times, 50), "p90": percentile(times, 90), "p99": percentile(times, 99),
+            "min": min(times)}
+
+
+def ratio_interval(theirs, ours, confidence=0.95, samples=1000, seed=0):
+    """The confidence interval of median(theirs) / median(ours), by bootstrap.
+
+    Rounds are drawn, not runs: what disturbs the machine lasts longer than a run, so the runs of a block are not independent of each
+    other, and both engines' blocks of a round have been disturbed alike.
+    """
+    generator = np.random.default_rng(seed)
+    count = min(len(theirs), len(ours))
+    theirs, ours = [[np.asarray(block) for block in side[:count]] for side in (theirs, ours)]
+    ratios = []
+    for _ in range(samples):
+        drawn = generator.integers(0, count, count)
+        a, b = (np.median(np.concatenate([side[i] for i in drawn])) for side in (theirs, ours))
+        ratios.append(a / b)
+    tail = (1 - confidence) / 2 * 100
+    return float(np.percentile(ratios, tail)), float(np.percentile(ratios, 100 - tail))
+
+
+def geometric_mean(values):
+    values = list(values)
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else float("nan")
+
+
+def against(results, ours="fulgur"):
+    """How `ours` stands against the fastest other engine; None when either is not there."""
+    by_name = {result["engine"]: result for result in results}
+    peers = [result for name, result in by_name.items() if name != ours]
+    if ours not in by_name or not peers:
+        return None
+    us = by_name[ours]
+    mine = summary(us["rounds"])
+    best = min(peers, key=lambda result: summary(result["rounds"])["p50"])
+    theirs = summary(best["rounds"])
+    return {"peer": best["engine"], "peer_name": best["name"], "ratio": theirs["p50"] / mine["p50"],
+            "interval": ratio_interval(best["rounds"], us["rounds"]), "ratio_of_minima":
+            min(summary(peer["rounds"])["min"] for peer in peers) / mine["min"],
+            "ratio_of_cpu": min(peer["cpu_ms"] for peer in peers) / us["cpu_ms"]}
+
+
+def roofline_seconds(cost, roof, threads, precision="f32"):
+    """The least time in which this machine could do a case's arithmetic and read its weights; None when either is unknown."""
+    if not cost or not roof:
+        return None
+    at = str(min(threads, max(map(int, roof["threads"]))))
+    rates = roof["threads"][at]
+    peak = rates.get("bf16_gflops" if precision == "bf16" else "f32_gflops")
+    cached = cost["bytes"] < roof["cache_bytes"] / 2
+    bandwidth = rates["cache_gbs" if cached else "memory_gbs"]
+    return peak and max(cost["flops"] / (peak * 1e9), cost["bytes"] / (bandwidth * 1e9))

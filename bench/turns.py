@@ -1,0 +1,160 @@
+"""Engines measured in turns: every one in a process of its own, one block of runs each, again and again.
+
+Why processes: the peak of memory is then one engine's, thread pools (OpenMP's, TBB's, an engine's own) cannot get mixed up, nobody
+inherits environment, allocator or CPU affinity of another one. It costs nothing: the clock is read inside the worker, around the
+run only, and between blocks the others wait in a read. Why blocks with a rest: threads of ONNX Runtime, OpenMP and TBB go on spinning
+for a while after a run and would take the CPU from whoever comes next, so a worker gives the turn back only when its threads sleep.
+The first run of a block wakes them up and fills the caches with its weights again; it is not counted.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import case as cases
+import engines
+
+BLOCK_SECONDS = 0.2
+MOST_RUNS = 50  # in a block
+FEWEST_ROUNDS = 5
+
+
+class Worker:
+    """The side of the caller. Raises engines.Unavailable when the engine says so, or dies."""
+
+    def __init__(self, engine, threads):
+        here = Path(__file__).resolve().parent
+        count = str(threads)
+        environment = dict(os.environ, OMP_NUM_THREADS=count, MKL_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count,
+                           PYTHONUNBUFFERED="1", TOKENIZERS_PARALLELISM="false")
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([sys.executable, str(here / "worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.log, text=True, env=environment)
+        self.engine = engine
+
+    def ask(self, do, **arguments):
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.process.wait()
+            self.log.seek(0)
+            last = (self.log.read().strip().splitlines() or [""])[-1]
+            raise engines.Unavailable(f"its process ended with code {self.process.returncode} {last}".strip())
+        answer = json.loads(line)
+        if "error" in answer:
+            raise engines.Unavailable(answer["error"])
+        return answer
+
+    def close(self):
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has died already
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+
+def build(module, engine, case, precision, options, folder):
+    """What the engine does ahead of time, once for all thread counts; so does its failure."""
+    if not hasattr(module, "build"):
+        return {}
+    if engine not in options["built"]:
+        try:
+            if reason := module.missing():
+                raise engines.Unavailable(reason)
+            (folder / engine).mkdir()
+            described = {**case.described(), "inputs": case.arrays()}
+            options["built"][engine] = module.build(described, folder / engine, {**options, "precision": precision})
+        except engines.Unavailable as error:
+            options["built"][engine] = error
+    if isinstance(options["built"][engine], engines.Unavailable):
+        raise options["built"][engine]
+    return options["built"][engine]
+
+
+def prepare(engine, case, threads, precision, options, folder):
+    """Builds and loads an engine; returns its worker and what is known of it so far."""
+    module = engines.load(engine)
+    if precision not in module.PRECISIONS:
+        raise engines.Unavailable(f"it does not compute in {precision}")
+    built = build(module, engine, case, precision, options, folder)
+    worker = Worker(engine, threads)
+    try:
+        loaded = worker.ask("load", engine=engine, case=case.described(), threads=threads, precision=precision, built=built)
+    except engines.Unavailable:
+        worker.close()
+        raise
+    facts = {key: value for key, value in built.items() if isinstance(value, (int, float))}
+    return worker, {"engine": engine, "name": module.NAME, **facts, **loaded.pop("facts"), **loaded}
+
+
+def take_turns(workers, results, seconds):
+    """Measures until `seconds` are over; adds the times of the runs, round by round."""
+    runs = {}
+    for worker in workers:
+        once = min(worker.ask("block", runs=2, warm=1)["times"]) / 1e3
+        runs[worker] = max(1, min(MOST_RUNS, round(BLOCK_SECONDS / max(once, 1e-6))))
+    end, rounds = time.monotonic() + seconds, 0
+    while rounds < FEWEST_ROUNDS or time.monotonic() < end:
+        first = rounds % len(workers)
+        for worker in workers[first:] + workers[:first]:
+            block = worker.ask("block", runs=runs[worker], warm=1)
+            result = results[worker.engine]
+            result.setdefault("rounds", []).append([round(spent, 4) for spent in block["times"]])
+            result.setdefault("cpu_ms", []).append(block["cpu_ms"])
+            result.setdefault("settle_cpu_ms", []).append(block["settle_cpu_ms"])
+        rounds += 1
+
+
+def measure(case, names, threads, precision, options, say=print):
+    """All engines on one case: a list of their figures, and {engine: why it is missing}."""
+    workers, results, missing = [], {}, {}
+    with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as scratch:
+        scratch = Path(options.get("keep") or scratch)
+        try:
+            for name in names:
+                try:
+                    worker, result = prepare(name, case, threads, precision, options, scratch)
+                except engines.Unavailable as error:
+                    missing[name] = str(error)
+                    say(f"  {engines.load(name).NAME} is left out: {error}")
+                    continue
+                workers.append(worker)
+                results[name] = result
+            if not workers:
+                return [], missing
+            take_turns(workers, results, options["seconds"])
+            outputs = {}
+            for worker in workers:
+                path = scratch / f"{worker.engine}.npz"
+                results[worker.engine].update(worker.ask("results", path=str(path)))
+                with np.load(path) as stored:
+                    outputs[worker.engine] = list(stored.values())
+            expected = outputs[workers[-1].engine]
+            if case.reference:
+                with np.load(case.reference) as stored:
+                    expected = list(stored.values())
+            for name, arrays in outputs.items():
+                results[name]["difference"] = cases.difference(arrays, expected)
+        finally:
+            for worker in workers:
+                worker.close()
+    for result in results.values():
+        result["cpu_ms"] = float(np.median(result["cpu_ms"]))
+        result["settle_cpu_ms"] = float(np.median(result["settle_cpu_ms"]))
+    return list(results.values()), missing
