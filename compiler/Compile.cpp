@@ -10,6 +10,7 @@
 #include "compiler/Outputs.h"
 #include "compiler/Phases.h"
 #include "compiler/Pipeline.h"
+#include "compiler/Tuning.h"
 #include "compiler/Weights.h"
 #include "interpreter/Verify.h"
 #include "mlir/Parser/Parser.h"
@@ -65,8 +66,13 @@ public:
       return error;
     if (Error error = read())
       return error;
+    if (!options.tuningDatabase.empty())
+      if (Error error = readTuning(options.tuningDatabase, target.cpu, *module))
+        return error;
     if (Error error = runPasses())
       return error;
+    if (!options.trials.empty())
+      return makeTrials();
     if (options.stopAfter) {
       if (Error error = writeMlir())
         return error;
@@ -114,6 +120,7 @@ private:
   Error read();
   Error readMlir();
   Error runPasses();
+  Error makeTrials();
   Error failPass(Stage stage, StringRef reproducer);
   Error describe();
   Error translate();
@@ -273,6 +280,22 @@ Error Compilation::runPasses() {
   if (numerics)
     diagnostics.note(numerics->summary());
   return Error::success();
+}
+
+/// Small models of all kernels, to be measured.
+Error Compilation::makeTrials() {
+  if (reached != Stage::graph)
+    return fail(ExitCode::usage, "kernels are made after stage 'graph'; the "
+                                 "input is past stage '" +
+                                     stageName(reached) + "'");
+  phases.begin("trials");
+  PipelineOptions pipeline{files.prefix, target.unit,
+                           module->lookupSymbol("drive") != nullptr};
+  PassManager pm(&context, ModuleOp::getOperationName());
+  buildTrials(pm, pipeline, options.trialSizes);
+  if (failed(pm.run(*module)))
+    return failPass(Stage::kernel, "");
+  return writeTrials(*module, options.trials, target.cpu);
 }
 
 /// What the frontend accepts the passes have to compile: if they do not, it is

@@ -51,6 +51,11 @@ struct Options {
                                    ///< default: as the input says
   std::optional<Stage> stopAfter;  ///< write the IR after this stage and stop
 
+  std::string tuningDatabase; ///< schedules that were measured; empty: none
+  std::string trials; ///< folder for small models of the kernels with every
+                      ///< schedule, in place of a compilation; empty: none
+  std::vector<std::string> trialSizes; ///< of symbolic dims there: "batch=1"
+
   std::string linker; ///< ld.lld or cc; empty: found on PATH
   std::string
       runtimeLibrary;      ///< libfulgur_rt.a; empty: found beside the compiler

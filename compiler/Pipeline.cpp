@@ -133,6 +133,17 @@ void fulgur::buildPipeline(OpPassManager &pm, const PipelineOptions &options,
       buildStage(pm, options, stage);
 }
 
+void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
+                         ArrayRef<std::string> sizes) {
+  OpPassManager &parts = options.isProgram ? pm.nest<ModuleOp>() : pm;
+  parts.addNestedPass<func::FuncOp>(createFormKernels());
+  SplitKernelsOptions split;
+  split.vectorBytes = options.target.vectorBytes;
+  split.vectorRegisters = options.target.vectorRegisters;
+  split.sizes = llvm::to_vector(sizes);
+  parts.addPass(createSplitKernels(split));
+}
+
 void fulgur::registerDialects(DialectRegistry &registry) {
   registry.insert<FulgurDialect, affine::AffineDialect, arith::ArithDialect,
                   bufferization::BufferizationDialect, func::FuncDialect,

@@ -24,6 +24,11 @@ void buildStage(mlir::OpPassManager &pm, const PipelineOptions &options,
 void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options,
                    Stage upTo, Stage from = Stage::import);
 
+/// Appends the passes that make small models of a model's kernels, from stage
+/// graph.
+void buildTrials(mlir::OpPassManager &pm, const PipelineOptions &options,
+                 llvm::ArrayRef<std::string> sizes);
+
 /// Registers the dialects that the passes meet, and the interfaces that
 /// upstream keeps apart from them.
 void registerDialects(mlir::DialectRegistry &registry);

@@ -115,10 +115,24 @@ def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
 
 def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
   let summary = "Gives every kernel its #fulgur.schedule: the first builder that accepts its body, and that builder's choice";
-  let description = "Kernels that no builder accepts, and those that have a schedule already, stay as they are.";
+  let description = [{
+    Kernels that no builder accepts, and those that have a schedule already, stay as they are. A schedule that the
+    attribute `fulgur.tuned` of the module has for the kernel goes before the builder's choice, if it is one of the builder's.
+  }];
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+  ];
+}
+
+def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
+  let summary = "Replaces the model by small models to be measured: each different kernel with each schedule that there is for it";
+  let description = "The attribute `fulgur.trial` of such a model says which kernel it is, and the sizes of its symbolic dims.";
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::func::FuncDialect", "mlir::tensor::TensorDialect"];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
+    ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];
 }
 

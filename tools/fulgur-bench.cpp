@@ -5,6 +5,7 @@
 #include "LoadedModel.h"
 #include "RandomInputs.h"
 #include "TensorFile.h"
+#include "TuneKernels.h"
 #include "ZipFile.h"
 
 #include <CLI/CLI.hpp>
@@ -12,6 +13,8 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <iterator>
+#include <sstream>
 
 namespace {
 
@@ -20,7 +23,8 @@ using Clock = std::chrono::steady_clock;
 enum ExitStatus { Success = 0, Failure = 1, Usage = 2 };
 
 struct Options {
-  std::string model, compare, json, randomRange;
+  std::string model, compare, json, randomRange, tune,
+      compileArguments = "--mcpu=native";
   std::vector<std::string> inputs, dims;
   LoadedModel::Options load, loadCompared;
   RandomOptions random;
@@ -38,13 +42,17 @@ EXAMPLES
   fulgur-bench model.so --dim batch=1 --dim sequence=128 --threads 2
   fulgur-bench model.so --inputs test_data_set_0 --json result.json
   fulgur-bench new.so --compare old.so --dim batch=1 --dim sequence=128
+  fulgur-bench model.onnx --tune db.json --dim batch=1 --dim sequence=128
+  fulgurc model.onnx -o out/model --mcpu=native --tuning-db db.json
 
 EXIT STATUS
-  0 measured; 1 the model or a file is bad; 2 wrong usage.
+  0 measured; 1 the model or a file is bad; 2 wrong usage. With --tune, what
+  fulgurc exits with when it fails.
 )";
 
 void addOptions(CLI::App &app, Options &options) {
-  app.add_option("MODEL", options.model, "Library that fulgurc made")
+  app.add_option("MODEL", options.model,
+                 "Library that fulgurc made; with --tune, an ONNX file")
       ->required()
       ->check(CLI::ExistingFile);
   app.add_option("-i,--inputs", options.inputs,
@@ -79,6 +87,15 @@ void addOptions(CLI::App &app, Options &options) {
   app.add_option("--json", options.json,
                  "Write the figures in google-benchmark's schema")
       ->type_name("FILE");
+  app.add_option("--tune", options.tune,
+                 "Measure the schedules that MODEL's kernels can have, and "
+                 "write the fastest into a database for fulgurc --tuning-db; "
+                 "--duration is for each kernel")
+      ->type_name("FILE");
+  app.add_option("--compile-args", options.compileArguments,
+                 "With --tune: arguments for fulgurc (write "
+                 "--compile-args=..., since they begin with a dash)")
+      ->capture_default_str();
   app.add_option("--weights", options.load.weights,
                  "Weights file; default: MODEL's name with .weights")
       ->type_name("FILE");
@@ -88,6 +105,18 @@ void addOptions(CLI::App &app, Options &options) {
   app.add_option("--model-symbol", options.load.symbol,
                  "Descriptor to use, when the library has several")
       ->type_name("NAME");
+}
+
+int tune(const Options &options) {
+  TuneOptions tuning;
+  tuning.model = options.model;
+  tuning.database = options.tune;
+  tuning.dims = options.random.dims;
+  std::istringstream words(options.compileArguments);
+  tuning.compilerArguments = {std::istream_iterator<std::string>(words), {}};
+  tuning.threads = options.threads;
+  tuning.duration = options.duration;
+  return tuneKernels(tuning);
 }
 
 /// Reads what --dim and --random-range say. Throws CLI::ValidationError.
@@ -262,6 +291,8 @@ int main(int argc, char **argv) {
     return app.exit(error) == 0 ? Success : Usage;
   }
   try {
+    if (!options.tune.empty())
+      return tune(options);
     benchmark(options, argv[0]);
   } catch (const std::exception &error) {
     std::fflush(stdout);

@@ -84,6 +84,18 @@ struct CommandLine {
                              cl::desc("List the targets there are"),
                              cl::cat(category)};
 
+  cl::opt<std::string> tuningDatabase{
+      "tuning-db",
+      cl::desc("Schedules that fulgur-bench --tune measured on this CPU"),
+      cl::value_desc("file"), cl::cat(category)};
+  cl::opt<std::string> trials{
+      "tuning-kernels",
+      cl::desc("Write the kernels that can be tuned, for fulgur-bench --tune"),
+      cl::value_desc("folder"), cl::Hidden, cl::cat(category)};
+  cl::list<std::string> trialSizes{
+      "tuning-size", cl::desc("With --tuning-kernels: size of a symbolic dim"),
+      cl::value_desc("name=n"), cl::Hidden, cl::cat(category)};
+
   cl::opt<unsigned> threads{
       "j",
       cl::desc("Threads of the compiler (default: one per CPU)"),
@@ -238,6 +250,11 @@ Options CommandLine::options() const {
     result.stopAfter = parseStage("compile-to", compileTo);
   if (!compileFrom.empty())
     result.startAfter = parseStage("compile-from", compileFrom);
+  result.tuningDatabase = tuningDatabase;
+  result.trials = trials;
+  result.trialSizes.assign(trialSizes.begin(), trialSizes.end());
+  if (!trials.empty())
+    result.stopAfter = Stage::graph;
   result.linker = linker;
   result.runtimeLibrary = runtime;
   result.saveTemps = saveTemps;

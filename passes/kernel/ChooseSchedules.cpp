@@ -1,8 +1,9 @@
 // Decides how every kernel is computed. Decisions are functions of the kernel's
-// body and the target, so that equal kernels stay equal and the same model
-// always gives the same code.
+// body, the target and what was tuned, so that equal kernels stay equal and the
+// same model always gives the same code.
 #include "passes/Passes.h"
-#include "passes/kernel/builders/Builder.h"
+#include "passes/Remarks.h"
+#include "passes/kernel/Tuning.h"
 
 using namespace mlir;
 
@@ -21,13 +22,31 @@ struct ChooseSchedules : impl::ChooseSchedulesBase<ChooseSchedules> {
     getOperation().walk([&](KernelOp kernel) {
       if (kernel.getSchedule())
         return;
-      for (const KernelBuilder &builder : kernelBuilders()) {
-        if (!builder.accepts(kernel))
-          continue;
-        kernel.setScheduleAttr(builder.schedule(kernel, target));
-        return;
-      }
+      if (const KernelBuilder *builder = builderOf(kernel))
+        kernel.setScheduleAttr(choose(kernel, *builder, target));
     });
+  }
+
+private:
+  /// What was measured to be the fastest, else what the builder says.
+  ScheduleAttr choose(KernelOp kernel, const KernelBuilder &builder,
+                      const Target &target) {
+    if (StringAttr tuned = tunedSchedule(kernel, target)) {
+      for (ScheduleAttr schedule : schedulesFor(builder, kernel, target))
+        if (scheduleText(schedule) == tuned.getValue())
+          return schedule;
+      remark(kernel, getArgument(),
+             "its tuned schedule " + tuned.getValue() +
+                 " is not one that its builder has: tune it again");
+    }
+    return builder.schedule(kernel, target);
+  }
+
+  static StringAttr tunedSchedule(KernelOp kernel, const Target &target) {
+    for (Operation *op = kernel; op; op = op->getParentOp())
+      if (auto tuned = op->getAttrOfType<DictionaryAttr>(kTunedAttr))
+        return tuned.getAs<StringAttr>(kernelKey(kernel, target));
+    return {};
   }
 };
 } // namespace

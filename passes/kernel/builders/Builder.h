@@ -31,6 +31,10 @@ struct KernelBuilder {
       const Target &); ///< the heuristic choice, a function of body and target
   llvm::LogicalResult (*build)(
       KernelSite &); ///< emits scf, vector, arith, math and memref operations
+  /// Other schedules that `build` takes, near the one that was chosen: what
+  /// tuning measures. Null when there are none.
+  llvm::SmallVector<ScheduleAttr> (*alternatives)(
+      KernelOp, const Target &, ScheduleAttr chosen) = nullptr;
 };
 
 extern const KernelBuilder gemmBuilder;

@@ -534,5 +534,44 @@ static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
                            taskRows);
 }
 
+/// Other tiles that fit the registers; with the chosen tile, other steps of the
+/// reduction and other tasks.
+static SmallVector<ScheduleAttr>
+alternativesOfGemm(KernelOp kernel, const Target &target, ScheduleAttr chosen) {
+  Product product = *matchProduct(kernel);
+  auto rowCount = product.size(product.row()),
+       columnCount = product.size(product.column());
+  int64_t lanes = chosen.getLanes(), grain = chosen.getGrain();
+  SmallVector<ScheduleAttr> schedules;
+  auto add = [&](int64_t rows, int64_t vectors, int64_t unroll, int64_t grain) {
+    schedules.push_back(ScheduleAttr::get(
+        kernel.getContext(), chosen.getKind(), {rows, vectors}, lanes, unroll,
+        chosen.getPack() ? vectors * lanes : 0,
+        std::max(rows, grain / rows * rows)));
+  };
+  int64_t rows = chosen.getTile()[0], vectors = chosen.getTile()[1];
+  for (int64_t unroll : {1, 2, 8})
+    add(rows, vectors, unroll, grain);
+  add(rows, vectors, chosen.getUnroll(), grain / 2);
+  add(rows, vectors, chosen.getUnroll(), grain * 2);
+  for (auto [otherRows, otherVectors] : {std::pair<int64_t, int64_t>{14, 2},
+                                         {12, 2},
+                                         {8, 3},
+                                         {6, 4},
+                                         {4, 6},
+                                         {6, 2},
+                                         {4, 3},
+                                         {2, 4},
+                                         {1, 8},
+                                         {1, 4},
+                                         {1, 2}})
+    if (otherRows * otherVectors + otherVectors + 1 <= target.vectorRegisters &&
+        (!rowCount || otherRows <= *rowCount) &&
+        (!columnCount || (otherVectors - 1) * lanes < *columnCount) &&
+        (!product.packed || otherVectors == vectors))
+      add(otherRows, otherVectors, chosen.getUnroll(), grain);
+  return schedules;
+}
+
 const KernelBuilder fulgur::gemmBuilder = {"gemm", acceptsGemm, scheduleGemm,
-                                           buildGemm};
+                                           buildGemm, alternativesOfGemm};

@@ -77,4 +77,4 @@ static LogicalResult buildNorm(KernelSite &site) {
 }
 
 const KernelBuilder fulgur::normBuilder = {"norm", acceptsNorm, scheduleNorm,
-                                           buildNorm};
+                                           buildNorm, alternativesOfRows};

@@ -65,6 +65,24 @@ ScheduleAttr fulgur::scheduleRows(KernelOp kernel, const Target &target,
                            /*unroll=*/4, /*pack=*/0, grain);
 }
 
+SmallVector<ScheduleAttr> fulgur::alternativesOfRows(KernelOp kernel,
+                                                     const Target &,
+                                                     ScheduleAttr chosen) {
+  SmallVector<ScheduleAttr> schedules;
+  auto add = [&](int64_t unroll, int64_t grain) {
+    schedules.push_back(ScheduleAttr::get(kernel.getContext(), chosen.getKind(),
+                                          {}, chosen.getLanes(), unroll,
+                                          /*pack=*/0, grain));
+  };
+  for (int64_t unroll : {1, 2, 8})
+    add(unroll, chosen.getGrain());
+  if (int64_t grain = chosen.getGrain()) {
+    add(chosen.getUnroll(), std::max<int64_t>(1, grain / 2));
+    add(chosen.getUnroll(), grain * 2);
+  }
+  return schedules;
+}
+
 void RowEmitter::rows(llvm::function_ref<void()> row) {
   out = site.outs[0];
   auto type = cast<MemRefType>(out.getType());

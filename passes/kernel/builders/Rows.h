@@ -23,6 +23,10 @@ std::optional<RowKernel> matchRows(KernelOp kernel);
 ScheduleAttr scheduleRows(KernelOp kernel, const Target &target,
                           llvm::StringRef kind);
 
+/// Other numbers of running vectors and of rows in a task.
+llvm::SmallVector<ScheduleAttr>
+alternativesOfRows(KernelOp kernel, const Target &target, ScheduleAttr chosen);
+
 /// Emits the tasks, the loop over their rows and loops over the columns of a
 /// row.
 struct RowEmitter {

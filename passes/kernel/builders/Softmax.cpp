@@ -54,4 +54,5 @@ static LogicalResult buildSoftmax(KernelSite &site) {
 }
 
 const KernelBuilder fulgur::softmaxBuilder = {"softmax", acceptsSoftmax,
-                                              scheduleSoftmax, buildSoftmax};
+                                              scheduleSoftmax, buildSoftmax,
+                                              alternativesOfRows};

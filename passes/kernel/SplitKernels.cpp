@@ -1,0 +1,259 @@
+// Makes small models of a model's kernels, so that their schedules can be
+// measured: one module for each different kernel and each schedule that its
+// builder has for it. What the kernel reads becomes the model's inputs, weights
+// become constants of the same shape.
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "passes/Dims.h"
+#include "passes/NodeName.h"
+#include "passes/Passes.h"
+#include "passes/Remarks.h"
+#include "passes/kernel/Tuning.h"
+#include <set>
+
+using namespace mlir;
+
+namespace fulgur {
+#define GEN_PASS_DEF_SPLITKERNELS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+/// What index arithmetic on symbols amounts to.
+struct Sizes {
+  llvm::StringMap<int64_t> symbols;
+
+  std::optional<int64_t> of(OpFoldResult size) const {
+    if (auto constant = getConstantIntValue(size))
+      return constant;
+    auto *op = cast<Value>(size).getDefiningOp();
+    if (auto symbol = dyn_cast_or_null<SymbolOp>(op)) {
+      auto known = symbols.find(symbol.getName());
+      return known == symbols.end() ? std::nullopt
+                                    : std::optional(known->second);
+    }
+    if (!op || op->getNumResults() != 1)
+      return std::nullopt;
+    Builder builder(op->getContext());
+    SmallVector<Attribute> operands;
+    for (Value operand : op->getOperands()) {
+      std::optional<int64_t> value =
+          operand.getType().isIndex() ? of(operand) : std::nullopt;
+      if (!value)
+        return std::nullopt;
+      operands.push_back(builder.getIndexAttr(*value));
+    }
+    SmallVector<OpFoldResult> results;
+    if (failed(op->fold(operands, results)) || results.size() != 1)
+      return std::nullopt;
+    return of(results[0]);
+  }
+};
+
+/// One kernel, ready to be written down with any schedule.
+struct Trial {
+  KernelOp kernel;
+  SmallVector<SmallVector<int64_t>> dims; // of all operands; one number for an
+                                          // index
+  static std::string symbol(int64_t size) { return "n" + std::to_string(size); }
+
+  /// The names of an operand's dims: a dynamic one is named after its size, so
+  /// that equal sizes stay equal.
+  ArrayAttr names(Builder &builder, unsigned operand) {
+    auto type = cast<RankedTensorType>(kernel->getOperand(operand).getType());
+    SmallVector<Attribute> names;
+    for (auto [dim, size] : llvm::zip(type.getShape(), dims[operand]))
+      names.push_back(builder.getStringAttr(
+          ShapedType::isDynamic(dim) ? symbol(size) : std::to_string(size)));
+    return builder.getArrayAttr(names);
+  }
+
+  /// Sizes that are symbols of the small model: those of its inputs.
+  std::set<int64_t> symbols() {
+    std::set<int64_t> sizes;
+    for (auto [operand, shape] : llvm::zip(kernel.getInputs(), ArrayRef(dims)))
+      if (auto type = dyn_cast<RankedTensorType>(operand.getType()))
+        for (auto [dim, size] : llvm::zip(type.getShape(), shape))
+          if (ShapedType::isDynamic(dim))
+            sizes.insert(size);
+    return sizes;
+  }
+
+  ModuleOp write(OpBuilder &builder, StringRef key, unsigned number,
+                 ScheduleAttr schedule);
+};
+
+/// A constant as fast to compute with as any other.
+TypedAttr someConstant(RankedTensorType type) {
+  Type element = type.getElementType();
+  if (auto real = dyn_cast<FloatType>(element))
+    return DenseElementsAttr::get(type, FloatAttr::get(real, 0.0078125));
+  return DenseElementsAttr::get(type, IntegerAttr::get(element, 0));
+}
+
+ModuleOp Trial::write(OpBuilder &builder, StringRef key, unsigned number,
+                      ScheduleAttr schedule) {
+  OpBuilder::InsertionGuard guard(builder);
+  Location loc = kernel.getLoc();
+  std::string name = ("k" + key + "_" + Twine(number)).str();
+  auto module = ModuleOp::create(builder, loc, name);
+  std::set<int64_t> known = symbols();
+  SmallVector<Attribute> described;
+  SmallVector<NamedAttribute> sizes;
+  for (int64_t size : known) {
+    described.push_back(builder.getDictionaryAttr(
+        {builder.getNamedAttr("name", builder.getStringAttr(symbol(size))),
+         builder.getNamedAttr("min", builder.getI64IntegerAttr(0)),
+         builder.getNamedAttr("max", builder.getI64IntegerAttr(INT64_MAX))}));
+    sizes.push_back(
+        builder.getNamedAttr(symbol(size), builder.getI64IntegerAttr(size)));
+  }
+  module->setAttr("fulgur.model", builder.getStringAttr(name));
+  module->setAttr(kSymbolsAttr, builder.getArrayAttr(described));
+  std::string from = nodeName(loc);
+  module->setAttr(
+      kTrialAttr,
+      builder.getDictionaryAttr(
+          {builder.getNamedAttr("key", builder.getStringAttr(key)),
+           builder.getNamedAttr("kernel", builder.getStringAttr(from)),
+           builder.getNamedAttr("schedule",
+                                builder.getStringAttr(scheduleText(schedule))),
+           builder.getNamedAttr("sizes", builder.getDictionaryAttr(sizes))}));
+
+  builder.setInsertionPointToStart(module.getBody());
+  SmallVector<Type> types;
+  for (Value input : kernel.getInputs())
+    if (isa<RankedTensorType>(input.getType()) &&
+        !input.getDefiningOp<arith::ConstantOp>())
+      types.push_back(input.getType());
+  auto function = func::FuncOp::create(
+      builder, loc, "main",
+      builder.getFunctionType(types, kernel.getResultTypes()));
+  builder.setInsertionPointToStart(function.addEntryBlock());
+  auto sizeOf = [&](int64_t size) -> Value {
+    if (known.count(size))
+      return SymbolOp::create(builder, loc, symbol(size));
+    return arith::ConstantIndexOp::create(builder, loc, size);
+  };
+  IRMapping mapping;
+  unsigned argument = 0;
+  for (auto [number, input] : llvm::enumerate(kernel.getInputs())) {
+    auto type = dyn_cast<RankedTensorType>(input.getType());
+    if (!type) {
+      mapping.map(input, sizeOf(dims[number][0]));
+    } else if (input.getDefiningOp<arith::ConstantOp>()) {
+      mapping.map(input,
+                  arith::ConstantOp::create(builder, loc, someConstant(type)));
+    } else {
+      function.setArgAttr(argument, kNameAttr,
+                          builder.getStringAttr("input" + Twine(argument)));
+      function.setArgAttr(argument, kDimsAttr, names(builder, number));
+      if (!mapping.contains(input))
+        mapping.map(input, function.getArgument(argument));
+      ++argument;
+    }
+  }
+  for (auto [number, out] : llvm::enumerate(kernel.getOuts())) {
+    unsigned operand = kernel.getInputs().size() + number;
+    auto type = cast<RankedTensorType>(out.getType());
+    SmallVector<Value> dynamic;
+    for (auto [dim, size] : llvm::zip(type.getShape(), dims[operand]))
+      if (ShapedType::isDynamic(dim))
+        dynamic.push_back(sizeOf(size));
+    function.setResultAttr(number, kNameAttr,
+                           builder.getStringAttr("output" + Twine(number)));
+    function.setResultAttr(number, kDimsAttr, names(builder, operand));
+    mapping.map(out, tensor::EmptyOp::create(builder, loc, type, dynamic));
+  }
+  auto copy = cast<KernelOp>(builder.clone(*kernel, mapping));
+  copy.setScheduleAttr(schedule);
+  func::ReturnOp::create(builder, loc, copy.getResults());
+  return module;
+}
+
+struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
+  using SplitKernelsBase::SplitKernelsBase;
+
+  void runOnOperation() override {
+    Target target;
+    target.vectorBytes = vectorBytes;
+    target.vectorRegisters = vectorRegisters;
+    if (failed(readSizes()))
+      return signalPassFailure();
+    SmallVector<Operation *> old = llvm::map_to_vector(
+        *getOperation().getBody(), [](Operation &op) { return &op; });
+    SmallVector<KernelOp> kernels;
+    getOperation().walk([&](KernelOp kernel) { kernels.push_back(kernel); });
+    OpBuilder builder = OpBuilder::atBlockEnd(getOperation().getBody());
+    std::set<std::string> done;
+    for (KernelOp kernel : kernels) {
+      const KernelBuilder *chosen = builderOf(kernel);
+      if (!chosen)
+        continue;
+      SmallVector<ScheduleAttr> schedules =
+          schedulesFor(*chosen, kernel, target);
+      std::string key = kernelKey(kernel, target);
+      if (schedules.size() < 2 || !done.insert(key).second)
+        continue;
+      std::optional<Trial> trial = measure(kernel);
+      if (!trial) {
+        remark(kernel, getArgument(),
+               "it is not tuned: its sizes are not known");
+        continue;
+      }
+      for (auto [number, schedule] : llvm::enumerate(schedules))
+        trial->write(builder, key, number, schedule);
+    }
+    for (Operation *op : llvm::reverse(old))
+      op->erase();
+  }
+
+private:
+  /// Symbols that can have one size only, and those that the option tells.
+  LogicalResult readSizes() {
+    known.symbols.clear();
+    if (auto symbols = getOperation()->getAttrOfType<ArrayAttr>(kSymbolsAttr))
+      for (auto symbol : symbols.getAsRange<DictionaryAttr>())
+        if (symbol.get("min") == symbol.get("max"))
+          known.symbols[symbol.getAs<StringAttr>("name")] =
+              symbol.getAs<IntegerAttr>("min").getInt();
+    for (StringRef text : sizes) {
+      auto [name, number] = text.rsplit('=');
+      int64_t size;
+      if (number.getAsInteger(10, size) || size < 0)
+        return getOperation().emitError()
+               << "size '" << text << "' is not NAME=N";
+      known.symbols[name] = size;
+    }
+    return success();
+  }
+
+  /// The sizes of all operands; nothing when one of them is not known, or is a
+  /// number that has to be made up.
+  std::optional<Trial> measure(KernelOp kernel) {
+    Trial trial{kernel, {}};
+    OpBuilder builder(kernel);
+    for (Value operand : kernel->getOperands()) {
+      SmallVector<OpFoldResult> dims{operand};
+      if (isa<RankedTensorType>(operand.getType())) {
+        FailureOr<SmallVector<OpFoldResult>> found = dimsOf(builder, operand);
+        if (failed(found))
+          return std::nullopt;
+        dims = *found;
+      } else if (!operand.getType().isIndex()) {
+        return std::nullopt;
+      }
+      SmallVector<int64_t> &numbers = trial.dims.emplace_back();
+      for (OpFoldResult dim : dims) {
+        std::optional<int64_t> number = known.of(dim);
+        if (!number)
+          return std::nullopt;
+        numbers.push_back(*number);
+      }
+    }
+    return trial;
+  }
+
+  Sizes known;
+};
+} // namespace
+} // namespace fulgur

@@ -1,0 +1,55 @@
+// How a kernel is found again in a database of schedules.
+#include "passes/kernel/Tuning.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/AsmState.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/xxhash.h"
+
+using namespace mlir;
+
+namespace fulgur {
+
+std::string kernelKey(KernelOp kernel, const Target &target) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << target.vectorBytes << ' ' << target.vectorRegisters << ' '
+     << target.fma;
+  for (Value operand : kernel.getOperands())
+    os << ' ' << operand.getType()
+       << (operand.getDefiningOp<arith::ConstantOp>() ? " constant" : "");
+  os << '\n';
+  OpPrintingFlags flags;
+  flags.useLocalScope().elideLargeElementsAttrs(/*largeElementLimit=*/0);
+  flags.elideLargeResourceString(/*largeResourceLimit=*/0);
+  AsmState names(kernel, flags);
+  kernel.bodyBlock()->print(os, names);
+  return llvm::utohexstr(llvm::xxh3_64bits(text), /*LowerCase=*/true,
+                         /*Width=*/16);
+}
+
+std::string scheduleText(ScheduleAttr schedule) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  Attribute(schedule).print(os, /*elideType=*/true);
+  StringRef fields = text;
+  fields.consume_front("#fulgur.schedule");
+  return fields.str();
+}
+
+SmallVector<ScheduleAttr> schedulesFor(const KernelBuilder &builder,
+                                       KernelOp kernel, const Target &target) {
+  llvm::SmallSetVector<ScheduleAttr, 8> schedules;
+  schedules.insert(builder.schedule(kernel, target));
+  if (builder.alternatives)
+    schedules.insert_range(
+        builder.alternatives(kernel, target, schedules.front()));
+  return schedules.takeVector();
+}
+
+const KernelBuilder *builderOf(KernelOp kernel) {
+  for (const KernelBuilder &builder : kernelBuilders())
+    if (builder.accepts(kernel))
+      return &builder;
+  return nullptr;
+}
+} // namespace fulgur
