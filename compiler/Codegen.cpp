@@ -55,11 +55,14 @@ static void prepare(Module &module, const CpuTarget &target,
     if (function.isDeclaration())
       continue;
     function.setDoesNotThrow();
-    function.addFnAttr("target-cpu", target.cpu);
-    if (!target.features.empty())
-      function.addFnAttr("target-features", target.features);
-    function.addFnAttr("prefer-vector-width",
-                       std::to_string(target.unit.vectorBytes * 8));
+    if (is_contained(options.exports, function.getName())) {
+      // The runtime, which it calls, has yet to check the CPU.
+      function.addFnAttr("target-cpu", baselineCpu(target.triple));
+      function.addFnAttr("target-features", "");
+    } else if (!function.hasFnAttribute("target-cpu")) {
+      for (auto &[name, value] : target.attributes())
+        function.addFnAttr(name, value);
+    }
     function.addFnAttr("frame-pointer", "none");
     function.addFnAttr("warn-stack-size",
                        "0"); // has LLVM tell every frame's size
@@ -389,10 +392,14 @@ Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target,
   if (Error error = tidyObject(code.object, options.renamedSections))
     return std::move(error);
   StringMap<uint64_t> known;
-  uint64_t deepest = 0;
-  for (const std::string &function : options.calledBack)
-    deepest = std::max(deepest, stackBelow(function, graph, frames, known));
-  code.stackBytes = stackBelow(options.root, graph, frames, known) + deepest;
+  for (const CodegenOptions::Root &root : options.roots) {
+    uint64_t deepest = 0;
+    for (const std::string &function : root.calledBack)
+      deepest = std::max(deepest, stackBelow(function, graph, frames, known));
+    code.stackBytes =
+        std::max(code.stackBytes,
+                 stackBelow(root.function, graph, frames, known) + deepest);
+  }
   return code;
 }
 

@@ -11,23 +11,28 @@ struct CodegenOptions {
   unsigned threads = 1;
   std::string linker; ///< an ld that merges objects; empty: the module is
                       ///< compiled in one part
-  std::string root;   ///< the function whose calls bound the stack
-  std::vector<std::string> calledBack; ///< what the runtime calls below root
-  std::vector<std::string> exports;    ///< symbols that stay global
+  /// A function whose calls bound the stack.
+  struct Root {
+    std::string function;
+    std::vector<std::string> calledBack; ///< what the runtime calls below it
+  };
+  std::vector<Root> roots;          ///< one of them runs
+  std::vector<std::string> exports; ///< symbols that stay global
   std::vector<std::pair<std::string, std::string>>
       renamedSections; ///< in the object
 };
 
 struct Code {
   ObjectBytes object;
-  uint64_t stackBytes = 0; ///< upper bound of what `root` and everything it
+  uint64_t stackBytes = 0; ///< upper bound of what a root and everything it
                            ///< calls or hands out needs, and on top of it the
                            ///< deepest function that is called back
 };
 
 /// Compiles `module` to one relocatable object in which only public symbols are
-/// global. Functions are compiled in parallel, in parts that depend on the
-/// module alone: the result does not depend on `threads`.
+/// global. Functions are compiled for `target`, unless they name a CPU of their
+/// own; public ones for every CPU. Functions are compiled in parallel, in parts
+/// that depend on the module alone: the result does not depend on `threads`.
 llvm::Expected<Code> generateObject(llvm::Module &module,
                                     const CpuTarget &target,
                                     const CodegenOptions &options);

@@ -17,6 +17,7 @@
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "passes/Passes.h"
 #include "runtime/fulgur.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Config/llvm-config.h"
@@ -121,10 +122,13 @@ private:
   Error readMlir();
   Error runPasses();
   Error makeTrials();
-  Error failPass(Stage stage, StringRef reproducer);
+  Error runPasses(ModuleOp op, const PipelineOptions &pipeline, Stage stage,
+                  void (*build)(OpPassManager &, const PipelineOptions &,
+  @@  Error failPass(Stage stage, StringRef reproducer);
   Error describe();
   Error translate();
   Error generate();
+  Error measureCode();
   Error writeMlir();
   Error writeWeights();
   Error writeObject();
@@ -135,6 +139,7 @@ private:
                  llvm::function_ref<void(raw_ostream &)> print);
   Error writeText(Artifact artifact,
                   llvm::function_ref<void(raw_ostream &)> print);
+  std::string shownTarget() const;
   CodegenOptions codegenOptions() const;
   Expected<std::string> findRuntime() const;
 
@@ -144,16 +149,34 @@ private:
   MLIRContext context;
   Outputs outputs;
 
+  /// One kind of CPUs among several.
+  struct Variant {
+    const CpuTarget &target;
+    std::string id; ///< "v4_vnni"
+    Symbols symbols;
+    ModuleOp module; ///< inside `module`, once it is forked
+
+    bool owns(StringRef function) const {
+      return function.starts_with(id + ".") ||
+             function.starts_with(symbols.prefix + "__");
+    }
+  };
+
   Plan files;
-  CpuTarget target;
+  std::vector<CpuTarget> targets; ///< the most demanding first
+  CpuTarget target;               ///< the only one, or the least demanding
   std::optional<Symbols> symbols;
   OwningOpRef<ModuleOp> module;
+  std::vector<Variant> variants; ///< empty when there is only one
+  std::vector<CodeVariant> codeVariants;
+  std::optional<interpreter::Verification> numerics;
   Stage reached = Stage::import;
   bool fromMlir = false;
   ModelInfo info;
   llvm::LLVMContext llvmContext;
   std::unique_ptr<llvm::Module> llvmModule;
   Code code;
+  std::vector<uint64_t> codeBytes; ///< of each of `targets`
   std::optional<uint64_t> weightsHash;
   std::string objectFile; ///< where m.o is at the moment
 };
@@ -165,11 +188,24 @@ Error Compilation::plan() {
   if (!planned)
     return planned.takeError();
   files = std::move(*planned);
-  Expected<CpuTarget> resolved = resolveTarget(options);
+  Expected<std::vector<CpuTarget>> resolved = resolveTargets(options);
   if (!resolved)
     return resolved.takeError();
-  target = std::move(*resolved);
+  targets = std::move(*resolved);
+  target = targets.back();
   symbols.emplace(files.prefix);
+  if (targets.size() > 1) {
+    if (options.verifyNumerics || wants(Artifact::mlir))
+      return fail(ExitCode::usage,
+                  "IR is written and interpreted for one CPU only; leave out "
+                  "--cpu-variants");
+    llvm::StringSet<> taken;
+    for (const CpuTarget &each : targets) {
+      std::string id = uniqueIdentifier(each.name, "cpu", taken);
+      variants.push_back(
+          {each, id, Symbols(files.prefix + "__" + id), nullptr});
+    }
+  }
   if (options.input != "-" && !llvm::sys::fs::exists(options.input))
     return failFile("read", options.input,
                     std::make_error_code(std::errc::no_such_file_or_directory));
@@ -230,9 +266,6 @@ Error Compilation::readMlir() {
 /// Each stage is a pass manager of its own, so that it can be timed, dumped and
 /// stopped at.
 Error Compilation::runPasses() {
-  PipelineOptions pipeline{files.prefix, target.unit,
-                           module->lookupSymbol("drive") != nullptr};
-  std::optional<interpreter::Verification> numerics;
   if (options.verifyNumerics) {
     SmallString<128> stem(options.crashDir);
     llvm::sys::path::append(stem, files.prefix + "-");
@@ -240,34 +273,23 @@ Error Compilation::runPasses() {
         stem.str().str(), options.verbose,
         [&](const Twine &message) { diagnostics.note(message.str()); });
   }
+  if (!variants.empty() && reached >= Stage::kernel)
+    return fail(ExitCode::usage, "the input is past stage '" +
+                                     stageName(Stage::graph) +
+                                     "': its kernels are for one CPU, so it "
+                                     "does not go with --cpu-variants");
+  PipelineOptions pipeline{files.prefix, target.unit,
+                           module->lookupSymbol("drive") != nullptr};
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;
     if (options.stopAfter && stage > *options.stopAfter)
       break;
     phases.begin(stageName(stage));
-    PassManager pm(&context, ModuleOp::getOperationName());
-    if (failed(applyPassManagerCLOptions(pm)))
-      return failSilently(ExitCode::usage);
-    buildStage(pm, pipeline, stage);
-    SmallString<128> reproducer;
-    if (!options.crashDir.empty()) {
-      if (std::error_code reason =
-              llvm::sys::fs::create_directories(options.crashDir))
-        return failFile("create folder", options.crashDir, reason);
-      reproducer = options.crashDir;
-      llvm::sys::path::append(reproducer,
-                              files.prefix + "-" + stageName(stage) + ".mlir");
-      pm.enableCrashReproducerGeneration(reproducer);
-    }
-    if (numerics)
-      pm.addInstrumentation(numerics->instrumentation(/*isLast=*/false));
-    if (failed(pm.run(*module)))
-      return failPass(stage, reproducer);
-    if (numerics && !numerics->fault().empty())
-      return fail(ExitCode::internal, "internal error: stage '" +
-                                          stageName(stage) +
-                                          "': " + numerics->fault());
+    if (Error error = variants.empty()
+                          ? runPasses(*module, pipeline, stage, buildStage)
+                          : runVariants(stage))
+      return error;
     reached = stage;
     if (Error error =
             saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {
@@ -298,6 +320,103 @@ Error Compilation::makeTrials() {
   return writeTrials(*module, options.trials, target.cpu);
 }
 
+Error Compilation::runPasses(ModuleOp op, const PipelineOptions &pipeline,
+                             Stage stage,
+                             void (*build)(OpPassManager &,
+                                           const PipelineOptions &, Stage)) {
+  PassManager pm(&context, ModuleOp::getOperationName());
+  if (failed(applyPassManagerCLOptions(pm)))
+    return failSilently(ExitCode::usage);
+  build(pm, pipeline, stage);
+  SmallString<128> reproducer;
+  if (!options.crashDir.empty()) {
+    if (std::error_code reason =
+            llvm::sys::fs::create_directories(options.crashDir))
+      return failFile("create folder", options.crashDir, reason);
+    reproducer = options.crashDir;
+    llvm::sys::path::append(reproducer,
+                            pipeline.prefix + "-" + stageName(stage) + ".mlir");
+    pm.enableCrashReproducerGeneration(reproducer);
+  }
+  if (numerics)
+    pm.addInstrumentation(numerics->instrumentation(/*isLast=*/false));
+  if (failed(pm.run(op)))
+    return failPass(stage, reproducer);
+  if (numerics && !numerics->fault().empty())
+    return fail(ExitCode::internal, "internal error: stage '" +
+                                        stageName(stage) +
+                                        "': " + numerics->fault());
+  return Error::success();
+}
+
+/// One stage of a model for several kinds of CPUs: what has to be done once
+/// comes first, but for the places of weights, which all variants name first.
+Error Compilation::runVariants(Stage stage) {
+  bool isForked = stage > Stage::kernel;
+  bool isProgram = !isForked && module->lookupSymbol("drive");
+  auto runCommon = [&] {
+    return runPasses(*module, {files.prefix, targets.front().unit, isProgram},
+                     stage, buildCommon);
+  };
+  if (!isForked)
+    if (Error error = runCommon())
+      return error;
+  if (stage < Stage::kernel)
+    return Error::success();
+  if (!isForked)
+    fork();
+  for (Variant &variant : variants)
+    if (Error error =
+            runPasses(variant.module,
+                      {variant.symbols.prefix, variant.target.unit,
+                       variant.module.lookupSymbol("drive") != nullptr},
+                      stage, buildFork))
+      return error;
+  return isForked ? runCommon() : Error::success();
+}
+
+/// Makes a module for each kind of CPUs, nested in one.
+void Compilation::fork() {
+  OwningOpRef<ModuleOp> all = ModuleOp::create(module->getLoc());
+  for (Variant &variant : variants) {
+    variant.module = module->clone();
+    // Each chooses for itself how to compute; only the weights' layout stays.
+    variant.module.walk([](KernelOp kernel) { kernel.removeScheduleAttr(); });
+    all->push_back(variant.module);
+  }
+  module = std::move(all);
+}
+
+/// Reads what the variants' modules say and makes them one.
+Error Compilation::join() {
+  for (Variant &variant : variants) {
+    for (StringRef name : {"fulgur.weights", "fulgur.weights_bytes"})
+      variant.module->setAttr(name, (*module)->getAttr(name));
+    FailureOr<ModelInfo> read = readModelInfo(variant.module);
+    if (failed(read))
+      return failSilently(ExitCode::internal);
+    codeVariants.push_back({variant.target.name, variant.target.cpuFeatures,
+                            *read, variant.symbols});
+    SmallVector<Attribute> attributes;
+    for (auto &[name, value] : variant.target.attributes())
+      attributes.push_back(
+          ArrayAttr::get(&context, {StringAttr::get(&context, name),
+                                    StringAttr::get(&context, value)}));
+    for (auto function : variant.module.getOps<LLVM::LLVMFuncOp>())
+      if (!function.isExternal())
+        function.setPassthroughAttr(ArrayAttr::get(&context, attributes));
+    variant.module.setSymName(variant.id);
+  }
+  info = codeVariants.back().info;
+  for (const CodeVariant &variant : codeVariants)
+    info.arenaBytes = info.arenaBytes && variant.info.arenaBytes
+                          ? std::max(info.arenaBytes, variant.info.arenaBytes)
+                          : 0;
+  PassManager pm(&context, ModuleOp::getOperationName());
+  pm.addPass(createJoinParts());
+  return failed(pm.run(*module)) ? failPass(Stage::llvm, "") : Error::success();
+}
+
 /// What the frontend accepts the passes have to compile: if they do not, it is
 /// our fault.
 Error Compilation::failPass(Stage stage, StringRef reproducer) {
@@ -317,6 +436,8 @@ Error Compilation::describe() {
     return fail(ExitCode::usage, "the input is past stage '" +
                                      stageName(reached) +
                                      "' and cannot be compiled from there");
+  if (!variants.empty())
+    return join();
   FailureOr<ModelInfo> read = readModelInfo(*module);
   if (failed(read))
     return failSilently(fromMlir ? ExitCode::model : ExitCode::internal);
@@ -335,7 +456,8 @@ Error Compilation::translate() {
   llvmModule->setDataLayout(target.machine(options.level)->createDataLayout());
   DescriptorOptions description;
   description.producer = producer();
-  description.target = target.triple.str() + " " + target.shownCpu;
+  description.target = shownTarget();
+  description.variants = codeVariants;
   description.cpuFeatures = target.cpuFeatures;
   description.embedWeights = embedsWeights();
   if (Error error = addDescriptor(*llvmModule, info, *symbols, description))
@@ -344,18 +466,36 @@ Error Compilation::translate() {
                   [&](raw_ostream &os) { llvmModule->print(os, nullptr); });
 }
 
+/// For people: "x86_64-unknown-linux-gnu x86-64-v3", or the names of variants.
+std::string Compilation::shownTarget() const {
+  std::string cpus = target.shownCpu;
+  if (!variants.empty()) {
+    cpus.clear();
+    for (const CpuTarget &each : llvm::reverse(targets))
+      cpus += (cpus.empty() ? "" : ",") + each.name;
+  }
+  return target.triple.str() + " " + cpus;
+}
+
 CodegenOptions Compilation::codegenOptions() const {
   CodegenOptions result;
   result.level = options.level;
   result.threads = options.threads
                        ? options.threads
                        : llvm::hardware_concurrency().compute_thread_count();
-  result.root = info.program ? symbols->drive : symbols->run();
-  if (info.program)
-    for (const ModelInfo::Part &part : info.program->parts) {
-      result.calledBack.push_back(symbols->plan(part.name));
-      result.calledBack.push_back(symbols->run(part.name));
-    }
+  auto addRoot = [&](const ModelInfo &info, const Symbols &symbols) {
+    CodegenOptions::Root root{info.program ? symbols.drive : symbols.run(), {}};
+    if (info.program)
+      for (const ModelInfo::Part &part : info.program->parts) {
+        root.calledBack.push_back(symbols.plan(part.name));
+        root.calledBack.push_back(symbols.run(part.name));
+      }
+    result.roots.push_back(root);
+  };
+  if (codeVariants.empty())
+    addRoot(info, *symbols);
+  for (const CodeVariant &variant : codeVariants)
+    addRoot(variant.info, variant.symbols);
   llvm::append_range(result.exports, symbols->exported());
   result.renamedSections = {{symbols->weightsSpace, symbols->weightsSection}};
   return result;
@@ -386,6 +526,23 @@ Error Compilation::generate() {
   if (!generated)
     return generated.takeError();
   code = std::move(*generated);
+  return measureCode();
+}
+
+/// How much code each kind of CPUs has.
+Error Compilation::measureCode() {
+  auto functions = functionBytes(code.object);
+  if (!functions)
+    return functions.takeError();
+  codeBytes.assign(targets.size(), 0);
+  for (auto &[name, bytes] : *functions)
+    for (auto [i, each] : llvm::enumerate(codeBytes))
+      if (variants.empty() || variants[i].owns(name))
+        each += bytes;
+  for (auto [target, bytes] : llvm::zip(targets, codeBytes))
+    phases.tell(llvm::formatv(
+        "code for {0}: {1:F1} KiB",
+        target.name.empty() ? target.shownCpu : target.name, bytes / 1024.0));
   return Error::success();
 }
 
@@ -555,7 +712,7 @@ Error Compilation::writeHeaderAndPkgConfig() {
     header.prefix = files.prefix;
     header.source = llvm::sys::path::filename(options.input).str();
     header.producer = producer();
-    header.target = target.triple.str() + " " + target.shownCpu;
+    header.target = shownTarget();
     header.stackBytes = code.stackBytes;
     header.embedWeights = embedsWeights();
     header.weightsFile =

@@ -191,6 +191,34 @@ public:
     return array(records, "messages");
   }
 
+  /// What a run calls, in the order of fulgur.h: plan, run, program.
+  std::array<Constant *, 3> code(const ModelInfo &info,
+                                 const Symbols &symbols) {
+    if (info.program)
+      return {null(), null(), program(*info.program, symbols)};
+    std::array<Constant *, 3> code{function(symbols.plan(), 3),
+                                   function(symbols.run(), 1), null()};
+    return lacking.empty() ? code : std::array{null(), null(), null()};
+  }
+
+  Constant *variants(ArrayRef<CodeVariant> variants) {
+    SmallVector<Constant *> records;
+    for (const CodeVariant &variant : variants) {
+      const ModelInfo &info = variant.info;
+      auto [plan, run, program] = code(info, variant.symbols);
+      records.push_back(record(
+          {FIELD(fulgur_variant, name, string(variant.name)),
+           FIELD(fulgur_variant, cpu_features, i64(variant.cpuFeatures)),
+           FIELD(fulgur_variant, arena_bytes, i64(info.arenaBytes)),
+           FIELD(fulgur_variant, n_messages, i32(info.messages.size())),
+           FIELD(fulgur_variant, messages, messages(info.messages)),
+           FIELD(fulgur_variant, plan, plan), FIELD(fulgur_variant, run, run),
+           FIELD(fulgur_variant, program, program)},
+          sizeof(fulgur_variant)));
+    }
+    return array(records, "variants");
+  }
+
   /// Defines the public function `name` of `numArguments` pointers as a call of
   /// the runtime's `callee`.
   void forward(StringRef name, StringRef callee, Type *result,
@@ -240,13 +268,10 @@ Error fulgur::addDescriptor(Module &module, const ModelInfo &info,
                             const Symbols &symbols,
                             const DescriptorOptions &options) {
   Builder b(module);
-  Constant *plan = b.null(), *run = b.null(), *program = b.null();
-  if (info.program) {
-    program = b.program(*info.program, symbols);
-  } else {
-    plan = b.function(symbols.plan(), 3);
-    run = b.function(symbols.run(), 1);
-  }
+  auto [plan, run, program] =
+      b.code(info, options.variants.empty() ? symbols
+                                            : options.variants.back().symbols);
+  Constant *variants = b.variants(options.variants);
   if (!b.lacking.empty())
     return fail(ExitCode::internal, "internal error: " + b.lacking);
   for (const std::string &name : symbols.exported())
@@ -280,7 +305,9 @@ Error fulgur::addDescriptor(Module &module, const ModelInfo &info,
                 FIELD(fulgur_model, arena_bytes, b.i64(info.arenaBytes)),
                 FIELD(fulgur_model, plan, plan),
                 FIELD(fulgur_model, run, run),
-                FIELD(fulgur_model, program, program)},
+                FIELD(fulgur_model, program, program),
+                FIELD(fulgur_model, n_variants, b.i32(options.variants.size())),
+                FIELD(fulgur_model, variants, variants)},
                sizeof(fulgur_model));
   if (!b.sameLayout)
     return fail(ExitCode::internal,

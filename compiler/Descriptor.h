@@ -29,10 +29,21 @@ struct Symbols {
   }
 };
 
+/// The code for one of several kinds of CPUs.
+struct CodeVariant {
+  std::string name;
+  uint64_t cpuFeatures = 0;
+  ModelInfo info;
+  Symbols symbols; ///< of its functions
+};
+
 struct DescriptorOptions {
   std::string producer, target; ///< for people
   uint64_t cpuFeatures = 0;
   bool embedWeights = true;
+  /// The most demanding first; the model's own functions are those of the last.
+  /// Empty: there is one kind of CPUs.
+  llvm::ArrayRef<CodeVariant> variants = {};
 };
 
 /// Appends to `module`, which defines `symbols.plan()` and `symbols.run()`, or

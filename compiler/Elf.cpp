@@ -5,6 +5,7 @@
 #include "llvm/ObjCopy/ConfigManager.h"
 #include "llvm/ObjCopy/ObjCopy.h"
 #include "llvm/Object/ELF.h"
+#include "llvm/Object/ELFObjectFile.h"
 #include "llvm/Object/ObjectFile.h"
 #include "llvm/Support/MemoryBuffer.h"
 
@@ -99,6 +100,27 @@ Error fulgur::tidyObject(
     return error;
   object = std::move(result);
   return Error::success();
+}
+
+Expected<std::vector<std::pair<std::string, uint64_t>>>
+fulgur::functionBytes(const ObjectBytes &object) {
+  auto file = object::ObjectFile::createELFObjectFile(
+      MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
+  if (!file)
+    return file.takeError();
+  std::vector<std::pair<std::string, uint64_t>> functions;
+  for (const object::SymbolRef &symbol : (*file)->symbols()) {
+    auto type = symbol.getType();
+    auto name = symbol.getName();
+    if (!type)
+      return type.takeError();
+    if (!name)
+      return name.takeError();
+    if (*type == object::SymbolRef::ST_Function)
+      functions.push_back(
+          {name->str(), object::ELFSymbolRef(symbol).getSize()});
+  }
+  return functions;
 }
 
 Expected<std::vector<std::string>>

@@ -28,6 +28,10 @@ llvm::Error tidyObject(
     ObjectBytes &object,
     llvm::ArrayRef<std::pair<std::string, std::string>> renamedSections = {});
 
+/// The functions of an object and how many bytes of code each has.
+llvm::Expected<std::vector<std::pair<std::string, uint64_t>>>
+functionBytes(const ObjectBytes &object);
+
 /// Names of global symbols, defined or undefined, sorted.
 llvm::Expected<std::vector<std::string>>
 globalSymbols(const ObjectBytes &object, bool defined);

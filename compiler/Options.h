@@ -42,9 +42,12 @@ struct Options {
   std::string triple; ///< empty: the host's
   std::string
       cpu; ///< empty: a portable baseline ("x86-64-v3"); "native": the host's
-  std::string features;   ///< "+avx512f,-fma", added to the CPU's
-  unsigned level = 3;     ///< -O0 .. -O3
-  unsigned threads = 0;   ///< of the compiler; 0: one per CPU
+  std::string features;                 ///< "+avx512f,-fma", added to the CPU's
+  std::vector<std::string> cpuVariants; ///< several kinds of CPUs in one
+                                        ///< artefact: "v3", "v4-vnni-bf16",
+                                        ///< "znver5"; in place of `cpu`
+  unsigned level = 3;                   ///< -O0 .. -O3
+  unsigned threads = 0;                 ///< of the compiler; 0: one per CPU
   uint64_t maxMemory = 0; ///< bytes the compiler may allocate; 0: no limit
 
   std::optional<Stage> startAfter; ///< the stage the input has already passed;

@@ -33,3 +33,8 @@ void Phases::end() {
   diagnostics.progress("");
   current.clear();
 }
+
+void Phases::tell(const llvm::Twine &line) {
+  if (verbose)
+    llvm::errs() << "fulgurc: " << line << "\n";
+}

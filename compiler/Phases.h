@@ -19,6 +19,8 @@ public:
 
   void begin(llvm::StringRef name);
   void end();
+  /// Says a line, with -v.
+  void tell(const llvm::Twine &line);
 
 private:
   Diagnostics &diagnostics;

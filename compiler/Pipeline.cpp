@@ -43,6 +43,9 @@ static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addPass(
       createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
   pm.addPass(createPackWeights());
+}
+
+static void finishKernels(OpPassManager &pm) {
   pm.addPass(createDecomposeAttention()); // what no builder takes
   pm.addPass(createDecomposeRowOps());
   pm.addPass(createCSEPass());
@@ -101,29 +104,58 @@ static void joinParts(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createJoinParts());
 }
 
-void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options,
-                        Stage stage) {
-  // Each part of a program goes the way of a model; the weights are shared.
-  auto parts = [&]() -> OpPassManager & {
-    return options.isProgram ? pm.nest<ModuleOp>() : pm;
-  };
+/// Each part of a program goes the way of a model; the weights are shared.
+static OpPassManager &parts(OpPassManager &pm, const PipelineOptions &options) {
+  return options.isProgram ? pm.nest<ModuleOp>() : pm;
+}
+
+void fulgur::buildCommon(OpPassManager &pm, const PipelineOptions &options,
+                         Stage stage) {
+  switch (stage) {
+  case Stage::graph:
+    return buildGraph(parts(pm, options));
+  case Stage::kernel:
+    return buildKernels(parts(pm, options), options.target);
+  case Stage::memory:
+    pm.addPass(createPlaceWeights());
+    return;
+  case Stage::import:
+  case Stage::llvm:
+    return;
+  }
+}
+
+void fulgur::buildFork(OpPassManager &pm, const PipelineOptions &options,
+                       Stage stage) {
+  const Target &target = options.target;
   switch (stage) {
   case Stage::import:
-    return;
   case Stage::graph:
-    return buildGraph(parts());
+    return;
   case Stage::kernel:
-    return buildKernels(parts(), options.target);
+    parts(pm, options)
+        .addPass(createChooseSchedules(
+            {target.vectorBytes, target.vectorRegisters}));
+    return finishKernels(parts(pm, options));
   case Stage::memory:
-    buildBuffers(parts(), options.target);
-    pm.addPass(createPlaceWeights());
-    return buildPlan(parts());
+    buildBuffers(parts(pm, options), target);
+    return buildPlan(parts(pm, options));
   case Stage::llvm:
-    buildLLVM(parts(), options);
+    buildLLVM(parts(pm, options), options);
     if (options.isProgram)
       joinParts(pm, options);
     return;
   }
+}
+
+void fulgur::buildStage(OpPassManager &pm, const PipelineOptions &options,
+                        Stage stage) {
+  if (stage == Stage::kernel) { // there is no second choice of schedules
+    buildKernels(parts(pm, options), options.target);
+    return finishKernels(parts(pm, options));
+  }
+  buildFork(pm, options, stage);
+  buildCommon(pm, options, stage);
 }
 
 void fulgur::buildPipeline(OpPassManager &pm, const PipelineOptions &options,

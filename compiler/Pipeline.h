@@ -20,6 +20,15 @@ struct PipelineOptions {
 void buildStage(mlir::OpPassManager &pm, const PipelineOptions &options,
                 Stage stage);
 
+/// A model for several kinds of CPUs is one module up to where its weights are
+/// packed, for the most demanding kind; then it forks into a module for each,
+/// nested in one that has the weights in common. A stage's passes are here in
+/// two halves: those on the one module, and those on each of the forks.
+void buildCommon(mlir::OpPassManager &pm, const PipelineOptions &options,
+                 Stage stage);
+void buildFork(mlir::OpPassManager &pm, const PipelineOptions &options,
+               Stage stage);
+
 /// Appends the passes of all stages after `from`, up to and with `upTo`.
 void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options,
                    Stage upTo, Stage from = Stage::import);

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// The FULGUR_CPU_* features that both the CPU and the operating system
-/// support. Asks the CPU at the first call only.
-uint64_t fulgur__cpu_features(void);
+/// Those of the FULGUR_CPU_* features in `wanted` that the CPU, the operating
+/// system or fulgur_limit_cpu() withholds. Asks the CPU at the first call only.
+uint64_t fulgur__cpu_lacks(uint64_t wanted);
 
 /// Writes the names of `features` to `text`, separated by ", ".
 void fulgur__cpu_names(uint64_t features, char *text, size_t bytes);

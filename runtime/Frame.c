@@ -119,7 +119,7 @@ static fulgur_status run_part(fulgur_frame *frame, const fulgur_part *part) {
 }
 
 int32_t fulgur__part(fulgur_frame *frame, int32_t part) {
-  const fulgur_part *chosen = &frame->model->program->parts[part];
+  const fulgur_part *chosen = &frame->program->parts[part];
   fulgur_status status = run_part(frame, chosen);
   for (int32_t i = 0; i < chosen->n_outputs; ++i) {
     if (status == FULGUR_OK && chosen->outputs[i] >= 0)

@@ -21,8 +21,8 @@ static size_t reserve(size_t *at, size_t count, size_t bytes) {
 }
 
 static fulgur_frame *create_frame(const fulgur_model *model,
+                                  const fulgur_program *program,
                                   const fulgur_context *context) {
-  const fulgur_program *program = model->program;
   size_t inputs = 0, outputs = 0, dims = 0;
   for (int32_t i = 0; i < program->n_parts; ++i) {
     const fulgur_part *part = &program->parts[i];
@@ -51,6 +51,7 @@ static fulgur_frame *create_frame(const fulgur_model *model,
   memset(memory, 0, bytes);
   fulgur_frame *frame = (fulgur_frame *)memory;
   frame->model = model;
+  frame->program = program;
   frame->context = context;
   frame->allocator = allocator;
   frame->bytes = bytes;
@@ -68,7 +69,7 @@ static fulgur_frame *create_frame(const fulgur_model *model,
 
 static void destroy_frame(fulgur_frame *frame) {
   fulgur_allocator *allocator = frame->allocator;
-  for (int32_t i = 0; i < frame->model->program->n_slots; ++i)
+  for (int32_t i = 0; i < frame->program->n_slots; ++i)
     fulgur__drop(frame, &frame->slots[i]);
   while (frame->free_buffers) {
     fulgur_buffer *buffer = frame->free_buffers;
@@ -188,7 +189,7 @@ static fulgur_status export_value(fulgur_frame *frame, fulgur_value *value,
 /// as what is in it, or as nothing.
 static fulgur_status settle_output(fulgur_frame *frame, int32_t output) {
   const fulgur_port *port = &frame->model->outputs[output];
-  int32_t slot = frame->model->program->output_slots[output];
+  int32_t slot = frame->program->output_slots[output];
   const fulgur_value *value = &frame->slots[slot];
   if (port->dtype == FULGUR_OPTIONAL && value->dtype != FULGUR_OPTIONAL) {
     fulgur_value wrapped;
@@ -237,7 +238,7 @@ static int last_use(const fulgur_program *program, int32_t output,
 
 static fulgur_status give_outputs(fulgur_frame *frame, fulgur_tensor *outputs) {
   const fulgur_model *model = frame->model;
-  const int32_t *slots = model->program->output_slots;
+  const int32_t *slots = frame->program->output_slots;
   for (int32_t i = 0; i < model->n_outputs; ++i) {
     fulgur_status status = settle_output(frame, i);
     if (status != FULGUR_OK)
@@ -258,7 +259,7 @@ static fulgur_status give_outputs(fulgur_frame *frame, fulgur_tensor *outputs) {
     if (!outputs[i].data) {
       ours[i] = 1;
       status = export_value(frame, value,
-                            last_use(model->program, i, model->n_outputs),
+                            last_use(frame->program, i, model->n_outputs),
                             &outputs[i]);
       continue;
     }
@@ -301,6 +302,7 @@ static fulgur_status check_outputs(const fulgur_model *model,
 }
 
 fulgur_status fulgur__run_program(const fulgur_model *model,
+                                  const fulgur_program *program,
                                   const fulgur_context *context,
                                   const int64_t *symbols, int32_t n_symbols,
                                   const fulgur_tensor *inputs,
@@ -308,7 +310,7 @@ fulgur_status fulgur__run_program(const fulgur_model *model,
   fulgur_status status = check_outputs(model, context, outputs);
   if (status != FULGUR_OK)
     return status;
-  fulgur_frame *frame = create_frame(model, context);
+  fulgur_frame *frame = create_frame(model, program, context);
   if (!frame)
     return FULGUR_OUT_OF_MEMORY;
   for (int32_t i = 0; i < model->n_symbols; ++i)
@@ -316,7 +318,7 @@ fulgur_status fulgur__run_program(const fulgur_model *model,
   for (int32_t i = 0; i < model->n_inputs && status == FULGUR_OK; ++i)
     status = import_tensor(frame, &frame->slots[i], &inputs[i]);
   if (status == FULGUR_OK)
-    status = (fulgur_status)model->program->drive(frame);
+    status = (fulgur_status)program->drive(frame);
   if (status == FULGUR_OK)
     status = give_outputs(frame, outputs);
   destroy_frame(frame);

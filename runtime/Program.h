@@ -4,9 +4,11 @@
 
 #include "fulgur.h"
 
-/// Runs a program on inputs and a context that have been checked. `symbols` has
-/// the first `n_symbols` of the model's, the others come from the run.
+/// Runs a program, the model's or that of one of its variants, on inputs and a
+/// context that have been checked. `symbols` has the first `n_symbols` of the
+/// model's, the others come from the run.
 fulgur_status fulgur__run_program(const fulgur_model *model,
+                                  const fulgur_program *program,
                                   const fulgur_context *context,
                                   const int64_t *symbols, int32_t n_symbols,
                                   const fulgur_tensor *inputs,

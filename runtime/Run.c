@@ -14,12 +14,30 @@
 /// What the inputs' dims make of the model. Only a program can have more
 /// symbols than these; the others come from its run.
 typedef struct shapes {
+  fulgur_variant code; ///< what will run
   int64_t symbols[FULGUR_MAX_PORTS];
   int64_t output_dims[FULGUR_MAX_PORTS * FULGUR_MAX_RANK];
   int64_t arena_bytes;
 } shapes;
 
-static fulgur_status check_model(const fulgur_model *model) {
+/// The code that this CPU can run, or else the code that asks least of it.
+static fulgur_variant choose_code(const fulgur_model *model) {
+  for (int32_t i = 0; i < model->n_variants; ++i)
+    if (!fulgur__cpu_lacks(model->variants[i].cpu_features))
+      return model->variants[i];
+  return (fulgur_variant){model->target,      model->cpu_features,
+                          model->arena_bytes, model->n_messages,
+                          model->messages,    model->plan,
+                          model->run,         model->program};
+}
+
+const char *fulgur_chosen_variant(const fulgur_model *model) {
+  fulgur_variant code = choose_code(model);
+  return fulgur__cpu_lacks(code.cpu_features) ? NULL : code.name;
+}
+
+static fulgur_status check_model(const fulgur_model *model,
+                                 fulgur_variant *code) {
   if (!model)
     return fulgur__fail(FULGUR_INVALID_ARGUMENT, "the model is null");
   if (model->abi_version != FULGUR_ABI_VERSION)
@@ -40,7 +58,8 @@ static fulgur_status check_model(const fulgur_model *model) {
                           model->name, (int)counts[i],
                           (const char *[]){"inputs", "outputs", "symbols"}[i],
                           FULGUR_MAX_PORTS);
-  uint64_t lacking = model->cpu_features & ~fulgur__cpu_features();
+  *code = choose_code(model);
+  uint64_t lacking = fulgur__cpu_lacks(code->cpu_features);
   if (lacking) {
     char names[256];
     fulgur__cpu_names(lacking, names, sizeof names);
@@ -294,9 +313,9 @@ static fulgur_status check_inputs(const fulgur_model *model,
 }
 
 /// The message with the number that generated code returned.
-static const char *model_message(const fulgur_model *model, int32_t number) {
-  return number > 0 && number <= model->n_messages
-             ? model->messages[number - 1]
+static const char *message_of(const fulgur_variant *code, int32_t number) {
+  return number > 0 && number <= code->n_messages
+             ? code->messages[number - 1]
              : "no message is known for the failure";
 }
 
@@ -321,7 +340,7 @@ static void plan_program(const fulgur_model *model, shapes *result) {
 static fulgur_status plan_shapes(const fulgur_model *model,
                                  const fulgur_tensor *inputs, int32_t n_inputs,
                                  shapes *result) {
-  fulgur_status status = check_model(model);
+  fulgur_status status = check_model(model, &result->code);
   if (status == FULGUR_OK)
     status = check_count(model, "input", inputs, n_inputs, model->n_inputs);
   if (status == FULGUR_OK)
@@ -332,11 +351,11 @@ static fulgur_status plan_shapes(const fulgur_model *model,
     plan_program(model, result);
     return FULGUR_OK;
   }
-  int32_t number =
-      model->plan(result->symbols, &result->arena_bytes, result->output_dims);
+  int32_t number = result->code.plan(result->symbols, &result->arena_bytes,
+                                     result->output_dims);
   if (number != 0)
     return fulgur__fail(FULGUR_INVALID_DIMS, "model '%s': %s", model->name,
-                        model_message(model, number));
+                        message_of(&result->code, number));
   if (result->arena_bytes < 0)
     return fulgur__fail(FULGUR_INVALID_DIMS,
                         "model '%s': the memory that these dims need is too "
@@ -453,10 +472,10 @@ static fulgur_status call(const fulgur_model *model,
       .executor = context->executor,
       .output_dims = planned->output_dims,
   };
-  int32_t number = model->run(&arguments);
+  int32_t number = planned->code.run(&arguments);
   if (number != 0)
     return fulgur__fail(FULGUR_INVALID_VALUE, "model '%s': %s", model->name,
-                        model_message(model, number));
+                        message_of(&planned->code, number));
   return FULGUR_OK;
 }
 
@@ -507,8 +526,9 @@ fulgur_status fulgur_run(const fulgur_model *model,
   if (status != FULGUR_OK)
     return status;
   if (model->program)
-    return fulgur__run_program(model, context, planned.symbols,
-                               planned_symbols(model), inputs, outputs);
+    return fulgur__run_program(model, planned.code.program, context,
+                               planned.symbols, planned_symbols(model), inputs,
+                               outputs);
   status = call(model, context, &planned, inputs, outputs);
   if (status == FULGUR_OK)
     describe_outputs(model, &planned, outputs);

@@ -36,6 +36,7 @@ typedef struct fulgur_text {
 
 struct fulgur_frame {
   const fulgur_model *model;
+  const fulgur_program *program; ///< the model's, or one of its variants'
   const fulgur_context *context;
   fulgur_allocator *allocator;
   size_t bytes; ///< of this struct and the arrays below, in one allocation

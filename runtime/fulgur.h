@@ -224,6 +224,20 @@ typedef struct fulgur_program {
                                             runtime's function that failed */
 } fulgur_program;
 
+/* The code of a model for one kind of CPU. Models that are compiled for several
+ * kinds have one of these for each; all share one weights segment. */
+typedef struct fulgur_variant {
+  const char *name;      /* as on the compiler's command line: "v3" */
+  uint64_t cpu_features; /* FULGUR_CPU_* that the code uses */
+  uint64_t arena_bytes;  /* these are as in fulgur_model */
+  int32_t n_messages;
+  const char *const *messages;
+  int32_t (*plan)(const int64_t *symbols, int64_t *arena_bytes,
+                  int64_t *output_dims);
+  int32_t (*run)(const fulgur_call *call);
+  const fulgur_program *program;
+} fulgur_variant;
+
 /* A compiled model. Constant data; every pointer is valid as long as the
  * library is loaded. */
 typedef struct fulgur_model {
@@ -257,20 +271,60 @@ typedef struct fulgur_model {
   int32_t (*run)(const fulgur_call *call);
   const fulgur_program *program; /* NULL for a plain model; else plan and run
                                     are NULL and arena_bytes is 0 */
+  /* When the model is compiled for several kinds of CPUs: the code for each,
+   * the most demanding first. Every call takes the first that the CPU can run.
+   * The last one is what plan, run, program and cpu_features above say;
+   * stack_bytes and arena_bytes suffice for all. Else 0 and NULL. */
+  int32_t n_variants;
+  const fulgur_variant *variants;
 } fulgur_model;
 
-enum { /* fulgur_model.cpu_features */
-       FULGUR_CPU_AVX = 1 << 0,
-       FULGUR_CPU_AVX2 = 1 << 1,
-       FULGUR_CPU_FMA = 1 << 2,
-       FULGUR_CPU_F16C = 1 << 3,
-       FULGUR_CPU_AVX512F = 1 << 4,
-       FULGUR_CPU_AVX512BW = 1 << 5,
-       FULGUR_CPU_AVX512DQ = 1 << 6,
-       FULGUR_CPU_AVX512VL = 1 << 7,
-       FULGUR_CPU_AVX512VNNI = 1 << 8,
-       FULGUR_CPU_AVX512BF16 = 1 << 9,
-       FULGUR_CPU_SSE42 = 1 << 10
+/* fulgur_model.cpu_features: of x86-64, and below of AArch64. */
+enum {
+  FULGUR_CPU_AVX = 1 << 0,
+  FULGUR_CPU_AVX2 = 1 << 1,
+  FULGUR_CPU_FMA = 1 << 2,
+  FULGUR_CPU_F16C = 1 << 3,
+  FULGUR_CPU_AVX512F = 1 << 4,
+  FULGUR_CPU_AVX512BW = 1 << 5,
+  FULGUR_CPU_AVX512DQ = 1 << 6,
+  FULGUR_CPU_AVX512VL = 1 << 7,
+  FULGUR_CPU_AVX512VNNI = 1 << 8,
+  FULGUR_CPU_AVX512BF16 = 1 << 9,
+  FULGUR_CPU_SSE42 = 1 << 10,
+  FULGUR_CPU_SSE3 = 1 << 11,
+  FULGUR_CPU_SSSE3 = 1 << 12,
+  FULGUR_CPU_SSE41 = 1 << 13,
+  FULGUR_CPU_POPCNT = 1 << 14,
+  FULGUR_CPU_LZCNT = 1 << 15,
+  FULGUR_CPU_BMI = 1 << 16,
+  FULGUR_CPU_BMI2 = 1 << 17,
+  FULGUR_CPU_MOVBE = 1 << 18,
+  FULGUR_CPU_AVX512CD = 1 << 19,
+  FULGUR_CPU_AVX512IFMA = 1 << 20,
+  FULGUR_CPU_AVX512VBMI = 1 << 21,
+  FULGUR_CPU_AVX512VBMI2 = 1 << 22,
+  FULGUR_CPU_AVX512BITALG = 1 << 23,
+  FULGUR_CPU_AVX512VPOPCNT = 1 << 24,
+  FULGUR_CPU_AVX512FP16 = 1 << 25,
+  FULGUR_CPU_GFNI = 1 << 26,
+  FULGUR_CPU_AVXVNNI = 1 << 27,
+  FULGUR_CPU_AMX_TILE = 1 << 28,
+  FULGUR_CPU_AMX_INT8 = 1 << 29,
+  FULGUR_CPU_AMX_BF16 = 1 << 30
+};
+enum {
+  FULGUR_CPU_ARM_FP16 = 1 << 0,
+  FULGUR_CPU_ARM_RDM = 1 << 1,
+  FULGUR_CPU_ARM_JSCVT = 1 << 2,
+  FULGUR_CPU_ARM_FCMA = 1 << 3,
+  FULGUR_CPU_ARM_DOTPROD = 1 << 4,
+  FULGUR_CPU_ARM_SVE = 1 << 5,
+  FULGUR_CPU_ARM_FHM = 1 << 6,
+  FULGUR_CPU_ARM_SVE2 = 1 << 7,
+  FULGUR_CPU_ARM_FRINT = 1 << 8,
+  FULGUR_CPU_ARM_I8MM = 1 << 9,
+  FULGUR_CPU_ARM_BF16 = 1 << 10
 };
 
 /* Where programs take memory. Both functions must be safe to call from every
@@ -328,6 +382,18 @@ FULGUR_API fulgur_status fulgur_run(const fulgur_model *model,
  * of that run. Nothing happens when `tensor` or its data is NULL. */
 FULGUR_API void fulgur_release(const fulgur_context *context,
                                fulgur_tensor *tensor);
+
+/* The FULGUR_CPU_* features that the CPU and its operating system have, less
+ * those that fulgur_limit_cpu() withholds. */
+FULGUR_API uint64_t fulgur_cpu_features(void);
+/* From now on models in this process use no CPU features but those in
+ * `features` (UINT64_MAX, as at first: all there are), for tests of models that
+ * are compiled for several kinds of CPUs. Plans made before do not hold any
+ * more: variants need arenas of different sizes. */
+FULGUR_API void fulgur_limit_cpu(uint64_t features);
+/* Which code a run would use now: the name of the variant, or the model's
+ * target when it has no variants; NULL when this CPU can run none. */
+FULGUR_API const char *fulgur_chosen_variant(const fulgur_model *model);
 
 /* Bytes of one element; 0 for an unknown type and for packed ones. */
 FULGUR_API size_t fulgur_dtype_bytes(fulgur_dtype dtype);

@@ -62,6 +62,25 @@ static std::string onlyModelSymbol(const std::string &path) {
                            "); choose one with --model-symbol");
 }
 
+/// Makes runs of `model` use the code called `name`.
+static void chooseVariant(const fulgur_model &model, const std::string &name) {
+  std::string known;
+  for (const fulgur_variant &variant :
+       std::span(model.variants, size_t(model.n_variants))) {
+    known += (known.empty() ? "" : ", ") + std::string(variant.name);
+    if (variant.name != name)
+      continue;
+    fulgur_limit_cpu(variant.cpu_features);
+    const char *chosen = fulgur_chosen_variant(&model);
+    if (chosen && chosen == name)
+      return;
+    throw std::runtime_error("this CPU cannot run variant '" + name + "'");
+  }
+  throw std::runtime_error(
+      "the model has no variant '" + name + "'; " +
+      (known.empty() ? "it is for one kind of CPUs" : "there are " + known));
+}
+
 LoadedModel::LoadedModel(const std::string &path, const Options &options) {
   std::string absolute = fs::absolute(path); // or dlopen() searches for it
   library = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -76,6 +95,8 @@ LoadedModel::LoadedModel(const std::string &path, const Options &options) {
     throw std::runtime_error(
         "'" + path + "' has ABI version " + std::to_string(model->abi_version) +
         ", but this tool has " + std::to_string(FULGUR_ABI_VERSION));
+  if (!options.variant.empty())
+    chooseVariant(*model, options.variant);
   std::string prefix = symbol.substr(0, symbol.rfind("_model"));
   libraryMessage = reinterpret_cast<const char *(*)()>(
       dlsym(library, (prefix + "_last_message").c_str()));

@@ -102,6 +102,9 @@ void addOptions(CLI::App &app, Options &options) {
   app.add_option("--compare-weights", options.loadCompared.weights,
                  "Weights file of OTHER")
       ->type_name("FILE");
+  app.add_option("--cpu-variant", options.load.variant,
+                 "Use the code for these CPUs, when the library has several")
+      ->type_name("NAME");
   app.add_option("--model-symbol", options.load.symbol,
                  "Descriptor to use, when the library has several")
       ->type_name("NAME");

@@ -73,6 +73,9 @@ void addOptions(CLI::App &app, Options &options) {
       ->type_name("FILE");
   app.add_flag("--verify-weights", options.load.verifyWeights,
                "Check the hash of the weights file");
+  app.add_option("--cpu-variant", options.load.variant,
+                 "Use the code for these CPUs, when the library has several")
+      ->type_name("NAME");
   app.add_option("--model-symbol", options.load.symbol,
                  "Descriptor to use, when the library has several")
       ->type_name("NAME");

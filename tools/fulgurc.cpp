@@ -77,6 +77,10 @@ struct CommandLine {
   cl::opt<std::string> features{
       "mattr", cl::desc("CPU features to add or to leave out: +avx512f,-fma"),
       cl::value_desc("features"), cl::cat(category)};
+  cl::list<std::string> cpuVariants{
+      "cpu-variants",
+      cl::desc("Code for several CPUs, chosen when it runs: v3,v4-vnni,amx"),
+      cl::value_desc("cpus"), cl::CommaSeparated, cl::cat(category)};
   cl::opt<unsigned> level{"O",
                           cl::desc("Optimisation level, 0 to 3 (default: 3)"),
                           cl::Prefix, cl::init(3), cl::cat(category)};
@@ -240,6 +244,7 @@ Options CommandLine::options() const {
   result.triple = target;
   result.cpu = cpu;
   result.features = features;
+  result.cpuVariants.assign(cpuVariants.begin(), cpuVariants.end());
   if (level > 3)
     usageError("-O" + Twine(level) + ": there are -O0 to -O3");
   result.level = level;

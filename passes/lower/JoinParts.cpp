@@ -1,6 +1,7 @@
-// Makes one module of a program: what its parts define moves into the program's
-// module. Names inside a part mean something only there, so all but the entry
-// points get the part's name in front; declarations are of the world outside.
+// Makes one module of a program, or of the variants of a model for several
+// CPUs: what its parts define moves into the module that they are in. Names
+// inside a part mean something only there, so all but the entry points get the
+// part's name in front; declarations are of the world outside.
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "passes/Passes.h"
 #include "llvm/ADT/StringSet.h"

@@ -1,6 +1,7 @@
-// Gives every constant of @main, or of the parts of a program, its place in the
-// one weights segment. The module's attribute fulgur.weights lists them as
-// {offset, resource}, in order; constants with equal bytes are stored once.
+// Gives every constant of @main, or of the parts of a program, or of the
+// variants for several CPUs, its place in the one weights segment. The module's
+// attribute fulgur.weights lists them as {offset, resource}, in order;
+// constants with equal bytes are stored once.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/Passes.h"
@@ -19,12 +20,11 @@ namespace {
 struct PlaceWeights : impl::PlaceWeightsBase<PlaceWeights> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<ModuleOp> parts{module};
-    llvm::append_range(parts, module.getOps<ModuleOp>());
-    for (ModuleOp part : parts)
+    module.walk<WalkOrder::PreOrder>([&](ModuleOp part) {
       if (auto main = part.lookupSymbol<func::FuncOp>("main");
           main && !main.getBody().empty())
         place(part, main);
+    });
     Builder attributes(&getContext());
     module->setAttr("fulgur.weights", attributes.getArrayAttr(weights));
     module->setAttr("fulgur.weights_bytes", attributes.getI64IntegerAttr(end));

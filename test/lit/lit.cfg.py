@@ -1,6 +1,7 @@
 # Every file here with a RUN line is a test. ctest runs these folder by folder; by hand: FULGUR_BUILD=build/dev lit test/lit
 import os
 import shlex
+import shutil
 import sys
 
 import lit.formats
@@ -19,6 +20,15 @@ config.environment["PATH"] = os.pathsep.join([os.path.join(build, "bin"), llvm, 
 for name in ["ASAN_OPTIONS", "UBSAN_OPTIONS", "HOME"]:
     if name in os.environ:
         config.environment[name] = os.environ[name]
+
+# What this CPU can run, and what it can emulate.
+config.available_features.update(name for name in ["qemu-x86_64", "qemu-aarch64"] if shutil.which(name))
+try:
+    with open("/proc/cpuinfo", encoding="ascii") as text:
+        flags = set(text.read().split())
+    config.available_features.update(flags & {"avx2", "avx512f"})
+except OSError:
+    pass
 
 # %onnx turns the ONNX text of a test (its lines without //) into a model file: %onnx %s %t.onnx
 config.substitutions.append(("%onnx", shlex.join([python, os.path.join(config.test_source_root, "onnxtxt.py")])))

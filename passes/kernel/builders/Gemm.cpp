@@ -1,11 +1,12 @@
 // Matrix products. b is read in panels of `vectors * lanes` columns, one
 // reduction step after the other: packed so when compiling (weights), into a
 // panel on the stack (other matrices), or in place when no second tile of rows
-// would use the panel again. A tile of `rows` times `vectors` accumulators
-// stays in registers during the whole reduction and then goes through a small
-// buffer to the epilogue, which is emitted once, whatever the number of rows.
-// Long reductions are cut into blocks; the buffer then keeps the partial sums
-// of all rows of the task.
+// would use the panel again. Panels of weights that were packed for a target
+// with wider vectors hold several tiles of this one. A tile of `rows` times
+// `vectors` accumulators stays in registers during the whole reduction and then
+// goes through a small buffer to the epilogue, which is emitted once, whatever
+// the number of rows. Long reductions are cut into blocks; the buffer then
+// keeps the partial sums of all rows of the task.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Elementwise.h"
 #include "passes/kernel/builders/Product.h"
@@ -51,6 +52,9 @@ struct Gemm {
   unsigned row() { return product.row(); }
   unsigned column() { return product.column(); }
   unsigned reduction() { return product.reduction(); }
+  int64_t packWidth() {
+    return product.packed ? product.packed.getStaticInnerTiles()[0] : width;
+  }
   bool wholePanels() {
     return known(sizes[column()]) && *known(sizes[column()]) % width == 0;
   }
@@ -278,8 +282,12 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
     bBase = e.sub(e.index(0), e.mul(from, width));
   } else {
     point[column()] = layout == Layout::InPlace ? column0 : Value();
-    point.back() = layout == Layout::Packed ? panelIndex : Value();
+    Value tiles = e.index(packWidth() / width); // of one packed panel
+    if (layout == Layout::Packed)
+      point.back() = e.floorDiv(panelIndex, tiles);
     bBase = b.at(e, point);
+    if (layout == Layout::Packed)
+      bBase = e.add(bBase, e.mul(e.remainder(panelIndex, tiles), width));
     point[column()] = point.back() = {};
   }
 
@@ -516,7 +524,11 @@ static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
     rows = 8, vectors = 3;
   }
   if (product.packed) {
-    vectors = product.packed.getStaticInnerTiles()[0] / lanes;
+    // As packed for this target, or for one with wider vectors.
+    int64_t panel = product.packed.getStaticInnerTiles()[0] / lanes;
+    vectors = std::min(vectors, panel);
+    while (panel % vectors != 0)
+      --vectors;
   } else if (columnCount) {
     vectors = std::min(
         vectors, std::max<int64_t>(1, llvm::divideCeil(*columnCount, lanes)));
@@ -530,7 +542,11 @@ static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
              : 256;
   taskRows = std::max(rows, taskRows / rows * rows);
   return ScheduleAttr::get(kernel.getContext(), "gemm", {rows, vectors}, lanes,
-                           /*unroll=*/4, weight ? vectors * lanes : 0,
+                           /*unroll=*/4,
+                           product.packed
+                               ? product.packed.getStaticInnerTiles()[0]
+                           : weight ? vectors * lanes
+                                    : 0,
                            taskRows);
 }
 

@@ -52,7 +52,7 @@ static Code codeOf(unsigned threads, StringRef linker) {
   CodegenOptions choices;
   choices.threads = threads;
   choices.linker = linker.str();
-  choices.root = "m_run";
+  choices.roots = {{"m_run", {}}};
   choices.exports = {"m_model", "m_run"};
   choices.renamedSections = {{".bss.m_weights", ".rodata.m_weights"}};
   return cantFail(generateObject(*module, *target, choices));

@@ -173,6 +173,58 @@ TEST(Run, knowsCpu) {
 #endif
 }
 
+/// The demo model as code for two kinds of CPUs, one of which there is not.
+struct VariantRun : DemoRun {
+  fulgur_variant variants[2];
+  explicit VariantRun(uint64_t secondFeatures) {
+    for (fulgur_variant &variant : variants)
+      variant = {
+          "",         0,         0,      model.n_messages, model.messages,
+          model.plan, model.run, nullptr};
+    variants[0].name = "future";
+    variants[0].cpu_features = UINT64_C(1) << 50;
+    variants[0].run = [](const fulgur_call *) { return 1; };
+    variants[1].name = "present";
+    variants[1].cpu_features = secondFeatures;
+    model.cpu_features = secondFeatures;
+    model.n_variants = 2;
+    model.variants = variants;
+  }
+};
+
+TEST(Run, takesTheBestVariant) {
+  VariantRun demo(0);
+  EXPECT_STREQ(fulgur_chosen_variant(&demo.model), "present");
+  EXPECT_EQ(demo.run(), FULGUR_OK);
+  EXPECT_TRUE(demo.right());
+  demo.variants[0].cpu_features = 0;
+  EXPECT_STREQ(fulgur_chosen_variant(&demo.model), "future");
+  EXPECT_FAILS(
+      demo.run(), FULGUR_INVALID_VALUE,
+      ("model 'demo': " + std::string(demo.model.messages[0])).c_str());
+}
+
+TEST(RunRefuses, cpusBelowAllVariants) {
+  VariantRun demo(UINT64_C(1) << 51);
+  EXPECT_EQ(fulgur_chosen_variant(&demo.model), nullptr);
+  EXPECT_FAILS(demo.run(), FULGUR_UNSUPPORTED_CPU,
+               "model 'demo' was compiled for 'any', but this CPU or its "
+               "operating system lacks feature 51");
+}
+
+TEST(Run, limitsCpu) {
+  uint64_t all = fulgur_cpu_features();
+  if (!all)
+    GTEST_SKIP() << "no features are known of this CPU";
+  VariantRun demo(all & -all);
+  EXPECT_EQ(demo.run(), FULGUR_OK);
+  fulgur_limit_cpu(all & ~(all & -all));
+  EXPECT_EQ(demo.run(), FULGUR_UNSUPPORTED_CPU);
+  EXPECT_EQ(fulgur_cpu_features(), all & ~(all & -all));
+  fulgur_limit_cpu(UINT64_MAX);
+  EXPECT_EQ(demo.run(), FULGUR_OK);
+}
+
 TEST(RunRefuses, counts) {
   DemoRun demo;
   demo.inputs.pop_back();
