@@ -176,8 +176,8 @@ static bool matchOperands(Convolution &c) {
     ArrayRef<int64_t> given = c.packed.getOuterDimsPerm();
     SmallVector<int64_t> identity =
         llvm::to_vector(llvm::seq<int64_t>(0, order.size()));
-    int64_t lane = llvm::find(c.weightLoops, int(c.lane())) -
-                   c.weightLoops.begin();
+    int64_t lane =
+        llvm::find(c.weightLoops, int(c.lane())) - c.weightLoops.begin();
     if (c.packed.getInnerDimsPos() != ArrayRef(lane) ||
         order != (given.empty() ? ArrayRef<int64_t>(identity) : given))
       return false;
@@ -193,10 +193,10 @@ static bool matchEpilogue(Convolution &c) {
   for (auto [number, input] : llvm::enumerate(c.epilogue.getInputs())) {
     if (input.getDefiningOp() != c.op)
       continue;
-    for (auto [loop, dim] : llvm::zip(loopsOf(c.epilogue, number),
-                                      loopsOf(c.op, 2))) {
-      if (loop < 0 || (c.epilogueDims[loop] >= 0 &&
-                       c.epilogueDims[loop] != dim))
+    for (auto [loop, dim] :
+         llvm::zip(loopsOf(c.epilogue, number), loopsOf(c.op, 2))) {
+      if (loop < 0 ||
+          (c.epilogueDims[loop] >= 0 && c.epilogueDims[loop] != dim))
         return false;
       c.epilogueDims[loop] = dim;
     }

@@ -30,10 +30,12 @@ ConvolutionLoops::ConvolutionLoops(KernelSite &site,
     epilogueInputs.push_back(
         value ? accessOf(e, site.operand(value), loops, count) : Access());
   Value buffer = site.operand(c.weights);
-  if (!c.packed)
-    return packWeights(buffer);
-  weights = e.flatten(buffer);
-  pack = c.packed.getStaticInnerTiles()[0];
+  if (c.packed) {
+    weights = e.flatten(buffer);
+    pack = c.packed.getStaticInnerTiles()[0];
+  } else {
+    packWeights(buffer);
+  }
 }
 
 /// Weights that are computed while running become panels before the loops.
@@ -41,8 +43,8 @@ void ConvolutionLoops::packWeights(Value buffer) {
   Access from = accessOf(e, buffer, c.weightLoops, c.ranges.size());
   int64_t steps = c.steps(), columns = c.size(c.lane());
   int64_t outer = c.isDepthwise() ? 1 : size(c.group);
-  auto type = MemRefType::get(outer * parts() * steps * width,
-                              e.builder.getF32Type());
+  auto type =
+      MemRefType::get(outer * parts() * steps * width, e.builder.getF32Type());
   weights = memref::AllocOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
   Value zero = e.real(0, e.builder.getF32Type());
@@ -65,8 +67,8 @@ void ConvolutionLoops::packWeights(Value buffer) {
       e.loop(e.index(0), e.index(width), 1, [&](Value lane) {
         Value column = e.add(column0, lane);
         at[c.lane()] = e.min(column, e.index(columns - 1));
-        Value weight = memref::LoadOp::create(e.builder, e.loc, from.flat,
-                                              from.at(e, at));
+        Value weight =
+            memref::LoadOp::create(e.builder, e.loc, from.flat, from.at(e, at));
         weight = arith::SelectOp::create(
             e.builder, e.loc, e.less(column, e.index(columns)), weight, zero);
         memref::StoreOp::create(e.builder, e.loc, weight, weights,
@@ -108,9 +110,9 @@ Value ConvolutionLoops::inputBase() {
 Value ConvolutionLoops::weightsOf(Value column) {
   Value panel = e.floorDiv(column, e.index(pack));
   if (c.group && !c.isDepthwise())
-    panel = e.add(e.mul(point[*c.group],
-                        llvm::divideCeil(c.size(c.lane()), pack)),
-                  panel);
+    panel =
+        e.add(e.mul(point[*c.group], llvm::divideCeil(c.size(c.lane()), pack)),
+              panel);
   return e.add(e.mul(panel, c.steps() * pack),
                e.remainder(column, e.index(pack)));
 }
@@ -120,7 +122,7 @@ Value ConvolutionLoops::laneMask(Value column) {
 }
 
 void ConvolutionLoops::forPart(Value column0,
-                                llvm::function_ref<void(bool)> body) {
+                               llvm::function_ref<void(bool)> body) {
   if (wholeParts())
     return body(false);
   e.branch(
@@ -136,8 +138,7 @@ void ConvolutionLoops::finish(Value sums, Value column, Value mask) {
     SmallVector<Value> arguments;
     for (Access &access : epilogueInputs)
       arguments.push_back(access.flat
-                              ? readColumns(e, access.flat,
-                                            access.at(e, point),
+                              ? readColumns(e, access.flat, access.at(e, point),
                                             access.steps[c.lane()], columns)
                               : sums);
     result = computeLanes(e, site, c.epilogue, arguments, lanes,
@@ -151,8 +152,7 @@ void ConvolutionLoops::finish(Value sums, Value column, Value mask) {
 /// The lanes' indices along a loop of the epilogue.
 Value ConvolutionLoops::indexOf(unsigned epilogueLoop) {
   unsigned loop = c.epilogueDims[epilogueLoop];
-  Value index =
-      e.broadcast(point[loop] ? point[loop] : e.index(0), lanes);
+  Value index = e.broadcast(point[loop] ? point[loop] : e.index(0), lanes);
   if (loop != c.lane())
     return index;
   return arith::AddIOp::create(e.builder, e.loc, index,

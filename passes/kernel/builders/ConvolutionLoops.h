@@ -38,9 +38,7 @@ struct ConvolutionLoops {
   const Convolution::Spatial &row() { return c.spatial.back(); }
   /// How far one step along spatial dim k, or along the channels, moves in the
   /// input; null: not at all.
-  mlir::Value inputStep(unsigned k) {
-    return input.steps[c.spatial[k].image];
-  }
+  mlir::Value inputStep(unsigned k) { return input.steps[c.spatial[k].image]; }
 
   /// The positions [from, to) of the window that are inside of the input along
   /// spatial dim k, for the window at `image`.

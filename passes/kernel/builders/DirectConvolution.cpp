@@ -98,8 +98,7 @@ void DirectConvolution::build() {
     }
     Value segment = e.remainder(piece, segments),
           block = e.floorDiv(piece, segments);
-    Value rowFrom = e.mul(block, taskRows),
-          from = e.mul(segment, plan.columns),
+    Value rowFrom = e.mul(block, taskRows), from = e.mul(segment, plan.columns),
           partFrom = e.mul(part, plan.parts);
     task(index, rowFrom, e.min(e.add(rowFrom, taskRows), rows), from,
          e.min(e.add(from, plan.columns), rowLength), partFrom,
@@ -129,10 +128,10 @@ void DirectConvolution::task(Value image, Value rowFrom, Value rowTo,
         index = e.floorDiv(index, sizes[dim.image]);
       }
       int64_t border = 2 * taps() * row().dilation / row().stride;
-      bool isKnown = known(sizes[row().image]) && known(low[rowDim()]) &&
-                     known(inputSizes[rowDim()]) &&
-                     llvm::divideCeil(border, plan.pixels) * taps() <=
-                         kBorderCode;
+      bool isKnown =
+          known(sizes[row().image]) && known(low[rowDim()]) &&
+          known(inputSizes[rowDim()]) &&
+          llvm::divideCeil(border, plan.pixels) * taps() <= kBorderCode;
       if (isKnown)
         knownRow(from, to);
       else
@@ -145,8 +144,8 @@ void DirectConvolution::task(Value image, Value rowFrom, Value rowTo,
 bool DirectConvolution::isInside(int64_t column, int64_t tap) {
   if (!c.padded)
     return true;
-  int64_t at = column * row().stride + tap * row().dilation -
-               *known(low[rowDim()]);
+  int64_t at =
+      column * row().stride + tap * row().dilation - *known(low[rowDim()]);
   return at >= 0 && at < *known(inputSizes[rowDim()]);
 }
 
@@ -168,11 +167,13 @@ void DirectConvolution::knownRow(Value from, Value to) {
   auto single = [&](int64_t first) {
     int64_t count = std::min(pixels, length - first);
     Value at = e.index(first);
-    e.branch(e.less(at, from), [] {}, [&] {
-      e.branch(e.less(at, to), [&] {
-        tile(at, count, isInner(first, count) ? Reach::All : Reach::Known);
-      });
-    });
+    e.branch(
+        e.less(at, from), [] {},
+        [&] {
+          e.branch(e.less(at, to), [&] {
+            tile(at, count, isInner(first, count) ? Reach::All : Reach::Known);
+          });
+        });
   };
   for (int64_t first = 0; first < length; first += pixels) {
     if (!innerFrom || first < *innerFrom || first >= innerTo)
@@ -193,7 +194,7 @@ void DirectConvolution::unknownRow(Value from, Value to) {
     };
     innerFrom = e.min(e.max(from, reach(low[rowDim()])), to);
     Value room = e.sub(e.add(inputSizes[rowDim()], low[rowDim()]),
-                       (taps() - 1) * row().dilation);
+                       e.index((taps() - 1) * row().dilation));
     innerTo = e.max(e.min(to, reach(room)), innerFrom);
   }
   // Rows that are shorter than a tile have single pixels only.
@@ -219,8 +220,7 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
   int64_t tileSums = count * plan.vectors,
           sets = std::clamp<int64_t>(8 / tileSums, 1, 4);
   State state(tileSums * sets, e.real(0, vectorType()));
-  Value inputAt =
-      e.add(inputBase(), windowStart(rowDim(), column));
+  Value inputAt = e.add(inputBase(), windowStart(rowDim(), column));
   state = windows(0, column, count, reach, inputAt, e.index(0), state);
   for (int64_t set : llvm::seq<int64_t>(1, sets))
     for (int64_t sum : llvm::seq(tileSums))
@@ -234,9 +234,9 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
       point[row().image] = e.add(column, pixel);
       for (int64_t vector : llvm::seq(plan.vectors)) {
         Value filter = e.add(column0, vector * lanes);
-        Value result = vector::LoadOp::create(
-            e.builder, e.loc, vectorType(), sums,
-            e.add(e.mul(pixel, width), vector * lanes));
+        Value result =
+            vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
+                                   e.add(e.mul(pixel, width), vector * lanes));
         finish(result, filter, masked ? laneMask(filter) : Value());
       }
     });
@@ -244,9 +244,10 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
 }
 
 /// Adds what the dims of the window from k on contribute.
-DirectConvolution::State
-DirectConvolution::windows(unsigned k, Value column, int64_t count, Reach reach,
-                           Value inputAt, Value tap, State state) {
+DirectConvolution::State DirectConvolution::windows(unsigned k, Value column,
+                                                    int64_t count, Reach reach,
+                                                    Value inputAt, Value tap,
+                                                    State state) {
   const Convolution::Spatial &dim = c.spatial[k];
   int64_t extent = size(dim.window);
   auto at = [&](Value position) {
@@ -260,13 +261,13 @@ DirectConvolution::windows(unsigned k, Value column, int64_t count, Reach reach,
   if (k != rowDim()) {
     auto [from, to] = insideOf(k, point[dim.image]);
     return e.loop(from, to, 1, state, [&](Value position, ValueRange carried) {
-      return windows(k + 1, column, count, reach, at(position),
-                     tapAt(position), llvm::to_vector(carried));
+      return windows(k + 1, column, count, reach, at(position), tapAt(position),
+                     llvm::to_vector(carried));
     });
   }
   auto sumOf = [&](Value position, const Pixels &pixels, State state) {
-    Value weightsAt = e.add(weightsOf(column0),
-                            e.mul(tapAt(position), channels() * pack));
+    Value weightsAt =
+        e.add(weightsOf(column0), e.mul(tapAt(position), channels() * pack));
     return sum(at(position), weightsAt, channels(), channelStep(), pixels,
                count, state);
   };
@@ -289,8 +290,8 @@ DirectConvolution::windows(unsigned k, Value column, int64_t count, Reach reach,
              dim.dilation == 1 && step == channels() &&
              (channels() == 1 || known(channelStep()) == 1)) {
     // A row of the window lies in one piece.
-    Value weightsAt = e.add(weightsOf(column0),
-                            e.mul(tapAt(e.index(0)), channels() * pack));
+    Value weightsAt =
+        e.add(weightsOf(column0), e.mul(tapAt(e.index(0)), channels() * pack));
     return sum(inputAt, weightsAt, extent * channels(), e.index(1), all, count,
                state);
   }
@@ -301,10 +302,10 @@ DirectConvolution::windows(unsigned k, Value column, int64_t count, Reach reach,
 
 /// Adds `length` steps of the sum to those of some of the pixels: the input's
 /// elements are `step` apart.
-DirectConvolution::State
-DirectConvolution::sum(Value inputAt, Value weightsAt, int64_t length,
-                       Value step, const Pixels &pixels, int64_t count,
-                       State state) {
+DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
+                                                int64_t length, Value step,
+                                                const Pixels &pixels,
+                                                int64_t count, State state) {
   int64_t tileSums = count * plan.vectors, sets = state.size() / tileSums;
   // Only the sums that change are carried.
   SmallVector<int64_t> changed;
@@ -326,8 +327,7 @@ DirectConvolution::sum(Value inputAt, Value weightsAt, int64_t length,
                                               e.add(from, vector * lanes)));
     Value first = e.add(inputAt, e.mul(index, step));
     for (auto [number, pixel] : llvm::enumerate(pixels)) {
-      Value position = e.add(
-          first, e.mul(pixelStep, pixel * row().stride));
+      Value position = e.add(first, e.mul(pixelStep, pixel * row().stride));
       Value element = e.broadcast(
           memref::LoadOp::create(e.builder, e.loc, input.flat, position),
           lanes);
@@ -418,8 +418,8 @@ static ScheduleAttr scheduleDirect(KernelOp kernel, const Target &target) {
     rows *= sizeOr(dim.image);
   length = std::max<int64_t>(length, 1);
   int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
-  int64_t lanes = std::min<int64_t>(target.lanes(),
-                                    llvm::PowerOf2Ceil(std::max<int64_t>(filters, 1)));
+  int64_t lanes = std::min<int64_t>(
+      target.lanes(), llvm::PowerOf2Ceil(std::max<int64_t>(filters, 1)));
   if (pack)
     lanes = std::min(lanes, pack & -pack);
   auto [pixels, vectors] = chooseTile(target, length, filters, lanes, pack);
@@ -432,16 +432,17 @@ static ScheduleAttr scheduleDirect(KernelOp kernel, const Target &target) {
       isKnown ? llvm::divideCeil(length, segments) : kLongestRow, pixels);
   int64_t rowOperations =
       std::max<int64_t>(2 * std::min(columns, length) * width * c.steps(), 1);
-  int64_t blocks = std::clamp<int64_t>(
-      rows * rowOperations / kTaskOperations, 1, std::max<int64_t>(rows, 1));
+  int64_t blocks = std::clamp<int64_t>(rows * rowOperations / kTaskOperations,
+                                       1, std::max<int64_t>(rows, 1));
   int64_t taskRows = std::max<int64_t>(llvm::divideCeil(rows, blocks), 1);
   int64_t parts = llvm::divideCeil(filters, width);
   int64_t partBlocks = std::clamp<int64_t>(
       parts * taskRows * rowOperations / kTaskOperations, 1, parts);
-  return ScheduleAttr::get(
-      kernel.getContext(), directConvolutionBuilder.kind,
-      {pixels, vectors, columns, llvm::divideCeil(parts, partBlocks)}, lanes,
-      /*unroll=*/2, /*pack=*/pack ? pack : width, taskRows);
+  int64_t taskParts = llvm::divideCeil(parts, partBlocks);
+  return ScheduleAttr::get(kernel.getContext(), directConvolutionBuilder.kind,
+                           {pixels, vectors, columns, taskParts}, lanes,
+                           /*unroll=*/2, /*pack=*/pack ? pack : width,
+                           taskRows);
 }
 
 const KernelBuilder fulgur::directConvolutionBuilder = {
