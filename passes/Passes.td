@@ -6,8 +6,8 @@ include "mlir/Pass/PassBase.td"
 def AssignLayouts : Pass<"fulgur-assign-layouts", "mlir::func::FuncOp"> {
   let summary = "Puts channels last for convolutions and for what lies between them";
   let description = [{
-    Afterwards a convolution of f32 is a generic whose input and output have the order [batch, places, groups, channels], with its
-    padding as a tensor.pad; one with a window of a single element, or with windows that lie side by side in the model's input, is a
+    Afterwards a convolution of f32 is a generic whose output, and input if it has many channels or comes from another, have the
+    order [batch, places, groups, channels], with its padding as a tensor.pad; one with a window of a single element, or with windows that lie side by side in the model's input, is a
     product. Transposes stand where other orders begin and end.
   }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];

@@ -32,6 +32,10 @@ namespace {
 /// transpositions.
 constexpr int64_t kCheapWindow = 32;
 
+/// So many channels are read where they lie, one cache line each, as fast as
+/// next to each other.
+constexpr int64_t kScatteredChannels = 128;
+
 using Permutation = SmallVector<int64_t>;
 
 template <typename T>
@@ -121,9 +125,12 @@ private:
     if (failed(dims))
       return failure();
     auto type = cast<RankedTensorType>(value.getType());
+    auto result = RankedTensorType::get(
+        permuted<int64_t>(type.getShape(), whole), type.getElementType());
     Value init = tensor::EmptyOp::create(
-        rewriter, value.getLoc(), permuted<OpFoldResult>(*dims, whole),
-        type.getElementType());
+        rewriter, value.getLoc(), result,
+        dynamicDims(rewriter, value.getLoc(), result,
+                    permuted<OpFoldResult>(*dims, whole)));
     return linalg::TransposeOp::create(rewriter, value.getLoc(), value, init,
                                        whole)
         ->getResult(0);
@@ -220,15 +227,22 @@ private:
     loops.append(dims->inputChannel);
     if (loops.size() != op.getNumLoops())
       return failure();
-    if (!layoutOf(in) && isPatches(op, *dims, sizes))
+    Value source = pad ? pad.getSource() : in;
+    bool isOwnOrder = !source.getDefiningOp<linalg::TransposeOp>();
+    if (isOwnOrder && isPatches(op, *dims, sizes))
       return convertPatches(op, *dims, outOrder);
+    if (isOwnOrder && !dims->inputChannel.empty() && dims->depth.empty()) {
+      int64_t channels = sizes[dims->inputChannel[0]];
+      if (!ShapedType::isDynamic(channels) && channels <= kScatteredChannels)
+        inOrder = llvm::to_vector(llvm::seq<int64_t>(0, inOrder.size()));
+    }
 
     FailureOr<Value> input = failure();
-    if (pad && pad.getConstantPaddingValue()) {
-      // The padding moves into the kernel with the convolution.
-      FailureOr<Value> source = transposed(pad.getSource(), inOrder);
-      if (succeeded(source))
-        input = padded(pad, *source, inOrder);
+    if (pad && pad.getConstantPaddingValue() && !isIdentity(inOrder)) {
+      // The padding follows the transpose, into the kernel of the convolution.
+      FailureOr<Value> before = transposed(source, inOrder);
+      if (succeeded(before))
+        input = padded(pad, *before, inOrder);
     } else {
       input = transposed(in, inOrder);
     }
