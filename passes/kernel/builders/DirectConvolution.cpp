@@ -371,33 +371,43 @@ static LogicalResult buildDirect(KernelSite &site) {
   return success();
 }
 
-/// The register tile that computes a row of `length` pixels and `filters`
-/// filters in the least time.
-static std::pair<int64_t, int64_t> chooseTile(const Target &target,
-                                              int64_t length, int64_t filters,
-                                              int64_t lanes, int64_t pack) {
+/// The register tile, pixels and vectors, that computes rows of `length` pixels
+/// in the least time.
+static std::pair<int64_t, int64_t> chooseTile(const Convolution &c,
+                                              const Target &target,
+                                              int64_t length, int64_t lanes,
+                                              int64_t pack) {
   // All sums, the weights of one step and an element of the input must fit in
-  // the registers. With 32 of them, more than 24 sums leave LLVM too little
-  // room.
-  int64_t most = target.vectorRegisters >= 32 ? 24 : 12;
+  // the registers, with some room for a second step.
+  bool manyRegisters = target.vectorRegisters >= 32;
+  auto mostPixels = [&](int64_t vectors) -> int64_t {
+    if (!manyRegisters)
+      return vectors == 1 ? 8 : 12 / vectors;
+    return vectors == 1 ? 14 : vectors == 2 ? 8 : 24 / vectors;
+  };
+  int64_t filters = c.size(c.lane());
   std::pair<int64_t, int64_t> best{1, 1};
   double least = std::numeric_limits<double>::infinity();
-  for (int64_t vectors : {2, 3, 4, 1}) {
-    if (pack && pack % (vectors * lanes) != 0)
+  for (int64_t vectors : {2, 4, 3, 1}) {
+    if ((pack && pack % (vectors * lanes) != 0) ||
+        (vectors > 1 && (vectors - 1) * lanes >= filters) ||
+        (vectors > 3 && !manyRegisters))
       continue;
     int64_t parts = llvm::divideCeil(filters, vectors * lanes);
-    if (vectors > 1 && (vectors - 1) * lanes >= filters)
-      continue;
-    for (int64_t pixels = std::min(most / vectors, length); pixels >= 1;
+    // Tiles read the weights of a part again and again: from the second-level
+    // cache or, when they do not fit, from behind it.
+    double reading =
+        4 * c.steps() * vectors * lanes > kCacheBytes * 5 / 4 ? 0.6 : 0.1;
+    auto cost = [&](int64_t pixels) {
+      double products = pixels * vectors, loads = pixels + vectors;
+      // Fewer sums cannot hide the latency of the additions.
+      return std::max(products + 0.15 * loads + reading * vectors, 8.0);
+    };
+    for (int64_t pixels = std::min(mostPixels(vectors), length); pixels >= 1;
          --pixels) {
-      auto cost = [&](int64_t count) -> double {
-        // Products, loads, and the latency of a sum. Weights come from the
-        // second-level cache.
-        double products = count * vectors, loads = count + vectors;
-        return std::max({products + 0.25 * vectors, loads, 8.0});
-      };
-      double total = parts * (double(length / pixels) * cost(pixels) +
-                              (length % pixels ? cost(length % pixels) : 0));
+      int64_t left = length % pixels;
+      double total =
+          parts * (length / pixels * cost(pixels) + (left ? cost(left) : 0));
       if (total < 0.99 * least) {
         least = total;
         best = {pixels, vectors};
@@ -422,7 +432,7 @@ static ScheduleAttr scheduleDirect(KernelOp kernel, const Target &target) {
       target.lanes(), llvm::PowerOf2Ceil(std::max<int64_t>(filters, 1)));
   if (pack)
     lanes = std::min(lanes, pack & -pack);
-  auto [pixels, vectors] = chooseTile(target, length, filters, lanes, pack);
+  auto [pixels, vectors] = chooseTile(c, target, length, lanes, pack);
   int64_t width = vectors * lanes;
 
   // Tasks: equal pieces of long rows, several rows, several parts.
