@@ -38,6 +38,7 @@ extern const KernelBuilder softmaxBuilder;
 extern const KernelBuilder normBuilder;
 extern const KernelBuilder assembleBuilder;
 extern const KernelBuilder directConvolutionBuilder;
+extern const KernelBuilder depthwiseBuilder;
 
 /// All builders but the generic one; the first that accepts a kernel builds it.
 llvm::ArrayRef<KernelBuilder> kernelBuilders();

@@ -15,21 +15,9 @@ using namespace fulgur;
 namespace {
 constexpr int64_t kTaskOperations = 8 << 20; // about 70 microseconds
 constexpr int64_t kCacheBytes = 512 << 10;   // half of a second-level cache
-constexpr int64_t kLongestRow = 1024;        // that one task computes
-constexpr int64_t kUnknown = 64; // what sizes are taken for that are not known
-constexpr int64_t kBorderCode = 96; // taps of border tiles that are written out
-
-/// What the schedule says.
-struct Plan {
-  int64_t pixels, vectors, columns, parts; ///< columns: of a row, per task
-  explicit Plan(ScheduleAttr s)
-      : pixels(s.getTile()[0]), vectors(s.getTile()[1]),
-        columns(s.getTile()[2]), parts(s.getTile()[3]) {}
-};
 
 struct DirectConvolution : ConvolutionLoops {
-  Plan plan;
-  int64_t taskRows, unroll;
+  int64_t unroll;
   Value sums{};
   Value column0{}; ///< first filter of the part
 
@@ -39,178 +27,37 @@ struct DirectConvolution : ConvolutionLoops {
 
   DirectConvolution(KernelSite &site, const Convolution &convolution,
                     ScheduleAttr s)
-      : ConvolutionLoops(site, convolution, s.getLanes(),
-                         Plan(s).vectors * s.getLanes()),
-        plan(s), taskRows(s.getGrain()), unroll(s.getUnroll()) {}
+      : ConvolutionLoops(site, convolution, s), unroll(s.getUnroll()) {}
 
-  unsigned rowDim() { return c.spatial.size() - 1; }
   int64_t channels() { return size(c.channel); }
-  int64_t taps() { return size(row().window); }
   Value channelStep() {
     Value step = c.channel ? input.steps[*c.channel] : Value();
     return step ? step : e.index(0);
   }
 
   void build();
-  void task(Value image, Value rowFrom, Value rowTo, Value from, Value to,
-            Value partFrom, Value partTo);
-  void knownRow(Value from, Value to);
-  void unknownRow(Value from, Value to);
-
-  enum class Reach { All, Known, Single };
   void tile(Value column, int64_t count, Reach reach);
   State windows(unsigned k, Value column, int64_t count, Reach reach,
                 Value inputAt, Value tap, State state);
   State sum(Value inputAt, Value weightsAt, int64_t length, Value step,
             const Pixels &pixels, int64_t count, State state);
-  bool isInside(int64_t column, int64_t tap);
 };
 } // namespace
 
 void DirectConvolution::build() {
-  Value rows = e.index(1);
-  for (const Convolution::Spatial &dim : ArrayRef(c.spatial).drop_back())
-    rows = e.mul(rows, sizes[dim.image]);
-  Value rowLength = sizes[row().image];
-  Value rowBlocks = e.ceilDiv(rows, e.index(taskRows)),
-        segments = e.ceilDiv(rowLength, e.index(plan.columns)),
-        partBlocks = e.index(llvm::divideCeil(parts(), plan.parts));
-  Value images = e.mul(sizeOf(c.batch), sizeOf(c.group));
-  Value pieces = e.mul(rowBlocks, segments);
-  // Neighbouring tasks share what is larger, the weights or the input.
-  int64_t weightBytes = 4 * c.steps() * parts() * width, inputBytes = 4;
-  for (int loop : c.inputLoops)
-    inputBytes *= ShapedType::isDynamic(c.size(loop)) ? 1 : c.size(loop);
-  bool piecesFirst = weightBytes >= inputBytes;
-  e.parallel(e.mul(e.mul(images, pieces), partBlocks), [&](Value index) {
-    auto take = [&](Value count) {
-      Value taken = e.remainder(index, count);
-      index = e.floorDiv(index, count);
-      return taken;
-    };
-    Value piece, part;
-    if (piecesFirst) {
-      piece = take(pieces);
-      part = take(partBlocks);
-    } else {
-      part = take(partBlocks);
-      piece = take(pieces);
-    }
-    Value segment = e.remainder(piece, segments),
-          block = e.floorDiv(piece, segments);
-    Value rowFrom = e.mul(block, taskRows), from = e.mul(segment, plan.columns),
-          partFrom = e.mul(part, plan.parts);
-    task(index, rowFrom, e.min(e.add(rowFrom, taskRows), rows), from,
-         e.min(e.add(from, plan.columns), rowLength), partFrom,
-         e.min(e.add(partFrom, plan.parts), e.index(parts())));
-  });
-}
-
-void DirectConvolution::task(Value image, Value rowFrom, Value rowTo,
-                             Value from, Value to, Value partFrom,
-                             Value partTo) {
-  if (c.group) {
-    point[*c.group] = e.remainder(image, sizes[*c.group]);
-    image = e.floorDiv(image, sizes[*c.group]);
-  }
-  if (c.batch)
-    point[*c.batch] = image;
-  sums = memref::AllocaOp::create(
-      e.builder, e.loc,
-      MemRefType::get(plan.pixels * width, e.builder.getF32Type()),
-      e.builder.getI64IntegerAttr(64));
-  e.loop(partFrom, partTo, 1, [&](Value part) {
-    column0 = e.mul(part, width);
-    e.loop(rowFrom, rowTo, 1, [&](Value index) {
-      for (const Convolution::Spatial &dim :
-           llvm::reverse(ArrayRef(c.spatial).drop_back())) {
-        point[dim.image] = e.remainder(index, sizes[dim.image]);
-        index = e.floorDiv(index, sizes[dim.image]);
-      }
-      int64_t border = 2 * taps() * row().dilation / row().stride;
-      bool isKnown =
-          known(sizes[row().image]) && known(low[rowDim()]) &&
-          known(inputSizes[rowDim()]) &&
-          llvm::divideCeil(border, plan.pixels) * taps() <= kBorderCode;
-      if (isKnown)
-        knownRow(from, to);
-      else
-        unknownRow(from, to);
-    });
-  });
-}
-
-/// Whether the tap of the window at `column` is inside of the input.
-bool DirectConvolution::isInside(int64_t column, int64_t tap) {
-  if (!c.padded)
-    return true;
-  int64_t at =
-      column * row().stride + tap * row().dilation - *known(low[rowDim()]);
-  return at >= 0 && at < *known(inputSizes[rowDim()]);
-}
-
-void DirectConvolution::knownRow(Value from, Value to) {
-  int64_t length = *known(sizes[row().image]), pixels = plan.pixels;
-  auto isInner = [&](int64_t first, int64_t count) {
-    return isInside(first, 0) && isInside(first, taps() - 1) &&
-           isInside(first + count - 1, 0) &&
-           isInside(first + count - 1, taps() - 1);
-  };
-  // Tiles that are inside lie next to each other.
-  std::optional<int64_t> innerFrom;
-  int64_t innerTo = 0;
-  for (int64_t first = 0; first + pixels <= length; first += pixels)
-    if (isInner(first, pixels)) {
-      innerFrom = innerFrom.value_or(first);
-      innerTo = first + pixels;
-    }
-  auto single = [&](int64_t first) {
-    int64_t count = std::min(pixels, length - first);
-    Value at = e.index(first);
-    e.branch(
-        e.less(at, from), [] {},
-        [&] {
-          e.branch(e.less(at, to), [&] {
-            tile(at, count, isInner(first, count) ? Reach::All : Reach::Known);
-          });
+  forTasks([&](const Task &task) {
+    sums = memref::AllocaOp::create(
+        e.builder, e.loc,
+        MemRefType::get(plan.pixels * width, e.builder.getF32Type()),
+        e.builder.getI64IntegerAttr(64));
+    e.loop(task.partFrom, task.partTo, 1, [&](Value part) {
+      column0 = e.mul(part, width);
+      forRows(task, [&] {
+        forTiles(task, [&](Value column, int64_t count, Reach reach) {
+          tile(column, count, reach);
         });
-  };
-  for (int64_t first = 0; first < length; first += pixels) {
-    if (!innerFrom || first < *innerFrom || first >= innerTo)
-      single(first);
-    else if (first == *innerFrom)
-      e.loop(e.max(from, e.index(first)), e.min(to, e.index(innerTo)), pixels,
-             [&](Value column) { tile(column, pixels, Reach::All); });
-  }
-}
-
-void DirectConvolution::unknownRow(Value from, Value to) {
-  // The columns whose windows are inside.
-  Value innerFrom = from, innerTo = to, zero = e.index(0);
-  if (c.padded) {
-    Value stride = e.index(row().stride);
-    auto reach = [&](Value distance) {
-      return e.ceilDiv(e.max(distance, zero), stride);
-    };
-    innerFrom = e.min(e.max(from, reach(low[rowDim()])), to);
-    Value room = e.sub(e.add(inputSizes[rowDim()], low[rowDim()]),
-                       e.index((taps() - 1) * row().dilation));
-    innerTo = e.max(e.min(to, reach(room)), innerFrom);
-  }
-  // Rows that are shorter than a tile have single pixels only.
-  Value fits = e.less(e.index(plan.pixels - 1), e.sub(innerTo, innerFrom));
-  innerTo = arith::SelectOp::create(e.builder, e.loc, fits, innerTo, innerFrom);
-  // The last tile computes some pixels again, to the same numbers.
-  e.loop(innerFrom, innerTo, plan.pixels, [&](Value column) {
-    tile(e.min(column, e.sub(innerTo, e.index(plan.pixels))), plan.pixels,
-         Reach::All);
-  });
-  Value before = e.sub(innerFrom, from), behind = e.sub(to, innerTo);
-  e.loop(zero, e.add(before, behind), 1, [&](Value index) {
-    Value column = arith::SelectOp::create(
-        e.builder, e.loc, e.less(index, before), e.add(from, index),
-        e.add(innerTo, e.sub(index, before)));
-    tile(column, 1, Reach::Single);
+      });
+    });
   });
 }
 
@@ -371,33 +218,43 @@ static LogicalResult buildDirect(KernelSite &site) {
   return success();
 }
 
-/// The register tile that computes a row of `length` pixels and `filters`
-/// filters in the least time.
-static std::pair<int64_t, int64_t> chooseTile(const Target &target,
-                                              int64_t length, int64_t filters,
-                                              int64_t lanes, int64_t pack) {
+/// The register tile, pixels and vectors, that computes rows of `length` pixels
+/// in the least time.
+static std::pair<int64_t, int64_t> chooseTile(const Convolution &c,
+                                              const Target &target,
+                                              int64_t length, int64_t lanes,
+                                              int64_t pack) {
   // All sums, the weights of one step and an element of the input must fit in
-  // the registers. With 32 of them, more than 24 sums leave LLVM too little
-  // room.
-  int64_t most = target.vectorRegisters >= 32 ? 24 : 12;
+  // the registers, with some room for a second step.
+  bool manyRegisters = target.vectorRegisters >= 32;
+  auto mostPixels = [&](int64_t vectors) -> int64_t {
+    if (!manyRegisters)
+      return vectors == 1 ? 8 : 12 / vectors;
+    return vectors == 1 ? 14 : vectors == 2 ? 8 : 24 / vectors;
+  };
+  int64_t filters = c.size(c.lane());
   std::pair<int64_t, int64_t> best{1, 1};
   double least = std::numeric_limits<double>::infinity();
-  for (int64_t vectors : {2, 3, 4, 1}) {
-    if (pack && pack % (vectors * lanes) != 0)
+  for (int64_t vectors : {2, 4, 3, 1}) {
+    if ((pack && pack % (vectors * lanes) != 0) ||
+        (vectors > 1 && (vectors - 1) * lanes >= filters) ||
+        (vectors > 3 && !manyRegisters))
       continue;
     int64_t parts = llvm::divideCeil(filters, vectors * lanes);
-    if (vectors > 1 && (vectors - 1) * lanes >= filters)
-      continue;
-    for (int64_t pixels = std::min(most / vectors, length); pixels >= 1;
+    // Tiles read the weights of a part again and again: from the second-level
+    // cache or, when they do not fit, from behind it.
+    double reading =
+        4 * c.steps() * vectors * lanes > kCacheBytes * 5 / 4 ? 0.6 : 0.1;
+    auto cost = [&](int64_t pixels) {
+      double products = pixels * vectors, loads = pixels + vectors;
+      // Fewer sums cannot hide the latency of the additions.
+      return std::max(products + 0.15 * loads + reading * vectors, 8.0);
+    };
+    for (int64_t pixels = std::min(mostPixels(vectors), length); pixels >= 1;
          --pixels) {
-      auto cost = [&](int64_t count) -> double {
-        // Products, loads, and the latency of a sum. Weights come from the
-        // second-level cache.
-        double products = count * vectors, loads = count + vectors;
-        return std::max({products + 0.25 * vectors, loads, 8.0});
-      };
-      double total = parts * (double(length / pixels) * cost(pixels) +
-                              (length % pixels ? cost(length % pixels) : 0));
+      int64_t left = length % pixels;
+      double total =
+          parts * (length / pixels * cost(pixels) + (left ? cost(left) : 0));
       if (total < 0.99 * least) {
         least = total;
         best = {pixels, vectors};
@@ -409,40 +266,16 @@ static std::pair<int64_t, int64_t> chooseTile(const Target &target,
 
 static ScheduleAttr scheduleDirect(KernelOp kernel, const Target &target) {
   Convolution c = *matchConvolution(kernel);
-  auto sizeOr = [&](unsigned loop) {
-    return ShapedType::isDynamic(c.size(loop)) ? kUnknown : c.size(loop);
-  };
-  int64_t filters = c.size(c.lane()), length = sizeOr(c.spatial.back().image),
-          rows = 1;
-  for (const Convolution::Spatial &dim : ArrayRef(c.spatial).drop_back())
-    rows *= sizeOr(dim.image);
-  length = std::max<int64_t>(length, 1);
+  int64_t length = typicalSize(c, c.spatial.back().image);
   int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
-  int64_t lanes = std::min<int64_t>(
-      target.lanes(), llvm::PowerOf2Ceil(std::max<int64_t>(filters, 1)));
+  int64_t filters = std::max<int64_t>(c.size(c.lane()), 1);
+  int64_t lanes =
+      std::min<int64_t>(target.lanes(), llvm::PowerOf2Ceil(filters));
   if (pack)
     lanes = std::min(lanes, pack & -pack);
-  auto [pixels, vectors] = chooseTile(target, length, filters, lanes, pack);
-  int64_t width = vectors * lanes;
-
-  // Tasks: equal pieces of long rows, several rows, several parts.
-  int64_t segments = llvm::divideCeil(length, kLongestRow);
-  bool isKnown = !ShapedType::isDynamic(c.size(c.spatial.back().image));
-  int64_t columns = llvm::alignTo(
-      isKnown ? llvm::divideCeil(length, segments) : kLongestRow, pixels);
-  int64_t rowOperations =
-      std::max<int64_t>(2 * std::min(columns, length) * width * c.steps(), 1);
-  int64_t blocks = std::clamp<int64_t>(rows * rowOperations / kTaskOperations,
-                                       1, std::max<int64_t>(rows, 1));
-  int64_t taskRows = std::max<int64_t>(llvm::divideCeil(rows, blocks), 1);
-  int64_t parts = llvm::divideCeil(filters, width);
-  int64_t partBlocks = std::clamp<int64_t>(
-      parts * taskRows * rowOperations / kTaskOperations, 1, parts);
-  int64_t taskParts = llvm::divideCeil(parts, partBlocks);
-  return ScheduleAttr::get(kernel.getContext(), directConvolutionBuilder.kind,
-                           {pixels, vectors, columns, taskParts}, lanes,
-                           /*unroll=*/2, /*pack=*/pack ? pack : width,
-                           taskRows);
+  auto [pixels, vectors] = chooseTile(c, target, length, lanes, pack);
+  return scheduleConvolution(c, directConvolutionBuilder.kind, pixels, vectors,
+                             lanes, kTaskOperations);
 }
 
 const KernelBuilder fulgur::directConvolutionBuilder = {
