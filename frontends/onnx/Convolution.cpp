@@ -114,12 +114,12 @@ Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
                                                   shape)
                  : convolve<decltype(dense)>(c, padded, filter, windows, shape);
     };
-    y = windows.size() == 1   ? by(linalg::Conv1DNcwFcwOp(),
-                                   linalg::DepthwiseConv1DNcwCwOp())
-        : windows.size() == 2 ? by(linalg::Conv2DNchwFchwOp(),
-                                   linalg::DepthwiseConv2DNchwChwOp())
-                              : by(linalg::Conv3DNcdhwFcdhwOp(),
-                                   linalg::DepthwiseConv3DNcdhwCdhwOp());
+    y = windows.size() == 1
+            ? by(linalg::Conv1DNcwFcwOp(), linalg::DepthwiseConv1DNcwCwOp())
+        : windows.size() == 2
+            ? by(linalg::Conv2DNchwFchwOp(), linalg::DepthwiseConv2DNchwChwOp())
+            : by(linalg::Conv3DNcdhwFcdhwOp(),
+                 linalg::DepthwiseConv3DNcdhwCdhwOp());
   } else {
     Shape grouped{batch, groups, weights.shape[1]},
         filter{groups, *filters, weights.shape[1]},

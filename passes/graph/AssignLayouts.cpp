@@ -2,8 +2,8 @@
 // because then their vectors are runs of channels, whatever the window and the
 // stride.
 //
-//   conv(x)            = T⁻¹(conv'(T(x)))        T moves the channels to the end
-//   conv1x1(x)         = T⁻¹(product'(T(x)))     a window of one element
+//   conv(x)            = T⁻¹(conv'(T(x)))        T moves the channels to the
+//   end conv1x1(x)         = T⁻¹(product'(T(x)))     a window of one element
 //   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))      elementwise, pools, pads, ...
 //   sum(T⁻¹(x))        = sum'(x)                 over the places
 //   T(T⁻¹(x))          = x
@@ -252,9 +252,9 @@ private:
     Value weights = op.getDpsInputs()[1];
     maps[0] = reordered(maps[0], inOrder);
     maps[2] = reordered(maps[2], outOrder);
-    bool isProduct = !pad && dims->depth.empty() &&
-                     !dims->inputChannel.empty() &&
-                     llvm::all_of(dims->strides, [](int64_t s) { return s == 1; });
+    bool isProduct =
+        !pad && dims->depth.empty() && !dims->inputChannel.empty() &&
+        llvm::all_of(dims->strides, [](int64_t s) { return s == 1; });
     for (unsigned loop : dims->filterLoop)
       isProduct &= sizes[loop] == 1;
     if (isProduct) {
@@ -265,8 +265,7 @@ private:
       std::tie(weights, maps[1]) =
           withoutWindow(op.getLoc(), weights, maps[1], dims->filterLoop);
     }
-    linalg::GenericOp conv =
-        generic(op, {*input, weights}, *init, maps, loops);
+    linalg::GenericOp conv = generic(op, {*input, weights}, *init, maps, loops);
     return replace(op, conv.getResult(0), invertPermutationVector(outOrder));
   }
 
@@ -314,9 +313,8 @@ private:
     SmallVector<AffineMap> all;
     for (AffineMap map : maps)
       all.push_back(map.replaceDimsAndSymbols(renumbered, {}, loops.size(), 0));
-    auto result =
-        linalg::GenericOp::create(rewriter, op.getLoc(), init.getType(), inputs,
-                                  init, all, kinds);
+    auto result = linalg::GenericOp::create(
+        rewriter, op.getLoc(), init.getType(), inputs, init, all, kinds);
     rewriter.cloneRegionBefore(op->getRegion(0), result.getRegion(),
                                result.getRegion().end());
     return result;
@@ -344,7 +342,8 @@ private:
   /// A collapsed tensor; of a weight the same bytes under another type.
   Value collapsed(Location loc, Value value,
                   ArrayRef<ReassociationIndices> groups) {
-    Value result = tensor::CollapseShapeOp::create(rewriter, loc, value, groups);
+    Value result =
+        tensor::CollapseShapeOp::create(rewriter, loc, value, groups);
     DenseResourceElementsAttr weight;
     if (!matchPattern(value, m_Constant(&weight)))
       return result;
@@ -367,9 +366,8 @@ private:
         op.getDpsInputs()[0].getDefiningOp<tensor::PadOp>())
       return false;
     bool several = false;
-    for (auto [window, place, stride, dilation] :
-         llvm::zip(dims.filterLoop, dims.outputImage, dims.strides,
-                   dims.dilations)) {
+    for (auto [window, place, stride, dilation] : llvm::zip(
+             dims.filterLoop, dims.outputImage, dims.strides, dims.dilations)) {
       several |= sizes[window] > 1;
       if (sizes[window] != stride || (dilation != 1 && sizes[window] != 1) ||
           ShapedType::isDynamic(sizes[place]))
@@ -467,9 +465,9 @@ private:
     atOut.push_back(dim(count - 2));
     AffineExpr atB[] = {dim(count - 2), dim(count - 1)};
     SmallVector<AffineMap> maps;
-    for (ArrayRef<AffineExpr> at : {ArrayRef<AffineExpr>(atA),
-                                    ArrayRef<AffineExpr>(atB),
-                                    ArrayRef<AffineExpr>(atOut)})
+    for (ArrayRef<AffineExpr> at :
+         {ArrayRef<AffineExpr>(atA), ArrayRef<AffineExpr>(atB),
+          ArrayRef<AffineExpr>(atOut)})
       maps.push_back(AffineMap::get(count, 0, at, rewriter.getContext()));
     SmallVector<utils::IteratorType> kinds(count - 1,
                                            utils::IteratorType::parallel);
@@ -478,8 +476,7 @@ private:
         rewriter, loc, init->getType(), ValueRange{a, b}, *init, maps, kinds);
     rewriter.cloneRegionBefore(op->getRegion(0), product.getRegion(),
                                product.getRegion().end());
-    return replace(op, product.getResult(0),
-                   invertPermutationVector(outOrder));
+    return replace(op, product.getResult(0), invertPermutationVector(outOrder));
   }
 
   //===-- Other operations
@@ -515,8 +512,8 @@ private:
     linalg::TransposeOp before = layoutOf(op.getInput());
     if (!before)
       return failure();
-    FailureOr<Value> whole = transposed(before->getResult(0),
-                                        op.getPermutation());
+    FailureOr<Value> whole =
+        transposed(before->getResult(0), op.getPermutation());
     if (failed(whole))
       return failure();
     if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>();
@@ -568,10 +565,10 @@ private:
     if (!op.getConstantPaddingValue())
       return failure();
     ArrayRef<int64_t> permutation = transpose.getPermutation();
-    return replace(op,
-                   padded(op, transpose.getInput(),
-                          invertPermutationVector(permutation)),
-                   permutation);
+    return replace(
+        op,
+        padded(op, transpose.getInput(), invertPermutationVector(permutation)),
+        permutation);
   }
 
   LogicalResult sinkSlice(tensor::ExtractSliceOp op,
@@ -606,9 +603,9 @@ private:
     auto type = cast<RankedTensorType>(op.getType());
     Value expanded = tensor::ExpandShapeOp::create(
         rewriter, op.getLoc(),
-        RankedTensorType::get(permuted<int64_t>(type.getShape(),
-                                                invertPermutationVector(result)),
-                              type.getElementType()),
+        RankedTensorType::get(
+            permuted<int64_t>(type.getShape(), invertPermutationVector(result)),
+            type.getElementType()),
         transpose.getInput(), moved, sizes);
     return replace(op, expanded, result);
   }
@@ -670,8 +667,7 @@ private:
         continue;
       reads = true;
       input = transpose.getInput();
-      map = reordered(map,
-                      invertPermutationVector(transpose.getPermutation()));
+      map = reordered(map, invertPermutationVector(transpose.getPermutation()));
       if (moves && order.empty())
         order = orderLike(map, *outLoops);
     }
@@ -690,7 +686,8 @@ private:
     if (!reads && extracts.empty())
       return failure();
     if (order.empty())
-      order = llvm::to_vector(llvm::seq<int64_t>(0, maps.back().getNumResults()));
+      order =
+          llvm::to_vector(llvm::seq<int64_t>(0, maps.back().getNumResults()));
     SmallVector<Value> inits(op.getDpsInits());
     if (!isIdentity(order)) {
       FailureOr<Value> init = emptied(inits[0], order);
@@ -727,8 +724,8 @@ private:
         isa<linalg::MapOp, linalg::ReduceOp>(op))
       return failure();
     auto generic = linalg::GenericOp::create(
-        rewriter, op.getLoc(), ValueRange(inits).getTypes(), inputs, inits, maps,
-        op.getIteratorTypesArray());
+        rewriter, op.getLoc(), ValueRange(inits).getTypes(), inputs, inits,
+        maps, op.getIteratorTypesArray());
     rewriter.cloneRegionBefore(op->getRegion(0), generic.getRegion(),
                                generic.getRegion().end());
     generic.walk([&](tensor::ExtractOp extract) {
@@ -772,9 +769,9 @@ private:
         permuted<OpFoldResult>(empty.getMixedSizes(), order),
         cast<RankedTensorType>(empty.getType()).getElementType());
     if (fill)
-      result = linalg::FillOp::create(rewriter, fill.getLoc(), fill.value(),
-                                      result)
-                   .getResult(0);
+      result =
+          linalg::FillOp::create(rewriter, fill.getLoc(), fill.value(), result)
+              .getResult(0);
     return result;
   }
 

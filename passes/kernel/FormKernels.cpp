@@ -55,8 +55,8 @@ bool isRowOperation(Operation *op) {
   return isa<SoftmaxOp, LayerNormOp, RMSNormOp>(op);
 }
 
-/// The elementwise loop that alone consumes the product (or convolution) and may
-/// be computed on its accumulators: same shape, same place.
+/// The elementwise loop that alone consumes the product (or convolution) and
+/// may be computed on its accumulators: same shape, same place.
 linalg::GenericOp epilogueOf(Operation *product) {
   if (!product->getResult(0).hasOneUse())
     return {};
