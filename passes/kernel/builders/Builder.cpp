@@ -14,8 +14,9 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {gemmBuilder, softmaxBuilder,
-                                           normBuilder, assembleBuilder};
+  static const KernelBuilder builders[] = {
+      gemmBuilder,     softmaxBuilder,           normBuilder,
+      assembleBuilder, directConvolutionBuilder, depthwiseBuilder};
   return builders;
 }
 

@@ -1,0 +1,257 @@
+#include "passes/kernel/builders/Convolution.h"
+#include "mlir/IR/Matchers.h"
+#include "passes/kernel/builders/Elementwise.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+bool Convolution::isDepthwise() const {
+  return group && size(filter) == 1 && size(channel) == 1;
+}
+
+int64_t Convolution::steps() const {
+  int64_t steps = size(channel);
+  for (const Spatial &dim : spatial)
+    steps *= size(dim.window);
+  return steps;
+}
+
+SmallVector<int64_t> Convolution::weightOrder() const {
+  SmallVector<unsigned> order;
+  if (group)
+    order.push_back(*group);
+  if (filter)
+    order.push_back(*filter);
+  for (const Spatial &dim : spatial)
+    order.push_back(dim.window);
+  if (channel)
+    order.push_back(*channel);
+  SmallVector<int64_t> dims;
+  for (unsigned loop : order)
+    dims.push_back(llvm::find(weightLoops, int(loop)) - weightLoops.begin());
+  return dims;
+}
+
+static bool isF32(Value value) {
+  return getElementTypeOrSelf(value.getType()).isF32();
+}
+
+/// Whether the body adds the product of both inputs to the sum.
+static bool isMultiplyAdd(linalg::GenericOp op) {
+  Block *body = op.getBody();
+  if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
+      !llvm::all_of(op->getOperands(), isF32) ||
+      llvm::range_size(body->without_terminator()) != 2)
+    return false;
+  auto add =
+      body->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  if (!add)
+    return false;
+  for (auto [sum, product] : {std::pair(add.getLhs(), add.getRhs()),
+                              std::pair(add.getRhs(), add.getLhs())})
+    if (auto mul = product.getDefiningOp<arith::MulFOp>();
+        mul && sum == body->getArgument(2))
+      return (mul.getLhs() == body->getArgument(0) &&
+              mul.getRhs() == body->getArgument(1)) ||
+             (mul.getLhs() == body->getArgument(1) &&
+              mul.getRhs() == body->getArgument(0));
+  return false;
+}
+
+/// loop * factor, or just the loop.
+static std::optional<std::pair<unsigned, int64_t>> scaledLoop(AffineExpr at) {
+  int64_t factor = 1;
+  if (auto product = dyn_cast<AffineBinaryOpExpr>(at);
+      product && product.getKind() == AffineExprKind::Mul) {
+    auto constant = dyn_cast<AffineConstantExpr>(product.getRHS());
+    if (!constant || constant.getValue() < 1)
+      return std::nullopt;
+    factor = constant.getValue();
+    at = product.getLHS();
+  }
+  if (auto dim = dyn_cast<AffineDimExpr>(at))
+    return std::pair(dim.getPosition(), factor);
+  return std::nullopt;
+}
+
+/// Sorts the loops by the operands that they move.
+static bool matchLoops(Convolution &c) {
+  linalg::GenericOp op = c.op;
+  c.ranges = op.getStaticLoopRanges();
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  if (!maps[1].isProjectedPermutation() || !maps[2].isProjectedPermutation())
+    return false;
+  c.weightLoops = loopsOf(op, 1);
+  c.outLoops = loopsOf(op, 2);
+  auto inWeights = [&](unsigned loop) {
+    return llvm::is_contained(c.weightLoops, int(loop));
+  };
+  auto inOut = [&](unsigned loop) {
+    return llvm::is_contained(c.outLoops, int(loop));
+  };
+  unsigned found = 0;
+  auto set = [&](Convolution::Loop &place, unsigned loop) {
+    if (place)
+      return false;
+    place = loop;
+    ++found;
+    return true;
+  };
+  for (auto [number, at] : llvm::enumerate(maps[0].getResults())) {
+    if (auto dim = dyn_cast<AffineDimExpr>(at)) {
+      unsigned loop = dim.getPosition();
+      if (!set(!inWeights(loop) ? c.batch
+               : inOut(loop)    ? c.group
+                                : c.channel,
+               loop))
+        return false;
+      c.inputLoops.push_back(loop);
+      continue;
+    }
+    auto sum = dyn_cast<AffineBinaryOpExpr>(at);
+    if (!sum || sum.getKind() != AffineExprKind::Add)
+      return false;
+    auto image = scaledLoop(sum.getLHS()), window = scaledLoop(sum.getRHS());
+    if (!image || !window)
+      return false;
+    if (!inOut(image->first))
+      std::swap(image, window);
+    if (!inOut(image->first) || inWeights(image->first) ||
+        inOut(window->first) || !inWeights(window->first))
+      return false;
+    c.spatial.push_back({image->first, window->first, image->second,
+                         window->second,
+                         IntegerAttr::get(IndexType::get(op.getContext()), 0),
+                         unsigned(number)});
+    c.inputLoops.push_back(image->first);
+    found += 2;
+  }
+  for (int loop : c.weightLoops)
+    if (inOut(loop) && !llvm::is_contained(c.inputLoops, loop) &&
+        !set(c.filter, loop))
+      return false;
+  llvm::sort(c.spatial, [&](const auto &a, const auto &b) {
+    return llvm::find(c.outLoops, int(a.image)) <
+           llvm::find(c.outLoops, int(b.image));
+  });
+  auto known = [&](int loop) {
+    return !ShapedType::isDynamic(c.ranges[loop]) && c.ranges[loop] > 0;
+  };
+  return found == op.getNumLoops() && !c.spatial.empty() &&
+         c.spatial.size() <= 3 && (c.filter || c.group) &&
+         llvm::all_of(c.weightLoops, known);
+}
+
+/// Looks through the padding of the input and the packing of the weights.
+static bool matchOperands(Convolution &c) {
+  linalg::GenericOp op = c.op;
+  c.input = op.getInputs()[0];
+  c.weights = op.getInputs()[1];
+  if (auto pad = c.input.getDefiningOp<tensor::PadOp>()) {
+    Value filler = pad.getConstantPaddingValue();
+    if (!filler || !matchPattern(filler, m_AnyZeroFloat()))
+      return false;
+    c.padded = true;
+    c.input = pad.getSource();
+    SmallVector<OpFoldResult> low = pad.getMixedLowPad(),
+                              high = pad.getMixedHighPad();
+    for (auto [front, behind, loop] : llvm::zip(low, high, c.inputLoops)) {
+      auto dim = llvm::find_if(
+          c.spatial, [&](auto &dim) { return int(dim.image) == loop; });
+      if (dim == c.spatial.end()) {
+        if (!isConstantIntValue(front, 0) || !isConstantIntValue(behind, 0))
+          return false;
+        continue;
+      }
+      auto value = dyn_cast<Value>(front);
+      if (value && !isa<BlockArgument>(value))
+        return false;
+      dim->low = front;
+    }
+  }
+  c.packed = c.weights.getDefiningOp<linalg::UnPackOp>();
+  if (c.packed) {
+    c.weights = c.packed.getSource();
+    SmallVector<int64_t> order = c.weightOrder();
+    ArrayRef<int64_t> given = c.packed.getOuterDimsPerm();
+    SmallVector<int64_t> identity =
+        llvm::to_vector(llvm::seq<int64_t>(0, order.size()));
+    int64_t lane =
+        llvm::find(c.weightLoops, int(c.lane())) - c.weightLoops.begin();
+    if (c.packed.getInnerDimsPos() != ArrayRef(lane) ||
+        order != (given.empty() ? ArrayRef<int64_t>(identity) : given))
+      return false;
+  }
+  return isa<BlockArgument>(c.input) && isa<BlockArgument>(c.weights);
+}
+
+/// Fills in the epilogue's operands, in terms of the convolution's loops.
+static bool matchEpilogue(Convolution &c) {
+  if (!c.epilogue)
+    return true;
+  c.epilogueDims.assign(c.epilogue.getNumLoops(), -1);
+  for (auto [number, input] : llvm::enumerate(c.epilogue.getInputs())) {
+    if (input.getDefiningOp() != c.op)
+      continue;
+    for (auto [loop, dim] :
+         llvm::zip(loopsOf(c.epilogue, number), loopsOf(c.op, 2))) {
+      if (loop < 0 ||
+          (c.epilogueDims[loop] >= 0 && c.epilogueDims[loop] != dim))
+        return false;
+      c.epilogueDims[loop] = dim;
+    }
+  }
+  if (llvm::is_contained(c.epilogueDims, -1))
+    return false;
+  auto loops = [&](unsigned number) {
+    Convolution::Loops result = loopsOf(c.epilogue, number);
+    for (int &dim : result)
+      dim = dim < 0 ? -1 : c.epilogueDims[dim];
+    return result;
+  };
+  for (auto [number, input] : llvm::enumerate(c.epilogue.getInputs())) {
+    bool isSums = input.getDefiningOp() == c.op;
+    if (!isSums && !isa<BlockArgument>(input))
+      return false;
+    c.epilogueInputs.push_back(isSums ? Value() : input);
+    c.epilogueLoops.push_back(loops(number));
+  }
+  c.outLoops = loops(c.epilogue.getNumDpsInputs());
+  return true;
+}
+
+std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
+  if (kernel.getOuts().size() != 1)
+    return std::nullopt;
+  Convolution c;
+  c.out = kernel.bodyBlock()->getArguments().back();
+  auto root =
+      kernel.yield().getValues().front().getDefiningOp<linalg::GenericOp>();
+  if (!root || !isF32(c.out))
+    return std::nullopt;
+  c.op = root;
+  if (root.getNumReductionLoops() == 0 && isLanewise(root)) {
+    if (root.getNumDpsInits() != 1)
+      return std::nullopt;
+    c.epilogue = root;
+    c.op = {};
+    for (Value input : root.getInputs())
+      if (auto producer = input.getDefiningOp<linalg::GenericOp>())
+        c.op = producer;
+  }
+  if (!c.op || !isMultiplyAdd(c.op))
+    return std::nullopt;
+  auto fill = c.op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+  if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) ||
+      !matchLoops(c) || !matchOperands(c) || !matchEpilogue(c))
+    return std::nullopt;
+  // Vectors lie along the last dim of the result that has more than one
+  // element.
+  int last = -1;
+  for (int loop : c.outLoops)
+    if (loop >= 0 && (c.size(loop) != 1 || loop == int(c.lane())))
+      last = loop;
+  if (last != int(c.lane()))
+    return std::nullopt;
+  return c;
+}

@@ -1,0 +1,62 @@
+// A kernel read as one convolution with an elementwise epilogue.
+#pragma once
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/kernel/builders/Builder.h"
+#include <optional>
+
+namespace fulgur {
+/// out[n, o..., g, f] = epilogue(sum over w..., c of
+///   input[n, o * stride + w * dilation - low..., g, c] * weights[g, f, w, c])
+///
+/// where what is outside of the input counts as 0. The dims of the input and of
+/// the weights may be in any order; batch, group, filter and channel may be
+/// missing. Loops are those of the convolution's operation.
+struct Convolution {
+  mlir::linalg::GenericOp op;
+  mlir::linalg::GenericOp epilogue; ///< may be null
+  mlir::linalg::UnPackOp packed; ///< what the weights are unpacked from, in the
+                                 ///< order of weightOrder(); may be null
+  mlir::Value input, weights;    ///< arguments of the body
+  mlir::BlockArgument out;       ///< the kernel's destination
+
+  using Loop = std::optional<unsigned>;
+  Loop batch, group, filter, channel;
+  /// Along one spatial dim.
+  struct Spatial {
+    unsigned image, window; ///< loops: position of the window, position in it
+    int64_t stride, dilation;
+    mlir::OpFoldResult low; ///< padding in front of the input
+    unsigned inputDim;      ///< dim of the input
+  };
+  llvm::SmallVector<Spatial, 3> spatial; ///< in the order of the result
+  bool padded = false; ///< whether windows reach outside of the input
+
+  /// For each dim of an operand the loop that moves it; for spatial dims of the
+  /// input, the one over the positions of the window. -1: size 1.
+  using Loops = llvm::SmallVector<int>;
+  Loops inputLoops, weightLoops, outLoops;
+  llvm::SmallVector<Loops> epilogueLoops; ///< of the epilogue's inputs
+  Loops epilogueDims; ///< for each loop of the epilogue that of the convolution
+  llvm::SmallVector<mlir::Value> epilogueInputs; ///< null: the sums
+
+  /// Each group is one channel in and out.
+  bool isDepthwise() const;
+  /// The loop that runs along the lanes of vectors: the filters, or the groups
+  /// of a depthwise convolution.
+  unsigned lane() const { return isDepthwise() ? *group : *filter; }
+  /// Size of a loop; unknown sizes are those of images and the batch only.
+  int64_t size(unsigned loop) const { return ranges[loop]; }
+  int64_t size(Loop loop) const { return loop ? ranges[*loop] : 1; }
+  llvm::SmallVector<int64_t> ranges;
+  /// Elements of the input that contribute to one of the result.
+  int64_t steps() const;
+  /// The weights' dims in the order in which kernels stream through them:
+  /// group, filter, windows, channel.
+  llvm::SmallVector<int64_t> weightOrder() const;
+};
+
+/// Reads the kernel's body; nothing when it is not such a convolution of f32
+/// with weights of known shape.
+std::optional<Convolution> matchConvolution(KernelOp kernel);
+} // namespace fulgur
