@@ -185,6 +185,7 @@ void registerMemRef(Registry &registry) {
   registry.ignore<memref::DeallocOp>();
   registry.ignore<memref::AssumeAlignmentOp>();
   registry.ignore<memref::GlobalOp>();
+  registry.ignore<memref::PrefetchOp>();
   registry.add<memref::GetGlobalOp>(runGlobal);
   registry.add<memref::SubViewOp>(runSubView);
   registry.add<memref::ReinterpretCastOp>(runReinterpret);

@@ -22,6 +22,7 @@ constexpr int64_t kPanelBytes = 32 << 10; // of a panel on the stack
 constexpr int64_t kRowBytes =
     256 << 10; // of `a` that one task reads again and again
 constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
+constexpr int64_t kLineElements = 16;        // of a cache line
 constexpr int64_t kRowsOfStream =
     4; // reading b costs as much as computing this many rows
 
@@ -75,6 +76,13 @@ struct Gemm {
   Value indexOf(unsigned epilogueLoop);
   Value columnMask(Value column0, int64_t vector);
   Value vectorOfB(Value base, Value step, Value column0, int64_t vector);
+  struct Prefetch {
+    Value start{};     ///< an element; null: nothing to fetch
+    int64_t lines = 0; ///< per `unroll` steps
+  };
+  Prefetch prefetchOf(Value rowFrom, Value row, Value bBase, Value from,
+                      Value to);
+  void prefetch(const Prefetch &what, Value from, Value step);
 };
 } // namespace
 
@@ -163,20 +171,27 @@ void Gemm::build() {
     outerCount = e.mul(outerCount, size);
   Value panels = e.ceilDiv(sizes[column()], e.index(width)),
         rowBlocks = e.ceilDiv(sizes[row()], e.index(taskRows));
+  // Equal chunks of rows, whole tiles each.
+  Value blockRows =
+      e.mul(e.ceilDiv(e.ceilDiv(sizes[row()], e.max(rowBlocks, e.index(1))),
+                      e.index(rows)),
+            rows);
   Value rowsOfTask =
-      e.max(e.min(sizes[row()], e.index(taskRows)), e.index(kRowsOfStream));
+      e.max(e.min(sizes[row()], blockRows), e.index(kRowsOfStream));
   Value operations = e.mul(e.max(sizes[reduction()], e.index(1)),
                            e.mul(rowsOfTask, 2 * width));
   Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
   // Equal chunks of panels.
   Value chunks = e.ceilDiv(panels, taskPanels);
   taskPanels = e.ceilDiv(panels, e.max(chunks, e.index(1)));
+  // All rows of a panel follow each other: it is still in the cache then.
   e.parallel(e.mul(e.mul(outerCount, rowBlocks), chunks), [&](Value index) {
-    Value chunk = e.remainder(index, chunks), rest = e.floorDiv(index, chunks);
-    Value rowFrom = e.mul(e.remainder(rest, rowBlocks), taskRows),
-          panelFrom = e.mul(chunk, taskPanels);
-    task(e.floorDiv(rest, rowBlocks), rowFrom,
-         e.min(e.add(rowFrom, taskRows), sizes[row()]), panelFrom,
+    Value block = e.remainder(index, rowBlocks),
+          rest = e.floorDiv(index, rowBlocks);
+    Value rowFrom = e.mul(block, blockRows),
+          panelFrom = e.mul(e.remainder(rest, chunks), taskPanels);
+    task(e.floorDiv(rest, chunks), rowFrom,
+         e.min(e.add(rowFrom, blockRows), sizes[row()]), panelFrom,
          e.min(e.add(panelFrom, taskPanels), panels));
   });
 }
@@ -265,6 +280,48 @@ Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
                      {lanes, masked ? columnMask(column0, vector) : Value()});
 }
 
+/// What a tile fetches for later while it computes: the first few tiles of a
+/// task bring the block of weights that follows theirs closer, a piece each.
+/// The first tile of a block would have to wait for memory otherwise, which
+/// gives less than a row of vectors in the time that a tile takes for it.
+Gemm::Prefetch Gemm::prefetchOf(Value rowFrom, Value row, Value bBase,
+                                Value from, Value to) {
+  constexpr int64_t kTiles = 4; // share the fetching
+  auto allRows = known(sizes[this->row()]);
+  int64_t tiles =
+      allRows ? std::min<int64_t>(llvm::divideCeil(*allRows, rows), kTiles)
+              : kTiles;
+  if (layout != Layout::Packed || tiles < 2)
+    return {};
+  int64_t lines = llvm::divideCeil(unroll * width, tiles * kLineElements);
+  Value groups = e.ceilDiv(e.sub(to, from), e.index(unroll)),
+        tile = e.floorDiv(e.sub(row, rowFrom), e.index(rows)),
+        next = e.add(bBase, e.mul(to, width)),
+        last = e.add(next, e.mul(e.sub(to, from), width));
+  Value isOurs = e.less(tile, e.index(tiles)),
+        exists = e.less(last, e.add(e.dim(b.flat, 0), 1));
+  // Otherwise it asks for what it has.
+  Value start = e.add(next, e.mul(e.mul(tile, groups), lines * kLineElements));
+  return {arith::SelectOp::create(
+              e.builder, e.loc,
+              arith::AndIOp::create(e.builder, e.loc, isOurs, exists), start,
+              e.add(bBase, e.mul(from, width))),
+          lines};
+}
+
+void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
+  if (!what.start)
+    return;
+  Value moved =
+      e.add(what.start, e.mul(e.floorDiv(e.sub(step, from), e.index(unroll)),
+                              what.lines * kLineElements));
+  for (int64_t line : llvm::seq(what.lines))
+    memref::PrefetchOp::create(e.builder, e.loc, b.flat,
+                               e.add(moved, line * kLineElements),
+                               /*isWrite=*/false, /*localityHint=*/2,
+                               /*isDataCache=*/true);
+}
+
 /// `count` rows from `row` on: products of the steps [from, to) into the buffer
 /// of sums, and the epilogue after the last ones.
 void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
@@ -332,9 +389,11 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
     }
   };
   Value unrolledTo = e.sub(to, e.remainder(e.sub(to, from), e.index(unroll)));
+  Prefetch ahead = prefetchOf(rowFrom, row, bBase, from, to);
   state =
       e.loop(from, unrolledTo, unroll, state, [&](Value k, ValueRange carried) {
         SmallVector<Value> next = llvm::to_vector(carried);
+        prefetch(ahead, from, k);
         for (int64_t u : llvm::seq(unroll))
           step(e.add(k, u),
                MutableArrayRef(next).slice(u % sets * tileSums, tileSums));

@@ -19,8 +19,9 @@ def generic(maps, loops, ins, out, body, index):
             f"ins({', '.join(v for v, _ in ins)} : {', '.join(t for _, t in ins)}) outs({out[0]} : {out[1]}) {{\n{body}\n}} -> {out[1]}")
 
 
-def module(sizes, operands, result, body, yielded):
-    """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields."""
+def module(sizes, operands, result, body, yielded, specified=None):
+    """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields; `specified` is the same
+    in other words for the generic builder, where that does not know those of `body`."""
     number = {d: int(str(s).rstrip("?")) for d, s in sizes.items()}
     memref = lambda dims, element="f32": tensor(dims, sizes, element, "memref")
     names = ", ".join(f"%{n}m" for n, _, _ in operands)
@@ -28,7 +29,7 @@ def module(sizes, operands, result, body, yielded):
     arguments = ", ".join(f"%{n}: {tensor(d, sizes, e)}" for n, d, e in operands)
     out = tensor(result, sizes)
 
-    def kernel(destination, schedule):
+    def kernel(destination, schedule, body):
         return f"""fulgur.kernel ins({names} : {types}) outs({destination} : {memref(result)}) {schedule} {{
   ^bb0({arguments}, %out: {out}):
     {body}
@@ -71,8 +72,8 @@ def module(sizes, operands, result, body, yielded):
     newline = "\n  "
     return f"""
 func.func private @compute(%call: !llvm.ptr, {parameters}) {{
-  {kernel("%builtm", "")}
-  {kernel("%specifiedm", 'schedule(<kind = "generic">)')}
+  {kernel("%builtm", "", body)}
+  {kernel("%specifiedm", 'schedule(<kind = "generic">)', specified or body)}
   return
 }}
 func.func private @difference({parameters}) -> f32 {{
