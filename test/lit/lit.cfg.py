@@ -32,6 +32,9 @@ passes = """fulgur-choose-schedules fulgur-decompose-attention fulgur-decompose-
   scf-forall-to-for fulgur-approximate-math convert-vector-to-scf expand-strided-metadata lower-affine convert-scf-to-cf canonicalize cse
   fulgur-lower-to-llvm""".split()
 config.substitutions.append(("%kernels", "fulgur-opt " + " ".join("--" + name for name in passes) + " | mlir-runner -O2 -e main -entry-point-result=f32"))
+# The same with 32 registers of 64 bytes.
+wide = [name + ("='vector-bytes=64 vector-registers=32'" if name in ("fulgur-choose-schedules", "fulgur-outline-kernels") else "") for name in passes]
+config.substitutions.append(("%wide-kernels", "fulgur-opt " + " ".join("--" + name for name in wide) + " | mlir-runner -O2 -e main -entry-point-result=f32"))
 
 # ... | %math runs @main with math functions of f32 as polynomials and those of f64 from libm.
 passes = """fulgur-approximate-math convert-scf-to-cf canonicalize cse convert-math-to-libm fulgur-lower-to-llvm""".split()

@@ -15,7 +15,8 @@ Value KernelSite::operand(Value value) const {
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
   static const KernelBuilder builders[] = {gemmBuilder, softmaxBuilder,
-                                           normBuilder, assembleBuilder};
+                                           normBuilder, assembleBuilder,
+                                           attentionBuilder};
   return builders;
 }
 

@@ -37,6 +37,7 @@ extern const KernelBuilder gemmBuilder;
 extern const KernelBuilder softmaxBuilder;
 extern const KernelBuilder normBuilder;
 extern const KernelBuilder assembleBuilder;
+extern const KernelBuilder attentionBuilder;
 
 /// All builders but the generic one; the first that accepts a kernel builds it.
 llvm::ArrayRef<KernelBuilder> kernelBuilders();
