@@ -33,9 +33,9 @@ def Fulgur_ScheduleAttr : AttrDef<Fulgur_Dialect, "Schedule"> {
   let mnemonic = "schedule";
   let summary = "How a kernel is to be computed: the only thing heuristics and tuning touch";
   let description = [{
-    `kind` names the builder that turns the kernel's body into loops ("generic", "gemm", "softmax", "norm",
+    `kind` names the builder that turns the kernel's body into loops ("generic", "gemm", "softmax", "norm", "attention",
     "assemble").
-    `tile` is the register tile ([rows, vectors] for a product), `lanes` the elements of one vector, `unroll` the
+    `tile` is the register tile ([rows, vectors] for a product) or a block ([queries, keys] of attention), `lanes` the elements of one vector, `unroll` the
     steps of the reduction taken at once, `pack` the width of the panels that a constant weight is packed into
     (0: not packed), `grain` the rows that one task computes.
   }];

@@ -43,6 +43,7 @@ extern const KernelBuilder normBuilder;
 extern const KernelBuilder assembleBuilder;
 extern const KernelBuilder directConvolutionBuilder;
 extern const KernelBuilder depthwiseBuilder;
+extern const KernelBuilder attentionBuilder;
 
 /// All builders but the generic one; the first that accepts a kernel builds it.
 llvm::ArrayRef<KernelBuilder> kernelBuilders();

@@ -140,7 +140,14 @@ bool fulgur::isLanewise(linalg::GenericOp op) {
   for (OpOperand &init : op.getDpsInitsMutable())
     if (!op.getMatchingIndexingMap(&init).isPermutation())
       return false;
-  for (Operation &nested : op.getBody()->without_terminator()) {
+  for (BlockArgument init : op.getRegionOutputArgs())
+    if (!init.use_empty())
+      return false;
+  return isLanewise(*op.getBody());
+}
+
+bool fulgur::isLanewise(Block &body) {
+  for (Operation &nested : body.without_terminator()) {
     bool lanewise = isa<linalg::IndexOp>(nested) ||
                     (nested.getNumRegions() == 0 &&
                      (nested.hasTrait<OpTrait::ConstantLike>() ||
@@ -148,13 +155,10 @@ bool fulgur::isLanewise(linalg::GenericOp op) {
     if (!lanewise || !llvm::all_of(nested.getResultTypes(), isScalar))
       return false;
   }
-  for (BlockArgument init : op.getRegionOutputArgs())
-    if (!init.use_empty())
-      return false;
   bool known = true;
-  op.getBody()->walk([&](Operation *nested) {
+  body.walk([&](Operation *nested) {
     for (Value operand : nested->getOperands()) {
-      if (operand.getParentBlock() == op.getBody())
+      if (operand.getParentBlock() == &body)
         continue;
       auto argument = dyn_cast<BlockArgument>(operand);
       bool scalarOperand = argument &&
@@ -170,10 +174,18 @@ SmallVector<Value>
 fulgur::computeLanes(Emitter &e, const KernelSite &site, linalg::GenericOp op,
                      ArrayRef<Value> arguments, int64_t lanes,
                      llvm::function_ref<Value(unsigned)> loopIndex) {
-  OpBuilder &b = e.builder;
   IRMapping lanewise;
   for (auto [argument, vector] : llvm::zip(op.getRegionInputArgs(), arguments))
     lanewise.map(argument, vector);
+  for (auto index : op.getBody()->getOps<linalg::IndexOp>())
+    lanewise.map(index.getResult(), loopIndex(index.getDim()));
+  return computeLanes(e, site, *op.getBody(), lanewise, lanes);
+}
+
+SmallVector<Value> fulgur::computeLanes(Emitter &e, const KernelSite &site,
+                                        Block &body, IRMapping &lanewise,
+                                        int64_t lanes) {
+  OpBuilder &b = e.builder;
   auto splat = [&](Value value) -> Value {
     Attribute attr;
     if (!matchPattern(value, m_Constant(&attr)))
@@ -187,13 +199,12 @@ fulgur::computeLanes(Emitter &e, const KernelSite &site, linalg::GenericOp op,
       lanewise.map(value, splat(value));
     return lanewise.lookup(value);
   };
-  for (Operation &nested : op.getBody()->without_terminator()) {
-    if (nested.hasTrait<OpTrait::ConstantLike>())
-      continue; // splat where it is used
-    if (auto index = dyn_cast<linalg::IndexOp>(nested)) {
-      lanewise.map(index.getResult(), loopIndex(index.getDim()));
+  for (Operation &nested : body.without_terminator()) {
+    // A constant is a splat where it is used.
+    if (nested.hasTrait<OpTrait::ConstantLike>() ||
+        llvm::all_of(nested.getResults(),
+                     [&](Value value) { return lanewise.contains(value); }))
       continue;
-    }
     for (Value operand : nested.getOperands())
       valueOf(operand);
     Operation *vector = b.clone(nested, lanewise);
@@ -202,7 +213,7 @@ fulgur::computeLanes(Emitter &e, const KernelSite &site, linalg::GenericOp op,
       result.setType(VectorType::get(lanes, result.getType()));
   }
   SmallVector<Value> results;
-  for (Value yielded : op.getBody()->getTerminator()->getOperands())
+  for (Value yielded : body.getTerminator()->getOperands())
     results.push_back(valueOf(yielded));
   return results;
 }

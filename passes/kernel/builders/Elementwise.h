@@ -42,6 +42,8 @@ void writeColumns(Emitter &e, mlir::Value vector, mlir::Value flat,
 /// Whether `op` is all-parallel, has projected maps (with zeros) and a body
 /// that computeLanes can compute.
 bool isLanewise(mlir::linalg::GenericOp op);
+/// Whether computeLanes can compute `body`.
+bool isLanewise(mlir::Block &body);
 
 /// For each dim of operand `number` of `op` the loop that moves it, or -1.
 llvm::SmallVector<int> loopsOf(mlir::linalg::LinalgOp op, unsigned number);
@@ -53,4 +55,10 @@ llvm::SmallVector<mlir::Value>
 computeLanes(Emitter &e, const KernelSite &site, mlir::linalg::GenericOp op,
              llvm::ArrayRef<mlir::Value> arguments, int64_t lanes,
              llvm::function_ref<mlir::Value(unsigned)> loopIndex);
+/// The same for any body: `lanewise` has the vectors of its arguments and of
+/// what is computed already.
+llvm::SmallVector<mlir::Value> computeLanes(Emitter &e, const KernelSite &site,
+                                            mlir::Block &body,
+                                            mlir::IRMapping &lanewise,
+                                            int64_t lanes);
 } // namespace fulgur

@@ -45,6 +45,7 @@ def module(sizes, operands, result, body, yielded, specified=None):
         indices = "\n".join(f"%i{i} = linalg.index {i} : index\n%f{i} = arith.constant {7 + 6 * i} : index\n%p{i} = arith.muli %i{i}, %f{i} : index\n"
                             f"%s{i + 1} = arith.addi %s{i}, %p{i} : index" for i in range(len(dims)))
         value = {"f32": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%v = arith.subf %g, %e : f32",
+                 "index": "%v = arith.index_cast %n : i32 to index",
                  "i1": "%e = arith.constant 5 : i32\n%v = arith.cmpi slt, %n, %e : i32"}[element]
         return f"""linalg.generic {{indexing_maps = [affine_map<({', '.join(loops)}) -> ({', '.join(loops)})>],
       iterator_types = [{', '.join(['"parallel"'] * len(dims))}]}} outs(%{name}m : {memref(dims, element)}) {{
@@ -84,7 +85,11 @@ func.func private @difference({parameters}) -> f32 {{
   %x = memref.load %builtm[{position}] : {memref(result)}
   %y = memref.load %specifiedm[{position}] : {memref(result)}
   %d = arith.subf %x, %y : f32
-  %abs = math.absf %d : f32
+  %xnan = arith.cmpf uno, %x, %x : f32
+  %ynan = arith.cmpf uno, %y, %y : f32
+  %nan = arith.andi %xnan, %ynan : i1
+  %distance = arith.select %nan, %start, %d : f32
+  %abs = math.absf %distance : f32
   %max = arith.maximumf {state}, %abs : f32
   {after}
   return %w0 : f32

@@ -1,0 +1,38 @@
+// Attention: softmax(score(query · key)) · value as one kernel.
+#include "passes/kernel/builders/Attention.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+static bool acceptsAttention(KernelOp kernel) {
+  return matchAttention(kernel).has_value();
+}
+
+/// tile = [queries, keys] of a block: queries, results, keys and values of a
+/// block stay in the cache.
+static ScheduleAttr scheduleAttention(KernelOp kernel, const Target &target) {
+  Attention attention = *matchAttention(kernel);
+  int64_t lanes = target.lanes(),
+          rowElements = attention.depth + attention.columns;
+  int64_t queries = 64, keys = 96;
+  for (; queries > lanes && queries * rowElements > 16384; queries /= 2)
+    ;
+  for (; keys > 24 && keys * rowElements > 16384; keys /= 2)
+    ;
+  return ScheduleAttr::get(kernel.getContext(), "attention", {queries, keys},
+                           lanes, /*unroll=*/1, /*pack=*/0, /*grain=*/1);
+}
+
+static LogicalResult buildAttention(KernelSite &site) {
+  Attention attention = *matchAttention(site.kernel);
+  ScheduleAttr schedule = site.kernel.getScheduleAttr();
+  if (!schedule)
+    schedule = scheduleAttention(site.kernel, site.target);
+  AttentionEmitter emitter{site, attention, schedule};
+  emitter.access();
+  emitFlashAttention(emitter);
+  return success();
+}
+
+const KernelBuilder fulgur::attentionBuilder = {
+    "attention", acceptsAttention, scheduleAttention, buildAttention};

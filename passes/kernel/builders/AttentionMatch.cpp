@@ -1,0 +1,116 @@
+// Which kernels are attention that the builder takes, and what their score is.
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "passes/kernel/builders/Attention.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+static constexpr int64_t kDeepest = 512; // rows that fit the stack's tiles
+
+SmallVector<std::pair<Value, AffineMap>> Attention::operands() const {
+  AttentionOp op = this->op;
+  SmallVector<Value> values{op.getQuery(), op.getKey(), op.getValue()};
+  llvm::append_range(values, op.getExtras());
+  if (op.getSink())
+    values.push_back(op.getSink());
+  values.push_back(op.getResult());
+  SmallVector<std::pair<Value, AffineMap>> result;
+  for (auto [value, map] : llvm::zip(values, op.mapList()))
+    result.push_back({value, map});
+  return result;
+}
+
+std::optional<int64_t> Attention::size(unsigned loop) const {
+  for (auto [value, map] : operands()) {
+    auto position =
+        map.getResultPosition(getAffineDimExpr(loop, map.getContext()));
+    if (!position)
+      continue;
+    int64_t size =
+        cast<RankedTensorType>(value.getType()).getDimSize(*position);
+    if (!ShapedType::isDynamic(size))
+      return size;
+  }
+  return std::nullopt;
+}
+
+/// The constant that `op` multiplies `value` by.
+static std::optional<double> factorOf(Operation *op, Value value) {
+  FloatAttr constant;
+  if (isa<arith::MulFOp>(op)) {
+    Value other = op->getOperand(op->getOperand(0) == value ? 1 : 0);
+    if (other != value && matchPattern(other, m_Constant(&constant)))
+      return constant.getValueAsDouble();
+  }
+  if (isa<arith::DivFOp>(op) && op->getOperand(0) == value &&
+      matchPattern(op->getOperand(1), m_Constant(&constant)))
+    return 1 / constant.getValueAsDouble();
+  return std::nullopt;
+}
+
+static void readScore(Attention &attention) {
+  Block &body = attention.op.getScore().front();
+  Value product = body.getArgument(0),
+        yielded = body.getTerminator()->getOperand(0);
+  if (product.hasOneUse() && yielded != product) {
+    Operation *user = *product.getUsers().begin();
+    if (auto factor = factorOf(user, product)) {
+      attention.factor = *factor;
+      attention.scaling = user;
+      product = user->getResult(0);
+    }
+  }
+  attention.plain = yielded == product;
+}
+
+std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
+  Attention attention;
+  if (kernel.yield().getValues().size() != 1)
+    return std::nullopt;
+  attention.op = kernel.yield().getValues()[0].getDefiningOp<AttentionOp>();
+  if (!attention.op)
+    return std::nullopt;
+  AttentionOp op = attention.op;
+  Block *block = kernel.bodyBlock();
+  for (Operation &other : block->without_terminator())
+    if (&other != op && !other.hasTrait<OpTrait::ConstantLike>() &&
+        !isa<tensor::EmptyOp>(other))
+      return std::nullopt;
+  attention.out = block->getArguments().back();
+
+  auto isArgument = [&](Value value) {
+    return isa<BlockArgument>(value) && value.getParentBlock() == block;
+  };
+  auto isF32 = [](Value value) {
+    return getElementTypeOrSelf(value.getType()).isF32();
+  };
+  for (Value value : {op.getQuery(), op.getKey(), op.getValue()})
+    if (!isArgument(value) || !isF32(value))
+      return std::nullopt;
+  if (!isF32(op.getResult()) || !isF32(op.getScore().getArgument(0)) ||
+      (op.getSink() && (!isArgument(op.getSink()) || !isF32(op.getSink()))))
+    return std::nullopt;
+  for (Value extra : op.getExtras())
+    if (!isArgument(extra) ||
+        !getElementTypeOrSelf(extra.getType()).isIntOrIndexOrFloat())
+      return std::nullopt;
+  if (Value offset = op.getOffset();
+      offset && !isArgument(offset) && !matchPattern(offset, m_Constant()))
+    return std::nullopt;
+
+  // Every batch loop moves in the result.
+  AffineMap result = op.resultMap();
+  for (unsigned loop : llvm::seq(op.numLoops()))
+    if (loop != op.depthLoop() && loop != op.keyLoop() &&
+        !result.isFunctionOfDim(loop))
+      return std::nullopt;
+  auto depth = attention.size(op.depthLoop()),
+       columns = attention.size(op.columnLoop());
+  if (!depth || !columns || *depth < 1 || *columns < 1 ||
+      *depth + *columns > 2 * kDeepest || !isLanewise(op.getScore().front()))
+    return std::nullopt;
+  attention.depth = *depth, attention.columns = *columns;
+  readScore(attention);
+  return attention;
+}

@@ -1,0 +1,119 @@
+// Scores and their powers on vectors.
+#include "passes/kernel/builders/Attention.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace fulgur;
+
+static constexpr double kLog2E = 1.4426950408889634;
+
+void AttentionEmitter::access() {
+  unsigned count = attention.op.numLoops();
+  auto operands = attention.operands();
+  auto bufferOf = [&](Value value) {
+    return site.operand(value == attention.op.getResult() ? attention.out
+                                                          : value);
+  };
+  for (unsigned loop : llvm::seq(count)) {
+    Value size;
+    if (auto known = attention.size(loop))
+      size = e.index(*known);
+    for (auto [value, map] : operands) {
+      auto position = map.getResultPosition(e.builder.getAffineDimExpr(loop));
+      if (!size && position)
+        size = e.dim(bufferOf(value), *position);
+    }
+    sizes.push_back(size);
+  }
+  SmallVector<Access> accesses;
+  for (auto [value, map] : operands) {
+    SmallVector<int> moved;
+    for (AffineExpr expr : map.getResults()) {
+      auto dim = dyn_cast<AffineDimExpr>(expr);
+      moved.push_back(dim ? int(dim.getPosition()) : -1);
+    }
+    accesses.push_back(accessOf(e, bufferOf(value), moved, count));
+  }
+  query = accesses[0], key = accesses[1], value = accesses[2];
+  out = accesses.pop_back_val();
+  if (attention.op.getSink())
+    sink = accesses.pop_back_val();
+  extras.assign(accesses.begin() + 3, accesses.end());
+  if (Value given = attention.op.getOffset()) {
+    offset = site.operand(given);
+    if (!offset)
+      offset = e.index(*known(given));
+  }
+}
+
+double AttentionEmitter::queryFactor() {
+  return attention.factor * (attention.plain ? kLog2E : 1);
+}
+
+Value AttentionEmitter::score(Value product, Value query, Value key,
+                              ArrayRef<Value> extras) {
+  if (attention.plain)
+    return product;
+  Block &body = attention.op.getScore().front();
+  IRMapping lanewise;
+  lanewise.map(body.getArgument(0), product);
+  if (attention.scaling)
+    lanewise.map(attention.scaling->getResult(0), product);
+  lanewise.map(body.getArgument(1), query);
+  lanewise.map(body.getArgument(2), key);
+  for (auto [argument, extra] :
+       llvm::zip(body.getArguments().drop_front(3), extras))
+    lanewise.map(argument, extra);
+  return computeLanes(e, site, body, lanewise, lanes)[0];
+}
+
+Value AttentionEmitter::logit(Value vector) {
+  if (!attention.plain)
+    return vector;
+  return arith::MulFOp::create(e.builder, e.loc, vector,
+                               e.real(kLog2E, vector.getType()));
+}
+
+Value AttentionEmitter::finite(Value greatest) {
+  Value none =
+      arith::CmpFOp::create(e.builder, e.loc, arith::CmpFPredicate::OEQ,
+                            greatest, e.real(-INFINITY, greatest.getType()));
+  return arith::SelectOp::create(e.builder, e.loc, none,
+                                 e.real(0, greatest.getType()), greatest);
+}
+
+/// 2^x = 2^n * 2^f, with n the nearest integer: a polynomial in f whose
+/// exponent n is added to. The relative error is below 1.5e-7.
+Value AttentionEmitter::power(Value score, Value greatest) {
+  OpBuilder &b = e.builder;
+  Location loc = e.loc;
+  Type type = score.getType();
+  Type bits = cast<VectorType>(type).clone(b.getI32Type());
+  Value x = arith::SubFOp::create(b, loc, score, greatest);
+  // Not before: the least score times log2(e) is not finite.
+  if (!attention.plain)
+    x = arith::MulFOp::create(b, loc, x, e.real(kLog2E, type));
+  constexpr double round = 12582912; // 1.5 * 2^23: n is in the sum's low bits
+  Value sum = arith::AddFOp::create(b, loc, x, e.real(round, type)),
+        n = arith::SubFOp::create(b, loc, sum, e.real(round, type)),
+        f = arith::SubFOp::create(b, loc, x, n);
+  static constexpr double coefficients[] = {
+      0.001326472731307149, 0.009671512991189957, 0.05550733581185341,
+      0.24022242426872253,  0.6931470036506653,   1};
+  Value p = e.real(coefficients[0], type);
+  for (double coefficient : llvm::drop_begin(coefficients))
+    p = vector::FMAOp::create(b, loc, p, f, e.real(coefficient, type));
+  Value shift = arith::ConstantOp::create(
+      b, loc,
+      DenseElementsAttr::get(cast<ShapedType>(bits), b.getI32IntegerAttr(23)));
+  Value exponent = arith::ShLIOp::create(
+      b, loc, arith::BitcastOp::create(b, loc, bits, sum), shift);
+  Value result = arith::BitcastOp::create(
+      b, loc, type,
+      arith::AddIOp::create(b, loc, arith::BitcastOp::create(b, loc, bits, p),
+                            exponent));
+  // True for NaN, which stays.
+  Value normal = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UGE, x,
+                                       e.real(-126, type));
+  return arith::SelectOp::create(b, loc, normal, result, e.real(0, type));
+}

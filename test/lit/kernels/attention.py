@@ -1,0 +1,57 @@
+# attention.py bhid,bhjd,bhjn->bhin b=2 h=3 i=70? j=45? d=24 n=24 [causal=5] [window=7] [sink=h] [zero_empty] [mask=bij] [keep=bj] [slope=h]
+# [plain] [scale=0.005]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for the distance of i and j.
+import sys
+from compare import module, sizes_of, tensor
+
+spec, *rest = sys.argv[1:]
+inputs, o = spec.split("->")
+q, k, v = inputs.split(",")
+options = dict(a.split("=") for a in rest if "=" in a)
+sizes = {name: size for name, size in options.items() if len(name) == 1}
+sizes["1"] = "1"
+loops = [c for c in dict.fromkeys(o + q + k) if c not in "idjn1"] + list("idjn")
+affine = lambda dims: f"affine_map<({', '.join(loops)}) -> ({', '.join('0' if c == '1' else c for c in dims)})>"
+operands = [("q", q, "f32"), ("k", k, "f32"), ("v", v, "f32")]
+arguments, lines, value, extras = ["%s: f32", "%i: index", "%j: index"], [], "%s", []
+if "plain" not in rest:
+    lines += [f"%factor = arith.constant {float(options.get('scale', 0.005))} : f32", "%s0 = arith.mulf %s, %factor : f32"]
+    value = "%s0"
+for name, element, text in [
+        ("mask", "f32", "%t{0} = arith.addf {1}, %mask_ : f32"),
+        ("keep", "i1", "%hidden = arith.constant 0xFF800000 : f32\n%t{0} = arith.select %keep_, {1}, %hidden : f32"),
+        ("slope", "f32", """%ii = arith.index_cast %i : index to i32
+%jj = arith.index_cast %j : index to i32
+%distance = arith.subi %jj, %ii : i32
+%fd = arith.sitofp %distance : i32 to f32
+%tenth = arith.constant 0.01 : f32
+%ft = arith.mulf %fd, %tenth : f32
+%bias = arith.mulf %ft, %slope_ : f32
+%t{0} = arith.addf {1}, %bias : f32"""),
+        ("past", "index", "%sees = arith.cmpi sle, %j, %past_ : index\n%least = arith.constant -3.4e38 : f32\n%t{0} = arith.select %sees, {1}, %least : f32")]:
+    if name in options:
+        operands.append((name, options[name], element))
+        extras.append(name)
+        arguments.append(f"%{name}_: {element}")
+        lines.append(text.format(len(lines), value))
+        value = f"%t{len(lines) - 1}"
+text = "%r = fulgur.attention %q, %k, %v"
+if extras:
+    text += f" extras({', '.join('%' + n for n in extras)} : {', '.join(tensor(options[n], sizes, e) for n, _, e in operands[3:])})"
+maps = [q, k, v] + [options[n] for n in extras]
+before = ""
+if "sink" in options:
+    operands.append(("sink", options["sink"], "f32"))
+    maps.append(options["sink"])
+    text += f" sink(%sink : {tensor(options['sink'], sizes)})"
+if "causal" in options:
+    before = f"%offset = arith.constant {options['causal']} : index\n"
+    text += " causal(%offset)"
+text += f" maps [{', '.join(map(affine, maps + [o]))}]"
+attributes = [f"window = {options['window']} : i64"] if "window" in options else []
+attributes += ["zero_empty_rows"] if "zero_empty" in rest else []
+if attributes:
+    text += f" attributes {{{', '.join(attributes)}}}"
+newline = "\n"
+text += f" {{\n^bb0({', '.join(arguments)}):\n{newline.join(lines)}\nfulgur.yield {value} : f32\n}} : "
+text += f"{', '.join(tensor(d, sizes) for d in (q, k, v))} -> {tensor(o, sizes)}"
+print(module(sizes, operands, o, before + text, "%r"))
