@@ -29,6 +29,9 @@ static_assert(kAlignment == FULGUR_ALIGNMENT,
 static void buildGraph(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createAssignLayouts());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
   // Transposes first: a product takes its operands through any map, an
   // elementwise loop only in its own order.
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());

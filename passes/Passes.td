@@ -3,6 +3,16 @@ include "mlir/Pass/PassBase.td"
 
 //===-- graph -----------------------------------------------------------------------------------------------------===//
 
+def AssignLayouts : Pass<"fulgur-assign-layouts", "mlir::func::FuncOp"> {
+  let summary = "Puts channels last for convolutions and for what lies between them";
+  let description = [{
+    Afterwards a convolution of f32 is a generic whose output, and input if it has many channels or comes from another, have the
+    order [batch, places, groups, channels], with its padding as a tensor.pad; one with a window of a single element, or with windows that lie side by side in the model's input, is a
+    product. Transposes stand where other orders begin and end.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
+}
+
 def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
   let summary = "Folds transposes into the products that read or write them";
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];

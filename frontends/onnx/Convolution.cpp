@@ -103,46 +103,40 @@ Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
   Shape shape{batch, count};
   for (const Window &w : windows)
     shape.push_back(w.count);
-  Tensor padded = padFor(c, x, windows, {});
-  if (x.rank() == 3) { // one dim is two with a height of 1
-    padded = c.unsqueeze(padded, {2});
-    weights = c.unsqueeze(weights, {2});
-    windows.insert(windows.begin(), Window{1, 1, 1, 0, 0, 1, false});
-  }
-  Extent height = padded.shape[2], width = padded.shape[3];
-  Extent outHeight = windows[0].count, outWidth = windows[1].count;
+  bool depthwise = groups > 1 && weights.shape[1].is(1) && filters->is(1);
   Tensor y;
-  if (x.rank() > 5 || (x.rank() == 5 && groups != 1)) {
+  if (windows.size() <= 3 && (groups == 1 || depthwise)) {
+    Tensor padded = padFor(c, x, windows, {}),
+           filter = depthwise ? c.squeeze(weights, {1}) : weights;
+    auto by = [&](auto dense, auto perChannel) {
+      return depthwise
+                 ? convolve<decltype(perChannel)>(c, padded, filter, windows,
+                                                  shape)
+                 : convolve<decltype(dense)>(c, padded, filter, windows, shape);
+    };
+    y = windows.size() == 1
+            ? by(linalg::Conv1DNcwFcwOp(), linalg::DepthwiseConv1DNcwCwOp())
+        : windows.size() == 2
+            ? by(linalg::Conv2DNchwFchwOp(), linalg::DepthwiseConv2DNchwChwOp())
+            : by(linalg::Conv3DNcdhwFcdhwOp(),
+                 linalg::DepthwiseConv3DNcdhwCdhwOp());
+  } else {
     Shape grouped{batch, groups, weights.shape[1]},
         filter{groups, *filters, weights.shape[1]},
         result{batch, groups, *filters};
     for (auto [k, w] : llvm::enumerate(windows)) {
-      grouped.push_back(padded.shape[2 + k]);
+      grouped.push_back(x.shape[2 + k]);
       filter.push_back(w.kernel);
       result.push_back(w.count);
     }
-    y = convolveInGroups(c, c.reshape(padded, grouped),
-                         c.reshape(weights, filter), windows, result);
-  } else if (x.rank() == 5) {
-    y = convolve<linalg::Conv3DNcdhwFcdhwOp>(c, padded, weights, windows,
-                                             shape);
-  } else if (groups == 1) {
-    y = convolve<linalg::Conv2DNchwFchwOp>(c, padded, weights, windows,
-                                           {batch, count, outHeight, outWidth});
-  } else if (weights.shape[1].is(1) && filters->is(1)) {
-    Tensor filter = c.squeeze(weights, {1});
-    y = convolve<linalg::DepthwiseConv2DNchwChwOp>(
-        c, padded, filter, windows, {batch, count, outHeight, outWidth});
-  } else {
-    Tensor grouped =
-        c.reshape(padded, {batch, groups, weights.shape[1], height, width});
-    Tensor filter = c.reshape(weights, {groups, *filters, weights.shape[1],
-                                        windows[0].kernel, windows[1].kernel});
-    y = convolve<linalg::Conv2DNgchwGfchwOp>(
-        c, grouped, filter, windows,
-        {batch, groups, *filters, outHeight, outWidth});
+    Tensor padded = padFor(c, c.reshape(x, grouped), windows, {}),
+           filters = c.reshape(weights, filter);
+    y = windows.size() == 2
+            ? convolve<linalg::Conv2DNgchwGfchwOp>(c, padded, filters, windows,
+                                                   result)
+            : convolveInGroups(c, padded, filters, windows, result);
+    y = c.reshape(y, shape);
   }
-  y = c.reshape(y, shape);
   return c.cast(bias ? addBias(c, y, c.cast(bias, y.type)) : y, x.type);
 }
 

@@ -111,7 +111,8 @@ SmallVector<Window, 3> fulgur::onnx::windowsOf(const Core &c, const Site &s,
 
 Tensor fulgur::onnx::padFor(const Core &c, const Tensor &x,
                             ArrayRef<Window> windows, const Element &number) {
-  Shape low(2, 0), high(2, 0);
+  size_t front = x.rank() - windows.size();
+  Shape low(front, 0), high(front, 0);
   for (const Window &w : windows) {
     low.push_back(w.low);
     high.push_back(w.high);

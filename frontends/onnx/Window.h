@@ -37,7 +37,7 @@ Tensor addBias(const Core &c, const Tensor &y, const Tensor &bias);
 SmallVector<Window, 3> windowsOf(const Core &c, const Site &s, const Tensor &x,
                                  ArrayRef<int64_t> kernel);
 
-/// `x` with `number` around it as the windows need.
+/// `x` with `number` around its last dims as the windows over them need.
 Tensor padFor(const Core &c, const Tensor &x, ArrayRef<Window> windows,
               const Element &number);
 

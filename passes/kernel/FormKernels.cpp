@@ -1,14 +1,16 @@
 // Groups the operations of @main into kernels. A group is one root (a product,
 // a row operation, an elementwise loop, a movement of data ...), the fills and
 // copies that only prepare its destination, the elementwise producer of a row
-// operation, the elementwise consumer of a product, and the loop whose results
-// are inserted. What is left in @main is views, index arithmetic and checks.
+// operation, the elementwise consumer of a product or convolution, the padding
+// of a convolution, and the loop whose results are inserted. What is left in
+// @main is views, index arithmetic and checks.
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "passes/Convolution.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
 
@@ -44,12 +46,17 @@ bool isProduct(Operation *op) {
   return linalgOp && linalg::isaContractionOpInterface(linalgOp);
 }
 
+/// What keeps its sums in registers until they are complete.
+bool isAccumulation(Operation *op) {
+  return isProduct(op) || isConvolution(op);
+}
+
 bool isRowOperation(Operation *op) {
   return isa<SoftmaxOp, LayerNormOp, RMSNormOp>(op);
 }
 
-/// The elementwise loop that alone consumes the product and may be computed on
-/// its accumulators: same shape, same place.
+/// The elementwise loop that alone consumes the product (or convolution) and
+/// may be computed on its accumulators: same shape, same place.
 linalg::GenericOp epilogueOf(Operation *product) {
   if (!product->getResult(0).hasOneUse())
     return {};
@@ -183,21 +190,43 @@ private:
     }
   }
 
+  /// The padding of a convolution, which its kernel does not store. Several
+  /// convolutions of one padded tensor pad it each.
+  void addPadding(Operation *op, SmallVectorImpl<Operation *> &group) {
+    if (!isConvolution(op))
+      return;
+    auto pad = op->getOperand(0).getDefiningOp<tensor::PadOp>();
+    if (!pad || !pad.getConstantPaddingValue())
+      return;
+    if (!pad->hasOneUse()) {
+      OpBuilder builder(op);
+      pad = cast<tensor::PadOp>(builder.clone(*pad));
+      op->setOperand(0, pad);
+      clones.push_back(pad);
+    }
+    group.push_back(pad);
+  }
+
   SmallVector<Operation *> groupOf(Operation *root,
                                    const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
     if (isElementwiseLoop(root)) {
       // Taken last to first, the epilogue of a product is met before the
-      // product.
+      // product. Of two products under one loop, the later one takes it.
+      Operation *product = nullptr;
       for (Value input : cast<linalg::GenericOp>(root).getDpsInputs())
         if (Operation *producer = input.getDefiningOp();
-            producer && !taken.contains(producer) && isProduct(producer) &&
-            epilogueOf(producer) == root) {
-          group.push_back(producer);
-          addPreparation(producer, group);
-          break;
-        }
+            producer && !taken.contains(producer) && isAccumulation(producer) &&
+            epilogueOf(producer) == root &&
+            (!product || product->isBeforeInBlock(producer)))
+          product = producer;
+      if (product) {
+        group.push_back(product);
+        addPreparation(product, group);
+        addPadding(product, group);
+      }
     }
+    addPadding(root, group);
     if (isRowOperation(root)) {
       Value input = root->getOperand(0);
       Operation *producer = input.getDefiningOp();
@@ -336,9 +365,9 @@ private:
         init = initOf(producer, 0);
       }
     }
-    // The accumulator of a product under an epilogue has the epilogue's shape.
+    // The accumulators under an epilogue have the epilogue's shape.
     for (Operation *op : group)
-      if (isProduct(op) && op != root &&
+      if (isAccumulation(op) && op != root &&
           op->getResult(0).getType() == empty.getType() &&
           root->getResult(0).getType() == empty.getType())
         return 0;

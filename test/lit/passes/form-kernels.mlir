@@ -179,3 +179,55 @@ func.func @two_results(%x: tensor<4x8xi64>) -> (tensor<4xi64>, tensor<4xi64>) {
   } -> (tensor<4xi64>, tensor<4xi64>)
   return %r#0, %r#1 : tensor<4xi64>, tensor<4xi64>
 }
+
+// A convolution takes its padding along, and pads for itself what another reads as well.
+// CHECK-LABEL: @convolutions
+// CHECK-NOT: tensor.pad
+// CHECK: %[[Y:.*]] = fulgur.kernel ins(%{{.*}}, %{{.*}} : tensor<1x8x4xf32>, tensor<16x4x3xf32>) outs(%{{.*}} : tensor<1x8x16xf32>) {
+// CHECK: tensor.pad
+// CHECK: linalg.generic
+// CHECK: arith.mulf
+// CHECK: fulgur.yield
+// CHECK: fulgur.kernel ins(%{{.*}}, %{{.*}}, %[[Y]] : tensor<1x8x4xf32>, tensor<16x4x3xf32>, tensor<1x8x16xf32>) outs(%{{.*}} : tensor<1x8x16xf32>) {
+// CHECK: tensor.pad
+// CHECK: linalg.generic
+// CHECK: arith.mulf
+// CHECK: linalg.generic
+// CHECK: arith.maximumf
+// CHECK: fulgur.yield
+// CHECK-NOT: fulgur.kernel
+#input = affine_map<(n, o, f, k, c) -> (n, o + k, c)>
+#weights = affine_map<(n, o, f, k, c) -> (f, c, k)>
+#output = affine_map<(n, o, f, k, c) -> (n, o, f)>
+#all = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+func.func @convolutions(%x: tensor<1x8x4xf32>, %w: tensor<16x4x3xf32>, %v: tensor<16x4x3xf32>) -> tensor<1x8x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %p = tensor.pad %x low[0, 1, 0] high[0, 1, 0] {
+  ^bb0(%a: index, %b: index, %c: index):
+    tensor.yield %zero : f32
+  } : tensor<1x8x4xf32> to tensor<1x10x4xf32>
+  %empty = tensor.empty() : tensor<1x8x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<1x8x16xf32>) -> tensor<1x8x16xf32>
+  %y = linalg.generic {indexing_maps = [#input, #weights, #output], iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%p, %w : tensor<1x10x4xf32>, tensor<16x4x3xf32>) outs(%init : tensor<1x8x16xf32>) {
+  ^bb0(%in: f32, %u: f32, %out: f32):
+    %m = arith.mulf %in, %u : f32
+    %s = arith.addf %out, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<1x8x16xf32>
+  %z = linalg.generic {indexing_maps = [#input, #weights, #output], iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%p, %v : tensor<1x10x4xf32>, tensor<16x4x3xf32>) outs(%init : tensor<1x8x16xf32>) {
+  ^bb0(%in: f32, %u: f32, %out: f32):
+    %m = arith.mulf %in, %u : f32
+    %s = arith.addf %out, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<1x8x16xf32>
+  %r = linalg.generic {indexing_maps = [#all, #all, #all], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%y, %z : tensor<1x8x16xf32>, tensor<1x8x16xf32>) outs(%empty : tensor<1x8x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %s = arith.addf %a, %b : f32
+    %m = arith.maximumf %s, %zero : f32
+    linalg.yield %m : f32
+  } -> tensor<1x8x16xf32>
+  return %r : tensor<1x8x16xf32>
+}

@@ -1,0 +1,10 @@
+// What is a convolution for the passes that arrange, group and compute them.
+#pragma once
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace fulgur {
+/// Whether `op` adds up products of a window of its input with weights, all of
+/// one type of floating point: linalg::inferConvolutionDims then says what its
+/// loops are.
+bool isConvolution(mlir::Operation *op);
+} // namespace fulgur
