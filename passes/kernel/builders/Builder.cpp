@@ -15,8 +15,9 @@ Value KernelSite::operand(Value value) const {
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
   static const KernelBuilder builders[] = {
-      gemmBuilder,     softmaxBuilder,           normBuilder,
-      assembleBuilder, directConvolutionBuilder, depthwiseBuilder};
+      gemmBuilder,     softmaxBuilder,  normBuilder,
+      assembleBuilder, winogradBuilder, directConvolutionBuilder,
+      depthwiseBuilder};
   return builders;
 }
 
