@@ -15,8 +15,8 @@ Value KernelSite::operand(Value value) const {
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
   static const KernelBuilder builders[] = {
-      gemmBuilder,     softmaxBuilder,   normBuilder,
-      assembleBuilder, attentionBuilder, directConvolutionBuilder,
+      gemmBuilder,      softmaxBuilder,  normBuilder,     assembleBuilder,
+      attentionBuilder, winogradBuilder, directConvolutionBuilder,
       depthwiseBuilder};
   return builders;
 }
