@@ -9,6 +9,7 @@
 #include "passes/WeightStore.h"
 #include "passes/kernel/builders/Convolution.h"
 #include "passes/kernel/builders/Product.h"
+#include "passes/kernel/builders/WinogradWeights.h"
 
 using namespace mlir;
 
@@ -38,6 +39,9 @@ struct Layout {
 struct Packing {
   Value weight; ///< argument of the kernel's body
   Layout layout;
+  std::optional<Convolution>
+      transformed; ///< whose weights are transformed before: layout is of
+                   ///< [4, 4, filters, channels]
 };
 
 void packPanels(RankedTensorType type, const Layout &layout,
@@ -67,6 +71,43 @@ void packPanels(RankedTensorType type, const Layout &layout,
   }
 }
 
+/// Winograd's transformation, into panels of `width` filters: [filters / width,
+/// 4, 4, channels, width].
+void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
+                     ArrayRef<float> from, float *to) {
+  auto strideOf = [&](unsigned loop) {
+    int64_t stride = 1;
+    for (int64_t dim = type.getRank() - 1; c.weightLoops[dim] != int(loop);
+         --dim)
+      stride *= type.getDimSize(dim);
+    return from.size() == 1 ? 0 : stride;
+  };
+  int64_t filters = c.size(*c.filter), channels = c.size(*c.channel);
+  int64_t filterStride = strideOf(*c.filter),
+          channelStride = strideOf(*c.channel),
+          rowStride = strideOf(c.spatial[0].window),
+          columnStride = strideOf(c.spatial[1].window);
+  for (int64_t filter : llvm::seq(filters))
+    for (int64_t channel : llvm::seq(channels)) {
+      const float *window =
+          from.data() + filter * filterStride + channel * channelStride;
+      std::array<float, 4> rows[3];
+      for (int64_t row : llvm::seq(3)) {
+        const float *at = window + row * rowStride;
+        rows[row] =
+            transformWindow(at[0], at[columnStride], at[2 * columnStride]);
+      }
+      float *panel = to + filter / width * 16 * channels * width +
+                     channel * width + filter % width;
+      for (int64_t column : llvm::seq(4)) {
+        std::array<float, 4> values =
+            transformWindow(rows[0][column], rows[1][column], rows[2][column]);
+        for (int64_t row : llvm::seq(4))
+          panel[(row * 4 + column) * channels * width] = values[row];
+      }
+    }
+}
+
 /// How the weight of a kernel is to be packed, when it is not yet.
 std::optional<Packing> packingOf(KernelOp kernel, int64_t width) {
   if (std::optional<Product> product = matchProduct(kernel)) {
@@ -84,15 +125,19 @@ std::optional<Packing> packingOf(KernelOp kernel, int64_t width) {
       if (dim != column && dim != step)
         order.push_back(dim);
     order.append({column, step});
-    return Packing{product->bOperand.value, {order, column, width}};
+    return Packing{product->bOperand.value, {order, column, width}, {}};
   }
   std::optional<Convolution> convolution = matchConvolution(kernel);
   if (!convolution || convolution->packed)
     return std::nullopt;
-  ArrayRef<int> loops = convolution->weightLoops;
-  int64_t lane = llvm::find(loops, int(convolution->lane())) - loops.begin();
-  return Packing{convolution->weights,
-                 {convolution->weightOrder(), lane, width}};
+  Packing packing{convolution->weights, {}, {}};
+  if (kernel.getSchedule()->getKind() == winogradBuilder.kind) {
+    packing.transformed = convolution;
+    convolution->transformed = true;
+  }
+  packing.layout = {convolution->weightOrder(), convolution->weightLane(),
+                    width};
+  return packing;
 }
 
 struct PackWeights : impl::PackWeightsBase<PackWeights> {
@@ -119,21 +164,29 @@ private:
         !argument.hasOneUse() || weightBytes(weight).empty())
       return;
     const Layout &layout = packing->layout;
-    auto type = cast<RankedTensorType>(weight.getType());
+    auto type = cast<RankedTensorType>(weight.getType()), unpacked = type;
+    if (packing->transformed) {
+      const Convolution &c = *packing->transformed;
+      unpacked = RankedTensorType::get(
+          {4, 4, c.size(*c.filter), c.size(*c.channel)}, type.getElementType());
+    }
 
     Builder attributes(&getContext());
     Attribute &result =
         packed[{weight, attributes.getDenseI64ArrayAttr(layout.order),
-                layout.cut, width}];
+                layout.cut, width, packing->transformed.has_value()}];
     if (!result) {
       sources.insert(weight);
       result = addWeight(
-          layout.pack(type), "packed", [&](MutableArrayRef<char> bytes) {
+          layout.pack(unpacked), "packed", [&](MutableArrayRef<char> bytes) {
             ArrayRef<char> source = weightBytes(weight);
-            packPanels(type, layout,
-                       {reinterpret_cast<const float *>(source.data()),
-                        source.size() / sizeof(float)},
-                       reinterpret_cast<float *>(bytes.data()));
+            ArrayRef from(reinterpret_cast<const float *>(source.data()),
+                          source.size() / sizeof(float));
+            auto *to = reinterpret_cast<float *>(bytes.data());
+            if (packing->transformed)
+              transformPanels(type, *packing->transformed, width, from, to);
+            else
+              packPanels(type, layout, from, to);
           });
     }
 
@@ -141,18 +194,24 @@ private:
     operand.set(arith::ConstantOp::create(builder, operand.get().getLoc(),
                                           cast<TypedAttr>(result)));
     builder.setInsertionPointToStart(kernel.bodyBlock());
-    Value shape = tensor::EmptyOp::create(
-        builder, kernel.getLoc(), type.getShape(), type.getElementType());
-    argument.setType(layout.pack(type));
+    Value shape =
+        tensor::EmptyOp::create(builder, kernel.getLoc(), unpacked.getShape(),
+                                unpacked.getElementType());
+    argument.setType(layout.pack(unpacked));
     auto unpack = linalg::UnPackOp::create(
         builder, kernel.getLoc(), argument, shape,
         ArrayRef<int64_t>{layout.cut},
         ArrayRef<OpFoldResult>{builder.getIndexAttr(width)}, layout.order);
-    argument.replaceAllUsesExcept(unpack.getResult(), unpack);
+    Value restored = unpack.getResult();
+    if (packing->transformed)
+      restored = restoreWeights(builder, kernel.getLoc(), *packing->transformed,
+                                restored, type);
+    argument.replaceAllUsesExcept(restored, unpack);
   }
 
   /// Kernels that share a weight share its packed form.
-  llvm::DenseMap<std::tuple<Attribute, Attribute, int64_t, int64_t>, Attribute>
+  llvm::DenseMap<std::tuple<Attribute, Attribute, int64_t, int64_t, int64_t>,
+                 Attribute>
       packed;
   llvm::SetVector<Attribute> sources;
 };

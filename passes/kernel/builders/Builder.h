@@ -44,6 +44,7 @@ extern const KernelBuilder assembleBuilder;
 extern const KernelBuilder directConvolutionBuilder;
 extern const KernelBuilder depthwiseBuilder;
 extern const KernelBuilder attentionBuilder;
+extern const KernelBuilder winogradBuilder;
 
 /// All builders but the generic one; the first that accepts a kernel builds it.
 llvm::ArrayRef<KernelBuilder> kernelBuilders();

@@ -1,6 +1,7 @@
 #include "passes/kernel/builders/Convolution.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/kernel/builders/Elementwise.h"
+#include "passes/kernel/builders/WinogradWeights.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -16,7 +17,15 @@ int64_t Convolution::steps() const {
   return steps;
 }
 
+int64_t Convolution::weightLane() const {
+  if (transformed)
+    return 2;
+  return llvm::find(weightLoops, int(lane())) - weightLoops.begin();
+}
+
 SmallVector<int64_t> Convolution::weightOrder() const {
+  if (transformed)
+    return {2, 0, 1, 3};
   SmallVector<unsigned> order;
   if (group)
     order.push_back(*group);
@@ -169,6 +178,10 @@ static bool matchOperands(Convolution &c) {
       dim->low = front;
     }
   }
+  if (Value transformed = transformedWeights(c)) {
+    c.transformed = true;
+    c.weights = transformed;
+  }
   c.packed = c.weights.getDefiningOp<linalg::UnPackOp>();
   if (c.packed) {
     c.weights = c.packed.getSource();
@@ -176,9 +189,7 @@ static bool matchOperands(Convolution &c) {
     ArrayRef<int64_t> given = c.packed.getOuterDimsPerm();
     SmallVector<int64_t> identity =
         llvm::to_vector(llvm::seq<int64_t>(0, order.size()));
-    int64_t lane =
-        llvm::find(c.weightLoops, int(c.lane())) - c.weightLoops.begin();
-    if (c.packed.getInnerDimsPos() != ArrayRef(lane) ||
+    if (c.packed.getInnerDimsPos() != ArrayRef(c.weightLane()) ||
         order != (given.empty() ? ArrayRef<int64_t>(identity) : given))
       return false;
   }

@@ -18,6 +18,8 @@ struct Convolution {
   mlir::linalg::UnPackOp packed; ///< what the weights are unpacked from, in the
                                  ///< order of weightOrder(); may be null
   mlir::Value input, weights;    ///< arguments of the body
+  bool transformed = false;      ///< the weights are Winograd's, see
+                                 ///< WinogradWeights.h: [4, 4, filter, channel]
   mlir::BlockArgument out;       ///< the kernel's destination
 
   using Loop = std::optional<unsigned>;
@@ -54,6 +56,8 @@ struct Convolution {
   /// The weights' dims in the order in which kernels stream through them:
   /// group, filter, windows, channel.
   llvm::SmallVector<int64_t> weightOrder() const;
+  /// The weights' dim along the lanes.
+  int64_t weightLane() const;
 };
 
 /// Reads the kernel's body; nothing when it is not such a convolution of f32

@@ -72,13 +72,14 @@ ConvolutionLoops::ConvolutionLoops(KernelSite &site,
   for (auto [value, loops] : llvm::zip(c.epilogueInputs, c.epilogueLoops))
     epilogueInputs.push_back(
         value ? accessOf(e, site.operand(value), loops, count) : Access());
+}
+
+void ConvolutionLoops::takeWeights() {
   Value buffer = site.operand(c.weights);
-  if (c.packed) {
-    weights = e.flatten(buffer);
-    pack = c.packed.getStaticInnerTiles()[0];
-  } else {
-    packWeights(buffer);
-  }
+  if (!c.packed)
+    return packWeights(buffer);
+  weights = e.flatten(buffer);
+  pack = c.packed.getStaticInnerTiles()[0];
 }
 
 /// Weights that are computed while running become panels before the loops.

@@ -47,6 +47,9 @@ struct ConvolutionLoops {
   ConvolutionLoops(KernelSite &site, const Convolution &convolution,
                    ScheduleAttr schedule);
 
+  /// Sets `weights` to panels, packed here if they are not yet.
+  void takeWeights();
+
   /// What one task computes, of the image (and group) at `point`: rows are
   /// those of all spatial dims but the last.
   struct Task {

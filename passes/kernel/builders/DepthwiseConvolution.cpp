@@ -36,6 +36,7 @@ struct Depthwise : ConvolutionLoops {
 } // namespace
 
 void Depthwise::build() {
+  takeWeights();
   forTasks([&](const Task &task) {
     forRows(task, [&] {
       e.loop(task.partFrom, task.partTo, 1, [&](Value part) {

@@ -45,6 +45,7 @@ struct DirectConvolution : ConvolutionLoops {
 } // namespace
 
 void DirectConvolution::build() {
+  takeWeights();
   forTasks([&](const Task &task) {
     sums = memref::AllocaOp::create(
         e.builder, e.loc,
@@ -207,7 +208,7 @@ DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
 
 static bool acceptsDirect(KernelOp kernel) {
   std::optional<Convolution> c = matchConvolution(kernel);
-  return c && !c->isDepthwise();
+  return c && !c->isDepthwise() && !c->transformed;
 }
 
 static LogicalResult buildDirect(KernelSite &site) {

@@ -1,0 +1,426 @@
+// 3x3 convolutions without stride by Winograd's transformation: see
+// WinogradWeights.h. A task takes `pixels` times some tiles, each two by two
+// elements of the result, transforms the four by four elements of the input
+// under each of them into 16 matrices on the stack (tile x channel), multiplies
+// each with its matrix of weights (channel x filter), and transforms the 16
+// products of a tile back. Inputs of many channels go through in blocks.
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/kernel/builders/ConvolutionLoops.h"
+#include "passes/kernel/builders/WinogradWeights.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+namespace {
+constexpr int64_t kStackBytes = 200 << 10; // of the transformed input
+constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
+constexpr int64_t kFewestChannels = 32;
+
+using Vectors = SmallVector<Value, 4>;
+
+struct Winograd : ConvolutionLoops {
+  int64_t tiles, channels;         ///< of a task, of a block
+  int64_t rowLength;               ///< of the transformed input's matrices
+  Value images{}, sums{};          ///< buffers: transformed input, products
+  Value tileRows{}, tileColumns{}; ///< of an image
+  Value column0{};                 ///< first filter of the part
+
+  Winograd(KernelSite &site, const Convolution &convolution, ScheduleAttr s)
+      : ConvolutionLoops(site, convolution, s), tiles(s.getGrain()),
+        channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, lanes)) {}
+
+  Value add(Value a, Value b) {
+    return arith::AddFOp::create(e.builder, e.loc, a, b);
+  }
+  Value sub(Value a, Value b) {
+    return arith::SubFOp::create(e.builder, e.loc, a, b);
+  }
+  Value buffer(int64_t elements) {
+    return memref::AllocaOp::create(
+        e.builder, e.loc, MemRefType::get(elements, e.builder.getF32Type()),
+        e.builder.getI64IntegerAttr(64));
+  }
+
+  void build();
+  void transformWeights();
+  void task(Value tileFrom, Value tileTo, Value partFrom, Value partTo);
+  void moveTo(Value tile);
+  void transformInput(Value tileFrom, Value count, Value channelFrom);
+  void multiply(Value count, Value channelFrom);
+  void transformSums(Value tileFrom, Value count);
+};
+} // namespace
+
+/// Applies `transform` to all columns and then to all rows of a square matrix.
+static SmallVector<Value>
+onBothSides(ArrayRef<Value> matrix, int64_t size,
+            llvm::function_ref<Vectors(ArrayRef<Value>)> transform) {
+  SmallVector<Vectors> columns;
+  for (int64_t column : llvm::seq(size)) {
+    Vectors values;
+    for (int64_t row : llvm::seq(size))
+      values.push_back(matrix[row * size + column]);
+    columns.push_back(transform(values));
+  }
+  SmallVector<Value> result;
+  for (size_t row : llvm::seq(columns[0].size())) {
+    Vectors values;
+    for (const Vectors &column : columns)
+      values.push_back(column[row]);
+    llvm::append_range(result, transform(values));
+  }
+  return result;
+}
+
+void Winograd::build() {
+  if (c.transformed) {
+    weights = e.flatten(site.operand(c.weights));
+    pack = c.packed.getStaticInnerTiles()[0];
+  } else {
+    transformWeights();
+  }
+  auto half = [&](unsigned k) {
+    return e.ceilDiv(sizes[c.spatial[k].image], e.index(2));
+  };
+  tileRows = half(0);
+  tileColumns = half(1);
+  Value all = e.mul(tileRows, tileColumns);
+  Value blocks = e.ceilDiv(all, e.index(tiles));
+  Value partBlocks = e.index(llvm::divideCeil(parts(), plan.parts));
+  Value count = e.mul(e.mul(sizeOf(c.batch), blocks), partBlocks);
+  e.parallel(count, [&](Value index) {
+    // Tasks with the same weights follow each other.
+    Value block = e.remainder(index, blocks), rest = e.floorDiv(index, blocks);
+    Value partFrom = e.mul(e.remainder(rest, partBlocks), plan.parts),
+          tileFrom = e.mul(block, tiles);
+    if (c.batch)
+      point[*c.batch] = e.floorDiv(rest, partBlocks);
+    task(tileFrom, e.min(e.add(tileFrom, tiles), all), partFrom,
+         e.min(e.add(partFrom, plan.parts), e.index(parts())));
+  });
+}
+
+/// Weights that are computed while running: panel by panel.
+void Winograd::transformWeights() {
+  Access from =
+      accessOf(e, site.operand(c.weights), c.weightLoops, c.ranges.size());
+  int64_t filters = c.size(*c.filter);
+  auto type = MemRefType::get(parts() * 16 * size(c.channel) * width,
+                              e.builder.getF32Type());
+  weights = memref::AllocOp::create(e.builder, e.loc, type,
+                                    e.builder.getI64IntegerAttr(64));
+  Value half = e.real(0.5, e.builder.getF32Type()),
+        zero = e.real(0, e.builder.getF32Type());
+  auto times = [&](Value a, Value b) -> Value {
+    return arith::MulFOp::create(e.builder, e.loc, a, b);
+  };
+  e.parallel(e.index(parts()), [&](Value part) {
+    e.loop(e.index(0), sizes[*c.channel], 1, [&](Value channel) {
+      e.loop(e.index(0), e.index(width), 1, [&](Value lane) {
+        Value filter = e.add(e.mul(part, width), lane);
+        Value exists = e.less(filter, e.index(filters));
+        SmallVector<Value> window, at(c.ranges.size());
+        at[*c.filter] = e.min(filter, e.index(filters - 1));
+        at[*c.channel] = channel;
+        for (int64_t tap : llvm::seq(9)) {
+          at[c.spatial[0].window] = e.index(tap / 3);
+          at[c.spatial[1].window] = e.index(tap % 3);
+          Value weight = memref::LoadOp::create(e.builder, e.loc, from.flat,
+                                                from.at(e, at));
+          window.push_back(
+              arith::SelectOp::create(e.builder, e.loc, exists, weight, zero));
+        }
+        SmallVector<Value> transformed =
+            onBothSides(window, 3, [&](ArrayRef<Value> g) -> Vectors {
+              Value outer = times(half, add(g[0], g[2])),
+                    inner = times(half, g[1]);
+              return {g[0], add(outer, inner), sub(outer, inner), g[2]};
+            });
+        for (auto [number, value] : llvm::enumerate(transformed)) {
+          Value row = e.add(
+              e.mul(e.add(e.mul(part, 16), number), size(c.channel)), channel);
+          memref::StoreOp::create(e.builder, e.loc, value, weights,
+                                  e.add(e.mul(row, width), lane));
+        }
+      });
+    });
+  });
+}
+
+void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
+                    Value partTo) {
+  images = buffer(16 * tiles * rowLength);
+  sums = buffer(16 * tiles * width);
+  Value count = e.sub(tileTo, tileFrom), zero = e.index(0);
+  bool oneBlock = channels == size(c.channel);
+  if (oneBlock)
+    transformInput(tileFrom, count, zero);
+  e.loop(partFrom, partTo, 1, [&](Value part) {
+    column0 = e.mul(part, width);
+    e.loop(zero, sizes[*c.channel], channels, [&](Value channelFrom) {
+      if (!oneBlock)
+        transformInput(tileFrom, count, channelFrom);
+      multiply(count, channelFrom);
+    });
+    transformSums(tileFrom, count);
+  });
+}
+
+/// Sets `point` to the first element of the result under a tile.
+void Winograd::moveTo(Value tile) {
+  point[c.spatial[0].image] = e.mul(e.floorDiv(tile, tileColumns), 2);
+  point[c.spatial[1].image] = e.mul(e.remainder(tile, tileColumns), 2);
+}
+
+/// The four by four elements under each tile, of the channels of one block.
+void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
+  Value zero = e.index(0), vectorZero = e.real(0, vectorType());
+  bool masked = size(c.channel) % lanes != 0;
+  auto isTrue = [&](Value a, Value b) -> Value {
+    return e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
+  };
+  e.loop(zero, count, 1, [&](Value tile) {
+    moveTo(e.add(tileFrom, tile));
+    Value start[2], inside;
+    Vectors at[2], exists[2]; // positions along both dims
+    for (unsigned k : {0, 1}) {
+      start[k] = e.sub(point[c.spatial[k].image], low[k]);
+      for (int64_t offset : llvm::seq(4)) {
+        Value position = e.add(start[k], offset);
+        Value ok = isTrue(e.less(e.index(-1), position),
+                          e.less(position, inputSizes[k]));
+        exists[k].push_back(ok);
+        inside = inside ? isTrue(inside, ok) : ok;
+        at[k].push_back(position);
+      }
+    }
+    SmallVector<Value> image(point.size());
+    if (c.batch)
+      image[*c.batch] = point[*c.batch];
+    Value base = e.add(input.at(e, image), channelFrom);
+    auto step = [&](unsigned k) { return inputStep(k) ? inputStep(k) : zero; };
+    auto transform = [&](bool whole) {
+      SmallVector<Value> positions, present;
+      for (int64_t row : llvm::seq(4))
+        for (int64_t column : llvm::seq(4)) {
+          auto within = [&](unsigned k, int64_t offset) {
+            if (whole)
+              return at[k][offset];
+            Value last = e.sub(inputSizes[k], e.index(1));
+            return e.min(e.max(at[k][offset], zero), last);
+          };
+          positions.push_back(
+              e.add(base, e.add(e.mul(within(0, row), step(0)),
+                                e.mul(within(1, column), step(1)))));
+          present.push_back(whole ? Value()
+                                  : isTrue(exists[0][row], exists[1][column]));
+        }
+      Value end = e.min(e.index(channels),
+                        e.sub(sizes[*c.channel], channelFrom));
+      e.loop(zero, end, lanes, [&](Value channel) {
+        Columns columns{lanes, {}};
+        if (masked)
+          columns.mask = e.lanesBelow(
+              e.sub(sizes[*c.channel], e.add(channelFrom, channel)), lanes);
+        SmallVector<Value> elements;
+        for (auto [position, there] : llvm::zip(positions, present)) {
+          Value element = readColumns(e, input.flat, e.add(position, channel),
+                                      e.index(1), columns);
+          elements.push_back(
+              there ? Value(arith::SelectOp::create(e.builder, e.loc, there,
+                                                    element, vectorZero))
+                    : element);
+        }
+        elements = onBothSides(elements, 4, [&](ArrayRef<Value> d) -> Vectors {
+          return {sub(d[0], d[2]), add(d[1], d[2]), sub(d[2], d[1]),
+                  sub(d[1], d[3])};
+        });
+        Value to = e.add(e.mul(tile, rowLength), channel);
+        for (auto [number, element] : llvm::enumerate(elements))
+          vector::StoreOp::create(e.builder, e.loc, element, images,
+                                  e.add(to, number * tiles * rowLength));
+      });
+    };
+    e.branch(inside, [&] { transform(true); }, [&] { transform(false); });
+  });
+}
+
+/// The 16 products for one block of channels; there are rows for full register
+/// tiles, of which the last ones may be nobody's.
+void Winograd::multiply(Value count, Value channelFrom) {
+  int64_t rows = plan.pixels, vectors = plan.vectors;
+  Value zero = e.index(0);
+  Value first = e.builder.createOrFold<arith::CmpIOp>(
+      e.loc, arith::CmpIPredicate::eq, channelFrom, zero);
+  Value panel = e.mul(e.floorDiv(column0, e.index(pack)), 16);
+  e.loop(zero, e.index(16), 1, [&](Value matrix) {
+    Value weightsAt = e.add(
+        e.mul(e.add(e.mul(e.add(panel, matrix), size(c.channel)), channelFrom),
+              pack),
+        e.remainder(column0, e.index(pack)));
+    e.loop(zero, count, rows, [&](Value row) {
+      Value at = e.add(e.mul(matrix, tiles), row),
+            imagesAt = e.mul(at, rowLength), sumsAt = e.mul(at, width);
+      SmallVector<Value> state;
+      for (int64_t sum : llvm::seq(rows * vectors)) {
+        Value start = e.real(0, vectorType());
+        if (channels != size(c.channel)) {
+          Value before = vector::LoadOp::create(
+              e.builder, e.loc, vectorType(), sums, e.add(sumsAt, sum * lanes));
+          start =
+              arith::SelectOp::create(e.builder, e.loc, first, start, before);
+        }
+        state.push_back(start);
+      }
+      auto step = [&](Value k, SmallVector<Value> &state) {
+        SmallVector<Value> loaded;
+        for (int64_t vector : llvm::seq(vectors))
+          loaded.push_back(vector::LoadOp::create(
+              e.builder, e.loc, vectorType(), weights,
+              e.add(e.add(weightsAt, e.mul(k, pack)), vector * lanes)));
+        for (int64_t r : llvm::seq(rows)) {
+          Value element =
+              memref::LoadOp::create(e.builder, e.loc, images,
+                                     e.add(e.add(imagesAt, k), r * rowLength));
+          element = e.broadcast(element, lanes);
+          for (int64_t vector : llvm::seq(vectors)) {
+            Value &sum = state[r * vectors + vector];
+            sum = vector::FMAOp::create(e.builder, e.loc, element,
+                                        loaded[vector], sum);
+          }
+        }
+      };
+      Value last =
+          e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
+      Value even = e.sub(last, e.remainder(last, e.index(2)));
+      for (auto [from, to, atOnce] :
+           {std::tuple(zero, even, 2), std::tuple(even, last, 1)})
+        state = e.loop(from, to, atOnce, state,
+                       [&, atOnce = atOnce](Value k, ValueRange now) {
+                         SmallVector<Value> next = llvm::to_vector(now);
+                         for (int64_t u : llvm::seq(atOnce))
+                           step(e.add(k, u), next);
+                         return next;
+                       });
+      for (auto [number, sum] : llvm::enumerate(state))
+        vector::StoreOp::create(e.builder, e.loc, sum, sums,
+                                e.add(sumsAt, number * lanes));
+    });
+  });
+}
+
+/// The two by two elements of each tile, and their epilogue.
+void Winograd::transformSums(Value tileFrom, Value count) {
+  auto vectorsOf = [&](Value tile, bool masked) {
+    e.loop(e.index(0), e.index(width), lanes, [&](Value lane) {
+      Value filter = e.add(column0, lane),
+            mask = masked ? laneMask(filter) : Value();
+      Value at = e.add(e.mul(tile, width), lane);
+      SmallVector<Value> products;
+      for (int64_t matrix : llvm::seq(16))
+        products.push_back(
+            vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
+                                   e.add(at, matrix * tiles * width)));
+      SmallVector<Value> results =
+          onBothSides(products, 4, [&](ArrayRef<Value> m) -> Vectors {
+            return {add(add(m[0], m[1]), m[2]), sub(sub(m[1], m[2]), m[3])};
+          });
+      Value row = point[c.spatial[0].image], column = point[c.spatial[1].image];
+      for (int64_t number : llvm::seq(4)) {
+        Value y = e.add(row, number / 2), x = e.add(column, number % 2);
+        // An image of odd size ends within a tile.
+        auto exists = [&](unsigned k, Value position, bool second,
+                          llvm::function_ref<void()> then) {
+          auto size = known(sizes[c.spatial[k].image]);
+          if (!second || (size && *size % 2 == 0))
+            return then();
+          e.branch(e.less(position, sizes[c.spatial[k].image]), then);
+        };
+        exists(0, y, number / 2, [&] {
+          exists(1, x, number % 2, [&] {
+            point[c.spatial[0].image] = y;
+            point[c.spatial[1].image] = x;
+            finish(results[number], filter, mask);
+          });
+        });
+      }
+      point[c.spatial[0].image] = row;
+      point[c.spatial[1].image] = column;
+    });
+  };
+  e.loop(e.index(0), count, 1, [&](Value tile) {
+    moveTo(e.add(tileFrom, tile));
+    forPart(column0, [&](bool masked) { vectorsOf(tile, masked); });
+  });
+}
+
+static bool accepts(KernelOp kernel) {
+  std::optional<Convolution> c = matchConvolution(kernel);
+  if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
+      c->inputLoops.back() != int(*c->channel))
+    return false;
+  int64_t tiles = 1;
+  for (const Convolution::Spatial &dim : c->spatial) {
+    if (c->size(dim.window) != 3 || dim.stride != 1 || dim.dilation != 1)
+      return false;
+    tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
+  }
+  if (c->transformed)
+    return bool(c->packed);
+  return !c->packed && tiles >= kFewestTiles &&
+         c->size(*c->channel) >= kFewestChannels &&
+         c->size(*c->filter) >= kFewestChannels;
+}
+
+static LogicalResult build(KernelSite &site) {
+  ScheduleAttr schedule = site.kernel.getScheduleAttr();
+  if (!schedule)
+    schedule = winogradBuilder.schedule(site.kernel, site.target);
+  Winograd(site, *matchConvolution(site.kernel), schedule).build();
+  return success();
+}
+
+static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
+  Convolution c = *matchConvolution(kernel);
+  bool manyRegisters = target.vectorRegisters >= 32;
+  int64_t lanes = target.lanes(), vectors = manyRegisters ? 4 : 2;
+  int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
+  if (pack) {
+    lanes = std::min(lanes, pack & -pack);
+    while (pack % (vectors * lanes) != 0)
+      --vectors;
+  }
+  int64_t width = vectors * lanes,
+          parts = llvm::divideCeil(c.size(*c.filter), width);
+  int64_t all = 1, channels = c.size(*c.channel);
+  for (const Convolution::Spatial &dim : c.spatial)
+    all *= llvm::divideCeil(typicalSize(c, dim.image), 2);
+  // As many tiles as their transformed input fits, all channels at once or in
+  // blocks; the rows of the last register tile should not be nobody's.
+  int64_t fit = kStackBytes / (4 * 16 * llvm::alignTo(channels, lanes));
+  if (fit < 10) {
+    channels = 128;
+    fit = kStackBytes / (4 * 16 * channels);
+  }
+  fit = std::min<int64_t>(fit, 24);
+  int64_t rows = 6, tiles = 6;
+  double least = std::numeric_limits<double>::infinity();
+  for (int64_t r : {6, 5, 4})
+    for (int64_t t = fit / r * r; t >= std::max<int64_t>(fit / 2, r); t -= r) {
+      int64_t computed = all / t * t + llvm::alignTo(all % t, r);
+      double cost =
+          computed * (1 + 0.15 * (r + vectors) / (r * vectors)) * (1 + 0.5 / t);
+      if (cost < 0.999 * least)
+        least = cost, rows = r, tiles = t;
+    }
+  int64_t blocks = llvm::divideCeil(all, tiles);
+  int64_t taskParts =
+      blocks >= 16 ? parts
+                   : llvm::divideCeil(parts, llvm::divideCeil(16, blocks));
+  return ScheduleAttr::get(kernel.getContext(), winogradBuilder.kind,
+                           {rows, vectors, channels, taskParts}, lanes,
+                           /*unroll=*/2, pack ? pack : width, tiles);
+}
+
+const KernelBuilder fulgur::winogradBuilder = {"winograd", accepts, schedule,
+                                               build};
