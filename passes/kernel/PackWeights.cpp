@@ -159,12 +159,18 @@ private:
       return;
     auto argument = cast<BlockArgument>(packing->weight);
     OpOperand &operand = kernel.getInputsMutable()[argument.getArgNumber()];
+    // A reshaped weight has the same bytes.
+    Value source = operand.get();
+    while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+        source.getDefiningOp()))
+      source = source.getDefiningOp()->getOperand(0);
     ElementsAttr weight;
-    if (!matchPattern(operand.get(), m_Constant(&weight)) ||
-        !argument.hasOneUse() || weightBytes(weight).empty())
+    if (!matchPattern(source, m_Constant(&weight)) || !argument.hasOneUse() ||
+        weightBytes(weight).empty())
       return;
     const Layout &layout = packing->layout;
-    auto type = cast<RankedTensorType>(weight.getType()), unpacked = type;
+    auto type = cast<RankedTensorType>(operand.get().getType()),
+         unpacked = type;
     if (packing->transformed) {
       const Convolution &c = *packing->transformed;
       unpacked = RankedTensorType::get(
@@ -172,9 +178,12 @@ private:
     }
 
     Builder attributes(&getContext());
-    Attribute &result =
-        packed[{weight, attributes.getDenseI64ArrayAttr(layout.order),
-                layout.cut, width, packing->transformed.has_value()}];
+    Attribute how = attributes.getArrayAttr(
+        {TypeAttr::get(layout.pack(unpacked)),
+         attributes.getDenseI64ArrayAttr(layout.order),
+         attributes.getIndexAttr(layout.cut),
+         attributes.getBoolAttr(packing->transformed.has_value())});
+    Attribute &result = packed[{weight, how}];
     if (!result) {
       sources.insert(weight);
       result = addWeight(
@@ -210,9 +219,7 @@ private:
   }
 
   /// Kernels that share a weight share its packed form.
-  llvm::DenseMap<std::tuple<Attribute, Attribute, int64_t, int64_t, int64_t>,
-                 Attribute>
-      packed;
+  llvm::DenseMap<std::pair<Attribute, Attribute>, Attribute> packed;
   llvm::SetVector<Attribute> sources;
 };
 } // namespace

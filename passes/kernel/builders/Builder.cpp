@@ -14,10 +14,14 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {
-      gemmBuilder,      softmaxBuilder,  normBuilder,     assembleBuilder,
-      attentionBuilder, winogradBuilder, directConvolutionBuilder,
-      depthwiseBuilder};
+  static const KernelBuilder builders[] = {gemmBuilder,
+                                           softmaxBuilder,
+                                           normBuilder,
+                                           assembleBuilder,
+                                           attentionBuilder,
+                                           winogradBuilder,
+                                           directConvolutionBuilder,
+                                           depthwiseBuilder};
   return builders;
 }
 

@@ -215,8 +215,8 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
           present.push_back(whole ? Value()
                                   : isTrue(exists[0][row], exists[1][column]));
         }
-      Value end = e.min(e.index(channels),
-                        e.sub(sizes[*c.channel], channelFrom));
+      Value end =
+          e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
       e.loop(zero, end, lanes, [&](Value channel) {
         Columns columns{lanes, {}};
         if (masked)

@@ -59,3 +59,122 @@ func.func @negative(%x: tensor<8x8xf64>, %y: tensor<8x8xf32>, %out: tensor<8x8xf
   } -> tensor<8x8xf32>
   return %r, %t : tensor<8x8xf64>, tensor<8x8xf32>
 }
+
+// Rows of pixels times vectors of filters; several rows a task.
+// CHECK-LABEL: @strided
+// CHECK: schedule(<kind = "convolution"
+// WIDE-LABEL: @strided
+// WIDE: schedule(<kind = "convolution"
+func.func @strided(%a: tensor<1x57x57x64xf32>, %b: tensor<128x64x3x3xf32>, %out: tensor<1x28x28x128xf32>) -> tensor<1x28x28x128xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x57x57x64xf32>, tensor<128x64x3x3xf32>) outs(%out : tensor<1x28x28x128xf32>) {
+  ^bb0(%x: tensor<1x57x57x64xf32>, %y: tensor<128x64x3x3xf32>, %o: tensor<1x28x28x128xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x28x28x128xf32>) -> tensor<1x28x28x128xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h * 2 + i, w * 2 + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x57x57x64xf32>, tensor<128x64x3x3xf32>) outs(%init : tensor<1x28x28x128xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x28x28x128xf32>
+    fulgur.yield %p : tensor<1x28x28x128xf32>
+  } -> tensor<1x28x28x128xf32>
+  return %r : tensor<1x28x28x128xf32>
+}
+
+// Many channels, a window of 3x3 that moves by one: 16 products for 4 elements.
+// CHECK-LABEL: @no_stride
+// CHECK: schedule(<kind = "winograd"
+// WIDE-LABEL: @no_stride
+// WIDE: schedule(<kind = "winograd"
+func.func @no_stride(%a: tensor<1x28x28x128xf32>, %b: tensor<128x128x3x3xf32>, %out: tensor<1x28x28x128xf32>) -> tensor<1x28x28x128xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x128xf32>, tensor<128x128x3x3xf32>) outs(%out : tensor<1x28x28x128xf32>) {
+  ^bb0(%x: tensor<1x28x28x128xf32>, %y: tensor<128x128x3x3xf32>, %o: tensor<1x28x28x128xf32>):
+    %zero = arith.constant 0.0 : f32
+    %padded = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
+    ^bb0(%n: index, %h: index, %v: index, %c: index):
+      tensor.yield %zero : f32
+    } : tensor<1x28x28x128xf32> to tensor<1x30x30x128xf32>
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x28x28x128xf32>) -> tensor<1x28x28x128xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%padded, %y : tensor<1x30x30x128xf32>, tensor<128x128x3x3xf32>) outs(%init : tensor<1x28x28x128xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x28x28x128xf32>
+    fulgur.yield %p : tensor<1x28x28x128xf32>
+  } -> tensor<1x28x28x128xf32>
+  return %r : tensor<1x28x28x128xf32>
+}
+
+// Not worth it for few channels.
+// CHECK-LABEL: @few_channels
+// CHECK: schedule(<kind = "convolution"
+// WIDE-LABEL: @few_channels
+// WIDE: schedule(<kind = "convolution"
+func.func @few_channels(%a: tensor<1x28x28x16xf32>, %b: tensor<128x16x3x3xf32>, %out: tensor<1x26x26x128xf32>) -> tensor<1x26x26x128xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x16xf32>, tensor<128x16x3x3xf32>) outs(%out : tensor<1x26x26x128xf32>) {
+  ^bb0(%x: tensor<1x28x28x16xf32>, %y: tensor<128x16x3x3xf32>, %o: tensor<1x26x26x128xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x26x26x128xf32>) -> tensor<1x26x26x128xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x28x28x16xf32>, tensor<128x16x3x3xf32>) outs(%init : tensor<1x26x26x128xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x26x26x128xf32>
+    fulgur.yield %p : tensor<1x26x26x128xf32>
+  } -> tensor<1x26x26x128xf32>
+  return %r : tensor<1x26x26x128xf32>
+}
+
+// A window for each channel.
+// CHECK-LABEL: @channelwise
+// CHECK: schedule(<kind = "depthwise"
+// WIDE-LABEL: @channelwise
+// WIDE: schedule(<kind = "depthwise"
+func.func @channelwise(%a: tensor<1x28x28x48xf32>, %b: tensor<48x3x3xf32>, %out: tensor<1x26x26x48xf32>) -> tensor<1x26x26x48xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x48xf32>, tensor<48x3x3xf32>) outs(%out : tensor<1x26x26x48xf32>) {
+  ^bb0(%x: tensor<1x28x28x48xf32>, %y: tensor<48x3x3xf32>, %o: tensor<1x26x26x48xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x26x26x48xf32>) -> tensor<1x26x26x48xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, c, i, j) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, c, i, j) -> (c, i, j)>, affine_map<(n, h, w, c, i, j) -> (n, h, w, c)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x28x28x48xf32>, tensor<48x3x3xf32>) outs(%init : tensor<1x26x26x48xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x26x26x48xf32>
+    fulgur.yield %p : tensor<1x26x26x48xf32>
+  } -> tensor<1x26x26x48xf32>
+  return %r : tensor<1x26x26x48xf32>
+}
+
+// Filters that are not last are for the generic builder.
+// CHECK-LABEL: @negative_channels_first
+// CHECK-NOT: schedule
+// WIDE-LABEL: @negative_channels_first
+// WIDE-NOT: schedule
+func.func @negative_channels_first(%a: tensor<1x16x28x28xf32>, %b: tensor<128x16x3x3xf32>, %out: tensor<1x128x26x26xf32>) -> tensor<1x128x26x26xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x16x28x28xf32>, tensor<128x16x3x3xf32>) outs(%out : tensor<1x128x26x26xf32>) {
+  ^bb0(%x: tensor<1x16x28x28xf32>, %y: tensor<128x16x3x3xf32>, %o: tensor<1x128x26x26xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x128x26x26xf32>) -> tensor<1x128x26x26xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, f, h, w, i, j, c) -> (n, c, h + i, w + j)>, affine_map<(n, f, h, w, i, j, c) -> (f, c, i, j)>, affine_map<(n, f, h, w, i, j, c) -> (n, f, h, w)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x16x28x28xf32>, tensor<128x16x3x3xf32>) outs(%init : tensor<1x128x26x26xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x128x26x26xf32>
+    fulgur.yield %p : tensor<1x128x26x26xf32>
+  } -> tensor<1x128x26x26xf32>
+  return %r : tensor<1x128x26x26xf32>
+}

@@ -45,5 +45,64 @@ func.func @negative_no_weight(%a: tensor<?x2xf32>, %b: tensor<2x3xf32>, %out: te
   return %r : tensor<?x3xf32>
 }
 
+// Three filters of a convolution, two a panel: the window and its channels follow each other for both.
+// CHECK-LABEL: @convolution
+// CHECK: arith.constant dense_resource<[[FILTERS:.*]]> : tensor<2x1x2x2x2xf32>
+// CHECK: ^bb0(%{{.*}}: tensor<1x4x5x2xf32>, %[[F:.*]]: tensor<2x1x2x2x2xf32>, %{{.*}}: tensor<1x4x4x3xf32>)
+// CHECK: linalg.unpack %[[F]] outer_dims_perm = [0, 2, 3, 1] inner_dims_pos = [0] inner_tiles = [2] {{.*}} -> tensor<3x2x1x2xf32>
+func.func @convolution(%a: tensor<1x4x5x2xf32>, %out: tensor<1x4x4x3xf32>) -> tensor<1x4x4x3xf32> {
+  %weight = arith.constant dense<[[1., 2.], [3., 4.], [5., 6.], [7., 8.], [9., 10.], [11., 12.]]> : tensor<6x2xf32>
+  %filters = tensor.expand_shape %weight [[0, 1], [2, 3]] output_shape [3, 2, 1, 2] : tensor<6x2xf32> into tensor<3x2x1x2xf32>
+  %r = fulgur.kernel ins(%a, %filters : tensor<1x4x5x2xf32>, tensor<3x2x1x2xf32>) outs(%out : tensor<1x4x4x3xf32>)
+      schedule(<kind = "convolution", tile = [2, 1, 4, 1], pack = 2>) {
+  ^bb0(%x: tensor<1x4x5x2xf32>, %w: tensor<3x2x1x2xf32>, %o: tensor<1x4x4x3xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x4x4x3xf32>) -> tensor<1x4x4x3xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>,
+        affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %w : tensor<1x4x5x2xf32>, tensor<3x2x1x2xf32>) outs(%init : tensor<1x4x4x3xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x4x4x3xf32>
+    fulgur.yield %p : tensor<1x4x4x3xf32>
+  } -> tensor<1x4x4x3xf32>
+  return %r : tensor<1x4x4x3xf32>
+}
+
+// Transformed before, and restored in the body.
+// CHECK-LABEL: @winograd
+// CHECK: arith.constant dense_resource<[[TRANSFORMED:.*]]> : tensor<1x4x4x1x2xf32>
+// CHECK: ^bb0(%{{.*}}: tensor<1x4x4x1xf32>, %[[T:.*]]: tensor<1x4x4x1x2xf32>, %{{.*}}: tensor<1x2x2x1xf32>)
+// CHECK: %[[U:.*]] = linalg.unpack %[[T]] outer_dims_perm = [2, 0, 1, 3] inner_dims_pos = [2] inner_tiles = [2] {{.*}} -> tensor<4x4x1x1xf32>
+// CHECK: %[[L:.*]] = arith.constant dense<{{.*}}> : tensor<3x4xf32>
+// CHECK: linalg.generic {{.*}} ins(%[[L]], %[[L]], %[[U]] : {{.*}}) outs(%{{.*}} : tensor<1x1x3x3xf32>)
+func.func @winograd(%a: tensor<1x4x4x1xf32>, %out: tensor<1x2x2x1xf32>) -> tensor<1x2x2x1xf32> {
+  %weight = arith.constant dense<[[[[1., 2., 1.], [2., 4., 2.], [1., 2., 1.]]]]> : tensor<1x1x3x3xf32>
+  %r = fulgur.kernel ins(%a, %weight : tensor<1x4x4x1xf32>, tensor<1x1x3x3xf32>) outs(%out : tensor<1x2x2x1xf32>)
+      schedule(<kind = "winograd", tile = [1, 1, 1, 1], lanes = 2, pack = 2>) {
+  ^bb0(%x: tensor<1x4x4x1xf32>, %w: tensor<1x1x3x3xf32>, %o: tensor<1x2x2x1xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x2x2x1xf32>) -> tensor<1x2x2x1xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>,
+        affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %w : tensor<1x4x4x1xf32>, tensor<1x1x3x3xf32>) outs(%init : tensor<1x2x2x1xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x2x2x1xf32>
+    fulgur.yield %p : tensor<1x2x2x1xf32>
+  } -> tensor<1x2x2x1xf32>
+  return %r : tensor<1x2x2x1xf32>
+}
+
 // The bytes: (1, 2) and (4, 5), then (3, 0) and (6, 0).
 // CHECK: [[PACKED]]: "0x400000000000803F0000004000008040{{0000A0400000404000000000}}0000C04000000000"
+// Filters 0 and 1, then filter 2: [1 5], [3 7], [2 6], [4 8]; [9 0], [11 0], [10 0], [12 0].
+// CHECK: [[FILTERS]]: "0x400000000000803F0000A040{{000040400000E040000000400000C0400000804000000041}}
+// The middle of the window's rows 1 2 1 is (1 + 2 + 1) / 2 and (1 - 2 + 1) / 2, of its columns as well.
+// CHECK: [[TRANSFORMED]]: "0x400000000000803F00000000000000400000000000000000000000000000803F00000000
