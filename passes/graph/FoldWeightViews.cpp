@@ -1,0 +1,123 @@
+// Slices and reshapes of weights are weights: what an exporter splits while the
+// model runs (the experts of a mixture, the parts of a joint projection) is
+// split here, once. A slice of consecutive elements is a view of the mapped
+// file; others are copied.
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "passes/Passes.h"
+#include "passes/WeightStore.h"
+
+using namespace mlir;
+
+namespace fulgur {
+#define GEN_PASS_DEF_FOLDWEIGHTVIEWS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+/// The bytes that the elements of `slice` are in, when they are consecutive in
+/// the tensor of `type` whose bytes are `whole`.
+ArrayRef<char> consecutive(tensor::ExtractSliceOp slice, RankedTensorType type,
+                           ArrayRef<char> whole) {
+  int64_t bytes = type.getElementTypeBitWidth() / 8, stride = bytes, offset = 0,
+          count = bytes;
+  bool partial = false; // some dim further in is not whole
+  for (int64_t dim = type.getRank(); dim-- > 0;) {
+    int64_t size = slice.getStaticSize(dim);
+    if (partial && size != 1)
+      return {};
+    partial |= size != type.getDimSize(dim);
+    offset += slice.getStaticOffset(dim) * stride;
+    stride *= type.getDimSize(dim);
+    count *= size;
+  }
+  return whole.slice(offset, count);
+}
+
+/// Copies the elements of `slice`, dim after dim.
+void copySlice(tensor::ExtractSliceOp slice, RankedTensorType type,
+               ArrayRef<char> from, char *&to, int64_t dim = 0,
+               int64_t at = 0) {
+  int64_t bytes = type.getElementTypeBitWidth() / 8;
+  if (dim == type.getRank()) {
+    memcpy(to, from.data() + at * bytes, bytes);
+    to += bytes;
+    return;
+  }
+  int64_t offset = slice.getStaticOffset(dim), size = slice.getStaticSize(dim);
+  if (dim == type.getRank() - 1) {
+    at = at * type.getDimSize(dim) + offset;
+    memcpy(to, from.data() + at * bytes, size * bytes);
+    to += size * bytes;
+    return;
+  }
+  for (int64_t index : llvm::seq(offset, offset + size))
+    copySlice(slice, type, from, to, dim + 1,
+              at * type.getDimSize(dim) + index);
+}
+
+struct FoldWeightViews : impl::FoldWeightViewsBase<FoldWeightViews> {
+  void runOnOperation() override {
+    // Producers stand before their consumers, so that chains fold as well.
+    getOperation().walk([&](Operation *op) {
+      Attribute folded =
+          llvm::TypeSwitch<Operation *, Attribute>(op)
+              .Case([&](tensor::ExtractSliceOp slice) { return fold(slice); })
+              .Case<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+                  [&](auto reshape) {
+                    return foldReshape(reshape.getSrc(),
+                                       reshape.getResultType());
+                  })
+              .Default(Attribute());
+      if (!folded)
+        return;
+      OpBuilder builder(op);
+      op->getResult(0).replaceAllUsesWith(arith::ConstantOp::create(
+          builder, op->getLoc(), cast<TypedAttr>(folded)));
+      op->erase();
+    });
+  }
+
+private:
+  /// The weight that `value` is, if it is one in the weights file.
+  static DenseResourceElementsAttr weightOf(Value value) {
+    ElementsAttr weight;
+    if (!matchPattern(value, m_Constant(&weight)) ||
+        weightBytes(weight).empty())
+      return {};
+    return dyn_cast<DenseResourceElementsAttr>(weight);
+  }
+
+  static Attribute foldReshape(Value source, RankedTensorType type) {
+    DenseResourceElementsAttr weight = weightOf(source);
+    if (!weight || !type.hasStaticShape())
+      return {};
+    return DenseResourceElementsAttr::get(type, weight.getRawHandle());
+  }
+
+  static Attribute fold(tensor::ExtractSliceOp slice) {
+    DenseResourceElementsAttr weight = weightOf(slice.getSource());
+    if (!weight || !slice.getOffsets().empty() || !slice.getSizes().empty() ||
+        !slice.getStrides().empty() || !slice.hasUnitStride())
+      return {};
+    auto type = cast<RankedTensorType>(weight.getType());
+    unsigned bits = type.getElementTypeBitWidth();
+    ArrayRef<char> whole = weightBytes(weight);
+    if (bits % 8 != 0 ||
+        int64_t(whole.size()) != type.getNumElements() * bits / 8)
+      return {};
+    if (ArrayRef<char> part = consecutive(slice, type, whole); !part.empty())
+      // The whole blob lives as long as the context.
+      return DenseResourceElementsAttr::get(
+          slice.getType(), "slice",
+          UnmanagedAsmResourceBlob::allocateWithAlign(part, bits / 8));
+    return addWeight(slice.getType(), "slice",
+                     [&](MutableArrayRef<char> bytes) {
+                       char *to = bytes.data();
+                       copySlice(slice, type, whole, to);
+                     });
+  }
+};
+} // namespace
+} // namespace fulgur
