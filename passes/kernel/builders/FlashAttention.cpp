@@ -59,7 +59,7 @@ struct Flash {
                           Value row, int64_t rows);
   SmallVector<Value> extrasAt(Value row, Value key, Value query);
   Value keysSeen(Value lastQuery);
-  bool isCopied(const Access &access, unsigned loop, int64_t size);
+  bool isCopied(const Access &access, unsigned loop);
   bool hasTile(const Access &extra);
 
   Value load(Value from, Value at) {
@@ -98,13 +98,11 @@ struct Flash {
 };
 } // namespace
 
-/// Whether the rows of keys or values are brought together first: to be read
-/// as whole vectors, or because rows far apart evict each other.
-bool Flash::isCopied(const Access &access, unsigned loop, int64_t size) {
-  auto step = [&](unsigned loop) {
-    return access.steps[loop] ? known(access.steps[loop]) : 0;
-  };
-  return size % lanes != 0 || step(loop) != 1 || step(a.j) != size;
+/// Whether keys or values are transposed first: a row is not contiguous.
+/// Contiguous rows are read where they are, however far apart: a copy takes
+/// more time than it saves.
+bool Flash::isCopied(const Access &access, unsigned loop) {
+  return access.steps[loop] && known(access.steps[loop]) != 1;
 }
 
 /// Whether an extra operand is transposed first: neighbouring queries are not
@@ -158,9 +156,9 @@ void Flash::allocate() {
   results = onStack(blockQueries * columns, f32);
   for (Value *row : {&greatest, &raised, &total, &scale})
     *row = onStack(blockQueries, f32);
-  if (isCopied(a.key, a.d, a.attention.depth))
+  if (isCopied(a.key, a.d))
     keyTile = onStack(keyRows * depth, f32);
-  if (isCopied(a.value, a.n, a.attention.columns))
+  if (isCopied(a.value, a.n))
     valueTile = onStack(keyRows * columns, f32);
   extraTiles.clear();
   for (Access &extra : a.extras)
@@ -548,10 +546,15 @@ void Flash::addValues() {
           return scalar(scores, e.add(e.mul(k, blockQueries), e.add(row, r)));
         },
         [&](Value k, int64_t v) {
-          Value position = e.add(values.position, column + v * lanes);
-          return load(values.flat, values.step
-                                       ? e.add(position, e.mul(values.step, k))
-                                       : position);
+          int64_t from = column + v * lanes, left = a.attention.columns - from;
+          Value position = e.add(values.position, from);
+          if (values.step)
+            position = e.add(position, e.mul(values.step, k));
+          Value mask = left < lanes && !valueTile
+                           ? e.lanesBelow(e.index(left), lanes)
+                           : Value();
+          return readColumns(e, values.flat, position, e.index(1),
+                             {lanes, mask});
         });
     for (int64_t r : llvm::seq(rows))
       for (int64_t v : llvm::seq(vectors))
