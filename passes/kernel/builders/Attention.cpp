@@ -30,7 +30,16 @@ static LogicalResult buildAttention(KernelSite &site) {
     schedule = scheduleAttention(site.kernel, site.target);
   AttentionEmitter emitter{site, attention, schedule};
   emitter.access();
-  emitFlashAttention(emitter);
+  if (!canDecode(emitter)) {
+    emitFlashAttention(emitter);
+    return success();
+  }
+  Value few = hasFewQueries(emitter), scratch;
+  if (known(few) != 0)
+    scratch = decodeScratch(emitter);
+  emitter.e.branch(
+      few, [&] { emitDecodeAttention(emitter, scratch); },
+      [&] { emitFlashAttention(emitter); });
   return success();
 }
 
