@@ -8,16 +8,19 @@
 // their sums; these are combined at the end.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/Transpose.h"
 #include <cmath>
 
 using namespace mlir;
 using namespace fulgur;
 
 namespace {
-constexpr int64_t kFewQueries = 6;
-constexpr int64_t kMostRows = 64;
+constexpr int64_t kFewQueries = 8;
+constexpr int64_t kUsualRows = 64, kMostRows = 128;
 constexpr int64_t kTaskBytes = 1 << 20; // of keys and values: 20 microseconds
-constexpr int64_t kBlockKeys = 256;     // whose scores stay in the cache
+constexpr int64_t kBlockScores = 16 << 10; // stay in the cache
+constexpr int64_t kManyRows = 8; // between which memory has to be asked
+constexpr int64_t kAhead = 8;    // keys
 
 struct Decode {
   AttentionEmitter &a;
@@ -27,7 +30,8 @@ struct Decode {
   int64_t rowBytes = 4 * (a.attention.depth + a.attention.columns);
   SmallVector<unsigned> unitLoops{}, rowLoops{}; ///< rowLoops: the last is i
   Value units{}, rows{};
-  int64_t capacity = 0; ///< rows that there may be
+  int64_t capacity = 0;  ///< rows that there may be
+  int64_t blockKeys = 0; ///< keys of a block
   Value keyCount = a.sizes[a.j], chunks{}, chunkKeys{};
   Value partials{}; ///< [unit][chunk][row][result, greatest, total]
 
@@ -52,6 +56,7 @@ struct Decode {
   void begin(Value chunk);
   void scoreRows(Value row, int64_t count);
   void scoreTransposed(Value row, int64_t count);
+  void prefetch(const Access &access, Value row, int64_t from, int64_t to);
   void finishScores(Value row);
   void addValues(Value row, int64_t count);
   void finish(Value sum, llvm::function_ref<Value(int64_t)> column);
@@ -100,12 +105,15 @@ Decode::Decode(AttentionEmitter &a) : a(a) {
   auto group = known(rows);
   rowLoops.push_back(a.i);
   rows = e.mul(rows, a.sizes[a.i]);
-  capacity = known(rows) ? *known(rows)
-             : group     ? *group * kFewQueries
-                         : 4 * kFewQueries;
+  capacity = kUsualRows;
+  if (known(rows))
+    capacity = *known(rows);
+  else if (group)
+    capacity = std::max(*group, std::min(*group * kFewQueries, kUsualRows));
+  blockKeys = kBlockScores / llvm::PowerOf2Ceil(std::max(capacity, kUsualRows));
   // Equal chunks.
   int64_t longest =
-      llvm::alignTo(std::max(kTaskBytes / rowBytes, kBlockKeys), lanes);
+      llvm::alignTo(std::max(kTaskBytes / rowBytes, blockKeys), lanes);
   chunks = e.max(e.ceilDiv(keyCount, e.index(longest)), e.index(1));
   chunkKeys =
       e.mul(e.ceilDiv(e.ceilDiv(keyCount, chunks), e.index(lanes)), lanes);
@@ -152,7 +160,7 @@ void Decode::build(Value scratch) {
   e.parallel(tasks, [&](Value task) {
     Type f32 = e.builder.getF32Type();
     queries = a.onStack(capacity * depth, f32);
-    scores = a.onStack(capacity * kBlockKeys, f32);
+    scores = a.onStack(capacity * blockKeys, f32);
     results = a.onStack(capacity * columns, f32);
     for (Value *row : {&greatest, &total, &scale})
       *row = a.onStack(capacity, f32);
@@ -177,7 +185,7 @@ void Decode::clearRow() {
 }
 
 void Decode::tiles(llvm::function_ref<void(Value, int64_t)> tile) {
-  constexpr int64_t widest = 4;
+  int64_t widest = a.site.target.vectorRegisters >= 32 ? 8 : 4;
   Value done = e.sub(rows, e.remainder(rows, e.index(widest)));
   e.loop(e.index(0), done, widest, [&](Value row) { tile(row, widest); });
   for (int64_t count = widest / 2; count > 0; count /= 2) {
@@ -204,9 +212,9 @@ void Decode::item(Value unit, Value chunk) {
     from = e.max(from, a.seenFrom(e.index(0)));
     to = e.min(to, a.seenTo(e.sub(a.sizes[a.i], e.index(1))));
   }
-  e.loop(from, to, kBlockKeys, [&](Value key) {
+  e.loop(from, to, blockKeys, [&](Value key) {
     key0 = key;
-    keysHere = e.min(e.sub(to, key), e.index(kBlockKeys));
+    keysHere = e.min(e.sub(to, key), e.index(blockKeys));
     tiles([&](Value row, int64_t count) {
       if (isTransposed())
         scoreTransposed(row, count);
@@ -284,6 +292,8 @@ void Decode::scoreRows(Value row, int64_t count) {
                             ? e.add(keys, e.mul(a.key.steps[a.j], exists))
                             : keys);
     }
+    for (int64_t k : llvm::seq(count < kManyRows ? 0 : together))
+      prefetch(a.key, keyRows[k], 0, a.attention.depth);
     for (int64_t from = 0; from < depth; from += lanes) {
       SmallVector<Value> left;
       for (int64_t r : llvm::seq(count))
@@ -297,35 +307,38 @@ void Decode::scoreRows(Value row, int64_t count) {
         }
       }
     }
-    for (int64_t half = lanes / 2; half > 0; half /= 2) {
-      SmallVector<int64_t> upper, lower;
-      for (int64_t lane : llvm::seq(lanes)) {
-        bool isLeft = !(lane & half);
-        upper.push_back(isLeft ? lane : lanes + lane - half);
-        lower.push_back(isLeft ? lane + half : lanes + lane);
-      }
-      for (int64_t s : llvm::seq(half)) {
-        Value x = sums[s], y = sums[s + half];
-        sums[s] = arith::AddFOp::create(
-            b, e.loc, vector::ShuffleOp::create(b, e.loc, x, y, upper),
-            vector::ShuffleOp::create(b, e.loc, x, y, lower));
-      }
-    }
+    Value all = sumLanes(e, sums);
     for (int64_t r : llvm::seq(count)) {
-      Value part = sums[0];
+      Value part = all;
       if (count > 1)
         part =
             vector::ShuffleOp::create(b, e.loc, part, part,
                                       llvm::to_vector(llvm::seq<int64_t>(
                                           r * together, (r + 1) * together)));
-      a.keep(part, scores, e.add(e.mul(e.add(row, r), kBlockKeys), key));
+      a.keep(part, scores, e.add(e.mul(e.add(row, r), blockKeys), key));
     }
   });
 }
 
+/// Asks for the columns [from, to) of what comes kAhead keys behind `row`: with
+/// many rows there is too much to compute for the processor to look that far.
+void Decode::prefetch(const Access &access, Value row, int64_t from,
+                      int64_t to) {
+  if (!access.steps[a.j])
+    return;
+  constexpr int64_t line = 16;
+  Value ahead = e.add(row, e.mul(access.steps[a.j], kAhead));
+  for (; from < to; from += line)
+    memref::PrefetchOp::create(e.builder, e.loc, access.flat,
+                               ValueRange{e.add(ahead, from)},
+                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
 /// Keys are neighbours: one in each lane.
 void Decode::scoreTransposed(Value row, int64_t count) {
-  constexpr int64_t wide = 4;
+  int64_t wide = (a.site.target.vectorRegisters >= 32 ? 24 : 8) / count;
+  wide = std::clamp<int64_t>(wide, 1, 4);
   Value keys = at(a.key, {{a.j, key0}});
   auto tile = [&](Value key, int64_t vectors, bool masked) {
     Value mask = masked ? e.lanesBelow(e.sub(keysHere, key), lanes) : Value();
@@ -344,7 +357,7 @@ void Decode::scoreTransposed(Value row, int64_t count) {
     for (int64_t r : llvm::seq(count))
       for (int64_t v : llvm::seq(vectors))
         a.keep(sums[r * vectors + v], scores,
-               e.add(e.mul(e.add(row, r), kBlockKeys), e.add(key, v * lanes)));
+               e.add(e.mul(e.add(row, r), blockKeys), e.add(key, v * lanes)));
   };
   Value wideTo = e.sub(keysHere, e.remainder(keysHere, e.index(wide * lanes)));
   e.loop(e.index(0), wideTo, wide * lanes,
@@ -356,7 +369,7 @@ void Decode::scoreTransposed(Value row, int64_t count) {
 /// the greatest score.
 void Decode::finishScores(Value row) {
   OpBuilder &b = e.builder;
-  Value none = e.real(-INFINITY, a.vectorType()), base = e.mul(row, kBlockKeys);
+  Value none = e.real(-INFINITY, a.vectorType()), base = e.mul(row, blockKeys);
   setRow(row);
   Value query = point[a.i], to, from;
   if (a.offset) {
@@ -424,10 +437,12 @@ void Decode::finishScores(Value row) {
 
 /// Results are scaled, and powers times values added to them.
 void Decode::addValues(Value row, int64_t count) {
-  constexpr int64_t most = 4;
   Value values = at(a.value, {{a.j, key0}});
-  for (int64_t from = 0; from < columns; from += most * lanes) {
-    int64_t vectors = std::min(most, (columns - from) / lanes);
+  int64_t most = std::min<int64_t>(
+              4, (a.site.target.vectorRegisters >= 32 ? 24 : 8) / count),
+          panels = llvm::divideCeil(columns / lanes, most), from = 0;
+  for (; panels > 0; --panels) { // of equal width
+    int64_t vectors = llvm::divideCeil((columns - from) / lanes, panels);
     auto resultAt = [&](int64_t r, int64_t v) {
       return e.add(e.mul(e.add(row, r), columns), from + v * lanes);
     };
@@ -441,18 +456,21 @@ void Decode::addValues(Value row, int64_t count) {
     sums = a.multiply(
         count, vectors, keysHere, sums,
         [&](Value k, int64_t r) {
-          return a.scalar(scores, e.add(e.mul(e.add(row, r), kBlockKeys), k));
+          return a.scalar(scores, e.add(e.mul(e.add(row, r), blockKeys), k));
         },
         [&](Value k, int64_t v) {
           Value base = a.value.steps[a.j]
                            ? e.add(values, e.mul(a.value.steps[a.j], k))
                            : values;
+          if (count >= kManyRows)
+            prefetch(a.value, base, from + v * lanes, from + (v + 1) * lanes);
           return column(a.value, a.n, a.attention.columns, base,
                         from + v * lanes);
         });
     for (int64_t r : llvm::seq(count))
       for (int64_t v : llvm::seq(vectors))
         a.keep(sums[r * vectors + v], results, resultAt(r, v));
+    from += vectors * lanes;
   }
 }
 
