@@ -17,10 +17,27 @@ static ScheduleAttr scheduleAttention(KernelOp kernel, const Target &target) {
   int64_t queries = 64, keys = 96;
   for (; queries > lanes && queries * rowElements > 16384; queries /= 2)
     ;
+  // A multiple of 24, and so of every tile's rows.
   for (; keys > 24 && keys * rowElements > 16384; keys /= 2)
     ;
   return ScheduleAttr::get(kernel.getContext(), "attention", {queries, keys},
                            lanes, /*unroll=*/1, /*pack=*/0, /*grain=*/1);
+}
+
+static SmallVector<ScheduleAttr>
+alternativesOfAttention(KernelOp kernel, const Target &, ScheduleAttr chosen) {
+  SmallVector<ScheduleAttr> schedules;
+  int64_t queries = chosen.getTile()[0], keys = chosen.getTile()[1];
+  // Blocks of keys are whole tiles, of any height.
+  for (auto [someQueries, someKeys] : {std::pair(queries, keys / 2),
+                                       {queries, keys * 2},
+                                       {queries * 2, keys},
+                                       {queries / 2, keys}})
+    if (someKeys % 24 == 0 && someQueries >= chosen.getLanes())
+      schedules.push_back(ScheduleAttr::get(
+          kernel.getContext(), "attention", {someQueries, someKeys},
+          chosen.getLanes(), /*unroll=*/1, /*pack=*/0, /*grain=*/1));
+  return schedules;
 }
 
 static LogicalResult buildAttention(KernelSite &site) {
@@ -30,9 +47,19 @@ static LogicalResult buildAttention(KernelSite &site) {
     schedule = scheduleAttention(site.kernel, site.target);
   AttentionEmitter emitter{site, attention, schedule};
   emitter.access();
-  emitFlashAttention(emitter);
+  if (!canDecode(emitter)) {
+    emitFlashAttention(emitter);
+    return success();
+  }
+  Value few = hasFewQueries(emitter), scratch;
+  if (known(few) != 0)
+    scratch = decodeScratch(emitter);
+  emitter.e.branch(
+      few, [&] { emitDecodeAttention(emitter, scratch); },
+      [&] { emitFlashAttention(emitter); });
   return success();
 }
 
 const KernelBuilder fulgur::attentionBuilder = {
-    "attention", acceptsAttention, scheduleAttention, buildAttention};
+    "attention", acceptsAttention, scheduleAttention, buildAttention,
+    alternativesOfAttention};

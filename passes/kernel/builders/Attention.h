@@ -65,8 +65,41 @@ struct AttentionEmitter {
   /// `finite` first.
   mlir::Value power(mlir::Value score, mlir::Value greatest);
   mlir::Value finite(mlir::Value greatest);
+
+  /// sums[row][vector] += the sum over k below `steps` of left(k, row) *
+  /// right(k, vector)
+  llvm::SmallVector<mlir::Value>
+  multiply(int64_t rows, int64_t vectors, mlir::Value steps,
+           llvm::SmallVector<mlir::Value> sums,
+           llvm::function_ref<mlir::Value(mlir::Value, int64_t)> left,
+           llvm::function_ref<mlir::Value(mlir::Value, int64_t)> right);
+  /// Which queries see the keys [seenFrom, seenTo) only; without causality all
+  /// keys.
+  mlir::Value seenFrom(mlir::Value query);
+  mlir::Value seenTo(mlir::Value query);
+
+  mlir::Value load(mlir::Value from, mlir::Value at) {
+    return mlir::vector::LoadOp::create(e.builder, e.loc, vectorType(), from,
+                                        at);
+  }
+  void keep(mlir::Value vector, mlir::Value to, mlir::Value at) {
+    mlir::vector::StoreOp::create(e.builder, e.loc, vector, to, at);
+  }
+  /// One element in every lane.
+  mlir::Value scalar(mlir::Value from, mlir::Value at);
+  /// A buffer of the running task.
+  mlir::Value onStack(int64_t elements, mlir::Type type);
 };
 
 /// Loops for many queries: tiles of scores with one query in each lane.
 void emitFlashAttention(AttentionEmitter &a);
+
+/// Loops for few queries, which keys and values pass by once; not for every
+/// layout.
+bool canDecode(AttentionEmitter &a);
+/// The condition, possibly known, that there are few.
+mlir::Value hasFewQueries(AttentionEmitter &a);
+/// Memory that emitDecodeAttention needs, or null.
+mlir::Value decodeScratch(AttentionEmitter &a);
+void emitDecodeAttention(AttentionEmitter &a, mlir::Value scratch);
 } // namespace fulgur

@@ -1,4 +1,6 @@
-// Scores and their powers on vectors.
+// What the loops of attention share: scores and their powers on vectors, and
+// products.
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Attention.h"
 #include <cmath>
 
@@ -116,4 +118,61 @@ Value AttentionEmitter::power(Value score, Value greatest) {
   Value normal = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UGE, x,
                                        e.real(-126, type));
   return arith::SelectOp::create(b, loc, normal, result, e.real(0, type));
+}
+
+SmallVector<Value>
+AttentionEmitter::multiply(int64_t rows, int64_t vectors, Value steps,
+                           SmallVector<Value> sums,
+                           llvm::function_ref<Value(Value, int64_t)> left,
+                           llvm::function_ref<Value(Value, int64_t)> right) {
+  constexpr int64_t unroll = 2;
+  auto step = [&](Value k, MutableArrayRef<Value> sums) {
+    SmallVector<Value> rightVectors;
+    for (int64_t v : llvm::seq(vectors))
+      rightVectors.push_back(right(k, v));
+    for (int64_t r : llvm::seq(rows)) {
+      Value leftVector = left(k, r);
+      for (int64_t v : llvm::seq(vectors)) {
+        Value &sum = sums[r * vectors + v];
+        sum = vector::FMAOp::create(e.builder, e.loc, leftVector,
+                                    rightVectors[v], sum);
+      }
+    }
+  };
+  Value unrolledTo = e.sub(steps, e.remainder(steps, e.index(unroll)));
+  auto run = [&](Value from, Value to, int64_t together) {
+    sums = e.loop(from, to, together, sums, [&](Value k, ValueRange carried) {
+      SmallVector<Value> next = llvm::to_vector(carried);
+      for (int64_t u : llvm::seq(together))
+        step(e.add(k, u), next);
+      return next;
+    });
+  };
+  run(e.index(0), unrolledTo, unroll);
+  run(unrolledTo, steps, 1);
+  return sums;
+}
+
+Value AttentionEmitter::seenFrom(Value query) {
+  auto window = attention.op.getWindow();
+  if (!window)
+    return e.index(0);
+  return e.max(e.sub(e.add(e.add(query, offset), 1), e.index(*window)),
+               e.index(0));
+}
+
+Value AttentionEmitter::seenTo(Value query) {
+  if (!offset)
+    return sizes[j];
+  return e.max(e.min(e.add(e.add(query, offset), 1), sizes[j]), e.index(0));
+}
+
+Value AttentionEmitter::scalar(Value from, Value at) {
+  return e.broadcast(memref::LoadOp::create(e.builder, e.loc, from, at), lanes);
+}
+
+Value AttentionEmitter::onStack(int64_t elements, Type type) {
+  return memref::AllocaOp::create(e.builder, e.loc,
+                                  MemRefType::get(elements, type),
+                                  e.builder.getI64IntegerAttr(64));
 }

@@ -58,20 +58,12 @@ struct Flash {
   SmallVector<Value> hide(ArrayRef<Value> scores, Value strip, int64_t vectors,
                           Value row, int64_t rows);
   SmallVector<Value> extrasAt(Value row, Value key, Value query);
-  Value keysSeen(Value lastQuery);
-  bool isCopied(const Access &access, unsigned loop, int64_t size);
+  bool isCopied(const Access &access, unsigned loop);
   bool hasTile(const Access &extra);
 
-  Value load(Value from, Value at) {
-    return vector::LoadOp::create(e.builder, e.loc, a.vectorType(), from, at);
-  }
-  void keep(Value vector, Value to, Value at) {
-    vector::StoreOp::create(e.builder, e.loc, vector, to, at);
-  }
-  Value scalar(Value from, Value at) {
-    return e.broadcast(memref::LoadOp::create(e.builder, e.loc, from, at),
-                       lanes);
-  }
+  Value load(Value from, Value at) { return a.load(from, at); }
+  void keep(Value vector, Value to, Value at) { a.keep(vector, to, at); }
+  Value scalar(Value from, Value at) { return a.scalar(from, at); }
   /// How many vectors of a tile may lie next to each other.
   int64_t tileVectors() { return registers >= 32 ? 4 : 2; }
   /// How many rows of `vectors` sums fit the registers, besides a row of the
@@ -89,22 +81,14 @@ struct Flash {
       point[loop] = {};
     return position;
   }
-  /// sums[row][vector] += the sum over k below `steps` of left(k, row) *
-  /// right(k, vector)
-  SmallVector<Value> multiply(int64_t rows, int64_t vectors, Value steps,
-                              SmallVector<Value> sums,
-                              llvm::function_ref<Value(Value, int64_t)> left,
-                              llvm::function_ref<Value(Value, int64_t)> right);
 };
 } // namespace
 
-/// Whether the rows of keys or values are brought together first: to be read
-/// as whole vectors, or because rows far apart evict each other.
-bool Flash::isCopied(const Access &access, unsigned loop, int64_t size) {
-  auto step = [&](unsigned loop) {
-    return access.steps[loop] ? known(access.steps[loop]) : 0;
-  };
-  return size % lanes != 0 || step(loop) != 1 || step(a.j) != size;
+/// Whether keys or values are transposed first: a row is not contiguous.
+/// Contiguous rows are read where they are, however far apart: a copy takes
+/// more time than it saves.
+bool Flash::isCopied(const Access &access, unsigned loop) {
+  return access.steps[loop] && known(access.steps[loop]) != 1;
 }
 
 /// Whether an extra operand is transposed first: neighbouring queries are not
@@ -146,10 +130,8 @@ void Flash::build() {
 }
 
 void Flash::allocate() {
-  auto onStack = [&](int64_t elements, Type type) -> Value {
-    return memref::AllocaOp::create(e.builder, e.loc,
-                                    MemRefType::get(elements, type),
-                                    e.builder.getI64IntegerAttr(64));
+  auto onStack = [&](int64_t elements, Type type) {
+    return a.onStack(elements, type);
   };
   Type f32 = e.builder.getF32Type();
   int64_t keyRows = llvm::alignTo(blockKeys, lanes);
@@ -158,9 +140,9 @@ void Flash::allocate() {
   results = onStack(blockQueries * columns, f32);
   for (Value *row : {&greatest, &raised, &total, &scale})
     *row = onStack(blockQueries, f32);
-  if (isCopied(a.key, a.d, a.attention.depth))
+  if (isCopied(a.key, a.d))
     keyTile = onStack(keyRows * depth, f32);
-  if (isCopied(a.value, a.n, a.attention.columns))
+  if (isCopied(a.value, a.n))
     valueTile = onStack(keyRows * columns, f32);
   extraTiles.clear();
   for (Access &extra : a.extras)
@@ -243,15 +225,8 @@ void Flash::queryBlock() {
       keep(zero, results, e.add(row, column));
   });
 
-  Value from0 = e.index(0);
-  keysTo = keyCount;
-  if (a.offset) {
-    keysTo = keysSeen(e.add(first, e.sub(count, e.index(1))));
-    if (auto window = a.attention.op.getWindow())
-      from0 = e.max(e.sub(e.add(e.add(first, a.offset), 1), e.index(*window)),
-                    from0);
-  }
-  e.loop(from0, keysTo, blockKeys, [&](Value key) {
+  keysTo = a.seenTo(e.add(first, e.sub(count, e.index(1))));
+  e.loop(a.seenFrom(first), keysTo, blockKeys, [&](Value key) {
     key0 = key;
     keysHere = e.min(e.sub(keysTo, key), e.index(blockKeys));
     if (auto all = known(keysTo); all && *all % blockKeys == 0 && !a.offset)
@@ -259,11 +234,6 @@ void Flash::queryBlock() {
     keyBlock();
   });
   store();
-}
-
-/// How many keys exist and are not behind what `query` sees.
-Value Flash::keysSeen(Value query) {
-  return e.max(e.min(e.add(e.add(query, a.offset), 1), keyCount), e.index(0));
 }
 
 void Flash::keyBlock() {
@@ -299,39 +269,6 @@ void Flash::scoreStrip(Value strip, int64_t vectors) {
          [&](Value row) { scoreTile(strip, vectors, row, rows); });
 }
 
-SmallVector<Value>
-Flash::multiply(int64_t rows, int64_t vectors, Value steps,
-                SmallVector<Value> sums,
-                llvm::function_ref<Value(Value, int64_t)> left,
-                llvm::function_ref<Value(Value, int64_t)> right) {
-  constexpr int64_t unroll = 2;
-  auto step = [&](Value k, MutableArrayRef<Value> sums) {
-    SmallVector<Value> rightVectors;
-    for (int64_t v : llvm::seq(vectors))
-      rightVectors.push_back(right(k, v));
-    for (int64_t r : llvm::seq(rows)) {
-      Value leftVector = left(k, r);
-      for (int64_t v : llvm::seq(vectors)) {
-        Value &sum = sums[r * vectors + v];
-        sum = vector::FMAOp::create(e.builder, e.loc, leftVector,
-                                    rightVectors[v], sum);
-      }
-    }
-  };
-  Value unrolledTo = e.sub(steps, e.remainder(steps, e.index(unroll)));
-  auto run = [&](Value from, Value to, int64_t together) {
-    sums = e.loop(from, to, together, sums, [&](Value k, ValueRange carried) {
-      SmallVector<Value> next = llvm::to_vector(carried);
-      for (int64_t u : llvm::seq(together))
-        step(e.add(k, u), next);
-      return next;
-    });
-  };
-  run(e.index(0), unrolledTo, unroll);
-  run(unrolledTo, steps, 1);
-  return sums;
-}
-
 void Flash::scoreTile(Value strip, int64_t vectors, Value row, int64_t rows) {
   Value last = e.sub(keysHere, e.index(1));
   SmallVector<Value> keyRows, keyIndices;
@@ -342,7 +279,7 @@ void Flash::scoreTile(Value strip, int64_t vectors, Value row, int64_t rows) {
     keyIndices.push_back(e.add(key0, exists));
   }
   Value depthStep = keyTile ? e.index(1) : a.key.steps[a.d];
-  SmallVector<Value> sums = multiply(
+  SmallVector<Value> sums = a.multiply(
       rows, vectors, e.index(a.attention.depth),
       SmallVector<Value>(rows * vectors, e.real(0, a.vectorType())),
       [&](Value k, int64_t r) {
@@ -539,19 +476,24 @@ void Flash::addValues() {
     Value steps = keysHere;
     if (a.offset)
       steps =
-          e.max(e.min(steps, e.sub(keysSeen(e.add(e.add(first, row), rows - 1)),
+          e.max(e.min(steps, e.sub(a.seenTo(e.add(e.add(first, row), rows - 1)),
                                    key0)),
                 e.index(0));
-    sums = multiply(
+    sums = a.multiply(
         rows, vectors, steps, sums,
         [&](Value k, int64_t r) {
           return scalar(scores, e.add(e.mul(k, blockQueries), e.add(row, r)));
         },
         [&](Value k, int64_t v) {
-          Value position = e.add(values.position, column + v * lanes);
-          return load(values.flat, values.step
-                                       ? e.add(position, e.mul(values.step, k))
-                                       : position);
+          int64_t from = column + v * lanes, left = a.attention.columns - from;
+          Value position = e.add(values.position, from);
+          if (values.step)
+            position = e.add(position, e.mul(values.step, k));
+          Value mask = left < lanes && !valueTile
+                           ? e.lanesBelow(e.index(left), lanes)
+                           : Value();
+          return readColumns(e, values.flat, position, e.index(1),
+                             {lanes, mask});
         });
     for (int64_t r : llvm::seq(rows))
       for (int64_t v : llvm::seq(vectors))

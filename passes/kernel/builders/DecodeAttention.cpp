@@ -1,0 +1,547 @@
+// Attention of few queries, such as the last one of a sequence: every key and
+// value is read once, and that is what takes the time.
+//
+// The rows of one pass are all queries that share keys and values (several
+// heads, when queries are grouped). Scores are dot products along the rows of
+// the keys, or, when the keys are transposed, sums with one key in each lane.
+// Long sequences are cut into chunks, which are tasks of their own and keep
+// their sums; these are combined at the end.
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/Transpose.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace fulgur;
+
+namespace {
+constexpr int64_t kFewQueries = 8;
+constexpr int64_t kUsualRows = 64, kMostRows = 128;
+constexpr int64_t kTaskBytes = 1 << 20; // of keys and values: 20 microseconds
+constexpr int64_t kBlockScores = 16 << 10; // stay in the cache
+constexpr int64_t kManyRows = 8; // between which memory has to be asked
+constexpr int64_t kAhead = 8;    // keys
+
+struct Decode {
+  AttentionEmitter &a;
+  Emitter &e = a.e;
+  int64_t lanes = a.lanes, depth = llvm::alignTo(a.attention.depth, lanes),
+          columns = llvm::alignTo(a.attention.columns, lanes);
+  int64_t rowBytes = 4 * (a.attention.depth + a.attention.columns);
+  SmallVector<unsigned> unitLoops{}, rowLoops{}; ///< rowLoops: the last is i
+  Value units{}, rows{};
+  int64_t capacity = 0;  ///< rows that there may be
+  int64_t blockKeys = 0; ///< keys of a block
+  Value keyCount = a.sizes[a.j], chunks{}, chunkKeys{};
+  Value partials{}; ///< [unit][chunk][row][result, greatest, total]
+
+  // One task.
+  Value queries{}, scores{}, results{}; ///< [row][depth], [row][key],
+                                        ///< [row][column]
+  Value greatest{}, total{}, scale{};   ///< per row
+  SmallVector<Value> point{};
+  // One block of keys.
+  Value key0{}, keysHere{};
+
+  explicit Decode(AttentionEmitter &a);
+  int64_t partialElements() { return columns + lanes; }
+  bool isTransposed() {
+    return a.key.steps[a.d] && known(a.key.steps[a.d]) != 1;
+  }
+
+  void build(Value scratch);
+  void item(Value unit, Value chunk);
+  void setRow(Value row);
+  void clearRow();
+  void begin(Value chunk);
+  void scoreRows(Value row, int64_t count);
+  void scoreTransposed(Value row, int64_t count);
+  void prefetch(const Access &access, Value row, int64_t from, int64_t to);
+  void finishScores(Value row);
+  void addValues(Value row, int64_t count);
+  void finish(Value sum, llvm::function_ref<Value(int64_t)> column);
+  void combine();
+  /// All rows, in tiles whose size is a power of two.
+  void tiles(llvm::function_ref<void(Value, int64_t)> tile);
+
+  Value at(const Access &access,
+           std::initializer_list<std::pair<unsigned, Value>> indices) {
+    for (auto [loop, index] : indices)
+      point[loop] = index;
+    Value position = access.at(e, point);
+    for (auto [loop, index] : indices)
+      point[loop] = {};
+    return position;
+  }
+  /// The mask of the lanes from element `from` on that are below `size`, or
+  /// null for all.
+  Value maskOf(int64_t from, int64_t size) {
+    return from + lanes <= size ? Value()
+                                : e.lanesBelow(e.index(size - from), lanes);
+  }
+  Value column(const Access &access, unsigned loop, int64_t size, Value base,
+               int64_t from) {
+    Value step = access.steps[loop] ? access.steps[loop] : e.index(1);
+    return readColumns(e, access.flat, e.add(base, e.mul(step, from)), step,
+                       {lanes, maskOf(from, size)});
+  }
+  void keepScalar(Value number, Value to, Value at) {
+    memref::StoreOp::create(e.builder, e.loc, number, to, at);
+  }
+  Value number(Value from, Value at) {
+    return memref::LoadOp::create(e.builder, e.loc, from, at);
+  }
+};
+} // namespace
+
+Decode::Decode(AttentionEmitter &a) : a(a) {
+  rows = units = e.index(1);
+  for (unsigned loop : llvm::seq(a.i)) {
+    bool shared = !a.key.steps[loop] && !a.value.steps[loop];
+    (shared ? rowLoops : unitLoops).push_back(loop);
+    Value &count = shared ? rows : units;
+    count = e.mul(count, a.sizes[loop]);
+  }
+  auto group = known(rows);
+  rowLoops.push_back(a.i);
+  rows = e.mul(rows, a.sizes[a.i]);
+  capacity = kUsualRows;
+  if (known(rows))
+    capacity = *known(rows);
+  else if (group)
+    capacity = std::max(*group, std::min(*group * kFewQueries, kUsualRows));
+  blockKeys = kBlockScores / llvm::PowerOf2Ceil(std::max(capacity, kUsualRows));
+  // Equal chunks.
+  int64_t longest =
+      llvm::alignTo(std::max(kTaskBytes / rowBytes, blockKeys), lanes);
+  chunks = e.max(e.ceilDiv(keyCount, e.index(longest)), e.index(1));
+  chunkKeys =
+      e.mul(e.ceilDiv(e.ceilDiv(keyCount, chunks), e.index(lanes)), lanes);
+}
+
+bool fulgur::canDecode(AttentionEmitter &a) {
+  auto isOne = [](Value step) { return !step || known(step) == 1; };
+  // Booleans are not gathered.
+  for (auto [number, extra] : llvm::enumerate(a.extras))
+    if (a.reads(3 + number) && !isOne(extra.steps[a.j]) &&
+        extra.elementType().isInteger(1))
+      return false;
+  return isOne(a.value.steps[a.n]) &&
+         (isOne(a.key.steps[a.d]) || isOne(a.key.steps[a.j])) &&
+         Decode(a).capacity <= kMostRows;
+}
+
+Value fulgur::hasFewQueries(AttentionEmitter &a) {
+  Decode decode(a);
+  Value few = a.e.less(a.sizes[a.i], a.e.index(kFewQueries + 1)),
+        fit = a.e.less(decode.rows, a.e.index(decode.capacity + 1));
+  return a.e.builder.createOrFold<arith::AndIOp>(a.e.loc, few, fit);
+}
+
+Value fulgur::decodeScratch(AttentionEmitter &a) {
+  Decode decode(a);
+  if (known(decode.chunks) == 1)
+    return {};
+  Emitter &e = a.e;
+  Value elements = e.mul(e.mul(decode.units, decode.chunks),
+                         decode.capacity * decode.partialElements());
+  auto type = MemRefType::get(ShapedType::kDynamic, e.builder.getF32Type());
+  return memref::AllocOp::create(e.builder, e.loc, type, elements,
+                                 e.builder.getI64IntegerAttr(64));
+}
+
+void Decode::build(Value scratch) {
+  partials = scratch;
+  Value items = e.mul(units, chunks),
+        bytes = e.mul(e.max(e.min(chunkKeys, keyCount), e.index(1)), rowBytes),
+        together = e.max(e.floorDiv(e.index(kTaskBytes), bytes), e.index(1)),
+        tasks = e.ceilDiv(items, together);
+  together = e.ceilDiv(items, e.max(tasks, e.index(1)));
+  e.parallel(tasks, [&](Value task) {
+    Type f32 = e.builder.getF32Type();
+    queries = a.onStack(capacity * depth, f32);
+    scores = a.onStack(capacity * blockKeys, f32);
+    results = a.onStack(capacity * columns, f32);
+    for (Value *row : {&greatest, &total, &scale})
+      *row = a.onStack(capacity, f32);
+    Value from = e.mul(task, together);
+    e.loop(from, e.min(e.add(from, together), items), 1, [&](Value index) {
+      item(e.floorDiv(index, chunks), e.remainder(index, chunks));
+    });
+  });
+  if (partials)
+    combine();
+}
+
+void Decode::setRow(Value row) {
+  for (unsigned loop : llvm::reverse(rowLoops)) {
+    point[loop] = e.remainder(row, a.sizes[loop]);
+    row = e.floorDiv(row, a.sizes[loop]);
+  }
+}
+void Decode::clearRow() {
+  for (unsigned loop : rowLoops)
+    point[loop] = {};
+}
+
+void Decode::tiles(llvm::function_ref<void(Value, int64_t)> tile) {
+  int64_t widest = a.site.target.vectorRegisters >= 32 ? 8 : 4;
+  Value done = e.sub(rows, e.remainder(rows, e.index(widest)));
+  e.loop(e.index(0), done, widest, [&](Value row) { tile(row, widest); });
+  for (int64_t count = widest / 2; count > 0; count /= 2) {
+    Value left = e.sub(rows, done), from = done;
+    Value isThere = e.less(e.index(count - 1), left);
+    e.branch(isThere, [&] { tile(from, count); });
+    done = e.add(done, e.builder.createOrFold<arith::SelectOp>(
+                           e.loc, isThere, e.index(count), e.index(0)));
+  }
+}
+
+/// All rows of a unit and the keys of one chunk.
+void Decode::item(Value unit, Value chunk) {
+  point.assign(a.sizes.size(), Value());
+  Value outer = unit;
+  for (unsigned loop : llvm::reverse(unitLoops)) {
+    point[loop] = e.remainder(outer, a.sizes[loop]);
+    outer = e.floorDiv(outer, a.sizes[loop]);
+  }
+  begin(chunk);
+  Value from = e.mul(chunk, chunkKeys),
+        to = e.min(e.add(from, chunkKeys), keyCount);
+  if (a.offset) {
+    from = e.max(from, a.seenFrom(e.index(0)));
+    to = e.min(to, a.seenTo(e.sub(a.sizes[a.i], e.index(1))));
+  }
+  e.loop(from, to, blockKeys, [&](Value key) {
+    key0 = key;
+    keysHere = e.min(e.sub(to, key), e.index(blockKeys));
+    tiles([&](Value row, int64_t count) {
+      if (isTransposed())
+        scoreTransposed(row, count);
+      else
+        scoreRows(row, count);
+    });
+    e.loop(e.index(0), rows, 1, [&](Value row) { finishScores(row); });
+    tiles([&](Value row, int64_t count) { addValues(row, count); });
+  });
+  e.loop(e.index(0), rows, 1, [&](Value row) {
+    auto column = [&](int64_t from) {
+      return a.load(results, e.add(e.mul(row, columns), from));
+    };
+    if (!partials) {
+      setRow(row);
+      finish(a.scalar(total, row), column);
+      return clearRow();
+    }
+    Value position =
+        e.mul(e.add(e.mul(e.add(e.mul(unit, chunks), chunk), rows), row),
+              partialElements());
+    for (int64_t from = 0; from < columns; from += lanes)
+      a.keep(column(from), partials, e.add(position, from));
+    keepScalar(number(greatest, row), partials, e.add(position, columns));
+    keepScalar(number(total, row), partials, e.add(position, columns + 1));
+  });
+}
+
+/// Queries come in, sums are empty. The sink is where the maximum and the sum
+/// of the first chunk begin.
+void Decode::begin(Value chunk) {
+  OpBuilder &b = e.builder;
+  Type f32 = b.getF32Type();
+  Value zero = e.real(0, f32), none = e.real(-INFINITY, f32);
+  e.loop(e.index(0), rows, 1, [&](Value row) {
+    setRow(row);
+    Value query = a.query.at(e, point);
+    for (int64_t from = 0; from < depth; from += lanes) {
+      Value vector = column(a.query, a.d, a.attention.depth, query, from);
+      vector = arith::MulFOp::create(b, e.loc, vector,
+                                     e.real(a.queryFactor(), vector.getType()));
+      a.keep(vector, queries, e.add(e.mul(row, depth), from));
+    }
+    for (int64_t from = 0; from < columns; from += lanes)
+      a.keep(e.real(0, a.vectorType()), results,
+             e.add(e.mul(row, columns), from));
+    Value start = none, sum = zero;
+    if (a.sink.flat) {
+      Value isFirst = b.createOrFold<arith::CmpIOp>(
+          e.loc, arith::CmpIPredicate::eq, chunk, e.index(0));
+      start = a.logit(number(a.sink.flat, a.sink.at(e, point)));
+      start = b.createOrFold<arith::SelectOp>(e.loc, isFirst, start, none);
+      Value empty = arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OEQ,
+                                          start, none);
+      sum = arith::SelectOp::create(b, e.loc, empty, zero, e.real(1, f32));
+    }
+    keepScalar(start, greatest, row);
+    keepScalar(sum, total, row);
+    clearRow();
+  });
+}
+
+/// Dot products: one vector of sums for each pair of row and key, as many as
+/// there are lanes; adding up their lanes in pairs leaves one vector, in which
+/// neighbours are neighbouring keys.
+void Decode::scoreRows(Value row, int64_t count) {
+  OpBuilder &b = e.builder;
+  int64_t together = lanes / count; // keys
+  Value last = e.sub(keysHere, e.index(1)), keys = at(a.key, {{a.j, key0}});
+  e.loop(e.index(0), keysHere, together, [&](Value key) {
+    SmallVector<Value> keyRows, sums(lanes, e.real(0, a.vectorType()));
+    for (int64_t k : llvm::seq(together)) { // too many repeat the last
+      Value exists = e.min(e.add(key, k), last);
+      keyRows.push_back(a.key.steps[a.j]
+                            ? e.add(keys, e.mul(a.key.steps[a.j], exists))
+                            : keys);
+    }
+    for (int64_t k : llvm::seq(count < kManyRows ? 0 : together))
+      prefetch(a.key, keyRows[k], 0, a.attention.depth);
+    for (int64_t from = 0; from < depth; from += lanes) {
+      SmallVector<Value> left;
+      for (int64_t r : llvm::seq(count))
+        left.push_back(
+            a.load(queries, e.add(e.mul(e.add(row, r), depth), from)));
+      for (int64_t k : llvm::seq(together)) {
+        Value right = column(a.key, a.d, a.attention.depth, keyRows[k], from);
+        for (int64_t r : llvm::seq(count)) {
+          Value &sum = sums[r * together + k];
+          sum = vector::FMAOp::create(b, e.loc, left[r], right, sum);
+        }
+      }
+    }
+    Value all = sumLanes(e, sums);
+    for (int64_t r : llvm::seq(count)) {
+      Value part = all;
+      if (count > 1)
+        part =
+            vector::ShuffleOp::create(b, e.loc, part, part,
+                                      llvm::to_vector(llvm::seq<int64_t>(
+                                          r * together, (r + 1) * together)));
+      a.keep(part, scores, e.add(e.mul(e.add(row, r), blockKeys), key));
+    }
+  });
+}
+
+/// Asks for the columns [from, to) of what comes kAhead keys behind `row`: with
+/// many rows there is too much to compute for the processor to look that far.
+void Decode::prefetch(const Access &access, Value row, int64_t from,
+                      int64_t to) {
+  if (!access.steps[a.j])
+    return;
+  constexpr int64_t line = 16;
+  Value ahead = e.add(row, e.mul(access.steps[a.j], kAhead));
+  for (; from < to; from += line)
+    memref::PrefetchOp::create(e.builder, e.loc, access.flat,
+                               ValueRange{e.add(ahead, from)},
+                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
+/// Keys are neighbours: one in each lane.
+void Decode::scoreTransposed(Value row, int64_t count) {
+  int64_t wide = (a.site.target.vectorRegisters >= 32 ? 24 : 8) / count;
+  wide = std::clamp<int64_t>(wide, 1, 4);
+  Value keys = at(a.key, {{a.j, key0}});
+  auto tile = [&](Value key, int64_t vectors, bool masked) {
+    Value mask = masked ? e.lanesBelow(e.sub(keysHere, key), lanes) : Value();
+    SmallVector<Value> sums = a.multiply(
+        count, vectors, e.index(a.attention.depth),
+        SmallVector<Value>(count * vectors, e.real(0, a.vectorType())),
+        [&](Value k, int64_t r) {
+          return a.scalar(queries, e.add(e.mul(e.add(row, r), depth), k));
+        },
+        [&](Value k, int64_t v) {
+          Value position = e.add(e.add(keys, key), v * lanes);
+          return readColumns(e, a.key.flat,
+                             e.add(position, e.mul(a.key.steps[a.d], k)),
+                             e.index(1), {lanes, mask});
+        });
+    for (int64_t r : llvm::seq(count))
+      for (int64_t v : llvm::seq(vectors))
+        a.keep(sums[r * vectors + v], scores,
+               e.add(e.mul(e.add(row, r), blockKeys), e.add(key, v * lanes)));
+  };
+  Value wideTo = e.sub(keysHere, e.remainder(keysHere, e.index(wide * lanes)));
+  e.loop(e.index(0), wideTo, wide * lanes,
+         [&](Value key) { tile(key, wide, false); });
+  e.loop(wideTo, keysHere, lanes, [&](Value key) { tile(key, 1, true); });
+}
+
+/// The products of a row become scores, and these powers of their difference to
+/// the greatest score.
+void Decode::finishScores(Value row) {
+  OpBuilder &b = e.builder;
+  Value none = e.real(-INFINITY, a.vectorType()), base = e.mul(row, blockKeys);
+  setRow(row);
+  Value query = point[a.i], to, from;
+  if (a.offset) {
+    to = e.sub(a.seenTo(query), key0);
+    if (a.attention.op.getWindow())
+      from = e.sub(a.seenFrom(query), key0);
+  }
+  SmallVector<Value> rowPoint = point;
+  Value before = a.scalar(greatest, row);
+  Value most = e.loop(
+      e.index(0), keysHere, lanes, before, [&](Value key, ValueRange carried) {
+        Value exists = e.lanesBelow(e.sub(keysHere, key), lanes), i, j;
+        SmallVector<Value> extras;
+        for (auto [number, extra] : llvm::enumerate(a.extras)) {
+          if (!a.reads(3 + number)) {
+            extras.push_back({});
+            continue;
+          }
+          point = rowPoint;
+          point[a.j] = e.add(key0, key);
+          extras.push_back(readColumns(e, extra.flat, extra.at(e, point),
+                                       extra.steps[a.j], {lanes, exists}));
+        }
+        if (a.reads(1))
+          i = e.broadcast(query, lanes);
+        if (a.reads(2))
+          j = arith::AddIOp::create(b, e.loc,
+                                    e.broadcast(e.add(key0, key), lanes),
+                                    e.iota(lanes, b.getIndexType()));
+        Value score = a.score(a.load(scores, e.add(base, key)), i, j, extras);
+        Value sees = exists;
+        if (to)
+          sees = arith::AndIOp::create(b, e.loc, sees,
+                                       e.lanesBelow(e.sub(to, key), lanes));
+        score = arith::SelectOp::create(b, e.loc, sees, score, none);
+        if (from)
+          score = arith::SelectOp::create(
+              b, e.loc, e.lanesBelow(e.sub(from, key), lanes), none, score);
+        a.keep(score, scores, e.add(base, key));
+        return SmallVector<Value>{e.greater(score, carried[0])};
+      })[0];
+  clearRow();
+  point[a.j] = {};
+  Value highest = e.reduce(vector::CombiningKind::MAXNUMF, most);
+  keepScalar(highest, greatest, row);
+  most = a.finite(e.broadcast(highest, lanes));
+  Value factor = vector::ExtractOp::create(b, e.loc, a.power(before, most),
+                                           ArrayRef<int64_t>{0});
+  keepScalar(factor, scale, row);
+  Value sum = e.loop(e.index(0), keysHere, lanes, e.real(0, a.vectorType()),
+                     [&](Value key, ValueRange carried) {
+                       Value place = e.add(base, key);
+                       Value power = a.power(a.load(scores, place), most);
+                       a.keep(power, scores, place);
+                       return SmallVector<Value>{
+                           arith::AddFOp::create(b, e.loc, carried[0], power)};
+                     })[0];
+  sum = e.reduce(vector::CombiningKind::ADD, sum);
+  keepScalar(arith::AddFOp::create(
+                 b, e.loc,
+                 arith::MulFOp::create(b, e.loc, number(total, row), factor),
+                 sum),
+             total, row);
+}
+
+/// Results are scaled, and powers times values added to them.
+void Decode::addValues(Value row, int64_t count) {
+  Value values = at(a.value, {{a.j, key0}});
+  int64_t most = std::min<int64_t>(
+              4, (a.site.target.vectorRegisters >= 32 ? 24 : 8) / count),
+          panels = llvm::divideCeil(columns / lanes, most), from = 0;
+  for (; panels > 0; --panels) { // of equal width
+    int64_t vectors = llvm::divideCeil((columns - from) / lanes, panels);
+    auto resultAt = [&](int64_t r, int64_t v) {
+      return e.add(e.mul(e.add(row, r), columns), from + v * lanes);
+    };
+    SmallVector<Value> sums;
+    for (int64_t r : llvm::seq(count)) {
+      Value factor = a.scalar(scale, e.add(row, r));
+      for (int64_t v : llvm::seq(vectors))
+        sums.push_back(arith::MulFOp::create(
+            e.builder, e.loc, a.load(results, resultAt(r, v)), factor));
+    }
+    sums = a.multiply(
+        count, vectors, keysHere, sums,
+        [&](Value k, int64_t r) {
+          return a.scalar(scores, e.add(e.mul(e.add(row, r), blockKeys), k));
+        },
+        [&](Value k, int64_t v) {
+          Value base = a.value.steps[a.j]
+                           ? e.add(values, e.mul(a.value.steps[a.j], k))
+                           : values;
+          if (count >= kManyRows)
+            prefetch(a.value, base, from + v * lanes, from + (v + 1) * lanes);
+          return column(a.value, a.n, a.attention.columns, base,
+                        from + v * lanes);
+        });
+    for (int64_t r : llvm::seq(count))
+      for (int64_t v : llvm::seq(vectors))
+        a.keep(sums[r * vectors + v], results, resultAt(r, v));
+    from += vectors * lanes;
+  }
+}
+
+/// Writes the row that `point` says: the columns over the sum.
+void Decode::finish(Value sum, llvm::function_ref<Value(int64_t)> columnAt) {
+  OpBuilder &b = e.builder;
+  Value zero = e.real(0, a.vectorType());
+  Value inverse =
+      arith::DivFOp::create(b, e.loc, e.real(1, a.vectorType()), sum);
+  for (int64_t from = 0; from < columns; from += lanes) {
+    Value result = arith::MulFOp::create(b, e.loc, columnAt(from), inverse);
+    if (a.attention.op.getZeroEmptyRows()) {
+      Value empty =
+          arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OEQ, sum, zero);
+      result = arith::SelectOp::create(b, e.loc, empty, zero, result);
+    }
+    point[a.n] = e.index(from);
+    writeColumns(e, result, a.out.flat, a.out.at(e, point), a.out.steps[a.n],
+                 {lanes, maskOf(from, a.attention.columns)});
+  }
+  point[a.n] = {};
+}
+
+/// The chunks' sums, scaled to the greatest score of all.
+void Decode::combine() {
+  constexpr int64_t taskRows = 256;
+  OpBuilder &b = e.builder;
+  Value all = e.mul(units, rows);
+  e.parallel(e.ceilDiv(all, e.index(taskRows)), [&](Value task) {
+    Value first = e.mul(task, taskRows);
+    e.loop(first, e.min(e.add(first, taskRows), all), 1, [&](Value index) {
+      Value unit = e.floorDiv(index, rows), row = e.remainder(index, rows);
+      auto partAt = [&](Value chunk) {
+        return e.mul(e.add(e.mul(e.add(e.mul(unit, chunks), chunk), rows), row),
+                     partialElements());
+      };
+      Value most =
+          e.loop(e.index(0), chunks, 1, e.real(-INFINITY, a.vectorType()),
+                 [&](Value chunk, ValueRange carried) {
+                   Value greatest =
+                       a.scalar(partials, e.add(partAt(chunk), columns));
+                   return SmallVector<Value>{e.greater(greatest, carried[0])};
+                 })[0];
+      most = a.finite(most);
+      SmallVector<Value> sums(columns / lanes + 1, e.real(0, a.vectorType()));
+      sums = e.loop(
+          e.index(0), chunks, 1, sums, [&](Value chunk, ValueRange carried) {
+            Value part = partAt(chunk);
+            Value factor =
+                a.power(a.scalar(partials, e.add(part, columns)), most);
+            SmallVector<Value> next;
+            for (int64_t v : llvm::seq(columns / lanes))
+              next.push_back(vector::FMAOp::create(
+                  b, e.loc, a.load(partials, e.add(part, v * lanes)), factor,
+                  carried[v]));
+            next.push_back(vector::FMAOp::create(
+                b, e.loc, a.scalar(partials, e.add(part, columns + 1)), factor,
+                carried.back()));
+            return next;
+          });
+      point.assign(a.sizes.size(), Value());
+      for (unsigned loop : llvm::reverse(unitLoops)) {
+        point[loop] = e.remainder(unit, a.sizes[loop]);
+        unit = e.floorDiv(unit, a.sizes[loop]);
+      }
+      setRow(row);
+      finish(sums.back(), [&](int64_t from) { return sums[from / lanes]; });
+    });
+  });
+}
+
+void fulgur::emitDecodeAttention(AttentionEmitter &a, Value scratch) {
+  Decode(a).build(scratch);
+}
