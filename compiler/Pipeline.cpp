@@ -35,6 +35,8 @@ static void buildGraph(OpPassManager &pm) {
   // Transposes first: a product takes its operands through any map, an
   // elementwise loop only in its own order.
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
+  pm.addNestedPass<func::FuncOp>(createFuseAttention());
+  pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
