@@ -14,8 +14,8 @@
 #include "mlir/IR/Matchers.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
-#include "passes/graph/Mask.h"
 #include "passes/Remarks.h"
+#include "passes/graph/Mask.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
