@@ -37,6 +37,8 @@ static void buildGraph(OpPassManager &pm) {
   // Transposes first: a product takes its operands through any map, an
   // elementwise loop only in its own order.
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
+  pm.addNestedPass<func::FuncOp>(createFuseAttention());
+  pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addPass(createCanonicalizerPass());

@@ -35,6 +35,15 @@ def FoldWeightViews : Pass<"fulgur-fold-weight-views", "mlir::ModuleOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
 }
 
+def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
+  let summary = "Makes fulgur.attention of products with a softmax between them";
+  let description = [{
+    The operands are read where they come from, through transposes, reshapes and the copies that repeat heads of keys. Masks
+    that compare positions become `causal`. Only f32 is fused; remarks say what is not, and why.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";

@@ -63,9 +63,10 @@ bool shouldCollapse(OpOperand *operand) {
 
 struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
   /// Upstream's patterns ask tensors for their dims; sizes are arithmetic on
-  /// symbols here.
-  void resolveDims() {
-    getOperation().walk([](tensor::DimOp dim) {
+  /// symbols here. Returns whether there were any that could be told.
+  bool resolveDims() {
+    bool resolved = false;
+    getOperation().walk([&](tensor::DimOp dim) {
       OpBuilder builder(dim);
       auto dims = dimsOf(builder, dim.getSource());
       std::optional<int64_t> index = dim.getConstantIndex();
@@ -74,7 +75,9 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
       dim.replaceAllUsesWith(getValueOrCreateConstantIndexOp(
           builder, dim.getLoc(), (*dims)[*index]));
       dim.erase();
+      resolved = true;
     });
+    return resolved;
   }
 
   void runOnOperation() override {
@@ -95,10 +98,13 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
     tensor::EmptyOp::getCanonicalizationPatterns(patterns, &getContext());
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
-    if (failed(
-            applyPatternsGreedily(getOperation(), std::move(patterns), config)))
-      return signalPassFailure();
-    resolveDims();
+    // A question for the dim of a result is a use of it, and keeps it from
+    // fusing until it is resolved.
+    FrozenRewritePatternSet frozen(std::move(patterns));
+    do {
+      if (failed(applyPatternsGreedily(getOperation(), frozen, config)))
+        return signalPassFailure();
+    } while (resolveDims());
   }
 };
 } // namespace

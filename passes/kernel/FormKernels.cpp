@@ -5,6 +5,7 @@
 // of a convolution, and the loop whose results are inserted. What is left in
 // @main is views, index arithmetic and checks.
 #include "mlir/Analysis/TopologicalSortUtils.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -101,6 +102,9 @@ linalg::GenericOp assembledLoop(ArrayRef<Operation *> insertions) {
 struct FormKernels : impl::FormKernelsBase<FormKernels> {
   void runOnOperation() override {
     Block &block = getOperation().getBody().front();
+    for (auto concat :
+         llvm::make_early_inc_range(block.getOps<tensor::ConcatOp>()))
+      insertParts(concat);
     // Roots are taken last to first, so that a consumer finds its producers
     // still free to join it.
     SmallVector<Operation *> roots;
@@ -118,6 +122,11 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
       if (failed(form(group)))
         return signalPassFailure();
     }
+    llvm::append_range(roots, views);
+    views.clear();
+    llvm::sort(roots, [](Operation *a, Operation *b) {
+      return b->isBeforeInBlock(a); // users first
+    });
     for (Operation *op : roots)
       op->erase();
     for (Operation *copy : clones)
@@ -127,6 +136,66 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
   }
 
 private:
+  /// Writes a concatenation as insertions, which write into the kernel's
+  /// destination.
+  static void insertParts(tensor::ConcatOp concat) {
+    OpBuilder builder(concat);
+    Location loc = concat.getLoc();
+    FailureOr<SmallVector<OpFoldResult>> dims =
+        dimsOf(builder, concat.getResult());
+    if (failed(dims))
+      return;
+    RankedTensorType type = concat.getResultType();
+    Value all = tensor::EmptyOp::create(builder, loc, type,
+                                        dynamicDims(builder, loc, type, *dims));
+    SmallVector<OpFoldResult> offsets(type.getRank(), builder.getIndexAttr(0)),
+        strides(type.getRank(), builder.getIndexAttr(1));
+    for (Value part : concat.getInputs()) {
+      FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(builder, part);
+      if (failed(sizes))
+        return;
+      all = tensor::InsertSliceOp::create(builder, loc, part, all, offsets,
+                                          *sizes, strides);
+      OpFoldResult &offset = offsets[concat.getDim()];
+      auto at = getConstantIntValue(offset),
+           size = getConstantIntValue((*sizes)[concat.getDim()]);
+      if (at && size)
+        offset = builder.getIndexAttr(*at + *size);
+      else
+        offset = arith::AddIOp::create(
+                     builder, loc,
+                     getValueOrCreateConstantIndexOp(builder, loc, offset),
+                     getValueOrCreateConstantIndexOp(builder, loc,
+                                                     (*sizes)[concat.getDim()]))
+                     .getResult();
+    }
+    concat.replaceAllUsesWith(all);
+    concat.erase();
+  }
+
+  /// What only moves elements from somewhere to `value`, nobody else wants, and
+  /// the kernel can do while it inserts.
+  void addMovement(Value value, SmallVectorImpl<Operation *> &group,
+                   const llvm::SetVector<Operation *> &taken) {
+    Operation *op = value.getDefiningOp();
+    if (!op || !value.hasOneUse() || taken.contains(op) ||
+        op->getBlock() != group.front()->getBlock() ||
+        llvm::is_contained(group, op))
+      return;
+    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op)) {
+      size_t before = group.size();
+      addMovement(op->getOperand(0), group, taken);
+      if (group.size() == before)
+        return; // a view of the kernel's operand
+      views.push_back(op);
+    } else if (isa<linalg::TransposeOp, tensor::ExtractSliceOp>(op)) {
+      addMovement(op->getOperand(0), group, taken);
+    } else {
+      return;
+    }
+    group.push_back(op);
+  }
+
   /// Gives every result of `op` an empty tensor, and a fill, of its own: equal
   /// ones have become one, and then two results would share one destination.
   void separateDestinations(Operation *op) {
@@ -263,6 +332,9 @@ private:
     if (linalg::GenericOp loop = assembledLoop(group);
         loop && !taken.contains(loop))
       group.push_back(loop);
+    for (Operation *op : llvm::to_vector(group))
+      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+        addMovement(insertion.getSource(), group, taken);
     llvm::sort(group, [](Operation *a, Operation *b) {
       return a->isBeforeInBlock(b);
     });
@@ -419,8 +491,10 @@ private:
       });
   }
 
-  SmallVector<Operation *> clones; ///< fills made for one kernel each; they go
-                                   ///< with the operations that use them
+  SmallVector<Operation *> clones;
+  SmallVector<Operation *>
+      views; ///< reshapes that are in kernels now ///< fills made for one
+             ///< kernel each; they go with the operations that use them
 };
 } // namespace
 } // namespace fulgur

@@ -1,0 +1,595 @@
+#include "passes/graph/Term.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "passes/Dims.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+bool Term::isConstant(bool value) const {
+  auto integer = dyn_cast_or_null<IntegerAttr>(constant);
+  return kind == Kind::constant && integer && type.isInteger(1) &&
+         integer.getValue().isZero() != value;
+}
+
+std::optional<double> Term::real() const {
+  auto number = dyn_cast_or_null<FloatAttr>(constant);
+  if (kind != Kind::constant || !number)
+    return std::nullopt;
+  return number.getValueAsDouble();
+}
+
+//===-- Making terms
+//----------------------------------------------------------------------------------------------===//
+
+const Term *Terms::intern(Term term) {
+  std::vector<Number> at(term.reading.at.begin(), term.reading.at.end());
+  const void *name = nullptr, *attributes = nullptr;
+  if (term.like) {
+    name = term.like->getName().getAsOpaquePointer();
+    attributes = term.like->getAttrDictionary().getAsOpaquePointer();
+  }
+  Key key{int(term.kind),
+          term.type.getAsOpaquePointer(),
+          term.constant.getAsOpaquePointer(),
+          term.number,
+          term.reading.tensor.getAsOpaquePointer(),
+          std::move(at),
+          name,
+          attributes,
+          {term.operands.begin(), term.operands.end()}};
+  std::unique_ptr<Term> &place = terms[key];
+  if (place)
+    return place.get();
+  std::set<unsigned> loops;
+  auto add = [&](const Number &number) {
+    for (unsigned loop : atoms.loopsOf(number))
+      loops.insert(loop);
+  };
+  add(term.number);
+  for (const Number &number : term.reading.at)
+    add(number);
+  term.usesRoot = term.isRoot();
+  for (const Term *operand : term.operands) {
+    loops.insert(operand->loops.begin(), operand->loops.end());
+    term.usesRoot |= operand->usesRoot;
+  }
+  term.loops.assign(loops.begin(), loops.end());
+  place = std::make_unique<Term>(std::move(term));
+  return place.get();
+}
+
+const Term *Terms::constant(Attribute value, Type type) {
+  auto integer = dyn_cast<IntegerAttr>(value);
+  if (integer && (type.isIndex() || type.isInteger(64)))
+    return number(integer.getInt(), type);
+  Term term{Term::Kind::constant, type};
+  term.constant = value;
+  return intern(std::move(term));
+}
+
+const Term *Terms::boolean(bool value) {
+  return constant(builder.getBoolAttr(value), builder.getI1Type());
+}
+
+const Term *Terms::number(const Number &number, Type type) {
+  Term term{Term::Kind::number, type};
+  term.number = number;
+  return intern(std::move(term));
+}
+
+const Term *Terms::notPositive(const Number &number) {
+  if (atoms.knownNonNegative(Number(0) - number))
+    return boolean(true);
+  if (atoms.knownNonNegative(number - 1))
+    return boolean(false);
+  Term term{Term::Kind::notPositive, builder.getI1Type()};
+  term.number = number;
+  return intern(std::move(term));
+}
+
+const Term *Terms::operation(Operation *like, ArrayRef<const Term *> operands) {
+  if (const Term *simple = simplified(like, operands))
+    return simple;
+  Term term{Term::Kind::operation, like->getResult(0).getType()};
+  term.like = like;
+  term.operands.assign(operands.begin(), operands.end());
+  return intern(std::move(term));
+}
+
+/// Whether this is `not x`; x then.
+static const Term *negationOf(const Term *term) {
+  if (term->kind == Term::Kind::operation && isa<arith::XOrIOp>(term->like) &&
+      term->operands[1]->isConstant(true))
+    return term->operands[0];
+  return nullptr;
+}
+
+const Term *Terms::negated(const Term *term) {
+  if (term->kind == Term::Kind::constant)
+    return boolean(!term->isConstant(true));
+  if (term->kind == Term::Kind::notPositive)
+    return notPositive(Number(1) - term->number);
+  if (const Term *inner = negationOf(term))
+    return inner;
+  // Any operation with two operands of this type may stand for the kind.
+  OpBuilder::InsertionGuard guard(builder);
+  Value yes = arith::ConstantOp::create(builder, builder.getUnknownLoc(),
+                                        builder.getBoolAttr(true));
+  Operation *like =
+      arith::XOrIOp::create(builder, builder.getUnknownLoc(), yes, yes);
+  Term result{Term::Kind::operation, builder.getI1Type()};
+  result.like = like;
+  result.operands = {term, boolean(true)};
+  return intern(std::move(result));
+}
+
+/// Arithmetic on constants, in the type's own precision.
+static std::optional<APFloat> folded(Operation *like, ArrayRef<APFloat> x) {
+  auto with = [&](auto act) {
+    APFloat result = x[0];
+    (result.*act)(x[1], APFloat::rmNearestTiesToEven);
+    return result;
+  };
+  if (isa<arith::AddFOp>(like))
+    return with(&APFloat::add);
+  if (isa<arith::SubFOp>(like))
+    return with(&APFloat::subtract);
+  if (isa<arith::MulFOp>(like))
+    return with(&APFloat::multiply);
+  if (isa<arith::DivFOp>(like))
+    return with(&APFloat::divide);
+  if (isa<arith::NegFOp>(like))
+    return neg(x[0]);
+  return std::nullopt;
+}
+
+const Term *Terms::simplified(Operation *like, ArrayRef<const Term *> x) {
+  Type type = like->getResult(0).getType();
+  auto isNumber = [](const Term *term) {
+    return term->kind == Term::Kind::number;
+  };
+  bool numbers = llvm::all_of(x, isNumber),
+       wide = type.isIndex() || type.isInteger(64);
+  // Integers.
+  if (numbers && wide) {
+    if (isa<arith::IndexCastOp, arith::ExtSIOp>(like))
+      return number(x[0]->number, type);
+    if (isa<arith::AddIOp>(like))
+      return number(x[0]->number + x[1]->number, type);
+    if (isa<arith::SubIOp>(like))
+      return number(x[0]->number - x[1]->number, type);
+    if (isa<arith::MulIOp>(like))
+      return number(x[0]->number * x[1]->number, type);
+  }
+  if (auto compare = dyn_cast<arith::CmpIOp>(like); compare && numbers) {
+    Number difference = x[0]->number - x[1]->number;
+    switch (compare.getPredicate()) {
+    case arith::CmpIPredicate::sle:
+      return notPositive(difference);
+    case arith::CmpIPredicate::slt:
+      return notPositive(difference + 1);
+    case arith::CmpIPredicate::sge:
+      return notPositive(Number(0) - difference);
+    case arith::CmpIPredicate::sgt:
+      return notPositive(Number(1) - difference);
+    case arith::CmpIPredicate::eq:
+    case arith::CmpIPredicate::ne:
+      if (auto known = difference.constant())
+        return boolean((*known == 0) ==
+                       (compare.getPredicate() == arith::CmpIPredicate::eq));
+      return nullptr;
+    default:
+      return nullptr;
+    }
+  }
+  // Booleans.
+  if (isa<arith::AndIOp, arith::OrIOp, arith::XOrIOp>(like) &&
+      type.isInteger(1)) {
+    bool isAnd = isa<arith::AndIOp>(like), isOr = isa<arith::OrIOp>(like);
+    if (x[0] == x[1])
+      return isAnd || isOr ? x[0] : boolean(false);
+    for (auto [one, other] : {std::pair(x[0], x[1]), std::pair(x[1], x[0])}) {
+      if (one->kind != Term::Kind::constant)
+        continue;
+      bool value = one->isConstant(true);
+      if (isAnd)
+        return value ? other : boolean(false);
+      if (isOr)
+        return value ? boolean(true) : other;
+      if (!value)
+        return other;
+      if (other->kind != Term::Kind::operation || negationOf(other))
+        return negated(other);
+      if (one == x[0]) // the constant stands on the right
+        return operation(like, {x[1], x[0]});
+    }
+    return nullptr;
+  }
+  if (isa<arith::SelectOp>(like)) {
+    if (x[0]->kind == Term::Kind::constant)
+      return x[0]->isConstant(true) ? x[1] : x[2];
+    if (x[1] == x[2])
+      return x[1];
+    if (x[1]->isConstant(true) && x[2]->isConstant(false))
+      return x[0];
+    if (const Term *condition = negationOf(x[0]))
+      return operation(like, {condition, x[2], x[1]});
+    return nullptr;
+  }
+  if (x.size() == 1 && x[0]->kind == Term::Kind::constant &&
+      x[0]->type.isInteger(1)) {
+    double value = x[0]->isConstant(true);
+    if (isa<arith::UIToFPOp>(like))
+      return constant(builder.getFloatAttr(type, value), type);
+    if (isa<arith::ExtUIOp>(like))
+      return constant(builder.getIntegerAttr(type, int64_t(value)), type);
+  }
+  // Integers that were booleans.
+  if (auto compare = dyn_cast<arith::CmpIOp>(like);
+      compare && isNumber(x[1]) && x[1]->number.is(0) &&
+      x[0]->kind == Term::Kind::operation && isa<arith::ExtUIOp>(x[0]->like) &&
+      x[0]->operands[0]->type.isInteger(1)) {
+    if (compare.getPredicate() == arith::CmpIPredicate::ne)
+      return x[0]->operands[0];
+    if (compare.getPredicate() == arith::CmpIPredicate::eq)
+      return negated(x[0]->operands[0]);
+  }
+  if (isa<arith::SIToFPOp>(like) && numbers)
+    if (auto known = x[0]->number.constant())
+      return constant(builder.getFloatAttr(type, double(*known)), type);
+  // Floating point.
+  SmallVector<APFloat> values;
+  for (const Term *operand : x)
+    if (auto value = dyn_cast_or_null<FloatAttr>(operand->constant))
+      values.push_back(value.getValue());
+  if (!x.empty() && values.size() == x.size())
+    if (auto result = folded(like, values))
+      return constant(builder.getFloatAttr(type, *result), type);
+  if (isa<arith::AddFOp>(like))
+    for (unsigned k : {0, 1})
+      if (x[k]->real() == 0.0)
+        return x[1 - k];
+  if (isa<arith::SubFOp, arith::MulFOp, arith::DivFOp>(like)) {
+    double neutral = isa<arith::SubFOp>(like) ? 0 : 1;
+    if (x[1]->real() == neutral)
+      return x[0];
+    if (isa<arith::MulFOp>(like) && x[0]->real() == neutral)
+      return x[1];
+  }
+  return nullptr;
+}
+
+const Term *Terms::replaced(const Term *term, const Term *from,
+                            const Term *to) {
+  llvm::DenseMap<const Term *, const Term *> done{{from, to}};
+  auto visit = [&](auto &self, const Term *at) -> const Term * {
+    if (auto found = done.find(at); found != done.end())
+      return found->second;
+    const Term *result = at;
+    SmallVector<const Term *> operands;
+    for (const Term *operand : at->operands)
+      operands.push_back(self(self, operand));
+    if (ArrayRef(operands) != ArrayRef(at->operands))
+      result = operation(at->like, operands);
+    done[at] = result;
+    return result;
+  };
+  return visit(visit, term);
+}
+
+//===-- Looking through operations
+//----------------------------------------------------------------------------------===//
+
+std::optional<SmallVector<Number>> Terms::dims(Value tensor) {
+  FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(builder, tensor);
+  if (failed(sizes))
+    return std::nullopt;
+  return llvm::map_to_vector(*sizes,
+                             [&](OpFoldResult size) { return atoms.of(size); });
+}
+
+std::optional<Reading> Terms::moved(const Reading &reading) {
+  ArrayRef<Number> at = reading.at;
+  using Result = std::optional<Reading>;
+  if (!reading.tensor.getDefiningOp())
+    return std::nullopt;
+  return TypeSwitch<Operation *, Result>(reading.tensor.getDefiningOp())
+      .Case([&](tensor::CastOp op) -> Result {
+        return Reading{op.getSource(), SmallVector<Number>(at)};
+      })
+      .Case([&](tensor::ExpandShapeOp op) -> Result {
+        SmallVector<OpFoldResult> sizes = op.getMixedOutputShape();
+        Reading source{op.getSrc(), {}};
+        for (const ReassociationIndices &group : op.getReassociationIndices()) {
+          Number position;
+          for (int64_t dim : group)
+            position = position * atoms.of(sizes[dim]) + at[dim];
+          source.at.push_back(position);
+        }
+        return source;
+      })
+      .Case([&](tensor::CollapseShapeOp op) -> Result {
+        std::optional<SmallVector<Number>> sizes = dims(op.getSrc());
+        if (!sizes)
+          return std::nullopt;
+        Reading source{op.getSrc(), {}};
+        for (auto [dim, group] :
+             llvm::enumerate(op.getReassociationIndices())) {
+          SmallVector<Number> within;
+          for (int64_t inner : group)
+            within.push_back((*sizes)[inner]);
+          auto parts = atoms.split(at[dim], within, wanted);
+          if (!parts)
+            return std::nullopt;
+          llvm::append_range(source.at, *parts);
+        }
+        source.at.resize(sizes->size()); // a scalar has no groups
+        return source;
+      })
+      .Case([&](tensor::ExtractSliceOp op) -> Result {
+        if (!op.hasUnitStride())
+          return std::nullopt;
+        Reading source{op.getSource(), {}};
+        llvm::SmallBitVector dropped = op.getDroppedDims();
+        const Number *next = at.begin();
+        for (auto [dim, offset] : llvm::enumerate(op.getMixedOffsets())) {
+          Number position = atoms.of(offset);
+          if (!dropped.test(dim))
+            position = position + *next++;
+          source.at.push_back(position);
+        }
+        return source;
+      })
+      .Case([&](tensor::ConcatOp op) -> Result {
+        Number rest = at[op.getDim()];
+        for (Value input : op.getInputs()) {
+          std::optional<SmallVector<Number>> sizes = dims(input);
+          if (!sizes)
+            return std::nullopt;
+          Number size = (*sizes)[op.getDim()];
+          if (atoms.knownNonNegative(size - 1 - rest)) {
+            Reading source{input, SmallVector<Number>(at)};
+            source.at[op.getDim()] = rest;
+            return source;
+          }
+          rest = rest - size;
+          if (!atoms.knownNonNegative(rest))
+            return std::nullopt;
+        }
+        return std::nullopt;
+      })
+      .Case([&](linalg::TransposeOp op) -> Result {
+        Reading source{op.getInput(), SmallVector<Number>(at.size())};
+        for (auto [dim, from] : llvm::enumerate(op.getPermutation()))
+          source.at[from] = at[dim];
+        return source;
+      })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
+std::optional<SmallVector<Number>> fulgur::loopsAt(AffineMap map,
+                                                   ArrayRef<Number> at) {
+  if (!map.isPermutation())
+    return std::nullopt;
+  SmallVector<Number> loops(map.getNumDims());
+  for (auto [expr, position] : llvm::zip(map.getResults(), at))
+    loops[cast<AffineDimExpr>(expr).getPosition()] = position;
+  return loops;
+}
+
+std::optional<SmallVector<Number>> fulgur::readAt(AffineMap map,
+                                                  ArrayRef<Number> loops) {
+  SmallVector<Number> at;
+  for (AffineExpr expr : map.getResults()) {
+    if (auto dim = dyn_cast<AffineDimExpr>(expr))
+      at.push_back(loops[dim.getPosition()]);
+    else if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+      at.push_back(constant.getValue());
+    else
+      return std::nullopt;
+  }
+  return at;
+}
+
+/// The loops of an elementwise operation for an element of its result.
+static std::optional<SmallVector<Number>>
+loopsFor(linalg::GenericOp op, unsigned result, ArrayRef<Number> at) {
+  if (op.getNumParallelLoops() != op.getNumLoops())
+    return std::nullopt;
+  return loopsAt(op.getIndexingMapMatchingResult(op->getResult(result)), at);
+}
+
+std::optional<Reading> Terms::scaled(const Reading &reading, double &factor) {
+  auto op = reading.tensor.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 1 || op.getNumResults() != 1)
+    return std::nullopt;
+  auto loops = loopsFor(op, 0, reading.at);
+  if (!loops)
+    return std::nullopt;
+  BlockArgument in = op.getRegionInputArgs()[0];
+  Value value = op.getBody()->getTerminator()->getOperand(0);
+  while (value != in) {
+    FloatAttr number;
+    Operation *inner = value.getDefiningOp();
+    if (!inner)
+      return std::nullopt;
+    if (isa<arith::MulFOp>(inner) &&
+        matchPattern(inner->getOperand(1), m_Constant(&number)))
+      factor *= number.getValueAsDouble();
+    else if (isa<arith::DivFOp>(inner) &&
+             matchPattern(inner->getOperand(1), m_Constant(&number)) &&
+             !number.getValue().isZero())
+      factor /= number.getValueAsDouble();
+    else
+      return std::nullopt;
+    value = inner->getOperand(0);
+  }
+  auto at = readAt(op.getMatchingIndexingMap(op.getDpsInputOperand(0)), *loops);
+  if (!at)
+    return std::nullopt;
+  return Reading{op.getDpsInputOperand(0)->get(), *at};
+}
+
+const Term *Terms::elementwise(Operation *operation, unsigned result,
+                               ArrayRef<Number> at) {
+  auto op = cast<linalg::GenericOp>(operation);
+  auto loops = loopsFor(op, result, at);
+  if (!loops)
+    return nullptr;
+  llvm::DenseMap<Value, const Term *> known;
+  auto visit = [&](auto &self, Value value) -> const Term * {
+    if (const Term *term = known.lookup(value))
+      return term;
+    const Term *term = nullptr;
+    auto argument = dyn_cast<BlockArgument>(value);
+    Operation *inner = value.getDefiningOp();
+    if (argument && argument.getOwner() == op.getBody()) {
+      if (argument.getArgNumber() >= op.getNumDpsInputs())
+        return nullptr;
+      OpOperand *operand = op.getDpsInputOperand(argument.getArgNumber());
+      auto where = readAt(op.getMatchingIndexingMap(operand), *loops);
+      if (where && isa<RankedTensorType>(operand->get().getType()))
+        term = this->at(operand->get(), *where);
+      else if (where)
+        term = scalar(operand->get());
+    } else if (!inner || inner->getBlock() != op.getBody()) {
+      term = scalar(value);
+    } else if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
+      term = number((*loops)[index.getDim()], index.getType());
+    } else if (Attribute attribute;
+               inner->getNumResults() == 1 &&
+               matchPattern(inner, m_Constant(&attribute))) {
+      term = constant(attribute, value.getType());
+    } else if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
+      SmallVector<Number> where;
+      for (Value position : extract.getIndices()) {
+        const Term *index = self(self, position);
+        if (!index || index->kind != Term::Kind::number)
+          return nullptr;
+        where.push_back(index->number);
+      }
+      term = this->at(extract.getTensor(), where);
+    } else if (inner->getNumResults() == 1 && inner->getNumRegions() == 0 &&
+               isMemoryEffectFree(inner)) {
+      SmallVector<const Term *> operands;
+      for (Value operand : inner->getOperands()) {
+        operands.push_back(self(self, operand));
+        if (!operands.back())
+          return nullptr;
+      }
+      term = this->operation(inner, operands);
+    }
+    known[value] = term;
+    return term;
+  };
+  return visit(visit, op.getBody()->getTerminator()->getOperand(result));
+}
+
+const Term *Terms::scalar(Value value) {
+  Attribute attribute;
+  if (matchPattern(value, m_Constant(&attribute)))
+    return constant(attribute, value.getType());
+  if (value.getType().isIndex() || value.getType().isInteger(64))
+    return number(atoms.of(value), value.getType());
+  Term term{Term::Kind::leaf, value.getType()};
+  term.reading.tensor = value;
+  return intern(std::move(term));
+}
+
+const Term *Terms::look(Value tensor, ArrayRef<Number> at) {
+  Operation *op = tensor.getDefiningOp();
+  if (!op)
+    return nullptr;
+  if (isRoot(op)) {
+    Term term{Term::Kind::root, getElementTypeOrSelf(tensor)};
+    term.reading = {tensor, SmallVector<Number>(at)};
+    return intern(std::move(term));
+  }
+  if (auto source = moved({tensor, SmallVector<Number>(at)}))
+    return this->at(source->tensor, source->at);
+  if (isa<linalg::GenericOp>(op))
+    return elementwise(op, cast<OpResult>(tensor).getResultNumber(), at);
+  if (auto fill = dyn_cast<linalg::FillOp>(op))
+    return scalar(fill.value());
+  SplatElementsAttr splat;
+  if (matchPattern(op, m_Constant(&splat)))
+    return constant(splat.getSplatValue<Attribute>(), splat.getElementType());
+  return nullptr;
+}
+
+const Term *Terms::at(Value tensor, ArrayRef<Number> at) {
+  std::pair key(tensor.getAsOpaquePointer(),
+                std::vector<Number>(at.begin(), at.end()));
+  if (auto known = seen.find(key); known != seen.end())
+    return known->second;
+  const Term *term = look(tensor, at);
+  if (!term) {
+    Term leaf{Term::Kind::leaf, getElementTypeOrSelf(tensor)};
+    leaf.reading = {tensor, SmallVector<Number>(at)};
+    term = intern(std::move(leaf));
+  }
+  origins.try_emplace(term, Reading{tensor, SmallVector<Number>(at)});
+  return seen[key] = term;
+}
+
+std::optional<Reading> Terms::origin(const Term *term) const {
+  auto found = origins.find(term);
+  if (found == origins.end())
+    return std::nullopt;
+  return found->second;
+}
+
+//===-- Computing terms
+//-------------------------------------------------------------------------------------------===//
+
+Value Terms::emit(OpBuilder &b, Location loc, const Term *term,
+                  llvm::DenseMap<const Term *, Value> &known,
+                  llvm::function_ref<Value(unsigned)> loop) const {
+  if (Value value = known.lookup(term))
+    return value;
+  Value result;
+  switch (term->kind) {
+  case Term::Kind::constant:
+    result = arith::ConstantOp::create(b, loc, cast<TypedAttr>(term->constant));
+    break;
+  case Term::Kind::number:
+    result = atoms.emit(b, loc, term->number, loop);
+    if (!term->type.isIndex())
+      result = arith::IndexCastOp::create(b, loc, term->type, result);
+    break;
+  case Term::Kind::notPositive:
+    result = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle,
+                                   atoms.emit(b, loc, term->number, loop),
+                                   arith::ConstantIndexOp::create(b, loc, 0));
+    break;
+  case Term::Kind::leaf:
+  case Term::Kind::root: {
+    result = term->reading.tensor;
+    if (!isa<RankedTensorType>(result.getType()))
+      break;
+    SmallVector<Value> at;
+    for (const Number &number : term->reading.at)
+      at.push_back(atoms.emit(b, loc, number, loop));
+    result = tensor::ExtractOp::create(b, loc, result, at);
+    break;
+  }
+  case Term::Kind::operation: {
+    SmallVector<Value> operands;
+    for (const Term *operand : term->operands)
+      operands.push_back(emit(b, loc, operand, known, loop));
+    OperationState state(loc, term->like->getName());
+    state.addOperands(operands);
+    state.addTypes(term->type);
+    state.addAttributes(term->like->getAttrs());
+    result = b.create(state)->getResult(0);
+    break;
+  }
+  }
+  known[term] = result;
+  return result;
+}
