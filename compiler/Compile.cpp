@@ -5,6 +5,7 @@
 #include "compiler/Codegen.h"
 #include "compiler/Descriptor.h"
 #include "compiler/Header.h"
+#include "compiler/KernelCache.h"
 #include "compiler/Link.h"
 #include "compiler/ModelInfo.h"
 #include "compiler/Outputs.h"
@@ -14,6 +15,7 @@
 #include "compiler/Weights.h"
 #include "interpreter/Verify.h"
 #include "mlir/Parser/Parser.h"
+#include "mlir/Support/Timing.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -54,6 +56,8 @@ public:
   Compilation(const Options &options, Diagnostics &diagnostics)
       : options(options), diagnostics(diagnostics),
         phases(diagnostics, options.verbose), context(makeRegistry()) {
+    applyDefaultTimingManagerCLOptions(timer); // --mlir-timing
+    timing = timer.getRootScope();
     diagnostics.attach(context);
     context.printOpOnDiagnostic(false);
     if (options.threads == 1 || options.verifyNumerics)
@@ -146,6 +150,8 @@ private:
   const Options &options;
   Diagnostics &diagnostics;
   Phases phases;
+  DefaultTimingManager timer;
+  TimingScope timing;
   MLIRContext context;
   Outputs outputs;
 
@@ -327,6 +333,9 @@ Error Compilation::runPasses(ModuleOp op, const PipelineOptions &pipeline,
   PassManager pm(&context, ModuleOp::getOperationName());
   if (failed(applyPassManagerCLOptions(pm)))
     return failSilently(ExitCode::usage);
+  TimingScope stageTiming =
+      timing.nest((pipeline.prefix + ": " + stageName(stage)).str());
+  pm.enableTiming(stageTiming);
   build(pm, pipeline, stage);
   SmallString<128> reproducer;
   if (!options.crashDir.empty()) {
@@ -521,11 +530,22 @@ Error Compilation::generate() {
     return Error::success();
   CodegenOptions choices = codegenOptions();
   choices.linker = findLinker("");
+  std::optional<KernelCache> cache;
+  if (!options.cacheFolder.empty() && !choices.linker.empty())
+    choices.cache = &cache.emplace(options.cacheFolder);
   Expected<Code> generated = generateObject(*llvmModule, target, choices);
   llvmModule.reset();
   if (!generated)
     return generated.takeError();
   code = std::move(*generated);
+  if (cache) {
+    cache->prune();
+    if (std::string problem = cache->problem(); !problem.empty())
+      diagnostics.report(DiagnosticSeverity::Warning, {},
+                         "--cache-dir: " + problem);
+    phases.tell(llvm::formatv("cache: {0} of {1} kernels found", cache->found(),
+                              cache->asked()));
+  }
   return measureCode();
 }
 

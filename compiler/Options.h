@@ -64,8 +64,9 @@ struct Options {
       runtimeLibrary;      ///< libfulgur_rt.a; empty: found beside the compiler
   std::string programPath; ///< of this compiler, to find what is beside it
 
-  std::string saveTemps; ///< folder for the IR after each stage; empty: none
-  std::string timeTrace; ///< file for a Chrome trace; empty: none
+  std::string cacheFolder; ///< of compiled kernels; empty: none
+  std::string saveTemps;   ///< folder for the IR after each stage; empty: none
+  std::string timeTrace;   ///< file for a Chrome trace; empty: none
   std::string
       crashDir; ///< folder for reproducers of internal errors; empty: none
   bool verifyNumerics = false; ///< interpret the IR after every pass

@@ -1,10 +1,12 @@
 // fulgurc: compiles a model to an object, libraries and a header. This file
 // turns the command line into Options.
 #include "compiler/Compile.h"
+#include "compiler/KernelCache.h"
 #include "compiler/Target.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Support/Timing.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/CommandLine.h"
@@ -117,6 +119,11 @@ struct CommandLine {
                                cl::desc("The libfulgur_rt.a to put into m.so"),
                                cl::value_desc("file"), cl::cat(category)};
 
+  cl::opt<std::string> cacheDir{
+      "cache-dir",
+      cl::desc(
+          "Keep compiled kernels there (default: ~/.cache/fulgur/kernels)"),
+      cl::value_desc("folder"), cl::ValueOptional, cl::cat(category)};
   cl::opt<std::string> saveTemps{
       "save-temps",
       cl::desc("Keep the IR after each stage (default folder: .)"),
@@ -262,6 +269,9 @@ Options CommandLine::options() const {
     result.stopAfter = Stage::graph;
   result.linker = linker;
   result.runtimeLibrary = runtime;
+  result.cacheFolder = cacheDir;
+  if (cacheDir.getNumOccurrences() && cacheDir.empty())
+    result.cacheFolder = defaultCacheFolder();
   result.saveTemps = saveTemps;
   if (saveTemps.getNumOccurrences() && saveTemps.empty())
     result.saveTemps = ".";
@@ -330,6 +340,7 @@ int main(int argc, char **argv) {
   mlir::registerAsmPrinterCLOptions();
   mlir::registerMLIRContextCLOptions();
   mlir::registerPassManagerCLOptions();
+  mlir::registerDefaultTimingManagerCLOptions();
   cl::SetVersionPrinter([](raw_ostream &os) { os << producer() << "\n"; });
 
   // --help shows what is ours; --help=all and --help-hidden also LLVM's and
