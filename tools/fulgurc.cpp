@@ -13,6 +13,7 @@
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Regex.h"
 #include "llvm/Support/Signals.h"
 #include "llvm/Support/thread.h"
 #include <sys/resource.h>
@@ -41,8 +42,8 @@ struct CommandLine {
       cl::value_desc("path"), cl::cat(category)};
   cl::list<std::string> emit{
       "emit",
-      cl::desc(
-          "What to make: obj,lib,so,header,pc,weights,llvm,asm,mlir or all"),
+      cl::desc("What to make: "
+               "obj,lib,so,header,pc,weights,llvm,asm,mlir,report,all"),
       cl::value_desc("kinds"), cl::CommaSeparated, cl::cat(category)};
   cl::opt<std::string> compileTo{
       "compile-to",
@@ -134,6 +135,10 @@ struct CommandLine {
   cl::opt<std::string> crashDir{
       "crash-dir", cl::desc("Write a reproducer there when a pass fails"),
       cl::value_desc("folder"), cl::cat(category)};
+  cl::opt<std::string> remarks{
+      "remarks",
+      cl::desc("Print what was left slow, and why (those that match a regex)"),
+      cl::value_desc("regex"), cl::ValueOptional, cl::cat(category)};
   cl::opt<bool> verifyNumerics{
       "verify-numerics-each",
       cl::desc("After every pass, interpret the IR and compare its outputs"),
@@ -166,8 +171,11 @@ struct CommandLine {
 /// "obj" and its like. "all" is what is made without --emit.
 static std::vector<Artifact> artifactsNamed(StringRef name) {
   if (name == "all")
-    return {Artifact::object, Artifact::archive, Artifact::shared,
-            Artifact::header, Artifact::pkgConfig};
+    return {Artifact::object,    Artifact::archive,   Artifact::shared,
+            Artifact::header,    Artifact::pkgConfig, Artifact::reportData,
+            Artifact::reportPage};
+  if (name == "report")
+    return {Artifact::reportData, Artifact::reportPage};
   static constexpr std::pair<StringLiteral, Artifact> names[] = {
       {"obj", Artifact::object},   {"lib", Artifact::archive},
       {"so", Artifact::shared},    {"header", Artifact::header},
@@ -179,7 +187,7 @@ static std::vector<Artifact> artifactsNamed(StringRef name) {
       return {artifact};
   usageError("--emit=" + name +
              ": there is no such kind; there are obj, lib, so, header, pc, "
-             "weights, llvm, asm, mlir and all");
+             "weights, llvm, asm, mlir, report and all");
 }
 
 static Stage parseStage(StringRef option, StringRef name) {
@@ -277,6 +285,14 @@ Options CommandLine::options() const {
     result.saveTemps = ".";
   result.timeTrace = timeTrace;
   result.crashDir = crashDir;
+  if (remarks.getNumOccurrences()) {
+    std::string complaint, wanted = remarks;
+    if (wanted.empty())
+      wanted = ".*";
+    if (!Regex(wanted).isValid(complaint))
+      usageError("--remarks=" + wanted + ": " + complaint);
+    result.remarks = wanted;
+  }
   result.verifyNumerics = verifyNumerics;
   result.dependencies = dependencies;
   result.dependencyFile = dependencyFile;

@@ -19,6 +19,7 @@
 #include "passes/Dims.h"
 #include "passes/NodeName.h"
 #include "passes/Passes.h"
+#include "passes/Remarks.h"
 #include "passes/memory/BufferDims.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -125,6 +126,7 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     for (Buffer &buffer : buffers)
       buffer.bytes = typical(buffer.size);
     place();
+    tell(main);
     Value total = writeOffsets(block);
     if (failed(writePlan(main, total)))
       return signalPassFailure();
@@ -205,6 +207,27 @@ private:
       buffer->offset = offset;
       placed.push_back(buffer);
     }
+  }
+
+  /// The plan, for the report.
+  void tell(func::FuncOp main) {
+    int64_t end = 0;
+    std::map<int64_t, int64_t> changes; // of what is in use, by position
+    for (const Buffer &buffer : buffers) {
+      end = std::max(end, buffer.offset + buffer.bytes);
+      changes[buffer.first] += buffer.bytes;
+      changes[buffer.last + 1] -= buffer.bytes;
+    }
+    int64_t inUse = 0, most = 0;
+    for (auto [position, change] : changes)
+      most = std::max(most, inUse += change);
+    measure(main, getArgument(), "arena", {{"bytes", end}, {"least", most}});
+    for (const Buffer &buffer : buffers)
+      measure(buffer.alloc, getArgument(), "buffer",
+              {{"offset", buffer.offset},
+               {"bytes", buffer.bytes},
+               {"first", buffer.first},
+               {"last", buffer.last}});
   }
 
   /// Replaces the allocations by buffers of the arena; returns its size.
