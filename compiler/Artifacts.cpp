@@ -9,11 +9,17 @@ using namespace llvm;
 using namespace fulgur;
 
 static constexpr std::pair<Artifact, StringLiteral> suffixes[] = {
-    {Artifact::object, ".o"},        {Artifact::archive, ".a"},
-    {Artifact::shared, ".so"},       {Artifact::header, ".h"},
-    {Artifact::weights, ".weights"}, {Artifact::pkgConfig, ".pc"},
-    {Artifact::llvm, ".ll"},         {Artifact::assembly, ".s"},
-    {Artifact::mlir, ".mlir"}};
+    {Artifact::object, ".o"},
+    {Artifact::archive, ".a"},
+    {Artifact::shared, ".so"},
+    {Artifact::header, ".h"},
+    {Artifact::weights, ".weights"},
+    {Artifact::pkgConfig, ".pc"},
+    {Artifact::llvm, ".ll"},
+    {Artifact::assembly, ".s"},
+    {Artifact::mlir, ".mlir"},
+    {Artifact::reportData, ".report.json"},
+    {Artifact::reportPage, ".report.html"}};
 
 StringRef fulgur::suffixOf(Artifact artifact) {
   for (auto &[known, suffix] : suffixes)
@@ -25,7 +31,7 @@ StringRef fulgur::suffixOf(Artifact artifact) {
 static bool isText(Artifact artifact) {
   return artifact == Artifact::header || artifact == Artifact::llvm ||
          artifact == Artifact::assembly || artifact == Artifact::mlir ||
-         artifact == Artifact::pkgConfig;
+         artifact == Artifact::pkgConfig || artifact == Artifact::reportData;
 }
 
 static bool needsWeights(Artifact artifact) {
@@ -80,8 +86,9 @@ Expected<Plan> fulgur::planArtifacts(const Options &options) {
       plan.stem = plan.stem.substr(0, plan.stem.size() - extension.size());
   }
   if (artifacts.empty())
-    artifacts = {Artifact::object, Artifact::archive, Artifact::shared,
-                 Artifact::header, Artifact::pkgConfig};
+    artifacts = {Artifact::object,    Artifact::archive,   Artifact::shared,
+                 Artifact::header,    Artifact::pkgConfig, Artifact::reportData,
+                 Artifact::reportPage};
   if (options.weights == WeightsMode::file && any_of(artifacts, needsWeights))
     artifacts.push_back(Artifact::weights);
   if (options.weights == WeightsMode::embed &&

@@ -1,33 +1,27 @@
-// LLVM IR to machine code. The module is split into parts of similar size, each
-// with a context of its own, so that they compile in parallel; the linker
-// merges them again. Which function goes into which part depends on the module
-// alone.
+// LLVM IR to machine code. The module is split into units, one for each kernel,
+// so that they compile in parallel and are found again by what they say; the
+// linker merges them.
 #include "compiler/Codegen.h"
 #include "compiler/Failure.h"
+#include "compiler/KernelCache.h"
 #include "compiler/Link.h"
+#include "compiler/Units.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
-#include "llvm/Bitcode/BitcodeReader.h"
-#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/BLAKE3.h"
 #include "llvm/Support/TimeProfiler.h"
 #include "llvm/TargetParser/Triple.h"
-#include <atomic>
 #include <map>
-#include <thread>
 
 using namespace llvm;
 using namespace fulgur;
-
-/// A part holds about so many instructions: enough to pay for its context, few
-/// enough to spread a model over threads.
-static constexpr size_t instructionsPerPart = 3000;
-static constexpr size_t maxParts = 32;
 
 /// What the return address and saved registers' alignment cost per call, beyond
 /// the frame that LLVM reports.
@@ -46,6 +40,8 @@ static void prepare(Module &module, const CpuTarget &target,
     bool isPublic = is_contained(options.exports, value.getName());
     if (isPublic)
       value.setVisibility(GlobalValue::DefaultVisibility);
+    else if (!value.hasLocalLinkage() && !options.linker.empty())
+      value.setVisibility(GlobalValue::HiddenVisibility); // units share it
     else if (!value.hasLocalLinkage() &&
              value.getVisibility() != GlobalValue::HiddenVisibility)
       value.setLinkage(GlobalValue::InternalLinkage);
@@ -128,160 +124,92 @@ struct Listener : DiagnosticHandler {
   }
 };
 
-/// What came of one part.
-struct Part {
-  ObjectBytes object;
-  std::map<std::string, uint64_t> frames;
-  std::string error;
-};
-
 } // namespace
 
-static void emit(Module &module, const CpuTarget &target, unsigned level,
-                 CodeGenFileType kind, raw_pwrite_stream &os, Part &part) {
+/// Returns what went wrong, or nothing.
+static std::string emit(Module &module, const CpuTarget &target, unsigned level,
+                        CodeGenFileType kind, raw_pwrite_stream &os,
+                        std::map<std::string, uint64_t> &frames) {
   std::unique_ptr<TargetMachine> machine = target.machine(level);
+  std::string error;
   module.getContext().setDiagnosticHandler(
-      std::make_unique<Listener>(part.frames, part.error));
+      std::make_unique<Listener>(frames, error));
   {
     TimeTraceScope scope("Optimize", module.getName());
     optimize(module, *machine, level);
   }
   TimeTraceScope scope("Emit", module.getName());
   legacy::PassManager passes;
-  if (machine->addPassesToEmitFile(passes, os, nullptr, kind)) {
-    part.error = "the target cannot write this kind of file";
-    return;
-  }
+  if (machine->addPassesToEmitFile(passes, os, nullptr, kind))
+    return "the target cannot write this kind of file";
   passes.run(module);
+  return error;
 }
 
-/// Gives internal functions and variables names that other parts can refer to.
-/// Constants stay internal: each part that needs one keeps its own copy, as it
-/// does with functions that are meant to be inlined.
-static void exposeInternals(Module &module) {
-  for (GlobalObject &object : module.global_objects()) {
-    if (!object.hasLocalLinkage())
-      continue;
-    auto *variable = dyn_cast<GlobalVariable>(&object);
-    auto *function = dyn_cast<Function>(&object);
-    if ((variable && variable->isConstant()) ||
-        (function && function->hasFnAttribute(Attribute::AlwaysInline)))
-      continue;
-    if (!object.hasName())
-      object.setName("anonymous");
-    object.setLinkage(GlobalValue::ExternalLinkage);
-    object.setVisibility(GlobalValue::HiddenVisibility);
+/// All that the code of a unit depends on.
+static std::string keyOf(const Unit &unit, const CpuTarget &target,
+                         unsigned level) {
+  static const std::string identity = compilerIdentity();
+  std::string text = unit.hash + "\n" + identity + "\n" + target.triple.str() +
+                     "\n-O" + std::to_string(level);
+  auto digest = BLAKE3::hash<20>(arrayRefFromStringRef(text));
+  return toHex(digest, /*LowerCase=*/true);
+}
+
+/// Compiles a unit, or finds it in the cache.
+static UnitCode compileUnit(Unit &unit, const CpuTarget &target,
+                            const CodegenOptions &options) {
+  UnitCode code;
+  if (!unit.error.empty())
+    return code;
+  std::string key;
+  if (options.cache) {
+    key = keyOf(unit, target, options.level);
+    if (std::optional<UnitCode> known = options.cache->find(key))
+      return std::move(*known);
   }
+  raw_svector_ostream os(code.object);
+  unit.error = emit(*unit.module, target, options.level,
+                    CodeGenFileType::ObjectFile, os, code.frames);
+  if (options.cache && unit.error.empty())
+    options.cache->keep(key, code);
+  return code;
 }
 
-/// Returns for every function defined in `module` the part that it goes to:
-/// always the next largest to the emptiest. Public ones go to part 0, where the
-/// variables are: only within one part can code refer to what others may
-/// preempt.
-static StringMap<unsigned> assignParts(const Module &module,
-                                       ArrayRef<std::string> exports,
-                                       unsigned &numParts) {
-  std::vector<std::pair<size_t, const Function *>> functions;
-  size_t total = 0;
-  for (const Function &function : module)
-    if (!function.isDeclaration() && !function.hasLocalLinkage()) {
-      functions.push_back({function.getInstructionCount(), &function});
-      total += functions.back().first;
-    }
-  numParts = std::clamp<size_t>(
-      total / instructionsPerPart, 1,
-      std::min(maxParts, std::max<size_t>(functions.size(), 1)));
-  llvm::sort(functions, [](auto &a, auto &b) {
-    return std::pair(b.first, a.second->getName()) <
-           std::pair(a.first, b.second->getName());
+/// Compiles all units, the largest first, and merges them. Frames of functions
+/// are noted under the names that the module has.
+static Expected<ObjectBytes>
+compileUnits(Units &split, const CpuTarget &target,
+             const CodegenOptions &options,
+             std::map<std::string, uint64_t> &frames) {
+  std::vector<Unit> &units = split.units;
+  std::vector<UnitCode> codes(units.size());
+  std::vector<std::pair<size_t, unsigned>> order;
+  for (auto [i, unit] : enumerate(units))
+    order.push_back({SIZE_MAX - unit.instructions, i});
+  llvm::sort(order);
+  runInParallel(units.size(), options.threads, [&](unsigned i) {
+    unsigned next = order[i].second;
+    codes[next] = compileUnit(units[next], target, options);
+    units[next].module.reset();
+    units[next].context.reset();
   });
-  std::vector<size_t> load(numParts, 0);
-  StringMap<unsigned> assignment;
-  for (auto [size, function] : functions) {
-    if (is_contained(exports, function->getName()))
-      continue; // 0, which is what lookup() returns for them
-    unsigned emptiest = llvm::min_element(load) - load.begin();
-    assignment[function->getName()] = emptiest;
-    load[emptiest] += size;
-  }
-  return assignment;
-}
-
-/// Reduces `module` to what belongs to part `index`: its functions, the
-/// constants they use and, in part 0, all variables.
-static void keepPart(Module &module, const StringMap<unsigned> &assignment,
-                     unsigned index) {
-  for (Function &function : module) {
-    if (function.isDeclaration() || function.hasLocalLinkage())
-      continue;
-    if (assignment.lookup(function.getName()) != index)
-      function.deleteBody();
-  }
-  for (GlobalVariable &variable : module.globals())
-    if (index != 0 && !variable.isDeclaration() &&
-        !variable.hasLocalLinkage()) {
-      variable.setInitializer(nullptr);
-      variable.setSection("");
+  std::vector<ObjectBytes> objects;
+  for (auto [unit, code] : zip(units, codes)) {
+    if (!unit.error.empty())
+      return fail(ExitCode::internal,
+                  "internal error: code generation failed: " + unit.error);
+    for (auto &[function, bytes] : code.frames) {
+      auto original = split.originalNames.find(function);
+      uint64_t &frame =
+          frames[original == split.originalNames.end() ? function
+                                                       : original->second];
+      frame = std::max(frame, bytes);
     }
-  // What nothing here refers to any more, and what only that referred to.
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (GlobalObject &object :
-         llvm::make_early_inc_range(module.global_objects())) {
-      object.removeDeadConstantUsers();
-      if (object.use_empty() &&
-          (object.hasLocalLinkage() || object.isDeclaration())) {
-        object.eraseFromParent();
-        changed = true;
-      }
-    }
+    objects.push_back(std::move(code.object));
   }
-}
-
-/// Compiles all parts on up to `threads` threads.
-static std::vector<Part> compileParts(const Module &module,
-                                      const CpuTarget &target,
-                                      const CodegenOptions &options,
-                                      const StringMap<unsigned> &assignment,
-                                      unsigned numParts) {
-  SmallVector<char, 0> bitcode;
-  {
-    raw_svector_ostream os(bitcode);
-    WriteBitcodeToFile(module, os);
-  }
-  std::vector<Part> parts(numParts);
-  std::atomic<unsigned> next = 0;
-  bool tracing = timeTraceProfilerEnabled();
-  auto work = [&] {
-    for (unsigned i; (i = next++) < numParts;) {
-      LLVMContext context;
-      auto copy = parseBitcodeFile(
-          MemoryBufferRef(StringRef(bitcode.data(), bitcode.size()),
-                          "part" + std::to_string(i)),
-          context);
-      if (!copy) {
-        parts[i].error = toString(copy.takeError());
-        continue;
-      }
-      keepPart(**copy, assignment, i);
-      raw_svector_ostream os(parts[i].object);
-      emit(**copy, target, options.level, CodeGenFileType::ObjectFile, os,
-           parts[i]);
-    }
-  };
-  std::vector<std::thread> helpers;
-  for (unsigned i = 1; i < std::min(options.threads, numParts); ++i)
-    helpers.emplace_back([&] {
-      if (tracing)
-        timeTraceProfilerInitialize(500, "fulgurc");
-      work();
-      if (tracing)
-        timeTraceProfilerFinishThread();
-    });
-  work();
-  for (std::thread &helper : helpers)
-    helper.join();
-  return parts;
+  return objects.size() == 1 ? std::move(objects[0])
+                             : mergeObjects(objects, options.linker);
 }
 
 using CallGraph = StringMap<std::vector<std::string>>;
@@ -349,47 +277,35 @@ static Error checkUndefined(const ObjectBytes &object) {
 Expected<Code> fulgur::generateObject(Module &module, const CpuTarget &target,
                                       const CodegenOptions &options) {
   prepare(module, target, options);
-  CallGraph graph = callGraph(module);
-  unsigned numParts = 1;
-  StringMap<unsigned> assignment;
-  std::vector<Part> parts;
-  if (!options.linker.empty()) {
-    exposeInternals(module);
-    graph = callGraph(module); // anonymous functions have names now
-    assignment = assignParts(module, options.exports, numParts);
-  }
-  if (numParts > 1) {
-    parts = compileParts(module, target, options, assignment, numParts);
-  } else {
-    parts.resize(1);
-    raw_svector_ostream os(parts[0].object);
-    emit(module, target, options.level, CodeGenFileType::ObjectFile, os,
-         parts[0]);
-  }
-
   std::map<std::string, uint64_t> frames;
-  std::vector<ObjectBytes> objects;
-  for (Part &part : parts) {
-    if (!part.error.empty())
-      return fail(ExitCode::internal,
-                  "internal error: code generation failed: " + part.error);
-    for (auto &[function, bytes] : part.frames)
-      frames[function] = std::max(frames[function], bytes);
-    objects.push_back(std::move(part.object));
+  Units split;
+  if (!options.linker.empty()) {
+    std::vector<std::string> entries;
+    for (const CodegenOptions::Root &root : options.roots) {
+      entries.push_back(root.function);
+      append_range(entries, root.calledBack);
+    }
+    split = splitModule(module, options.exports, entries, options.threads);
   }
-
+  CallGraph graph = callGraph(module);
   Code code;
-  if (objects.size() == 1) {
-    code.object = std::move(objects[0]);
+  if (options.linker.empty()) {
+    raw_svector_ostream os(code.object);
+    std::string error = emit(module, target, options.level,
+                             CodeGenFileType::ObjectFile, os, frames);
+    if (!error.empty())
+      return fail(ExitCode::internal,
+                  "internal error: code generation failed: " + error);
   } else {
-    Expected<ObjectBytes> merged = mergeObjects(objects, options.linker);
-    if (!merged)
-      return merged.takeError();
-    code.object = std::move(*merged);
+    Expected<ObjectBytes> object = compileUnits(split, target, options, frames);
+    if (!object)
+      return object.takeError();
+    code.object = std::move(*object);
   }
   if (Error error = checkUndefined(code.object))
     return std::move(error);
-  if (Error error = tidyObject(code.object, options.renamedSections))
+  if (Error error =
+          tidyObject(code.object, options.renamedSections, split.originalNames))
     return std::move(error);
   StringMap<uint64_t> known;
   for (const CodegenOptions::Root &root : options.roots) {
@@ -407,18 +323,19 @@ Error fulgur::generateText(Module &module, const CpuTarget &target,
                            const CodegenOptions &options, bool assembly,
                            raw_pwrite_stream &os) {
   prepare(module, target, options);
-  Part part;
+  std::map<std::string, uint64_t> frames;
+  std::string error;
   if (assembly) {
-    emit(module, target, options.level, CodeGenFileType::AssemblyFile, os,
-         part);
+    error = emit(module, target, options.level, CodeGenFileType::AssemblyFile,
+                 os, frames);
   } else {
     for (Function &function : module)
       function.removeFnAttr("warn-stack-size");
     optimize(module, *target.machine(options.level), options.level);
     module.print(os, nullptr);
   }
-  if (!part.error.empty())
+  if (!error.empty())
     return fail(ExitCode::internal,
-                "internal error: code generation failed: " + part.error);
+                "internal error: code generation failed: " + error);
   return Error::success();
 }

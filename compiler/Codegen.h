@@ -5,12 +5,14 @@
 #include "llvm/IR/Module.h"
 
 namespace fulgur {
+class KernelCache;
 
 struct CodegenOptions {
   unsigned level = 3;
   unsigned threads = 1;
   std::string linker; ///< an ld that merges objects; empty: the module is
-                      ///< compiled in one part
+                      ///< compiled in one piece
+  KernelCache *cache = nullptr; ///< may be null
   /// A function whose calls bound the stack.
   struct Root {
     std::string function;

@@ -5,15 +5,19 @@
 #include "compiler/Codegen.h"
 #include "compiler/Descriptor.h"
 #include "compiler/Header.h"
+#include "compiler/KernelCache.h"
 #include "compiler/Link.h"
 #include "compiler/ModelInfo.h"
 #include "compiler/Outputs.h"
 #include "compiler/Phases.h"
 #include "compiler/Pipeline.h"
+#include "compiler/RemarkLog.h"
+#include "compiler/Report.h"
 #include "compiler/Tuning.h"
 #include "compiler/Weights.h"
 #include "interpreter/Verify.h"
 #include "mlir/Parser/Parser.h"
+#include "mlir/Support/Timing.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -26,6 +30,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
+#include "llvm/Support/Regex.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/Threading.h"
 #include "llvm/Transforms/Utils/Cloning.h"
@@ -54,6 +59,9 @@ public:
   Compilation(const Options &options, Diagnostics &diagnostics)
       : options(options), diagnostics(diagnostics),
         phases(diagnostics, options.verbose), context(makeRegistry()) {
+    applyDefaultTimingManagerCLOptions(timer); // --mlir-timing
+    timing = timer.getRootScope();
+    log.attach(context);
     diagnostics.attach(context);
     context.printOpOnDiagnostic(false);
     if (options.threads == 1 || options.verifyNumerics)
@@ -74,6 +82,7 @@ public:
       return error;
     if (!options.trials.empty())
       return makeTrials();
+    printRemarks();
     if (options.stopAfter) {
       if (Error error = writeMlir())
         return error;
@@ -95,6 +104,8 @@ public:
     if (Error error = writeLibraries())
       return error;
     if (Error error = writeHeaderAndPkgConfig())
+      return error;
+    if (Error error = writeReport())
       return error;
     if (Error error = writeDependencies())
       return error;
@@ -128,6 +139,8 @@ private:
   Error runVariants(Stage stage);
   void fork();
   Error join();
+  void observe(Stage stage);
+  void printRemarks();
   Error failPass(Stage stage, StringRef reproducer);
   Error describe();
   Error translate();
@@ -138,6 +151,7 @@ private:
   Error writeObject();
   Error writeLibraries();
   Error writeHeaderAndPkgConfig();
+  Error writeReport();
   Error writeDependencies();
   Error saveTemp(const Twine &name,
                  llvm::function_ref<void(raw_ostream &)> print);
@@ -150,6 +164,8 @@ private:
   const Options &options;
   Diagnostics &diagnostics;
   Phases phases;
+  DefaultTimingManager timer;
+  TimingScope timing;
   MLIRContext context;
   Outputs outputs;
 
@@ -174,6 +190,8 @@ private:
   std::vector<Variant> variants; ///< empty when there is only one
   std::vector<CodeVariant> codeVariants;
   std::optional<interpreter::Verification> numerics;
+  RemarkLog log;
+  Report report;
   Stage reached = Stage::import;
   bool fromMlir = false;
   ModelInfo info;
@@ -295,6 +313,7 @@ Error Compilation::runPasses() {
                           : runVariants(stage))
       return error;
     reached = stage;
+    observe(stage);
     if (Error error =
             saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {
               module->print(os, OpPrintingFlags()
@@ -331,6 +350,9 @@ Error Compilation::runPasses(ModuleOp op, const PipelineOptions &pipeline,
   PassManager pm(&context, ModuleOp::getOperationName());
   if (failed(applyPassManagerCLOptions(pm)))
     return failSilently(ExitCode::usage);
+  TimingScope stageTiming =
+      timing.nest((pipeline.prefix + ": " + stageName(stage)).str());
+  pm.enableTiming(stageTiming);
   build(pm, pipeline, stage);
   SmallString<128> reproducer;
   if (!options.crashDir.empty()) {
@@ -346,6 +368,9 @@ Error Compilation::runPasses(ModuleOp op, const PipelineOptions &pipeline,
     pm.addInstrumentation(numerics->instrumentation(/*isLast=*/false));
   if (failed(pm.run(op)))
     return failPass(stage, reproducer);
+  std::vector<Measurement> measurements = log.takeMeasurements();
+  if (variants.empty() || op == variants.front().module)
+    report.addMeasurements(measurements);
   if (numerics && !numerics->fault().empty())
     return fail(ExitCode::internal, "internal error: stage '" +
                                         stageName(stage) +
@@ -419,6 +444,31 @@ Error Compilation::join() {
   PassManager pm(&context, ModuleOp::getOperationName());
   pm.addPass(createJoinParts());
   return failed(pm.run(*module)) ? failPass(Stage::llvm, "") : Error::success();
+}
+
+/// Notes for the report what the stage that has just ended shows. Of several
+/// kinds of CPUs it is about the most demanding.
+void Compilation::observe(Stage stage) {
+  ModuleOp seen = variants.empty() || !variants.front().module
+                      ? *module
+                      : variants.front().module;
+  if (stage == Stage::kernel)
+    report.addKernels(seen);
+  if (stage == Stage::memory)
+    report.addFunctions(seen,
+                        variants.empty() ? "" : variants.front().id + ".");
+}
+
+void Compilation::printRemarks() {
+  report.remarks = log.remarks();
+  if (!options.remarks)
+    return;
+  llvm::Regex wanted(*options.remarks);
+  for (const RemarkEntry &remark : report.remarks) {
+    std::string text = remark.pass + ": " + remark.reason;
+    if (wanted.match(text))
+      diagnostics.remark(remark.place, text);
+  }
 }
 
 /// What the frontend accepts the passes have to compile: if they do not, it is
@@ -520,16 +570,28 @@ Error Compilation::generate() {
             writeText(artifact, [&](raw_ostream &os) { os << stream.str(); }))
       return error;
   }
-  if (!wantsObject() &&
-      !wants(Artifact::header)) // the header tells the stack's size
+  if (!wantsObject() && !wants(Artifact::header) &&
+      !wants(Artifact::reportData) && // these tell the stack's size
+      !wants(Artifact::reportPage))
     return Error::success();
   CodegenOptions choices = codegenOptions();
   choices.linker = findLinker("");
+  std::optional<KernelCache> cache;
+  if (!options.cacheFolder.empty() && !choices.linker.empty())
+    choices.cache = &cache.emplace(options.cacheFolder);
   Expected<Code> generated = generateObject(*llvmModule, target, choices);
   llvmModule.reset();
   if (!generated)
     return generated.takeError();
   code = std::move(*generated);
+  if (cache) {
+    cache->prune();
+    if (std::string problem = cache->problem(); !problem.empty())
+      diagnostics.report(DiagnosticSeverity::Warning, {},
+                         "--cache-dir: " + problem);
+    phases.tell(llvm::formatv("cache: {0} of {1} kernels found", cache->found(),
+                              cache->asked()));
+  }
   return measureCode();
 }
 
@@ -543,10 +605,12 @@ Error Compilation::measureCode() {
     for (auto [i, each] : llvm::enumerate(codeBytes))
       if (variants.empty() || variants[i].owns(name))
         each += bytes;
-  for (auto [target, bytes] : llvm::zip(targets, codeBytes))
-    phases.tell(llvm::formatv(
-        "code for {0}: {1:F1} KiB",
-        target.name.empty() ? target.shownCpu : target.name, bytes / 1024.0));
+  report.addCode(*functions);
+  for (auto [target, bytes] : llvm::zip(targets, codeBytes)) {
+    std::string cpu = target.name.empty() ? target.shownCpu : target.name;
+    report.code.push_back({cpu, bytes});
+    phases.tell(llvm::formatv("code for {0}: {1:F1} KiB", cpu, bytes / 1024.0));
+  }
   return Error::success();
 }
 
@@ -608,8 +672,8 @@ Error Compilation::writeWeights() {
   return Error::success();
 }
 
-/// Writes the object: what the code generator made, the weights behind it, and
-/// then, into the descriptor, the numbers that are known only now.
+/// Writes the object: what the code generator made, the weights behind it,
+/// and then, into the descriptor, the numbers that are known only now.
 Error Compilation::writeObject() {
   if (!wantsObject())
     return Error::success();
@@ -662,8 +726,8 @@ Error Compilation::writeObject() {
   return reason ? failFile("write", path, reason) : Error::success();
 }
 
-/// libfulgur_rt.a stands beside the compiler: in ../lib when installed as when
-/// built.
+/// libfulgur_rt.a stands beside the compiler: in ../lib when installed as
+/// when built.
 Expected<std::string> Compilation::findRuntime() const {
   if (!options.runtimeLibrary.empty())
     return options.runtimeLibrary;
@@ -736,6 +800,47 @@ Error Compilation::writeHeaderAndPkgConfig() {
        << "Cflags: -I${pcfiledir}\nLibs: ${pcfiledir}/" << name
        << ".a -lfulgur_rt -pthread -lm\n";
   });
+}
+
+Error Compilation::writeReport() {
+  if (!wants(Artifact::reportData) && !wants(Artifact::reportPage))
+    return Error::success();
+  phases.end();
+  report.model = info.name;
+  report.source = llvm::sys::path::filename(options.input).str();
+  report.producer = producer();
+  report.target = shownTarget();
+  report.arenaIsConstant = info.arenaIsConstant();
+  report.stackBytes = code.stackBytes;
+  report.weightsBytes = info.weightsBytes;
+  for (const ModelInfo::Weight &weight : info.weights) {
+    auto type = cast<ShapedType>(weight.value.getType());
+    std::string name, shown;
+    if (auto resource = dyn_cast<DenseResourceElementsAttr>(weight.value))
+      name = resource.getRawHandle().getKey().str();
+    llvm::raw_string_ostream(shown) << type;
+    report.weights.push_back(
+        {name, shown,
+         uint64_t(type.getNumElements()) *
+             llvm::divideCeil(type.getElementTypeBitWidth(), 8)});
+  }
+  llvm::sort(report.weights, [](auto &a, auto &b) {
+    return std::tie(b.bytes, a.name) < std::tie(a.bytes, b.name);
+  });
+  constexpr size_t shownWeights = 20;
+  if (report.weights.size() > shownWeights)
+    report.weights.resize(shownWeights);
+  for (auto &[name, seconds] : phases.past())
+    report.phases.push_back({name, seconds});
+  if (wants(Artifact::reportData))
+    if (Error error = writeText(Artifact::reportData, [&](raw_ostream &os) {
+          os << llvm::formatv("{0:2}\n", report.json());
+        }))
+      return error;
+  return !wants(Artifact::reportPage)
+             ? Error::success()
+             : writeText(Artifact::reportPage,
+                         [&](raw_ostream &os) { report.writeHtml(os); });
 }
 
 /// -MD: a rule for make and ninja.

@@ -123,6 +123,15 @@ void Diagnostics::report(DiagnosticSeverity severity, const Place &place,
   if ((quiet && severity == DiagnosticSeverity::Warning) ||
       (!verbose && severity == DiagnosticSeverity::Remark))
     return;
+  print(severity, place, message);
+}
+
+void Diagnostics::remark(const Place &place, StringRef message) {
+  print(DiagnosticSeverity::Remark, place, message);
+}
+
+void Diagnostics::print(DiagnosticSeverity severity, const Place &place,
+                        StringRef message) {
   progress("");
   if (json) {
     llvm::json::Object object{{"severity", severityName(severity)},

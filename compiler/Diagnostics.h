@@ -33,6 +33,8 @@ public:
   void error(llvm::StringRef message) {
     report(mlir::DiagnosticSeverity::Error, {}, message);
   }
+  /// Prints a remark that the user asked for, whatever -v says.
+  void remark(const Place &place, llvm::StringRef message);
   void note(llvm::StringRef message) {
     report(mlir::DiagnosticSeverity::Note, {}, message);
   }
@@ -47,6 +49,8 @@ public:
 
 private:
   void report(mlir::Diagnostic &diagnostic);
+  void print(mlir::DiagnosticSeverity severity, const Place &place,
+             llvm::StringRef message);
 
   llvm::raw_ostream &os;
   bool json, quiet, verbose, color, terminal, progressShown = false;

@@ -80,7 +80,8 @@ Expected<uint64_t> fulgur::offsetOfSymbol(const ObjectBytes &object,
 
 Error fulgur::tidyObject(
     ObjectBytes &object,
-    ArrayRef<std::pair<std::string, std::string>> renamedSections) {
+    ArrayRef<std::pair<std::string, std::string>> renamedSections,
+    const std::map<std::string, std::string> &renamedSymbols) {
   auto file = object::ObjectFile::createELFObjectFile(
       MemoryBufferRef(StringRef(object.data(), object.size()), "model.o"));
   if (!file)
@@ -94,6 +95,8 @@ Error fulgur::tidyObject(
     rename.NewName = to;
     config.Common.SectionsToRename[from] = rename;
   }
+  for (auto &[from, to] : renamedSymbols)
+    config.Common.SymbolsToRename[from] = to;
   ObjectBytes result;
   raw_svector_ostream os(result);
   if (Error error = objcopy::executeObjcopyOnBinary(config, **file, os))

@@ -6,6 +6,7 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,11 @@ llvm::Expected<uint64_t> offsetOfSymbol(const ObjectBytes &object,
                                         llvm::StringRef symbol, uint64_t at);
 
 /// Makes hidden symbols local, as if they had been internal to one source file,
-/// and gives sections other names.
+/// and gives sections and symbols other names.
 llvm::Error tidyObject(
     ObjectBytes &object,
-    llvm::ArrayRef<std::pair<std::string, std::string>> renamedSections = {});
+    llvm::ArrayRef<std::pair<std::string, std::string>> renamedSections = {},
+    const std::map<std::string, std::string> &renamedSymbols = {});
 
 /// The functions of an object and how many bytes of code each has.
 llvm::Expected<std::vector<std::pair<std::string, uint64_t>>>

@@ -19,7 +19,9 @@ enum class Artifact {
   pkgConfig,
   llvm,
   assembly,
-  mlir
+  mlir,
+  reportData, ///< m.report.json
+  reportPage  ///< m.report.html
 };
 
 /// Where the weights go: into the object, or into a file that the caller maps.
@@ -64,13 +66,15 @@ struct Options {
       runtimeLibrary;      ///< libfulgur_rt.a; empty: found beside the compiler
   std::string programPath; ///< of this compiler, to find what is beside it
 
-  std::string saveTemps; ///< folder for the IR after each stage; empty: none
-  std::string timeTrace; ///< file for a Chrome trace; empty: none
+  std::string cacheFolder; ///< of compiled kernels; empty: none
+  std::string saveTemps;   ///< folder for the IR after each stage; empty: none
+  std::string timeTrace;   ///< file for a Chrome trace; empty: none
   std::string
       crashDir; ///< folder for reproducers of internal errors; empty: none
-  bool verifyNumerics = false; ///< interpret the IR after every pass
-  std::string dependencyFile;  ///< -MF; empty: none
-  bool dependencies = false;   ///< -MD
+  std::optional<std::string> remarks; ///< print those that match this regex
+  bool verifyNumerics = false;        ///< interpret the IR after every pass
+  std::string dependencyFile;         ///< -MF; empty: none
+  bool dependencies = false;          ///< -MD
   bool verbose = false, quiet = false;
   When color = When::automatic;
   DiagnosticsFormat diagnostics = DiagnosticsFormat::text;

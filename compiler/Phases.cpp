@@ -21,9 +21,10 @@ void Phases::end() {
   if (trace)
     llvm::timeTraceProfilerEnd(trace);
   trace = nullptr;
+  std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - start;
+  ended.push_back({current, seconds.count()});
   if (verbose) {
-    std::chrono::duration<double> seconds =
-        std::chrono::steady_clock::now() - start;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     llvm::errs() << llvm::formatv(

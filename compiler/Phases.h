@@ -19,6 +19,10 @@ public:
 
   void begin(llvm::StringRef name);
   void end();
+  /// The phases that have ended, and the seconds that each took.
+  const std::vector<std::pair<std::string, double>> &past() const {
+    return ended;
+  }
   /// Says a line, with -v.
   void tell(const llvm::Twine &line);
 
@@ -26,6 +30,7 @@ private:
   Diagnostics &diagnostics;
   bool verbose;
   std::string current;
+  std::vector<std::pair<std::string, double>> ended;
   std::chrono::steady_clock::time_point start;
   llvm::TimeTraceProfilerEntry *trace = nullptr;
 };

@@ -71,9 +71,10 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(
       bufferization::createEmptyTensorEliminationPass());
   pm.addPass(createBufferize());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addNestedPass<func::FuncOp>(createLowerLinalg());
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+  functions.addPass(createLowerLinalg());
   pm.addPass(createHoistScratch());
 }
 
@@ -86,23 +87,25 @@ static void buildPlan(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
-/// Down to LLVM.
+/// Down to LLVM. What is nested runs on all functions at a time.
 static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createOutlineTasks());
   pm.addPass(createLowerEntry({options.prefix}));
-  pm.addPass(createApproximateMath());
+  pm.addNestedPass<func::FuncOp>(createApproximateMath());
   pm.addPass(createConvertMathToFuncs()); // powers of integers
   pm.addPass(createCallLibm());
-  pm.addPass(createConvertVectorToSCFPass());
-  pm.addPass(createLowerReshapes());
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createConvertVectorToSCFPass());
+  functions.addPass(createLowerReshapes());
+  functions.addPass(memref::createExpandStridedMetadataPass());
+  functions.addPass(createLowerAffinePass());
+  functions.addPass(createSCFToControlFlowPass());
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
   pm.addPass(createLowerToLLVM());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
+  OpPassManager &lowered = pm.nest<LLVM::LLVMFuncOp>();
+  lowered.addPass(createCanonicalizerPass());
+  lowered.addPass(createCSEPass());
 }
 
 /// What makes one model of the parts of a program.

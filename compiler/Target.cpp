@@ -260,8 +260,9 @@ fulgur::resolveTargets(const Options &options) {
     target->name = name.str();
     targets.push_back(std::move(*target));
   }
-  stable_sort(targets, [](const CpuTarget &a, const CpuTarget &b) {
-    return popcount(a.cpuFeatures) > popcount(b.cpuFeatures);
+  llvm::sort(targets, [](const CpuTarget &a, const CpuTarget &b) {
+    return std::tuple(popcount(b.cpuFeatures), b.cpuFeatures, a.name) <
+           std::tuple(popcount(a.cpuFeatures), a.cpuFeatures, b.name);
   });
   for (size_t i = 0; i < targets.size(); ++i)
     for (size_t k = 0; k < i; ++k)

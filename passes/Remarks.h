@@ -1,4 +1,4 @@
-// What passes say about operations that they left as they are.
+// What passes say about what they did and did not do.
 #pragma once
 #include "mlir/IR/Operation.h"
 #include "llvm/ADT/Twine.h"
@@ -11,4 +11,8 @@ namespace fulgur {
 /// `reason` is not put together, when nobody listens.
 void remark(mlir::Operation *op, llvm::StringRef pass,
             const llvm::Twine &reason);
+
+/// Numbers about `op` for the report; `what` says which kind of thing it is.
+void measure(mlir::Operation *op, llvm::StringRef pass, llvm::StringRef what,
+             llvm::ArrayRef<std::pair<llvm::StringRef, int64_t>> numbers);
 } // namespace fulgur

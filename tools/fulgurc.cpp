@@ -1,16 +1,19 @@
 // fulgurc: compiles a model to an object, libraries and a header. This file
 // turns the command line into Options.
 #include "compiler/Compile.h"
+#include "compiler/KernelCache.h"
 #include "compiler/Target.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Support/Timing.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Regex.h"
 #include "llvm/Support/Signals.h"
 #include "llvm/Support/thread.h"
 #include <sys/resource.h>
@@ -39,8 +42,8 @@ struct CommandLine {
       cl::value_desc("path"), cl::cat(category)};
   cl::list<std::string> emit{
       "emit",
-      cl::desc(
-          "What to make: obj,lib,so,header,pc,weights,llvm,asm,mlir or all"),
+      cl::desc("What to make: "
+               "obj,lib,so,header,pc,weights,llvm,asm,mlir,report,all"),
       cl::value_desc("kinds"), cl::CommaSeparated, cl::cat(category)};
   cl::opt<std::string> compileTo{
       "compile-to",
@@ -117,6 +120,11 @@ struct CommandLine {
                                cl::desc("The libfulgur_rt.a to put into m.so"),
                                cl::value_desc("file"), cl::cat(category)};
 
+  cl::opt<std::string> cacheDir{
+      "cache-dir",
+      cl::desc(
+          "Keep compiled kernels there (default: ~/.cache/fulgur/kernels)"),
+      cl::value_desc("folder"), cl::ValueOptional, cl::cat(category)};
   cl::opt<std::string> saveTemps{
       "save-temps",
       cl::desc("Keep the IR after each stage (default folder: .)"),
@@ -127,6 +135,10 @@ struct CommandLine {
   cl::opt<std::string> crashDir{
       "crash-dir", cl::desc("Write a reproducer there when a pass fails"),
       cl::value_desc("folder"), cl::cat(category)};
+  cl::opt<std::string> remarks{
+      "remarks",
+      cl::desc("Print what was left slow, and why (those that match a regex)"),
+      cl::value_desc("regex"), cl::ValueOptional, cl::cat(category)};
   cl::opt<bool> verifyNumerics{
       "verify-numerics-each",
       cl::desc("After every pass, interpret the IR and compare its outputs"),
@@ -159,8 +171,11 @@ struct CommandLine {
 /// "obj" and its like. "all" is what is made without --emit.
 static std::vector<Artifact> artifactsNamed(StringRef name) {
   if (name == "all")
-    return {Artifact::object, Artifact::archive, Artifact::shared,
-            Artifact::header, Artifact::pkgConfig};
+    return {Artifact::object,    Artifact::archive,   Artifact::shared,
+            Artifact::header,    Artifact::pkgConfig, Artifact::reportData,
+            Artifact::reportPage};
+  if (name == "report")
+    return {Artifact::reportData, Artifact::reportPage};
   static constexpr std::pair<StringLiteral, Artifact> names[] = {
       {"obj", Artifact::object},   {"lib", Artifact::archive},
       {"so", Artifact::shared},    {"header", Artifact::header},
@@ -172,7 +187,7 @@ static std::vector<Artifact> artifactsNamed(StringRef name) {
       return {artifact};
   usageError("--emit=" + name +
              ": there is no such kind; there are obj, lib, so, header, pc, "
-             "weights, llvm, asm, mlir and all");
+             "weights, llvm, asm, mlir, report and all");
 }
 
 static Stage parseStage(StringRef option, StringRef name) {
@@ -262,11 +277,22 @@ Options CommandLine::options() const {
     result.stopAfter = Stage::graph;
   result.linker = linker;
   result.runtimeLibrary = runtime;
+  result.cacheFolder = cacheDir;
+  if (cacheDir.getNumOccurrences() && cacheDir.empty())
+    result.cacheFolder = defaultCacheFolder();
   result.saveTemps = saveTemps;
   if (saveTemps.getNumOccurrences() && saveTemps.empty())
     result.saveTemps = ".";
   result.timeTrace = timeTrace;
   result.crashDir = crashDir;
+  if (remarks.getNumOccurrences()) {
+    std::string complaint, wanted = remarks;
+    if (wanted.empty())
+      wanted = ".*";
+    if (!Regex(wanted).isValid(complaint))
+      usageError("--remarks=" + wanted + ": " + complaint);
+    result.remarks = wanted;
+  }
   result.verifyNumerics = verifyNumerics;
   result.dependencies = dependencies;
   result.dependencyFile = dependencyFile;
@@ -330,6 +356,7 @@ int main(int argc, char **argv) {
   mlir::registerAsmPrinterCLOptions();
   mlir::registerMLIRContextCLOptions();
   mlir::registerPassManagerCLOptions();
+  mlir::registerDefaultTimingManagerCLOptions();
   cl::SetVersionPrinter([](raw_ostream &os) { os << producer() << "\n"; });
 
   // --help shows what is ours; --help=all and --help-hidden also LLVM's and

@@ -2,6 +2,7 @@
 // tensors as the specification of their loops.
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -30,8 +31,27 @@ bool isOnBuffers(Operation *op) {
          op->getNumResults() == 0;
 }
 
+/// Gives every destination an empty tensor of its own. Equal ones have become
+/// one, and their buffer would be in use from the first kernel that writes it
+/// to the last one that reads it, also in between where nothing is in it.
+void separateDestinations(ModuleOp module) {
+  SmallVector<KernelOp> kernels;
+  module.walk([&](KernelOp kernel) {
+    if (!kernel->getParentOfType<KernelOp>())
+      kernels.push_back(kernel);
+  });
+  for (KernelOp kernel : kernels)
+    for (OpOperand &out : kernel.getOutsMutable())
+      if (auto empty = out.get().getDefiningOp<tensor::EmptyOp>();
+          empty && !empty->hasOneUse()) {
+        OpBuilder builder(kernel);
+        out.set(builder.clone(*empty)->getResult(0));
+      }
+}
+
 struct Bufferize : impl::BufferizeBase<Bufferize> {
   void runOnOperation() override {
+    separateDestinations(getOperation());
     bufferization::OneShotBufferizationOptions options;
     options.opFilter.denyOperation([](Operation *op) {
       return op->getParentOfType<KernelOp>() || isOnBuffers(op);

@@ -2,12 +2,13 @@
 //
 // Buffers whose lifetimes overlap must not share memory. Their sizes may depend
 // on symbolic dims, so the plan is not a list of offsets but an order: buffers
-// are placed, largest first, at the lowest free offset for a typical size of
-// the symbols; then each buffer's offset is the largest end of the buffers that
-// it was placed above, as an expression. For fixed sizes the expressions fold
-// to the constants of the placement; for others the order keeps buffers apart
-// whatever the sizes are. (Greedy by size for offset calculation: Pisarchyk and
-// Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020.)
+// are placed, mostly the largest first, at the lowest free offset for a typical
+// size of the symbols; then each buffer's offset is the largest end of the
+// buffers that it was placed above, as an expression. For fixed sizes the
+// expressions fold to the constants of the placement; for others the order
+// keeps buffers apart whatever the sizes are. (Greedy by size for offset
+// calculation: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural
+// Net Inference", 2020.)
 //
 // Also writes @plan, the pure function of the symbols that callers ask for the
 // arena's size and the outputs' dims.
@@ -19,6 +20,7 @@
 #include "passes/Dims.h"
 #include "passes/NodeName.h"
 #include "passes/Passes.h"
+#include "passes/Remarks.h"
 #include "passes/memory/BufferDims.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -125,6 +127,7 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     for (Buffer &buffer : buffers)
       buffer.bytes = typical(buffer.size);
     place();
+    tell(main);
     Value total = writeOffsets(block);
     if (failed(writePlan(main, total)))
       return signalPassFailure();
@@ -182,29 +185,97 @@ private:
     return success();
   }
 
-  /// Greedy by size.
+  /// The most that is in use at a time: no plan needs less.
+  int64_t leastBytes() const {
+    std::map<int64_t, int64_t> changes; // of what is in use, by position
+    for (const Buffer &buffer : buffers) {
+      changes[buffer.first] += buffer.bytes;
+      changes[buffer.last + 1] -= buffer.bytes;
+    }
+    int64_t inUse = 0, most = 0;
+    for (auto [position, change] : changes)
+      most = std::max(most, inUse += change);
+    return most;
+  }
+
+  /// Places the largest buffers first, or those that live longest or take most
+  /// of both, and keeps the smallest plan. In the next attempt the largest
+  /// buffer that reaches higher than any has to gets its place before the
+  /// others.
   void place() {
-    SmallVector<Buffer *> bySize;
-    for (Buffer &buffer : buffers)
-      bySize.push_back(&buffer);
-    llvm::sort(bySize, [](Buffer *a, Buffer *b) {
-      return std::tuple(-a->bytes, a) < std::tuple(-b->bytes, b);
-    });
-    SmallVector<Buffer *> placed;
-    for (Buffer *buffer : bySize) {
-      SmallVector<Buffer *> near;
-      llvm::copy_if(placed, std::back_inserter(near),
-                    [&](Buffer *other) { return other->meets(*buffer); });
-      llvm::sort(near, isBelow);
+    static constexpr int attempts = 24;
+    auto bySize = [](const Buffer &b) { return double(b.bytes); };
+    auto byArea = [](const Buffer &b) {
+      return double(b.bytes) * double(b.last - b.first + 1);
+    };
+    auto byLife = [](const Buffer &b) { return double(b.last - b.first); };
+    int64_t least = leastBytes();
+    std::optional<int64_t> smallest;
+    SmallVector<int64_t> best;
+    for (double (*weight)(const Buffer &) : {+bySize, +byArea, +byLife}) {
+      SmallVector<Buffer *> order;
+      for (Buffer &buffer : buffers)
+        order.push_back(&buffer);
+      llvm::sort(order, [&](Buffer *a, Buffer *b) {
+        return std::tuple(-weight(*a), -a->bytes, a) <
+               std::tuple(-weight(*b), -b->bytes, b);
+      });
+      for (int attempt = 0; attempt < attempts; ++attempt) {
+        auto [end, highest] = placeInOrder(order, least);
+        if (!smallest || end < *smallest) {
+          smallest = end;
+          best.clear();
+          for (const Buffer &buffer : buffers)
+            best.push_back(buffer.offset);
+        }
+        if (end == least)
+          return;
+        std::rotate(order.begin(), highest, highest + 1);
+      }
+    }
+    for (auto [buffer, offset] : llvm::zip(buffers, best))
+      buffer.offset = offset;
+  }
+
+  /// Gives each buffer, in this order, the lowest free place. Returns the end
+  /// of all, and the largest of those that end behind `least`.
+  std::pair<int64_t, Buffer **> placeInOrder(SmallVectorImpl<Buffer *> &order,
+                                             int64_t least) {
+    SmallVector<Buffer *> placed; // by offset
+    int64_t end = 0;
+    Buffer **highest = nullptr;
+    for (Buffer *&buffer : order) {
       int64_t offset = 0;
-      for (Buffer *other : near) {
+      for (Buffer *other : placed) {
+        if (!other->meets(*buffer))
+          continue;
         if (offset + buffer->bytes <= other->offset)
           break;
         offset = std::max(offset, other->offset + other->bytes);
       }
       buffer->offset = offset;
-      placed.push_back(buffer);
+      placed.insert(llvm::upper_bound(placed, buffer, isBelow), buffer);
+      end = std::max(end, offset + buffer->bytes);
+      if (offset + buffer->bytes > least &&
+          (!highest || buffer->bytes > (*highest)->bytes))
+        highest = &buffer;
     }
+    return {end, highest};
+  }
+
+  /// The plan, for the report.
+  void tell(func::FuncOp main) {
+    int64_t end = 0;
+    for (const Buffer &buffer : buffers)
+      end = std::max(end, buffer.offset + buffer.bytes);
+    measure(main, getArgument(), "arena",
+            {{"bytes", end}, {"least", leastBytes()}});
+    for (const Buffer &buffer : buffers)
+      measure(buffer.alloc, getArgument(), "buffer",
+              {{"offset", buffer.offset},
+               {"bytes", buffer.bytes},
+               {"first", buffer.first},
+               {"last", buffer.last}});
   }
 
   /// Replaces the allocations by buffers of the arena; returns its size.

@@ -22,7 +22,7 @@ for name in ["ASAN_OPTIONS", "UBSAN_OPTIONS", "HOME"]:
         config.environment[name] = os.environ[name]
 
 # What this CPU can run, and what it can emulate.
-config.available_features.update(name for name in ["qemu-x86_64", "qemu-aarch64"] if shutil.which(name))
+config.available_features.update(name for name in ["qemu-x86_64", "qemu-aarch64", "aarch64-linux-gnu-gcc"] if shutil.which(name))
 try:
     with open("/proc/cpuinfo", encoding="ascii") as text:
         flags = set(text.read().split())

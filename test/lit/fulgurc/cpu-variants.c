@@ -4,7 +4,7 @@
 
 static void run(const char *what) {
   static _Alignas(FULGUR_ALIGNMENT) char arena[1 << 16];
-  float x[3][64], y[3][80], sum = 0;
+  float x[3 * 64], y[3 * 80], sum = 0;
   m_inputs in;
   m_outputs out;
   fulgur_context context;
@@ -12,17 +12,17 @@ static void run(const char *what) {
   context.arena = arena;
   context.arena_bytes = sizeof arena;
   for (int i = 0; i < 3 * 64; ++i)
-    x[0][i] = (float)(i % 7);
-  m_set_x(&in, x[0], 3);
-  m_set_y(&out, y[0], sizeof y);
+    x[i] = (float)(i % 7);
+  m_set_x(&in, x, 3);
+  m_set_y(&out, y, sizeof y);
   if (fulgur_run(&m_model, &context, &in.x, 1, &out.y, 1) != FULGUR_OK) {
     printf("%s: %s\n", what, fulgur_last_message());
     return;
   }
   for (int i = 0; i < 3 * 80; ++i)
-    sum += y[0][i];
+    sum += y[i];
   const char *chosen = fulgur_chosen_variant(&m_model);
-  printf("%s: %s, %g %g %g\n", what, chosen, y[0][0], y[2][79], sum);
+  printf("%s: %s, %g %g %g\n", what, chosen, y[0], y[239], sum);
 }
 
 int main(void) {

@@ -67,3 +67,42 @@ func.func @check(%in: memref<4xi64>, %lower: index, %upper: index) {
   fulgur.check_bounds %x in %lower to %upper, "index outside the table" : tensor<4xi64>
   return
 }
+
+// -----
+
+// Two kernels that share an empty tensor write buffers of their own, each of which is in use only from its kernel to its reader.
+// CHECK-LABEL: @shared_destination
+// CHECK-COUNT-3: memref.alloc()
+// CHECK: fulgur.kernel ins(%{{.*}}) outs(%[[A:.*]] :
+// CHECK: fulgur.kernel ins(%[[A]] : memref<4x8xf32>) outs(%[[B:.*]] :
+// CHECK-NOT: outs(%[[A]] :
+// CHECK: fulgur.kernel ins(%[[B]] : memref<4x8xf32>) outs(%[[C:.*]] :
+// CHECK: fulgur.kernel ins(%[[C]] :
+func.func @shared_destination(%in: memref<4x8xf32>, %result: memref<4x8xf32>) {
+  %x = bufferization.to_tensor %in restrict : memref<4x8xf32> to tensor<4x8xf32>
+  %place = bufferization.to_tensor %result restrict writable : memref<4x8xf32> to tensor<4x8xf32>
+  %one = tensor.empty() : tensor<4x8xf32>
+  %other = tensor.empty() : tensor<4x8xf32>
+  %p = fulgur.kernel ins(%x : tensor<4x8xf32>) outs(%one : tensor<4x8xf32>) {
+  ^bb0(%a: tensor<4x8xf32>, %o: tensor<4x8xf32>):
+    %s = fulgur.softmax %a {axis = 1 : i64} : tensor<4x8xf32>
+    fulgur.yield %s : tensor<4x8xf32>
+  } -> tensor<4x8xf32>
+  %q = fulgur.kernel ins(%p : tensor<4x8xf32>) outs(%other : tensor<4x8xf32>) {
+  ^bb0(%a: tensor<4x8xf32>, %o: tensor<4x8xf32>):
+    %s = fulgur.softmax %a {axis = 1 : i64} : tensor<4x8xf32>
+    fulgur.yield %s : tensor<4x8xf32>
+  } -> tensor<4x8xf32>
+  %r = fulgur.kernel ins(%q : tensor<4x8xf32>) outs(%one : tensor<4x8xf32>) {
+  ^bb0(%a: tensor<4x8xf32>, %o: tensor<4x8xf32>):
+    %s = fulgur.softmax %a {axis = 1 : i64} : tensor<4x8xf32>
+    fulgur.yield %s : tensor<4x8xf32>
+  } -> tensor<4x8xf32>
+  %t = fulgur.kernel ins(%r : tensor<4x8xf32>) outs(%place : tensor<4x8xf32>) {
+  ^bb0(%a: tensor<4x8xf32>, %o: tensor<4x8xf32>):
+    %s = fulgur.softmax %a {axis = 1 : i64} : tensor<4x8xf32>
+    fulgur.yield %s : tensor<4x8xf32>
+  } -> tensor<4x8xf32>
+  bufferization.materialize_in_destination %t in restrict writable %result : (tensor<4x8xf32>, memref<4x8xf32>) -> ()
+  return
+}

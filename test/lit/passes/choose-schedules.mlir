@@ -1,5 +1,6 @@
 // RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
+// RUN: fulgur-opt %s --fulgur-choose-schedules --remarks-filter-missed=fulgur.* --remark-format=emitRemark -o %t 2>&1 | FileCheck %s --check-prefix=REMARK
 // The tile of a product fits the registers; weights get a packing.
 
 // CHECK-LABEL: @product_with_weight
@@ -44,6 +45,8 @@ func.func @softmax(%x: tensor<?x128xf32>, %out: tensor<?x128xf32>) -> tensor<?x1
 }
 
 // No builder computes in f64 or along another axis.
+// REMARK: no builder takes this softmax of f64: generic loops compute it
+// REMARK: no builder takes this softmax in this form or with what is fused to it: generic loops compute it
 // CHECK-LABEL: @negative
 // CHECK-NOT: schedule
 func.func @negative(%x: tensor<8x8xf64>, %y: tensor<8x8xf32>, %out: tensor<8x8xf64>, %out2: tensor<8x8xf32>) -> (tensor<8x8xf64>, tensor<8x8xf32>) {
