@@ -337,7 +337,7 @@ Error Compilation::makeTrials() {
   PipelineOptions pipeline{files.prefix, target.unit,
                            module->lookupSymbol("drive") != nullptr};
   PassManager pm(&context, ModuleOp::getOperationName());
-  buildTrials(pm, pipeline, options.trialSizes);
+  buildTrials(pm, pipeline, options.trialSizes, options.trialsOfChosen);
   if (failed(pm.run(*module)))
     return failPass(Stage::kernel, "");
   return writeTrials(*module, options.trials, target.cpu);

@@ -59,6 +59,7 @@ struct Options {
   std::string tuningDatabase; ///< schedules that were measured; empty: none
   std::string trials; ///< folder for small models of the kernels with every
                       ///< schedule, in place of a compilation; empty: none
+  bool trialsOfChosen = false; ///< only with the schedules that they would get
   std::vector<std::string> trialSizes; ///< of symbolic dims there: "batch=1"
 
   std::string linker; ///< ld.lld or cc; empty: found on PATH

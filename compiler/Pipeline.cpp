@@ -177,12 +177,13 @@ void fulgur::buildPipeline(OpPassManager &pm, const PipelineOptions &options,
 }
 
 void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
-                         ArrayRef<std::string> sizes) {
+                         ArrayRef<std::string> sizes, bool chosenOnly) {
   OpPassManager &parts = options.isProgram ? pm.nest<ModuleOp>() : pm;
   parts.addNestedPass<func::FuncOp>(createFormKernels());
   SplitKernelsOptions split;
   split.vectorBytes = options.target.vectorBytes;
   split.vectorRegisters = options.target.vectorRegisters;
+  split.chosenOnly = chosenOnly;
   split.sizes = llvm::to_vector(sizes);
   parts.addPass(createSplitKernels(split));
 }

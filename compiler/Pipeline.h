@@ -34,9 +34,9 @@ void buildPipeline(mlir::OpPassManager &pm, const PipelineOptions &options,
                    Stage upTo, Stage from = Stage::import);
 
 /// Appends the passes that make small models of a model's kernels, from stage
-/// graph.
+/// graph: with each of their schedules, or with the one that they would get.
 void buildTrials(mlir::OpPassManager &pm, const PipelineOptions &options,
-                 llvm::ArrayRef<std::string> sizes);
+                 llvm::ArrayRef<std::string> sizes, bool chosenOnly);
 
 /// Registers the dialects that the passes meet, and the interfaces that
 /// upstream keeps apart from them.

@@ -85,11 +85,14 @@ Error fulgur::writeTrials(ModuleOp module, StringRef folder, StringRef cpu) {
     auto text = [&](StringRef name) {
       return about.getAs<StringAttr>(name).str();
     };
-    trials.push_back(json::Object{{"file", file},
-                                  {"key", text("key")},
-                                  {"kernel", text("kernel")},
-                                  {"schedule", text("schedule")},
-                                  {"sizes", std::move(sizes)}});
+    trials.push_back(
+        json::Object{{"file", file},
+                     {"key", text("key")},
+                     {"kernel", text("kernel")},
+                     {"operands", text("operands")},
+                     {"uses", about.getAs<IntegerAttr>("uses").getInt()},
+                     {"schedule", text("schedule")},
+                     {"sizes", std::move(sizes)}});
     trial->setAttr("fulgur.stage", StringAttr::get(trial.getContext(),
                                                    stageName(Stage::graph)));
     SmallString<128> path(folder);

@@ -163,11 +163,12 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
 
 def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
   let summary = "Replaces the model by small models to be measured: each different kernel with each schedule that there is for it";
-  let description = "The attribute `fulgur.trial` of such a model says which kernel it is, and the sizes of its symbolic dims.";
+  let description = "The attribute `fulgur.trial` of such a model says which kernel it is, how often it is used, and the sizes of its symbolic dims.";
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::func::FuncDialect", "mlir::tensor::TensorDialect"];
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
+    Option<"chosenOnly", "chosen-only", "bool", "false", "every kernel, with the schedule that it would get">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];
 }

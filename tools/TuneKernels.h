@@ -2,22 +2,11 @@
 #ifndef FULGUR_TOOLS_TUNEKERNELS_H
 #define FULGUR_TOOLS_TUNEKERNELS_H
 
-#include <cstdint>
-#include <map>
-#include <string>
-#include <vector>
+#include "KernelTrials.h"
 
-struct TuneOptions {
-  std::string model;    ///< ONNX file
-  std::string database; ///< is written, with what it has of other kernels
-  std::map<std::string, int64_t> dims; ///< sizes of dims that stay symbolic
-  std::vector<std::string> compilerArguments;
-  int threads = 1;
-  double duration = 1; ///< seconds for each kernel
-};
-
-/// Measures and says what came out. Returns what fulgurc exits with when it
-/// cannot compile the model, else 0. Throws std::runtime_error.
-int tuneKernels(const TuneOptions &options);
+/// Measures, says what came out, and writes it into `database`, with what that
+/// has of other kernels. Returns what fulgurc exits with when it cannot compile
+/// the model, else 0. Throws std::runtime_error.
+int tuneKernels(const KernelOptions &options, const std::string &database);
 
 #endif // FULGUR_TOOLS_TUNEKERNELS_H

@@ -3,6 +3,7 @@
 #include "CompareTensors.h"
 #include "LatencyStatistics.h"
 #include "LoadedModel.h"
+#include "ProfileKernels.h"
 #include "RandomInputs.h"
 #include "TensorFile.h"
 #include "TuneKernels.h"
@@ -28,6 +29,7 @@ struct Options {
   std::vector<std::string> inputs, dims;
   LoadedModel::Options load, loadCompared;
   RandomOptions random;
+  bool kernels = false;
   int threads = 1;
   double warmup = 0.2, duration = 3;
   int64_t iterations = 10;
@@ -45,14 +47,17 @@ EXAMPLES
   fulgur-bench model.onnx --tune db.json --dim batch=1 --dim sequence=128
   fulgurc model.onnx -o out/model --mcpu=native --tuning-db db.json
 
+  fulgur-bench model.onnx --kernels --dim batch=1 --dim sequence=128
+
 EXIT STATUS
-  0 measured; 1 the model or a file is bad; 2 wrong usage. With --tune, what
-  fulgurc exits with when it fails.
+  0 measured; 1 the model or a file is bad; 2 wrong usage. With --tune and
+  --kernels, what fulgurc exits with when it fails.
 )";
 
 void addOptions(CLI::App &app, Options &options) {
   app.add_option("MODEL", options.model,
-                 "Library that fulgurc made; with --tune, an ONNX file")
+                 "Library that fulgurc made; with --tune and --kernels, an "
+                 "ONNX file")
       ->required()
       ->check(CLI::ExistingFile);
   app.add_option("-i,--inputs", options.inputs,
@@ -92,8 +97,11 @@ void addOptions(CLI::App &app, Options &options) {
                  "write the fastest into a database for fulgurc --tuning-db; "
                  "--duration is for each kernel")
       ->type_name("FILE");
+  app.add_flag("--kernels", options.kernels,
+               "Measure each kernel of MODEL by itself: where the time goes")
+      ->excludes("--tune");
   app.add_option("--compile-args", options.compileArguments,
-                 "With --tune: arguments for fulgurc (write "
+                 "With --tune and --kernels: arguments for fulgurc (write "
                  "--compile-args=..., since they begin with a dash)")
       ->capture_default_str();
   app.add_option("--weights", options.load.weights,
@@ -110,16 +118,17 @@ void addOptions(CLI::App &app, Options &options) {
       ->type_name("NAME");
 }
 
-int tune(const Options &options) {
-  TuneOptions tuning;
-  tuning.model = options.model;
-  tuning.database = options.tune;
-  tuning.dims = options.random.dims;
+/// --tune and --kernels.
+int measureKernels(const Options &options) {
+  KernelOptions kernels;
+  kernels.model = options.model;
+  kernels.dims = options.random.dims;
   std::istringstream words(options.compileArguments);
-  tuning.compilerArguments = {std::istream_iterator<std::string>(words), {}};
-  tuning.threads = options.threads;
-  tuning.duration = options.duration;
-  return tuneKernels(tuning);
+  kernels.compilerArguments = {std::istream_iterator<std::string>(words), {}};
+  kernels.threads = options.threads;
+  kernels.duration = options.duration;
+  return options.kernels ? profileKernels(kernels)
+                         : tuneKernels(kernels, options.tune);
 }
 
 /// Reads what --dim and --random-range say. Throws CLI::ValidationError.
@@ -294,8 +303,8 @@ int main(int argc, char **argv) {
     return app.exit(error) == 0 ? Success : Usage;
   }
   try {
-    if (!options.tune.empty())
-      return tune(options);
+    if (options.kernels || !options.tune.empty())
+      return measureKernels(options);
     benchmark(options, argv[0]);
   } catch (const std::exception &error) {
     std::fflush(stdout);

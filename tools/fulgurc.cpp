@@ -99,6 +99,10 @@ struct CommandLine {
       "tuning-kernels",
       cl::desc("Write the kernels that can be tuned, for fulgur-bench --tune"),
       cl::value_desc("folder"), cl::Hidden, cl::cat(category)};
+  cl::opt<bool> trialsOfChosen{
+      "tuning-chosen",
+      cl::desc("With --tuning-kernels: all kernels, as they would be compiled"),
+      cl::Hidden, cl::cat(category)};
   cl::list<std::string> trialSizes{
       "tuning-size", cl::desc("With --tuning-kernels: size of a symbolic dim"),
       cl::value_desc("name=n"), cl::Hidden, cl::cat(category)};
@@ -272,6 +276,7 @@ Options CommandLine::options() const {
     result.startAfter = parseStage("compile-from", compileFrom);
   result.tuningDatabase = tuningDatabase;
   result.trials = trials;
+  result.trialsOfChosen = trialsOfChosen;
   result.trialSizes.assign(trialSizes.begin(), trialSizes.end());
   if (!trials.empty())
     result.stopAfter = Stage::graph;

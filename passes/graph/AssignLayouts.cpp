@@ -613,7 +613,6 @@ private:
   /// Dims that become one have to be neighbours in the other order as well.
   LogicalResult sinkCollapse(tensor::CollapseShapeOp op,
                              linalg::TransposeOp transpose) {
-    auto type = cast<RankedTensorType>(transpose.getInput().getType());
     ArrayRef<int64_t> permutation = transpose.getPermutation();
     SmallVector<std::pair<int64_t, int64_t>> first; // dim, group
     SmallVector<ReassociationIndices> groups = op.getReassociationIndices();

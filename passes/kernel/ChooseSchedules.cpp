@@ -56,32 +56,11 @@ struct ChooseSchedules : impl::ChooseSchedulesBase<ChooseSchedules> {
       if (kernel.getSchedule())
         return;
       if (const KernelBuilder *builder = builderOf(kernel))
-        kernel.setScheduleAttr(choose(kernel, *builder, target));
+        kernel.setScheduleAttr(
+            chooseSchedule(*builder, kernel, target, getArgument()));
       else
         tellWhy(kernel);
     });
-  }
-
-private:
-  /// What was measured to be the fastest, else what the builder says.
-  ScheduleAttr choose(KernelOp kernel, const KernelBuilder &builder,
-                      const Target &target) {
-    if (StringAttr tuned = tunedSchedule(kernel, target)) {
-      for (ScheduleAttr schedule : schedulesFor(builder, kernel, target))
-        if (scheduleText(schedule) == tuned.getValue())
-          return schedule;
-      remark(kernel, getArgument(),
-             "its tuned schedule " + tuned.getValue() +
-                 " is not one that its builder has: tune it again");
-    }
-    return builder.schedule(kernel, target);
-  }
-
-  static StringAttr tunedSchedule(KernelOp kernel, const Target &target) {
-    for (Operation *op = kernel; op; op = op->getParentOp())
-      if (auto tuned = op->getAttrOfType<DictionaryAttr>(kTunedAttr))
-        return tuned.getAs<StringAttr>(kernelKey(kernel, target));
-    return {};
   }
 };
 } // namespace

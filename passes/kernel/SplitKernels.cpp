@@ -1,13 +1,14 @@
-// Makes small models of a model's kernels, so that their schedules can be
-// measured: one module for each different kernel and each schedule that its
-// builder has for it. What the kernel reads becomes the model's inputs, weights
-// become constants of the same shape.
+// Makes small models of a model's kernels, so that these can be measured: one
+// module for each different kernel and each schedule that its builder has for
+// it, or only the one that it would get. What the kernel reads becomes the
+// model's inputs, weights become constants of the same shape.
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "passes/Dims.h"
 #include "passes/NodeName.h"
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
 #include "passes/kernel/Tuning.h"
+#include "llvm/ADT/MapVector.h"
 #include <set>
 
 using namespace mlir;
@@ -52,6 +53,8 @@ struct Sizes {
 /// One kernel, ready to be written down with any schedule.
 struct Trial {
   KernelOp kernel;
+  std::string key;
+  unsigned uses;                          // of equal kernels in the model
   SmallVector<SmallVector<int64_t>> dims; // of all operands; one number for an
                                           // index
   static std::string symbol(int64_t size) { return "n" + std::to_string(size); }
@@ -78,8 +81,8 @@ struct Trial {
     return sizes;
   }
 
-  ModuleOp write(OpBuilder &builder, StringRef key, unsigned number,
-                 ScheduleAttr schedule);
+  std::string operands();
+  void write(OpBuilder &builder, unsigned number, ScheduleAttr schedule);
 };
 
 /// A constant as fast to compute with as any other.
@@ -90,8 +93,28 @@ TypedAttr someConstant(RankedTensorType type) {
   return DenseElementsAttr::get(type, IntegerAttr::get(element, 0));
 }
 
-ModuleOp Trial::write(OpBuilder &builder, StringRef key, unsigned number,
-                      ScheduleAttr schedule) {
+/// "128x384xf32, constant 384x1536xf32 -> 128x1536xf32"
+std::string Trial::operands() {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  unsigned inputs = kernel.getInputs().size();
+  for (auto [number, operand] : llvm::enumerate(kernel.getOperands())) {
+    os << (number == inputs ? " -> " : number ? ", " : "");
+    auto type = dyn_cast<RankedTensorType>(operand.getType());
+    if (!type) {
+      os << operand.getType();
+      continue;
+    }
+    if (operand.getDefiningOp<arith::ConstantOp>())
+      os << "constant ";
+    for (int64_t size : dims[number])
+      os << size << 'x';
+    os << type.getElementType();
+  }
+  return text;
+}
+
+void Trial::write(OpBuilder &builder, unsigned number, ScheduleAttr schedule) {
   OpBuilder::InsertionGuard guard(builder);
   Location loc = kernel.getLoc();
   std::string name = ("k" + key + "_" + Twine(number)).str();
@@ -115,8 +138,11 @@ ModuleOp Trial::write(OpBuilder &builder, StringRef key, unsigned number,
       builder.getDictionaryAttr(
           {builder.getNamedAttr("key", builder.getStringAttr(key)),
            builder.getNamedAttr("kernel", builder.getStringAttr(from)),
-           builder.getNamedAttr("schedule",
-                                builder.getStringAttr(scheduleText(schedule))),
+           builder.getNamedAttr("operands", builder.getStringAttr(operands())),
+           builder.getNamedAttr("uses", builder.getI64IntegerAttr(uses)),
+           builder.getNamedAttr(
+               "schedule",
+               builder.getStringAttr(schedule ? scheduleText(schedule) : "")),
            builder.getNamedAttr("sizes", builder.getDictionaryAttr(sizes))}));
 
   builder.setInsertionPointToStart(module.getBody());
@@ -165,9 +191,9 @@ ModuleOp Trial::write(OpBuilder &builder, StringRef key, unsigned number,
     mapping.map(out, tensor::EmptyOp::create(builder, loc, type, dynamic));
   }
   auto copy = cast<KernelOp>(builder.clone(*kernel, mapping));
-  copy.setScheduleAttr(schedule);
+  if (schedule)
+    copy.setScheduleAttr(schedule);
   func::ReturnOp::create(builder, loc, copy.getResults());
-  return module;
 }
 
 struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
@@ -184,24 +210,22 @@ struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
     SmallVector<KernelOp> kernels;
     getOperation().walk([&](KernelOp kernel) { kernels.push_back(kernel); });
     OpBuilder builder = OpBuilder::atBlockEnd(getOperation().getBody());
-    std::set<std::string> done;
-    for (KernelOp kernel : kernels) {
-      const KernelBuilder *chosen = builderOf(kernel);
-      if (!chosen)
+    llvm::MapVector<StringAttr, SmallVector<KernelOp>> equal;
+    for (KernelOp kernel : kernels)
+      equal[builder.getStringAttr(kernelKey(kernel, target))].push_back(kernel);
+    for (auto &[key, uses] : equal) {
+      KernelOp kernel = uses.front();
+      SmallVector<ScheduleAttr> schedules = schedulesOf(kernel, target);
+      if (schedules.empty())
         continue;
-      SmallVector<ScheduleAttr> schedules =
-          schedulesFor(*chosen, kernel, target);
-      std::string key = kernelKey(kernel, target);
-      if (schedules.size() < 2 || !done.insert(key).second)
-        continue;
-      std::optional<Trial> trial = measure(kernel);
-      if (!trial) {
+      Trial trial{kernel, key.str(), unsigned(uses.size()), {}};
+      if (failed(measure(trial))) {
         remark(kernel, getArgument(),
-               "it is not tuned: its sizes are not known");
+               "it is not measured: its sizes are not known");
         continue;
       }
       for (auto [number, schedule] : llvm::enumerate(schedules))
-        trial->write(builder, key, number, schedule);
+        trial.write(builder, number, schedule);
     }
     for (Operation *op : llvm::reverse(old))
       op->erase();
@@ -227,30 +251,43 @@ private:
     return success();
   }
 
-  /// The sizes of all operands; nothing when one of them is not known, or is a
-  /// number that has to be made up.
-  std::optional<Trial> measure(KernelOp kernel) {
-    Trial trial{kernel, {}};
-    OpBuilder builder(kernel);
-    for (Value operand : kernel->getOperands()) {
+  /// What to measure of a kernel. Null is the schedule of a kernel without a
+  /// builder.
+  SmallVector<ScheduleAttr> schedulesOf(KernelOp kernel, const Target &target) {
+    const KernelBuilder *builder = builderOf(kernel);
+    if (chosenOnly)
+      return {builder ? chooseSchedule(*builder, kernel, target, getArgument())
+                      : ScheduleAttr()};
+    if (!builder)
+      return {};
+    SmallVector<ScheduleAttr> schedules =
+        schedulesFor(*builder, kernel, target);
+    return schedules.size() > 1 ? schedules : SmallVector<ScheduleAttr>();
+  }
+
+  /// The sizes of all operands; fails when one of them is not known, or is a
+  /// number that would have to be made up.
+  LogicalResult measure(Trial &trial) {
+    OpBuilder builder(trial.kernel);
+    for (Value operand : trial.kernel->getOperands()) {
       SmallVector<OpFoldResult> dims{operand};
       if (isa<RankedTensorType>(operand.getType())) {
         FailureOr<SmallVector<OpFoldResult>> found = dimsOf(builder, operand);
         if (failed(found))
-          return std::nullopt;
+          return failure();
         dims = *found;
       } else if (!operand.getType().isIndex()) {
-        return std::nullopt;
+        return failure();
       }
       SmallVector<int64_t> &numbers = trial.dims.emplace_back();
       for (OpFoldResult dim : dims) {
         std::optional<int64_t> number = known.of(dim);
         if (!number)
-          return std::nullopt;
+          return failure();
         numbers.push_back(*number);
       }
     }
-    return trial;
+    return success();
   }
 
   Sizes known;

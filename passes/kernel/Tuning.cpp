@@ -2,6 +2,7 @@
 #include "passes/kernel/Tuning.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/AsmState.h"
+#include "passes/Remarks.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/xxhash.h"
 
@@ -51,5 +52,24 @@ const KernelBuilder *builderOf(KernelOp kernel) {
     if (builder.accepts(kernel))
       return &builder;
   return nullptr;
+}
+static StringAttr tunedSchedule(KernelOp kernel, const Target &target) {
+  for (Operation *op = kernel; op; op = op->getParentOp())
+    if (auto tuned = op->getAttrOfType<DictionaryAttr>(kTunedAttr))
+      return tuned.getAs<StringAttr>(kernelKey(kernel, target));
+  return {};
+}
+
+ScheduleAttr chooseSchedule(const KernelBuilder &builder, KernelOp kernel,
+                            const Target &target, StringRef pass) {
+  if (StringAttr tuned = tunedSchedule(kernel, target)) {
+    for (ScheduleAttr schedule : schedulesFor(builder, kernel, target))
+      if (scheduleText(schedule) == tuned.getValue())
+        return schedule;
+    remark(kernel, pass,
+           "its tuned schedule " + tuned.getValue() +
+               " is not one that its builder has: tune it again");
+  }
+  return builder.schedule(kernel, target);
 }
 } // namespace fulgur

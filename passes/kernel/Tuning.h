@@ -8,7 +8,7 @@ namespace fulgur {
 /// Of a module: {a kernel's key = the text of its fastest schedule}.
 inline constexpr llvm::StringLiteral kTunedAttr = "fulgur.tuned";
 /// Of a module that is one kernel with one schedule, to be measured: {key,
-/// kernel, schedule, sizes}.
+/// kernel, operands, uses, schedule, sizes}.
 inline constexpr llvm::StringLiteral kTrialAttr = "fulgur.trial";
 
 /// A hash of what decides about a kernel's schedule: its body, its operands'
@@ -27,4 +27,9 @@ llvm::SmallVector<ScheduleAttr> schedulesFor(const KernelBuilder &builder,
 
 /// The first builder that accepts the kernel, or null.
 const KernelBuilder *builderOf(KernelOp kernel);
+
+/// What was tuned for the kernel, else what `builder` chooses. `pass` remarks
+/// on a tuned schedule that the builder does not have.
+ScheduleAttr chooseSchedule(const KernelBuilder &builder, KernelOp kernel,
+                            const Target &target, llvm::StringRef pass);
 } // namespace fulgur

@@ -19,6 +19,10 @@ KERNELS = {
     "one-row": ("y = MatMul(x, w)", {"w": (70, 163)}, "float[1, 70] x", "float[1, 163] y"),
     "epilogue": ("p = MatMul(x, w) s = Add(p, b) y = Relu(s)", {"w": (40, 256), "b": (256,)}, "float[rows, 40] x", "float[rows, 256] y"),
     "batches": ("y = MatMul(x, z)", {}, "float[3, rows, 33] x, float[3, 33, 50] z", "float[3, rows, 50] y"),
+    "convolution": ("y = Conv<pads = [1, 1, 1, 1], strides = [2, 2]>(x, w, b)", {"w": (40, 12, 3, 3), "b": (40,)},
+                    "float[1, 12, 37, 41] x", "float[1, 40, 19, 21] y"),
+    "attention": ("t = Transpose<perm = [0, 1, 3, 2]>(k) s = MatMul(q, t) p = Softmax(s) y = MatMul(p, v)", {},
+                  "float[1, 3, rows, 40] q, float[1, 3, 70, 40] k, float[1, 3, 70, 24] v", "float[1, 3, rows, 24] y"),
     "softmax": ("y = Softmax(x)", {}, "float[rows, 77] x", "float[rows, 77] y"),
     "norm": ("y = LayerNormalization(x, g)", {"g": (77,)}, "float[rows, 77] x", "float[rows, 77] y"),
 }

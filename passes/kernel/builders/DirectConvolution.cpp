@@ -219,27 +219,27 @@ static LogicalResult buildDirect(KernelSite &site) {
   return success();
 }
 
+/// All sums, the weights of one step and an element of the input must fit in
+/// the registers, with some room for a second step.
+static int64_t mostPixels(const Target &target, int64_t vectors) {
+  if (target.vectorRegisters < 32)
+    return vectors == 1 ? 8 : 12 / vectors;
+  return vectors == 1 ? 14 : vectors == 2 ? 8 : 24 / vectors;
+}
+
 /// The register tile, pixels and vectors, that computes rows of `length` pixels
 /// in the least time.
 static std::pair<int64_t, int64_t> chooseTile(const Convolution &c,
                                               const Target &target,
                                               int64_t length, int64_t lanes,
                                               int64_t pack) {
-  // All sums, the weights of one step and an element of the input must fit in
-  // the registers, with some room for a second step.
-  bool manyRegisters = target.vectorRegisters >= 32;
-  auto mostPixels = [&](int64_t vectors) -> int64_t {
-    if (!manyRegisters)
-      return vectors == 1 ? 8 : 12 / vectors;
-    return vectors == 1 ? 14 : vectors == 2 ? 8 : 24 / vectors;
-  };
   int64_t filters = c.size(c.lane());
   std::pair<int64_t, int64_t> best{1, 1};
   double least = std::numeric_limits<double>::infinity();
   for (int64_t vectors : {2, 4, 3, 1}) {
     if ((pack && pack % (vectors * lanes) != 0) ||
         (vectors > 1 && (vectors - 1) * lanes >= filters) ||
-        (vectors > 3 && !manyRegisters))
+        (vectors > 3 && target.vectorRegisters < 32))
       continue;
     int64_t parts = llvm::divideCeil(filters, vectors * lanes);
     // Tiles read the weights of a part again and again: from the second-level
@@ -251,8 +251,8 @@ static std::pair<int64_t, int64_t> chooseTile(const Convolution &c,
       // Fewer sums cannot hide the latency of the additions.
       return std::max(products + 0.15 * loads + reading * vectors, 8.0);
     };
-    for (int64_t pixels = std::min(mostPixels(vectors), length); pixels >= 1;
-         --pixels) {
+    for (int64_t pixels = std::min(mostPixels(target, vectors), length);
+         pixels >= 1; --pixels) {
       int64_t left = length % pixels;
       double total =
           parts * (length / pixels * cost(pixels) + (left ? cost(left) : 0));
@@ -279,5 +279,31 @@ static ScheduleAttr scheduleDirect(KernelOp kernel, const Target &target) {
                              lanes, kTaskOperations);
 }
 
+/// Other register tiles, and tasks of other sizes.
+static SmallVector<ScheduleAttr> alternativesOfDirect(KernelOp kernel,
+                                                      const Target &target,
+                                                      ScheduleAttr chosen) {
+  Convolution c = *matchConvolution(kernel);
+  int64_t lanes = chosen.getLanes();
+  SmallVector<ScheduleAttr> schedules;
+  auto add = [&](int64_t pixels, int64_t vectors, int64_t operations) {
+    schedules.push_back(scheduleConvolution(c, chosen.getKind(), pixels,
+                                            vectors, lanes, operations));
+  };
+  for (int64_t operations : {kTaskOperations / 4, kTaskOperations * 4})
+    add(chosen.getTile()[0], chosen.getTile()[1], operations);
+  for (int64_t vectors : {1, 2, 3, 4}) {
+    if ((c.packed && chosen.getPack() % (vectors * lanes) != 0) ||
+        (vectors - 1) * lanes >= c.size(c.lane()) ||
+        (vectors > 3 && target.vectorRegisters < 32))
+      continue;
+    int64_t most = mostPixels(target, vectors);
+    for (int64_t pixels : {most, most * 3 / 4, most / 2})
+      add(std::max<int64_t>(pixels, 1), vectors, kTaskOperations);
+  }
+  return schedules;
+}
+
 const KernelBuilder fulgur::directConvolutionBuilder = {
-    "convolution", acceptsDirect, scheduleDirect, buildDirect};
+    "convolution", acceptsDirect, scheduleDirect, buildDirect,
+    alternativesOfDirect};

@@ -1,13 +1,15 @@
 // RUN: fulgur-opt %s --fulgur-split-kernels="sizes=rows=6" --remarks-filter-missed=.* --remark-format=emitRemark 2>&1 | FileCheck %s
 // RUN: not fulgur-opt %s --fulgur-split-kernels="sizes=rows" 2>&1 | FileCheck %s --check-prefix=BAD
 // BAD: error: size 'rows' is not NAME=N
+// RUN: fulgur-opt %s --fulgur-split-kernels="sizes=rows=6 chosen-only" | FileCheck %s --check-prefix=CHOSEN
 // A small model for each schedule of each different kernel: dynamic dims are symbols named after their sizes, weights are constants.
 
-// CHECK: remark: {{.*}}it is not tuned: its sizes are not known
+// CHECK: remark: {{.*}}it is not measured: its sizes are not known
 // CHECK-NOT: @main(%arg0: tensor<?x64xf32>
 // CHECK: module @k[[KEY:[0-9a-f]+]]_0 attributes {
 // CHECK-SAME: fulgur.symbols = [{max = 9223372036854775807 : i64, min = 0 : i64, name = "n12"}]
-// CHECK-SAME: fulgur.trial = {kernel = "", key = "[[KEY]]", schedule = "<kind = \22gemm\22, tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 132>", sizes = {n12 = 12 : i64}}
+// CHECK-SAME: fulgur.trial = {kernel = "", key = "[[KEY]]", operands = "12x64xf32, constant 64x256xf32 -> 12x256xf32",
+// CHECK-SAME: schedule = "<kind = \22gemm\22, tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 132>", sizes = {n12 = 12 : i64}, uses = 2 : i64}
 // CHECK: func.func @main(%[[X:.*]]: tensor<?x64xf32> {fulgur.dims = ["n12", "64"], fulgur.name = "input0"}) -> (tensor<?x256xf32> {fulgur.dims = ["n12", "256"], fulgur.name = "output0"})
 // CHECK-DAG: %[[W:.*]] = arith.constant dense<7.812500e-03> : tensor<64x256xf32>
 // CHECK-DAG: %[[N:.*]] = fulgur.symbol "n12"
@@ -21,6 +23,14 @@
 // CHECK: fulgur.kernel {{.*}} schedule(<kind = "softmax", lanes = 8, grain = 128>)
 // CHECK-NOT: kind = "gemm"
 // CHECK-NOT: f64
+// Or each different kernel once, as it would be built.
+// CHOSEN: module @k{{.*}}_0 {{.*}} uses = 2
+// CHOSEN: fulgur.kernel {{.*}} schedule(<kind = "gemm"
+// CHOSEN: module @k{{.*}}_0 {{.*}} uses = 1
+// CHOSEN: fulgur.kernel {{.*}} schedule(<kind = "softmax"
+// CHOSEN: module @k{{.*}}_0 {{.*}} schedule = "", {{.*}} uses = 1
+// CHOSEN: fulgur.kernel ins(%arg0 : tensor<8x256xf64>) outs(%0 : tensor<8x256xf64>) {
+// CHOSEN-NOT: fulgur.kernel
 module attributes {fulgur.symbols = [{max = 9 : i64, min = 0 : i64, name = "rows"}, {max = 2 : i64, min = 2 : i64, name = "two"}, {max = 9 : i64, min = 0 : i64, name = "other"}]} {
   func.func @main(%x: tensor<?x?x64xf32> {fulgur.dims = ["two", "rows", "64"]}, %y: tensor<?x64xf32> {fulgur.dims = ["other", "64"]}, %z: tensor<8x256xf64> {fulgur.dims = ["8", "256"]}) -> (tensor<?x256xf32>, tensor<?x256xf32>, tensor<?x64xf32>, tensor<8x256xf64>) {
     %weight = arith.constant dense<1.0> : tensor<64x256xf32>
