@@ -93,12 +93,19 @@ void Gemm::access() {
   for (auto [loop, dims] : llvm::enumerate(product.loops))
     for (unsigned dim : dims)
       loopOf[dim] = loop;
+  // Neighbours that share a loop are one dim there: only the innermost one's
+  // stride is the loop's, and that of a dim of size 1 is none.
+  SmallVector<int64_t> ranges = product.contraction.getStaticLoopRanges();
+  auto innermost = [&](const Product::Loop &dims) {
+    for (unsigned dim : llvm::reverse(dims))
+      if (ranges[dim] != 1)
+        return dim;
+    return dims.back();
+  };
   auto loops = [&](const Product::Operand &operand) {
-    // Neighbours that share a loop are one dim there: only the innermost one's
-    // stride is the loop's.
     SmallVector<int> result;
     for (int dim : operand.dims)
-      result.push_back(dim < 0 || product.loops[loopOf[dim]].back() !=
+      result.push_back(dim < 0 || innermost(product.loops[loopOf[dim]]) !=
                                       unsigned(dim)
                            ? -1
                            : loopOf[dim]);
@@ -109,7 +116,6 @@ void Gemm::access() {
   Value bBuffer = site.operand(product.packed ? product.packed.getSource()
                                               : product.bOperand.value);
 
-  SmallVector<int64_t> ranges = product.contraction.getStaticLoopRanges();
   auto sizeOf = [&](unsigned dim) -> Value {
     if (!ShapedType::isDynamic(ranges[dim]))
       return e.index(ranges[dim]);
