@@ -13,6 +13,18 @@ def AssignLayouts : Pass<"fulgur-assign-layouts", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
 }
 
+def FoldConstants : Pass<"fulgur-fold-constants", "mlir::func::FuncOp"> {
+  let summary = "Computes small elementwise operations on constants, and reshapes weights";
+  let description = "Only operations whose results are exact, so that numbers do not depend on when they are computed.";
+  let dependentDialects = ["mlir::arith::ArithDialect"];
+}
+
+def FoldScales : Pass<"fulgur-fold-scales", "mlir::func::FuncOp"> {
+  let summary = "Multiplies the weights of convolutions and products by the scales behind them";
+  let description = "Such as a batch normalization's. What is added before and behind the scale becomes one constant.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect"];
+}
+
 def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
   let summary = "Folds transposes into the products that read or write them";
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
