@@ -124,7 +124,13 @@ private:
   Error makeTrials();
   Error runPasses(ModuleOp op, const PipelineOptions &pipeline, Stage stage,
                   void (*build)(OpPassManager &, const PipelineOptions &,
-  @@  Error failPass(Stage stage, StringRef reproducer);
+                                Stage));
+  Error runVariants(Stage stage);
+  void fork();
+  Error join();
+  void observe(Stage stage);
+  void printRemarks();
+  Error failPass(Stage stage, StringRef reproducer);
   Error describe();
   Error translate();
   Error generate();
