@@ -29,6 +29,8 @@ static_assert(kAlignment == FULGUR_ALIGNMENT,
 static void buildGraph(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createSliceWeights());
+  pm.addNestedPass<func::FuncOp>(createFuseNorms());
   pm.addNestedPass<func::FuncOp>(createAssignLayouts());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

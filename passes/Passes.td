@@ -18,6 +18,17 @@ def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
+def SliceWeights : Pass<"fulgur-slice-weights", "mlir::func::FuncOp"> {
+  let summary = "Makes constants of slices and reshapes of constants, which share their bytes";
+  let description = "Such as the weights of one expert in a tensor of all of them. A slice has to be contiguous.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
+}
+
+def FuseNorms : Pass<"fulgur-fuse-norms", "mlir::func::FuncOp"> {
+  let summary = "Makes fulgur.layer_norm and fulgur.rms_norm of the operations that exporters spell them in";
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
   let summary = "Makes fulgur.attention of products with a softmax between them";
   let description = [{

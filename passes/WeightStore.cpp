@@ -39,6 +39,16 @@ fulgur::addWeight(RankedTensorType type, StringRef name,
   return DenseResourceElementsAttr::get(type, name, std::move(blob));
 }
 
+ElementsAttr fulgur::partOfWeight(ElementsAttr weight, RankedTensorType type,
+                                  size_t offset, StringRef name) {
+  size_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+  ArrayRef<char> part = weightBytes(weight).slice(offset, bytes);
+  // The context owns the blob of the whole, and outlives both.
+  AsmResourceBlob blob(part, type.getElementTypeBitWidth() / 8,
+                       /*deleter=*/{}, /*dataIsMutable=*/false);
+  return DenseResourceElementsAttr::get(type, name, std::move(blob));
+}
+
 void fulgur::releaseWeight(ElementsAttr weight) {
 #ifdef MADV_PAGEOUT
   // Unlike MADV_DONTNEED, this keeps the content whatever kind of memory it is.

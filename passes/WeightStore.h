@@ -16,6 +16,12 @@ mlir::ElementsAttr
 addWeight(mlir::RankedTensorType type, llvm::StringRef name,
           llvm::function_ref<void(llvm::MutableArrayRef<char>)> fill);
 
+/// A constant whose bytes are those of `weight` from byte `offset` on, where
+/// they are.
+mlir::ElementsAttr partOfWeight(mlir::ElementsAttr weight,
+                                mlir::RankedTensorType type, size_t offset,
+                                llvm::StringRef name);
+
 /// Says that nobody will read `weight` soon, so that the pages of a mapped file
 /// leave the memory.
 void releaseWeight(mlir::ElementsAttr weight);
