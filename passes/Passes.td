@@ -35,6 +35,11 @@ def FoldWeightViews : Pass<"fulgur-fold-weight-views", "mlir::ModuleOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
 }
 
+def FuseNorms : Pass<"fulgur-fuse-norms", "mlir::func::FuncOp"> {
+  let summary = "Makes fulgur.layer_norm and fulgur.rms_norm of the operations that exporters spell them in";
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
   let summary = "Makes fulgur.attention of products with a softmax between them";
   let description = [{

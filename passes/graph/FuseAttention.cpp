@@ -91,8 +91,6 @@ private:
   bool feedsOnlySecond(Operation *first);
   bool findLoops();
   bool findResult();
-  template <typename Op>
-  const Term *foldedOverKeys(const Term *leaf, double init);
   bool countsVisible(const Term *count, const Term *visible);
   bool hidesRow(const Term *condition);
   void takeMasks();
@@ -500,47 +498,6 @@ bool Fusion::findResult() {
   return true;
 }
 
-/// What `leaf` folds over the keys, if its elements start as `init` and are
-/// folded by `Op`.
-template <typename Op>
-const Term *Fusion::foldedOverKeys(const Term *leaf, double init) {
-  if (leaf->kind != Term::Kind::leaf)
-    return nullptr;
-  auto op = leaf->reading.tensor.getDefiningOp<linalg::GenericOp>();
-  if (!op || op.getNumDpsInputs() != 1 || op.getNumReductionLoops() != 1)
-    return nullptr;
-  Value yielded = op.getBody()->getTerminator()->getOperand(0);
-  auto fold = yielded.getDefiningOp<Op>();
-  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  FloatAttr start;
-  BlockArgument in = op.getRegionInputArgs()[0],
-                so = op.getRegionOutputArgs()[0];
-  if (!fold || !fill || !matchPattern(fill.value(), m_Constant(&start)) ||
-      start.getValueAsDouble() != init ||
-      !((fold.getLhs() == in && fold.getRhs() == so) ||
-        (fold.getLhs() == so && fold.getRhs() == in)))
-    return nullptr;
-  SmallVector<unsigned> folded;
-  op.getReductionDims(folded);
-  SmallVector<Number> loops(op.getNumLoops());
-  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  for (auto [expr, number] : llvm::zip(maps[1].getResults(), leaf->reading.at))
-    if (auto dim = dyn_cast<AffineDimExpr>(expr))
-      loops[dim.getPosition()] = number;
-  loops[folded[0]] = Number::atom(j);
-  auto at = readAt(maps[0], loops);
-  auto sizes = terms->dims(op.getDpsInputs()[0]);
-  auto dim = maps[0].getResultPosition(b.getAffineDimExpr(folded[0]));
-  // A mask that is the same for all keys is one of a single key.
-  bool isWhole = sizes && dim &&
-                 ((*sizes)[*dim] == atoms.sizeOf(j) || (*sizes)[*dim].is(1));
-  if (!at || !isWhole)
-    return nullptr;
-  if ((*sizes)[*dim].is(1))
-    (*at)[*dim] = 0;
-  return terms->at(op.getDpsInputs()[0], *at);
-}
-
 /// Whether `count` asks if a row's `visible` hold for less than one key.
 bool Fusion::countsVisible(const Term *count, const Term *visible) {
   if (!count->isA<arith::CmpFOp>())
@@ -554,7 +511,7 @@ bool Fusion::countsVisible(const Term *count, const Term *visible) {
               count->operands[1]->real() == 0.0;
   if (!below && !none)
     return false;
-  const Term *element = foldedOverKeys<arith::AddFOp>(count->operands[0], 0);
+  const Term *element = terms->folded<arith::AddFOp>(count->operands[0], 0, j);
   return element && element->isA<arith::UIToFPOp>() &&
          element->operands[0] == visible;
 }
@@ -568,7 +525,7 @@ bool Fusion::hidesRow(const Term *condition) {
       condition->operands[1]->real() != -kInfinity)
     return false;
   const Term *element =
-      foldedOverKeys<arith::MaximumFOp>(condition->operands[0], -kInfinity);
+      terms->folded<arith::MaximumFOp>(condition->operands[0], -kInfinity, j);
   const Term *sum = score;
   while (element && sum->isA<arith::AddFOp>()) {
     if (llvm::is_contained(sum->operands, element))
@@ -811,10 +768,11 @@ Operand Fusion::materialized(const Addend &addend) {
   SmallVector<unsigned> loops = order(addend.terms);
   if (!addend.hidden) {
     const Term *term = addend.terms[0];
-    std::optional<Reading> there =
-        term->kind == Term::Kind::leaf ? term->reading : terms->origin(term);
-    if (there && isa<RankedTensorType>(there->tensor.getType()))
-      if (auto operand = asOperand(*there))
+    ArrayRef<Reading> there = term->kind == Term::Kind::leaf
+                                  ? ArrayRef(term->reading)
+                                  : terms->origins(term);
+    if (!there.empty() && isa<RankedTensorType>(there[0].tensor.getType()))
+      if (auto operand = asOperand(there[0]))
         return view(*operand);
   }
   return nest(empty(loops, b.getF32Type()), std::nullopt, {}, addend.terms,

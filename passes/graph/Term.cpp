@@ -129,7 +129,8 @@ const Term *Terms::negated(const Term *term) {
 }
 
 /// Arithmetic on constants, in the type's own precision.
-static std::optional<APFloat> folded(Operation *like, ArrayRef<APFloat> x) {
+static std::optional<APFloat> foldConstants(Operation *like,
+                                            ArrayRef<APFloat> x) {
   auto with = [&](auto act) {
     APFloat result = x[0];
     (result.*act)(x[1], APFloat::rmNearestTiesToEven);
@@ -248,7 +249,7 @@ const Term *Terms::simplified(Operation *like, ArrayRef<const Term *> x) {
     if (auto value = dyn_cast_or_null<FloatAttr>(operand->constant))
       values.push_back(value.getValue());
   if (!x.empty() && values.size() == x.size())
-    if (auto result = folded(like, values))
+    if (auto result = foldConstants(like, values))
       return constant(builder.getFloatAttr(type, *result), type);
   if (isa<arith::AddFOp>(like))
     for (unsigned k : {0, 1})
@@ -533,15 +534,54 @@ const Term *Terms::at(Value tensor, ArrayRef<Number> at) {
     leaf.reading = {tensor, SmallVector<Number>(at)};
     term = intern(std::move(leaf));
   }
-  origins.try_emplace(term, Reading{tensor, SmallVector<Number>(at)});
+  places[term].push_back({tensor, SmallVector<Number>(at)});
   return seen[key] = term;
 }
 
-std::optional<Reading> Terms::origin(const Term *term) const {
-  auto found = origins.find(term);
-  if (found == origins.end())
-    return std::nullopt;
-  return found->second;
+ArrayRef<Reading> Terms::origins(const Term *term) const {
+  auto found = places.find(term);
+  return found == places.end() ? ArrayRef<Reading>() : found->second;
+}
+
+const Term *Terms::folded(const Term *leaf, double init, unsigned loop,
+                          llvm::function_ref<bool(Operation *)> isFold) {
+  if (leaf->kind != Term::Kind::leaf)
+    return nullptr;
+  auto op = leaf->reading.tensor.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 1 || op.getNumReductionLoops() != 1)
+    return nullptr;
+  Operation *fold =
+      op.getBody()->getTerminator()->getOperand(0).getDefiningOp();
+  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+  FloatAttr start;
+  BlockArgument in = op.getRegionInputArgs()[0],
+                so = op.getRegionOutputArgs()[0];
+  auto isPair = [&](Value a, Value b) {
+    return fold->getOperand(0) == a && fold->getOperand(1) == b;
+  };
+  if (!fold || !isFold(fold) || !fill ||
+      !matchPattern(fill.value(), m_Constant(&start)) ||
+      start.getValueAsDouble() != init || (!isPair(in, so) && !isPair(so, in)))
+    return nullptr;
+  SmallVector<unsigned> reductions;
+  op.getReductionDims(reductions);
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  SmallVector<Number> loops(op.getNumLoops());
+  for (auto [expr, number] : llvm::zip(maps[1].getResults(), leaf->reading.at))
+    if (auto dim = dyn_cast<AffineDimExpr>(expr))
+      loops[dim.getPosition()] = number;
+  loops[reductions[0]] = Number::atom(loop);
+  auto at = readAt(maps[0], loops);
+  auto sizes = dims(op.getDpsInputs()[0]);
+  auto dim = maps[0].getResultPosition(builder.getAffineDimExpr(reductions[0]));
+  if (!at || !sizes || !dim)
+    return nullptr;
+  // What is the same everywhere may be there once.
+  if ((*sizes)[*dim].is(1))
+    (*at)[*dim] = 0;
+  else if (!((*sizes)[*dim] == atoms.sizeOf(loop)))
+    return nullptr;
+  return this->at(op.getDpsInputs()[0], *at);
 }
 
 //===-- Computing terms

@@ -81,8 +81,12 @@ public:
   /// The term with `from` replaced, simplified.
   const Term *replaced(const Term *term, const Term *from, const Term *to);
 
-  /// Where the term stands in the model, as near to its operands as there is.
-  std::optional<Reading> origin(const Term *term) const;
+  /// Where the term stands in the model, nearest to its operands first.
+  llvm::ArrayRef<Reading> origins(const Term *term) const;
+  /// What a leaf folds with `Op`, from `init` on: the element of iteration
+  /// `loop`, which has to run over all of the dim.
+  template <typename Op>
+  const Term *folded(const Term *leaf, double init, unsigned loop);
   /// A loop that had to be split to see more.
   std::optional<Atoms::Wanted> wanted;
 
@@ -100,6 +104,8 @@ private:
   const Term *simplified(mlir::Operation *like,
                          llvm::ArrayRef<const Term *> operands);
   const Term *intern(Term term);
+  const Term *folded(const Term *leaf, double init, unsigned loop,
+                     llvm::function_ref<bool(mlir::Operation *)> isFold);
 
   using Key = std::tuple<int, const void *, const void *, Number, const void *,
                          std::vector<Number>, const void *, const void *,
@@ -109,6 +115,12 @@ private:
   llvm::function_ref<bool(mlir::Operation *)> isRoot;
   std::map<Key, std::unique_ptr<Term>> terms;
   std::map<std::pair<const void *, std::vector<Number>>, const Term *> seen;
-  llvm::DenseMap<const Term *, Reading> origins;
+  llvm::DenseMap<const Term *, llvm::SmallVector<Reading, 2>> places;
 };
+
+template <typename Op>
+const Term *Terms::folded(const Term *leaf, double init, unsigned loop) {
+  return folded(leaf, init, loop,
+                [](mlir::Operation *op) { return mlir::isa<Op>(op); });
+}
 } // namespace fulgur

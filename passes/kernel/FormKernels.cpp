@@ -154,6 +154,13 @@ private:
       FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(builder, part);
       if (failed(sizes))
         return;
+      // Sizes are as static as the part's type says, no more.
+      for (auto [size, dim] :
+           llvm::zip(*sizes, cast<RankedTensorType>(part.getType()).getShape()))
+        if (ShapedType::isDynamic(dim))
+          size = getValueOrCreateConstantIndexOp(builder, loc, size);
+        else
+          size = builder.getIndexAttr(dim);
       all = tensor::InsertSliceOp::create(builder, loc, part, all, offsets,
                                           *sizes, strides);
       OpFoldResult &offset = offsets[concat.getDim()];

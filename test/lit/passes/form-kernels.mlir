@@ -280,3 +280,22 @@ func.func @picked_elsewhere(%x: tensor<4x1x8xf32>, %pick: tensor<8xi64>) -> tens
   %r = linalg.batch_matmul ins(%x, %weights : tensor<4x1x8xf32>, tensor<4x8x3xf32>) outs(%init : tensor<4x1x3xf32>) -> tensor<4x1x3xf32>
   return %r : tensor<4x1x3xf32>
 }
+
+// The new rows of a cache go from the projection to their place behind the past.
+// CHECK-LABEL: @concatenation
+// CHECK: fulgur.kernel ins(%{{.*}} : {{.*}}) outs(%{{.*}} : tensor<2x8x4xf32>)
+// CHECK: (%[[NEW:.*]]: tensor<3x12xf32>, %[[PAST:.*]]: tensor<2x5x4xf32>, %[[OUT:.*]]: tensor<2x8x4xf32>):
+// CHECK: tensor.extract_slice %[[NEW]][0, 4] [3, 8]
+// CHECK: linalg.transpose
+// CHECK: %[[FIRST:.*]] = tensor.insert_slice %[[PAST]] into %[[OUT]][0, 0, 0]
+// CHECK: tensor.insert_slice %{{.*}} into %[[FIRST]][0, 5, 0]
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @concatenation(%past: tensor<2x5x4xf32>, %projected: tensor<3x12xf32>) -> tensor<2x8x4xf32> {
+  %slice = tensor.extract_slice %projected[0, 4] [3, 8] [1, 1] : tensor<3x12xf32> to tensor<3x8xf32>
+  %heads = tensor.expand_shape %slice [[0], [1, 2]] output_shape [3, 2, 4] : tensor<3x8xf32> into tensor<3x2x4xf32>
+  %empty = tensor.empty() : tensor<2x3x4xf32>
+  %new = linalg.transpose ins(%heads : tensor<3x2x4xf32>) outs(%empty : tensor<2x3x4xf32>) permutation = [1, 0, 2]
+  %all = tensor.concat dim(1) %past, %new : (tensor<2x5x4xf32>, tensor<2x3x4xf32>) -> tensor<2x8x4xf32>
+  return %all : tensor<2x8x4xf32>
+}
