@@ -26,3 +26,20 @@ bool fulgur::isConvolution(Operation *op) {
          linalg::isaConvolutionOpInterface(linalgOp) &&
          addsProducts(linalgOp.getBlock());
 }
+
+bool fulgur::isPool(Operation *op) {
+  auto linalgOp = dyn_cast_or_null<linalg::LinalgOp>(op);
+  if (!linalgOp || !linalgOp.hasPureTensorSemantics() ||
+      linalgOp.getNumDpsInputs() != 2 || linalgOp.getNumDpsInits() != 1 ||
+      !linalg::isaConvolutionOpInterface(linalgOp))
+    return false;
+  Block *body = linalgOp.getBlock();
+  Operation *fold = body->getTerminator()->getOperand(0).getDefiningOp();
+  if (!isa_and_nonnull<arith::AddFOp, arith::MaximumFOp, arith::MinimumFOp>(
+          fold) ||
+      !fold->getResult(0).getType().isF32())
+    return false;
+  Value in = body->getArgument(0), out = body->getArgument(2);
+  return (fold->getOperand(0) == in && fold->getOperand(1) == out) ||
+         (fold->getOperand(0) == out && fold->getOperand(1) == in);
+}

@@ -1,4 +1,5 @@
-// What is a convolution for the passes that arrange, group and compute them.
+// What are convolutions and pools for the passes that arrange, group and
+// compute them.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
@@ -7,4 +8,8 @@ namespace fulgur {
 /// one type of floating point: linalg::inferConvolutionDims then says what its
 /// loops are.
 bool isConvolution(mlir::Operation *op);
+
+/// Whether `op` folds every window of its input with a sum, a maximum or a
+/// minimum of f32.
+bool isPool(mlir::Operation *op);
 } // namespace fulgur

@@ -2,7 +2,8 @@
 // a row operation, an elementwise loop, a movement of data ...), the fills and
 // copies that only prepare its destination, the elementwise producer of a row
 // operation, the elementwise consumer of a product or convolution, the padding
-// of a convolution, and the loop whose results are inserted. What is left in
+// of a convolution or pool, and the loop whose results are inserted. What is
+// left in
 // @main is views, index arithmetic and checks.
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -267,10 +268,10 @@ private:
     }
   }
 
-  /// The padding of a convolution, which its kernel does not store. Several
-  /// convolutions of one padded tensor pad it each.
+  /// The padding of a convolution or pool, which its kernel does not store.
+  /// Several ones of one padded tensor pad it each.
   void addPadding(Operation *op, SmallVectorImpl<Operation *> &group) {
-    if (!isConvolution(op))
+    if (!isConvolution(op) && !isPool(op))
       return;
     auto pad = op->getOperand(0).getDefiningOp<tensor::PadOp>();
     if (!pad || !pad.getConstantPaddingValue())

@@ -21,7 +21,8 @@ llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
                                            attentionBuilder,
                                            winogradBuilder,
                                            directConvolutionBuilder,
-                                           depthwiseBuilder};
+                                           depthwiseBuilder,
+                                           poolBuilder};
   return builders;
 }
 
