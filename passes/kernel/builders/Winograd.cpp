@@ -4,7 +4,6 @@
 // into as many matrices on the stack (tile x channel), multiplies each with its
 // matrix of weights (channel x filter), and transforms the products of a tile
 // back. Inputs of many channels go through in blocks.
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
 #include "passes/kernel/builders/WinogradWeights.h"
@@ -92,8 +91,11 @@ Vectors Winograd::product(const double *matrix, int64_t rows,
         sum = arith::MulFOp::create(b, e.loc, value, by);
       else if (factor == -1)
         sum = arith::SubFOp::create(b, e.loc, sum, value);
+      else if (isa<VectorType>(value.getType()))
+        sum = vector::FMAOp::create(b, e.loc, value, by, sum);
       else
-        sum = math::FmaOp::create(b, e.loc, value, by, sum);
+        sum = arith::AddFOp::create(b, e.loc, sum,
+                                    arith::MulFOp::create(b, e.loc, value, by));
     }
     result.push_back(sum);
   }
