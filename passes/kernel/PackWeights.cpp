@@ -41,7 +41,7 @@ struct Packing {
   Layout layout;
   std::optional<Convolution>
       transformed; ///< whose weights are transformed before: layout is of
-                   ///< [4, 4, filters, channels]
+                   ///< [size, size, filters, channels]
 };
 
 void packPanels(RankedTensorType type, const Layout &layout,
@@ -72,9 +72,10 @@ void packPanels(RankedTensorType type, const Layout &layout,
 }
 
 /// Winograd's transformation, into panels of `width` filters: [filters / width,
-/// 4, 4, channels, width].
+/// size, size, channels, width].
 void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
                      ArrayRef<float> from, float *to) {
+  const WinogradForm &form = winogradForm(c.transformed);
   auto strideOf = [&](unsigned loop) {
     int64_t stride = 1;
     for (int64_t dim = type.getRank() - 1; c.weightLoops[dim] != int(loop);
@@ -82,29 +83,24 @@ void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
       stride *= type.getDimSize(dim);
     return from.size() == 1 ? 0 : stride;
   };
-  int64_t filters = c.size(*c.filter), channels = c.size(*c.channel);
+  int64_t filters = c.size(*c.filter), channels = c.size(*c.channel),
+          matrices = form.size() * form.size();
   int64_t filterStride = strideOf(*c.filter),
           channelStride = strideOf(*c.channel),
           rowStride = strideOf(c.spatial[0].window),
           columnStride = strideOf(c.spatial[1].window);
   for (int64_t filter : llvm::seq(filters))
     for (int64_t channel : llvm::seq(channels)) {
-      const float *window =
+      const float *at =
           from.data() + filter * filterStride + channel * channelStride;
-      std::array<float, 4> rows[3];
-      for (int64_t row : llvm::seq(3)) {
-        const float *at = window + row * rowStride;
-        rows[row] =
-            transformWindow(at[0], at[columnStride], at[2 * columnStride]);
-      }
-      float *panel = to + filter / width * 16 * channels * width +
+      std::array<float, 9> window;
+      for (int64_t tap : llvm::seq(9))
+        window[tap] = at[tap / 3 * rowStride + tap % 3 * columnStride];
+      float *panel = to + filter / width * matrices * channels * width +
                      channel * width + filter % width;
-      for (int64_t column : llvm::seq(4)) {
-        std::array<float, 4> values =
-            transformWindow(rows[0][column], rows[1][column], rows[2][column]);
-        for (int64_t row : llvm::seq(4))
-          panel[(row * 4 + column) * channels * width] = values[row];
-      }
+      for (auto [matrix, value] :
+           llvm::enumerate(transformWindow(form, window)))
+        panel[matrix * channels * width] = value;
     }
 }
 
@@ -132,8 +128,8 @@ std::optional<Packing> packingOf(KernelOp kernel, int64_t width) {
     return std::nullopt;
   Packing packing{convolution->weights, {}, {}};
   if (kernel.getSchedule()->getKind() == winogradBuilder.kind) {
+    convolution->transformed = kernel.getSchedule()->getTile()[4];
     packing.transformed = convolution;
-    convolution->transformed = true;
   }
   packing.layout = {convolution->weightOrder(), convolution->weightLane(),
                     width};
@@ -173,8 +169,10 @@ private:
          unpacked = type;
     if (packing->transformed) {
       const Convolution &c = *packing->transformed;
+      int64_t size = winogradForm(c.transformed).size();
       unpacked = RankedTensorType::get(
-          {4, 4, c.size(*c.filter), c.size(*c.channel)}, type.getElementType());
+          {size, size, c.size(*c.filter), c.size(*c.channel)},
+          type.getElementType());
     }
 
     Builder attributes(&getContext());
@@ -214,6 +212,7 @@ private:
     Value restored = unpack.getResult();
     if (packing->transformed)
       restored = restoreWeights(builder, kernel.getLoc(), *packing->transformed,
+                                winogradForm(packing->transformed->transformed),
                                 restored, type);
     argument.replaceAllUsesExcept(restored, unpack);
   }

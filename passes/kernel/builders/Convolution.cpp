@@ -128,10 +128,9 @@ static bool matchLoops(Convolution &c) {
     if (!inOut(image->first) || inWeights(image->first) ||
         inOut(window->first) || !inWeights(window->first))
       return false;
+    auto none = IntegerAttr::get(IndexType::get(op.getContext()), 0);
     c.spatial.push_back({image->first, window->first, image->second,
-                         window->second,
-                         IntegerAttr::get(IndexType::get(op.getContext()), 0),
-                         unsigned(number)});
+                         window->second, none, none, unsigned(number)});
     c.inputLoops.push_back(image->first);
     found += 2;
   }
@@ -176,10 +175,11 @@ static bool matchOperands(Convolution &c) {
       if (value && !isa<BlockArgument>(value))
         return false;
       dim->low = front;
+      dim->high = behind;
     }
   }
-  if (Value transformed = transformedWeights(c)) {
-    c.transformed = true;
+  if (auto [transformed, outputs] = transformedWeights(c); transformed) {
+    c.transformed = outputs;
     c.weights = transformed;
   }
   c.packed = c.weights.getDefiningOp<linalg::UnPackOp>();

@@ -18,8 +18,10 @@ struct Convolution {
   mlir::linalg::UnPackOp packed; ///< what the weights are unpacked from, in the
                                  ///< order of weightOrder(); may be null
   mlir::Value input, weights;    ///< arguments of the body
-  bool transformed = false;      ///< the weights are Winograd's, see
-                                 ///< WinogradWeights.h: [4, 4, filter, channel]
+  int64_t transformed = 0;       ///< not 0: the weights are Winograd's for
+                                 ///< tiles of that size, see
+                                 ///< WinogradWeights.h: [size, size,
+                                 ///< filter, channel]
   mlir::BlockArgument out;       ///< the kernel's destination
 
   using Loop = std::optional<unsigned>;
@@ -28,8 +30,8 @@ struct Convolution {
   struct Spatial {
     unsigned image, window; ///< loops: position of the window, position in it
     int64_t stride, dilation;
-    mlir::OpFoldResult low; ///< padding in front of the input
-    unsigned inputDim;      ///< dim of the input
+    mlir::OpFoldResult low, high; ///< padding around the input
+    unsigned inputDim;            ///< dim of the input
   };
   llvm::SmallVector<Spatial, 3> spatial; ///< in the order of the result
   bool padded = false; ///< whether windows reach outside of the input

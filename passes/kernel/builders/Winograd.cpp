@@ -1,9 +1,9 @@
 // 3x3 convolutions without stride by Winograd's transformation: see
-// WinogradWeights.h. A task takes `pixels` times some tiles, each two by two
-// elements of the result, transforms the four by four elements of the input
-// under each of them into 16 matrices on the stack (tile x channel), multiplies
-// each with its matrix of weights (channel x filter), and transforms the 16
-// products of a tile back. Inputs of many channels go through in blocks.
+// WinogradWeights.h. A task takes some tiles, each m by m elements of the
+// result, transforms the m+2 by m+2 elements of the input under each of them
+// into as many matrices on the stack (tile x channel), multiplies each with its
+// matrix of weights (channel x filter), and transforms the products of a tile
+// back. Inputs of many channels go through in blocks.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
 #include "passes/kernel/builders/WinogradWeights.h"
@@ -12,13 +12,16 @@ using namespace mlir;
 using namespace fulgur;
 
 namespace {
-constexpr int64_t kStackBytes = 200 << 10; // of the transformed input
+constexpr int64_t kStackBytes = 224 << 10; // of a task's matrices
+constexpr int64_t kWeightBytes = 3 << 20;  // that are quick to read again
 constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
 constexpr int64_t kFewestChannels = 32;
 
 using Vectors = SmallVector<Value, 4>;
 
 struct Winograd : ConvolutionLoops {
+  const WinogradForm &form;
+  int64_t size = form.size(), matrices = size * size;
   int64_t tiles, channels;         ///< of a task, of a block
   int64_t rowLength;               ///< of the transformed input's matrices
   Value images{}, sums{};          ///< buffers: transformed input, products
@@ -26,15 +29,11 @@ struct Winograd : ConvolutionLoops {
   Value column0{};                 ///< first filter of the part
 
   Winograd(KernelSite &site, const Convolution &convolution, ScheduleAttr s)
-      : ConvolutionLoops(site, convolution, s), tiles(s.getGrain()),
+      : ConvolutionLoops(site, convolution, s),
+        form(winogradForm(s.getTile()[4])), tiles(s.getGrain()),
         channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, lanes)) {}
 
-  Value add(Value a, Value b) {
-    return arith::AddFOp::create(e.builder, e.loc, a, b);
-  }
-  Value sub(Value a, Value b) {
-    return arith::SubFOp::create(e.builder, e.loc, a, b);
-  }
+  Vectors product(const double *matrix, int64_t rows, ArrayRef<Value> values);
   Value buffer(int64_t elements) {
     return memref::AllocaOp::create(
         e.builder, e.loc, MemRefType::get(elements, e.builder.getF32Type()),
@@ -72,6 +71,37 @@ onBothSides(ArrayRef<Value> matrix, int64_t size,
   return result;
 }
 
+/// matrix · values.
+Vectors Winograd::product(const double *matrix, int64_t rows,
+                          ArrayRef<Value> values) {
+  OpBuilder &b = e.builder;
+  Vectors result;
+  for (int64_t row : llvm::seq(rows)) {
+    ArrayRef<double> factors(matrix + row * values.size(), values.size());
+    // Ones need no multiplication; a positive one is the start.
+    Value sum;
+    for (auto [factor, value] : llvm::zip(factors, values))
+      if (factor == 1)
+        sum = sum ? arith::AddFOp::create(b, e.loc, sum, value) : value;
+    for (auto [factor, value] : llvm::zip(factors, values)) {
+      if (factor == 0 || factor == 1)
+        continue;
+      Value by = e.real(factor, value.getType());
+      if (!sum)
+        sum = arith::MulFOp::create(b, e.loc, value, by);
+      else if (factor == -1)
+        sum = arith::SubFOp::create(b, e.loc, sum, value);
+      else if (isa<VectorType>(value.getType()))
+        sum = vector::FMAOp::create(b, e.loc, value, by, sum);
+      else
+        sum = arith::AddFOp::create(b, e.loc, sum,
+                                    arith::MulFOp::create(b, e.loc, value, by));
+    }
+    result.push_back(sum);
+  }
+  return result;
+}
+
 void Winograd::build() {
   if (c.transformed) {
     weights = e.flatten(site.operand(c.weights));
@@ -79,11 +109,11 @@ void Winograd::build() {
   } else {
     transformWeights();
   }
-  auto half = [&](unsigned k) {
-    return e.ceilDiv(sizes[c.spatial[k].image], e.index(2));
+  auto tilesAlong = [&](unsigned k) {
+    return e.ceilDiv(sizes[c.spatial[k].image], e.index(form.outputs));
   };
-  tileRows = half(0);
-  tileColumns = half(1);
+  tileRows = tilesAlong(0);
+  tileColumns = tilesAlong(1);
   Value all = e.mul(tileRows, tileColumns);
   Value blocks = e.ceilDiv(all, e.index(tiles));
   Value partBlocks = e.index(llvm::divideCeil(parts(), plan.parts));
@@ -105,15 +135,11 @@ void Winograd::transformWeights() {
   Access from =
       accessOf(e, site.operand(c.weights), c.weightLoops, c.ranges.size());
   int64_t filters = c.size(*c.filter);
-  auto type = MemRefType::get(parts() * 16 * size(c.channel) * width,
+  auto type = MemRefType::get(parts() * matrices * c.size(c.channel) * width,
                               e.builder.getF32Type());
   weights = memref::AllocOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
-  Value half = e.real(0.5, e.builder.getF32Type()),
-        zero = e.real(0, e.builder.getF32Type());
-  auto times = [&](Value a, Value b) -> Value {
-    return arith::MulFOp::create(e.builder, e.loc, a, b);
-  };
+  Value zero = e.real(0, e.builder.getF32Type());
   e.parallel(e.index(parts()), [&](Value part) {
     e.loop(e.index(0), sizes[*c.channel], 1, [&](Value channel) {
       e.loop(e.index(0), e.index(width), 1, [&](Value lane) {
@@ -131,14 +157,13 @@ void Winograd::transformWeights() {
               arith::SelectOp::create(e.builder, e.loc, exists, weight, zero));
         }
         SmallVector<Value> transformed =
-            onBothSides(window, 3, [&](ArrayRef<Value> g) -> Vectors {
-              Value outer = times(half, add(g[0], g[2])),
-                    inner = times(half, g[1]);
-              return {g[0], add(outer, inner), sub(outer, inner), g[2]};
+            onBothSides(window, 3, [&](ArrayRef<Value> g) {
+              return product(form.weights, size, g);
             });
         for (auto [number, value] : llvm::enumerate(transformed)) {
           Value row = e.add(
-              e.mul(e.add(e.mul(part, 16), number), size(c.channel)), channel);
+              e.mul(e.add(e.mul(part, matrices), number), c.size(c.channel)),
+              channel);
           memref::StoreOp::create(e.builder, e.loc, value, weights,
                                   e.add(e.mul(row, width), lane));
         }
@@ -149,10 +174,10 @@ void Winograd::transformWeights() {
 
 void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
                     Value partTo) {
-  images = buffer(16 * tiles * rowLength);
-  sums = buffer(16 * tiles * width);
+  images = buffer(matrices * tiles * rowLength);
+  sums = buffer(matrices * tiles * width);
   Value count = e.sub(tileTo, tileFrom), zero = e.index(0);
-  bool oneBlock = channels == size(c.channel);
+  bool oneBlock = channels == c.size(c.channel);
   if (oneBlock)
     transformInput(tileFrom, count, zero);
   e.loop(partFrom, partTo, 1, [&](Value part) {
@@ -168,14 +193,16 @@ void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
 
 /// Sets `point` to the first element of the result under a tile.
 void Winograd::moveTo(Value tile) {
-  point[c.spatial[0].image] = e.mul(e.floorDiv(tile, tileColumns), 2);
-  point[c.spatial[1].image] = e.mul(e.remainder(tile, tileColumns), 2);
+  point[c.spatial[0].image] =
+      e.mul(e.floorDiv(tile, tileColumns), form.outputs);
+  point[c.spatial[1].image] =
+      e.mul(e.remainder(tile, tileColumns), form.outputs);
 }
 
-/// The four by four elements under each tile, of the channels of one block.
+/// The elements under each tile, of the channels of one block.
 void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
   Value zero = e.index(0), vectorZero = e.real(0, vectorType());
-  bool masked = size(c.channel) % lanes != 0;
+  bool masked = c.size(c.channel) % lanes != 0;
   auto isTrue = [&](Value a, Value b) -> Value {
     return e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
   };
@@ -185,7 +212,7 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
     Vectors at[2], exists[2]; // positions along both dims
     for (unsigned k : {0, 1}) {
       start[k] = e.sub(point[c.spatial[k].image], low[k]);
-      for (int64_t offset : llvm::seq(4)) {
+      for (int64_t offset : llvm::seq(size)) {
         Value position = e.add(start[k], offset);
         Value ok = isTrue(e.less(e.index(-1), position),
                           e.less(position, inputSizes[k]));
@@ -199,19 +226,22 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
       image[*c.batch] = point[*c.batch];
     Value base = e.add(input.at(e, image), channelFrom);
     auto step = [&](unsigned k) { return inputStep(k) ? inputStep(k) : zero; };
+    Value first =
+        e.add(base, e.add(e.mul(step(0), start[0]), e.mul(step(1), start[1])));
     auto transform = [&](bool whole) {
       SmallVector<Value> positions, present;
-      for (int64_t row : llvm::seq(4))
-        for (int64_t column : llvm::seq(4)) {
-          auto within = [&](unsigned k, int64_t offset) {
-            if (whole)
-              return at[k][offset];
-            Value last = e.sub(inputSizes[k], e.index(1));
-            return e.min(e.max(at[k][offset], zero), last);
+      for (int64_t row : llvm::seq(size))
+        for (int64_t column : llvm::seq(size)) {
+          auto offset = [&](unsigned k, int64_t number) {
+            Value position = e.index(number);
+            if (!whole) {
+              Value last = e.sub(inputSizes[k], e.index(1));
+              position = e.min(e.max(at[k][number], zero), last);
+            }
+            return e.mul(step(k), position);
           };
-          positions.push_back(
-              e.add(base, e.add(e.mul(within(0, row), step(0)),
-                                e.mul(within(1, column), step(1)))));
+          positions.push_back(e.add(whole ? first : base,
+                                    e.add(offset(0, row), offset(1, column))));
           present.push_back(whole ? Value()
                                   : isTrue(exists[0][row], exists[1][column]));
         }
@@ -231,9 +261,8 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
                                                     element, vectorZero))
                     : element);
         }
-        elements = onBothSides(elements, 4, [&](ArrayRef<Value> d) -> Vectors {
-          return {sub(d[0], d[2]), add(d[1], d[2]), sub(d[2], d[1]),
-                  sub(d[1], d[3])};
+        elements = onBothSides(elements, size, [&](ArrayRef<Value> d) {
+          return product(form.input, size, d);
         });
         Value to = e.add(e.mul(tile, rowLength), channel);
         for (auto [number, element] : llvm::enumerate(elements))
@@ -245,26 +274,27 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
   });
 }
 
-/// The 16 products for one block of channels; there are rows for full register
-/// tiles, of which the last ones may be nobody's.
+/// The products of all matrices for one block of channels; there are rows for
+/// full register tiles, of which the last ones may be nobody's.
 void Winograd::multiply(Value count, Value channelFrom) {
   int64_t rows = plan.pixels, vectors = plan.vectors;
   Value zero = e.index(0);
   Value first = e.builder.createOrFold<arith::CmpIOp>(
       e.loc, arith::CmpIPredicate::eq, channelFrom, zero);
-  Value panel = e.mul(e.floorDiv(column0, e.index(pack)), 16);
-  e.loop(zero, e.index(16), 1, [&](Value matrix) {
-    Value weightsAt = e.add(
-        e.mul(e.add(e.mul(e.add(panel, matrix), size(c.channel)), channelFrom),
-              pack),
-        e.remainder(column0, e.index(pack)));
+  Value panel = e.mul(e.floorDiv(column0, e.index(pack)), matrices);
+  e.loop(zero, e.index(matrices), 1, [&](Value matrix) {
+    Value weightsAt =
+        e.add(e.mul(e.add(e.mul(e.add(panel, matrix), c.size(c.channel)),
+                          channelFrom),
+                    pack),
+              e.remainder(column0, e.index(pack)));
     e.loop(zero, count, rows, [&](Value row) {
       Value at = e.add(e.mul(matrix, tiles), row),
             imagesAt = e.mul(at, rowLength), sumsAt = e.mul(at, width);
       SmallVector<Value> state;
       for (int64_t sum : llvm::seq(rows * vectors)) {
         Value start = e.real(0, vectorType());
-        if (channels != size(c.channel)) {
+        if (channels != c.size(c.channel)) {
           Value before = vector::LoadOp::create(
               e.builder, e.loc, vectorType(), sums, e.add(sumsAt, sum * lanes));
           start =
@@ -309,7 +339,7 @@ void Winograd::multiply(Value count, Value channelFrom) {
   });
 }
 
-/// The two by two elements of each tile, and their epilogue.
+/// The elements of the result in each tile, and their epilogue.
 void Winograd::transformSums(Value tileFrom, Value count) {
   auto vectorsOf = [&](Value tile, bool masked) {
     e.loop(e.index(0), e.index(width), lanes, [&](Value lane) {
@@ -317,27 +347,29 @@ void Winograd::transformSums(Value tileFrom, Value count) {
             mask = masked ? laneMask(filter) : Value();
       Value at = e.add(e.mul(tile, width), lane);
       SmallVector<Value> products;
-      for (int64_t matrix : llvm::seq(16))
+      for (int64_t matrix : llvm::seq(matrices))
         products.push_back(
             vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
                                    e.add(at, matrix * tiles * width)));
+      int64_t outputs = form.outputs;
       SmallVector<Value> results =
-          onBothSides(products, 4, [&](ArrayRef<Value> m) -> Vectors {
-            return {add(add(m[0], m[1]), m[2]), sub(sub(m[1], m[2]), m[3])};
+          onBothSides(products, size, [&](ArrayRef<Value> m) {
+            return product(form.output, outputs, m);
           });
       Value row = point[c.spatial[0].image], column = point[c.spatial[1].image];
-      for (int64_t number : llvm::seq(4)) {
-        Value y = e.add(row, number / 2), x = e.add(column, number % 2);
-        // An image of odd size ends within a tile.
-        auto exists = [&](unsigned k, Value position, bool second,
+      for (int64_t number : llvm::seq(outputs * outputs)) {
+        Value y = e.add(row, number / outputs),
+              x = e.add(column, number % outputs);
+        // Images may end within a tile.
+        auto exists = [&](unsigned k, Value position, int64_t number,
                           llvm::function_ref<void()> then) {
-          auto size = known(sizes[c.spatial[k].image]);
-          if (!second || (size && *size % 2 == 0))
+          auto extent = known(sizes[c.spatial[k].image]);
+          if (number == 0 || (extent && *extent % outputs == 0))
             return then();
           e.branch(e.less(position, sizes[c.spatial[k].image]), then);
         };
-        exists(0, y, number / 2, [&] {
-          exists(1, x, number % 2, [&] {
+        exists(0, y, number / outputs, [&] {
+          exists(1, x, number % outputs, [&] {
             point[c.spatial[0].image] = y;
             point[c.spatial[1].image] = x;
             finish(results[number], filter, mask);
@@ -362,6 +394,14 @@ static bool accepts(KernelOp kernel) {
   int64_t tiles = 1;
   for (const Convolution::Spatial &dim : c->spatial) {
     if (c->size(dim.window) != 3 || dim.stride != 1 || dim.dilation != 1)
+      return false;
+    // A result of nothing but padding has no element of the input to clamp to.
+    auto type = cast<RankedTensorType>(c->input.getType());
+    auto low = getConstantIntValue(dim.low),
+         high = getConstantIntValue(dim.high);
+    if (type.getDimSize(dim.inputDim) == 0 ||
+        (type.isDynamicDim(dim.inputDim) &&
+         (!low || !high || *low + *high > 2)))
       return false;
     tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
   }
@@ -392,18 +432,32 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   }
   int64_t width = vectors * lanes,
           parts = llvm::divideCeil(c.size(*c.filter), width);
-  int64_t all = 1, channels = c.size(*c.channel);
-  for (const Convolution::Spatial &dim : c.spatial)
-    all *= llvm::divideCeil(typicalSize(c, dim.image), 2);
-  // As many tiles as their transformed input fits, all channels at once or in
-  // blocks; the rows of the last register tile should not be nobody's.
-  int64_t fit = kStackBytes / (4 * 16 * llvm::alignTo(channels, lanes));
-  if (fit < 10) {
-    channels = 128;
-    fit = kStackBytes / (4 * 16 * channels);
-  }
-  fit = std::min<int64_t>(fit, 24);
-  int64_t rows = 6, tiles = 6;
+  int64_t channels = c.size(*c.channel);
+  auto tilesOf = [&](int64_t outputs) {
+    int64_t tiles = 1;
+    for (const Convolution::Spatial &dim : c.spatial)
+      tiles *= llvm::divideCeil(typicalSize(c, dim.image), outputs);
+    return tiles;
+  };
+  // Larger tiles multiply less, but have larger weights and costlier
+  // transformations.
+  int64_t outputs = c.transformed;
+  if (!outputs)
+    outputs = 36 * tilesOf(4) * 5 < 16 * tilesOf(2) * 4 &&
+                      4 * 36 * parts * width * channels <= kWeightBytes
+                  ? 4
+                  : 2;
+  int64_t all = tilesOf(outputs), size = winogradForm(outputs).size();
+  // As many tiles as fit, all channels at once or in blocks; the rows of the
+  // last register tile should not be nobody's.
+  auto fitting = [&](int64_t channels) {
+    return kStackBytes / (4 * size * size *
+                          (int64_t(llvm::alignTo(channels, lanes)) + width));
+  };
+  if (fitting(channels) < 10)
+    channels = std::min<int64_t>(channels, size == 4 ? 128 : 64);
+  int64_t fit = std::clamp<int64_t>(fitting(channels), 4, 24);
+  int64_t rows = 4, tiles = 4;
   double least = std::numeric_limits<double>::infinity();
   for (int64_t r : {6, 5, 4})
     for (int64_t t = fit / r * r; t >= std::max<int64_t>(fit / 2, r); t -= r) {
@@ -418,7 +472,7 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       blocks >= 16 ? parts
                    : llvm::divideCeil(parts, llvm::divideCeil(16, blocks));
   return ScheduleAttr::get(kernel.getContext(), winogradBuilder.kind,
-                           {rows, vectors, channels, taskParts}, lanes,
+                           {rows, vectors, channels, taskParts, outputs}, lanes,
                            /*unroll=*/2, pack ? pack : width, tiles);
 }
 

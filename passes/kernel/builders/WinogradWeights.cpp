@@ -4,16 +4,55 @@
 using namespace mlir;
 using namespace fulgur;
 
-std::array<float, 4> fulgur::transformWindow(float a, float b, float c) {
-  float outer = 0.5f * (a + c), inner = 0.5f * b;
-  return {a, outer + inner, outer - inner, c};
+// The points are 0, 1, -1 and infinity.
+static const double kInput2[] = {1, 0,  -1, 0, 0, 1, 1, 0,
+                                 0, -1, 1,  0, 0, 1, 0, -1};
+static const double kWeights2[] = {1,   0,    0,   0.5, 0.5, 0.5,
+                                   0.5, -0.5, 0.5, 0,   0,   1};
+static const double kOutput2[] = {1, 1, 1, 0, 0, 1, -1, -1};
+static const float kRestoring2[] = {1, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 1};
+
+// The points are 0, 1, -1, 1/2, -2 and infinity: errors are half of those with
+// 2 instead of 1/2.
+static const double kInput4[] = {
+    1, -1.5, -2, 1.5, 1, 0, 0, -1,  0.5, 2.5,  1, 0, 0, 1, -2.5, 0.5, 1,   0,
+    0, -2,   -1, 2,   1, 0, 0, 0.5, -1,  -0.5, 1, 0, 0, 1, -1.5, -2,  1.5, 1};
+static const double kWeights4[] = {
+    1,       0,        0,       1 / 3.,    1 / 3.,   1 / 3.,
+    -1 / 3., 1 / 3.,   -1 / 3., -16 / 15., -8 / 15., -4 / 15.,
+    1 / 15., -2 / 15., 4 / 15., 0,         0,        1};
+static const double kOutput4[] = {1, 1, 1, 1,    1, 0, 0, 1, -1, 0.5,   -2, 0,
+                                  0, 1, 1, 0.25, 4, 0, 0, 1, -1, 0.125, -8, 1};
+static const float kRestoring4[] = {1, 0, 0, 0, 0, 0, 0, 1.5, 1.5,
+                                    0, 0, 0, 0, 0, 0, 0, 0,   1};
+
+const WinogradForm &fulgur::winogradForm(int64_t outputs) {
+  static const WinogradForm two{2, kInput2, kWeights2, kOutput2, kRestoring2},
+      four{4, kInput4, kWeights4, kOutput4, kRestoring4};
+  assert((outputs == 2 || outputs == 4) && "no other form is written down");
+  return outputs == 2 ? two : four;
+}
+
+SmallVector<float, 36> fulgur::transformWindow(const WinogradForm &form,
+                                               ArrayRef<float> window) {
+  int64_t size = form.size();
+  SmallVector<float, 36> result;
+  for (int64_t row : llvm::seq(size))
+    for (int64_t column : llvm::seq(size)) {
+      double sum = 0;
+      for (int64_t tap : llvm::seq(9))
+        sum += form.weights[row * 3 + tap / 3] *
+               form.weights[column * 3 + tap % 3] * window[tap];
+      result.push_back(float(sum));
+    }
+  return result;
 }
 
 /// L.
-static DenseElementsAttr restoring(Builder &builder) {
-  static const float matrix[] = {1, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 1};
+static DenseElementsAttr restoring(Builder &builder, const WinogradForm &form) {
   return DenseElementsAttr::get(
-      RankedTensorType::get({3, 4}, builder.getF32Type()), ArrayRef(matrix));
+      RankedTensorType::get({3, form.size()}, builder.getF32Type()),
+      form.restoring);
 }
 
 /// The maps of the generic: both Ls, the transformed weights, the weights.
@@ -35,9 +74,10 @@ static SmallVector<AffineMap> restoringMaps(const Convolution &c,
 }
 
 Value fulgur::restoreWeights(OpBuilder &builder, Location loc,
-                             const Convolution &c, Value transformed,
-                             RankedTensorType type) {
-  Value matrix = arith::ConstantOp::create(builder, loc, restoring(builder));
+                             const Convolution &c, const WinogradForm &form,
+                             Value transformed, RankedTensorType type) {
+  Value matrix =
+      arith::ConstantOp::create(builder, loc, restoring(builder, form));
   Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
                                         type.getElementType());
   Value zero = arith::ConstantOp::create(
@@ -57,20 +97,22 @@ Value fulgur::restoreWeights(OpBuilder &builder, Location loc,
   return restore.getResult(0);
 }
 
-Value fulgur::transformedWeights(const Convolution &c) {
+std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
   auto restore = c.weights.getDefiningOp<linalg::GenericOp>();
   if (!restore || restore.getNumDpsInputs() != 3 ||
       restore.getNumReductionLoops() != 2 || c.spatial.size() != 2 ||
       !c.filter || !c.channel || c.group || c.weightLoops.size() != 4 ||
       restore.getIndexingMapsArray() != restoringMaps(c, restore.getContext()))
     return {};
-  Builder builder(restore.getContext());
-  for (Value matrix : restore.getInputs().take_front(2)) {
-    Attribute constant;
-    if (!matchPattern(matrix, m_Constant(&constant)) ||
-        constant != restoring(builder))
-      return {};
-  }
   // No other generic takes two such matrices to such maps.
-  return restore.getInputs()[2];
+  Attribute left, right;
+  if (!matchPattern(restore.getInputs()[0], m_Constant(&left)) ||
+      !matchPattern(restore.getInputs()[1], m_Constant(&right)) ||
+      left != right)
+    return {};
+  Builder builder(restore.getContext());
+  for (int64_t outputs : {2, 4})
+    if (left == restoring(builder, winogradForm(outputs)))
+      return {restore.getInputs()[2], outputs};
+  return {};
 }

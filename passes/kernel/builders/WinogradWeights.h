@@ -1,22 +1,37 @@
-// Winograd's transformation of 3x3 windows, F(2x2, 3x3): two by two elements of
-// the result come out of 16 multiplications instead of 36. Weights g become
-// G·g·Gᵀ when compiling; a kernel's body says with a linalg.generic how they
-// come back, L·(G·g·Gᵀ)·Lᵀ = g, so it still says what is computed.
+// Winograd's transformation of 3x3 windows, F(m x m, 3x3): m times m elements
+// of the result come out of (m + 2)² multiplications instead of 9·m². Weights g
+// become G·g·Gᵀ when compiling; a kernel's body says with a linalg.generic how
+// they come back, L·(G·g·Gᵀ)·Lᵀ = g, so it still says what is computed.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/kernel/builders/Convolution.h"
 
 namespace fulgur {
-/// What a window of 3 elements, row or column, becomes.
-std::array<float, 4> transformWindow(float a, float b, float c);
+/// The matrices for one m, rows one after the other.
+struct WinogradForm {
+  int64_t outputs;                 ///< m
+  const double *input;             ///< Bᵀ, size times size
+  const double *weights;           ///< G, size times 3
+  const double *output;            ///< Aᵀ, m times size
+  llvm::ArrayRef<float> restoring; ///< L, 3 times size
+  int64_t size() const { return outputs + 2; }
+};
 
-/// The weights [..] of type `type`, dims in the order that `c` has them, of the
-/// transformed ones [4, 4, filter, channel].
+/// The form for an m of 2 or 4.
+const WinogradForm &winogradForm(int64_t outputs);
+
+/// G·window·Gᵀ, size times size numbers.
+llvm::SmallVector<float, 36> transformWindow(const WinogradForm &form,
+                                             llvm::ArrayRef<float> window);
+
+/// The weights of type `type`, dims in the order that `c` has them, of the
+/// transformed ones [size, size, filter, channel].
 mlir::Value restoreWeights(mlir::OpBuilder &builder, mlir::Location loc,
-                           const Convolution &c, mlir::Value transformed,
+                           const Convolution &c, const WinogradForm &form,
+                           mlir::Value transformed,
                            mlir::RankedTensorType type);
 
-/// The transformed weights that those of `c` are restored from; null when they
-/// are no such.
-mlir::Value transformedWeights(const Convolution &c);
+/// The transformed weights that those of `c` are restored from, and the m of
+/// their form; null when they are no such.
+std::pair<mlir::Value, int64_t> transformedWeights(const Convolution &c);
 } // namespace fulgur

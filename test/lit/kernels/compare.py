@@ -19,7 +19,7 @@ def generic(maps, loops, ins, out, body, index):
             f"ins({', '.join(v for v, _ in ins)} : {', '.join(t for _, t in ins)}) outs({out[0]} : {out[1]}) {{\n{body}\n}} -> {out[1]}")
 
 
-def module(sizes, operands, result, body, yielded, specified=None):
+def module(sizes, operands, result, body, yielded, specified=None, schedule=""):
     """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields; `specified` is the same
     in other words for the generic builder, where that does not know those of `body`."""
     number = {d: int(str(s).rstrip("?")) for d, s in sizes.items()}
@@ -74,7 +74,7 @@ def module(sizes, operands, result, body, yielded, specified=None):
     newline = "\n  "
     return f"""
 func.func private @compute(%call: !llvm.ptr, {parameters}) {{
-  {kernel("%builtm", "", body)}
+  {kernel("%builtm", schedule, body)}
   {kernel("%specifiedm", 'schedule(<kind = "generic">)', specified or body)}
   return
 }}

@@ -1,4 +1,4 @@
-# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [bias] [residual] [relu]: a convolution over the
+# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [winograd=2,16] [bias] [residual]: a convolution over the
 # spatial dims d, h, w (size:window, then stride, dilation, padding in front + behind) with its epilogue, as a module for %kernels.
 import re
 import sys
@@ -63,4 +63,8 @@ if lines:
     text = f"^bb0({', '.join(arguments)}, %o: f32):\n" + "\n".join(lines) + f"\nlinalg.yield {value} : f32"
     body += "\n    " + generic([*maps, result], result, ins, ("%out", out), text, 1)
     yielded = "%v1"
-print(module(sizes, operands, result, body, yielded))
+schedule = ""
+if "winograd" in options:  # elements of a tile along one dim, channels of a block
+    outputs, channels = options["winograd"].split(",")
+    schedule = f'schedule(<kind = "winograd", tile = [5, 2, {channels}, 1, {outputs}], lanes = 8, unroll = 2, pack = 16, grain = 10>)'
+print(module(sizes, operands, result, body, yielded, schedule=schedule))

@@ -82,7 +82,7 @@ func.func @convolution(%a: tensor<1x4x5x2xf32>, %out: tensor<1x4x4x3xf32>) -> te
 func.func @winograd(%a: tensor<1x4x4x1xf32>, %out: tensor<1x2x2x1xf32>) -> tensor<1x2x2x1xf32> {
   %weight = arith.constant dense<[[[[1., 2., 1.], [2., 4., 2.], [1., 2., 1.]]]]> : tensor<1x1x3x3xf32>
   %r = fulgur.kernel ins(%a, %weight : tensor<1x4x4x1xf32>, tensor<1x1x3x3xf32>) outs(%out : tensor<1x2x2x1xf32>)
-      schedule(<kind = "winograd", tile = [1, 1, 1, 1], lanes = 2, pack = 2>) {
+      schedule(<kind = "winograd", tile = [1, 1, 1, 1, 2], lanes = 2, pack = 2>) {
   ^bb0(%x: tensor<1x4x4x1xf32>, %w: tensor<1x1x3x3xf32>, %o: tensor<1x2x2x1xf32>):
     %zero = arith.constant 0.0 : f32
     %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x2x2x1xf32>) -> tensor<1x2x2x1xf32>
