@@ -214,6 +214,7 @@ void registerFulgur(Registry &registry) {
   registry.add<BoundedOp>(runBounded);
   registry.add<CheckBoundsOp>(runCheckBounds);
   registry.add<SoftmaxOp>(runSoftmax);
+  registry.add<AttentionOp>(runAttention);
   registry.add<LayerNormOp>([](Machine &machine, const Step &step) {
     auto op = step.as<LayerNormOp>();
     normalize(machine, step, op.getAxis(), op.getEpsilon().convertToFloat(),

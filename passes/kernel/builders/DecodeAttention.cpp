@@ -19,8 +19,9 @@ constexpr int64_t kFewQueries = 8;
 constexpr int64_t kUsualRows = 64, kMostRows = 128;
 constexpr int64_t kTaskBytes = 1 << 20; // of keys and values: 20 microseconds
 constexpr int64_t kBlockScores = 16 << 10; // stay in the cache
-constexpr int64_t kManyRows = 8; // between which memory has to be asked
-constexpr int64_t kAhead = 8;    // keys
+constexpr int64_t kRowElements = 32768; // of queries and results on the stack
+constexpr int64_t kManyRows = 8;        // between which memory has to be asked
+constexpr int64_t kAhead = 8;           // keys
 
 struct Decode {
   AttentionEmitter &a;
@@ -126,9 +127,11 @@ bool fulgur::canDecode(AttentionEmitter &a) {
     if (a.reads(3 + number) && !isOne(extra.steps[a.j]) &&
         extra.elementType().isInteger(1))
       return false;
+  Decode decode(a);
   return isOne(a.value.steps[a.n]) &&
          (isOne(a.key.steps[a.d]) || isOne(a.key.steps[a.j])) &&
-         Decode(a).capacity <= kMostRows;
+         decode.capacity <= kMostRows &&
+         decode.capacity * (decode.depth + decode.columns) <= kRowElements;
 }
 
 Value fulgur::hasFewQueries(AttentionEmitter &a) {

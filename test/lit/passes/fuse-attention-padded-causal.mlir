@@ -4,7 +4,7 @@
 // The same numbers, as far as the interpreter knows the operations:
 // RUN: fulgur-opt %s --canonicalize --cse --fulgur-fold-transposes --verify-numerics-each --fulgur-fuse-attention --fulgur-decompose-attention -o %t.mlir 2>&1 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: error
-// RIGHT: numerics: {{[0-9]+}} changes of the IR checked, 1 not
+// RIGHT: numerics: {{[0-9]+}} changes of the IR checked{{$}}
 
 // CHECK: fulgur.attention {{.*}} extras(%{{.*}} : tensor<?x?xf32>) causal(%c0)
 // CHECK: %[[SUM:.*]] = linalg.generic {{.*}} "reduction"]}

@@ -4,7 +4,7 @@
 // The same numbers, as far as the interpreter knows the operations:
 // RUN: fulgur-opt %s --canonicalize --cse --fulgur-fold-transposes --verify-numerics-each --fulgur-fuse-attention --fulgur-decompose-attention -o %t.mlir 2>&1 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: error
-// RIGHT: numerics: {{[0-9]+}} changes of the IR checked, 1 not
+// RIGHT: numerics: {{[0-9]+}} changes of the IR checked{{$}}
 
 // CHECK-DAG: #[[ROWS:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d2, d1, d3)>
 // CHECK-DAG: #[[KEYS:.*]] = affine_map<(d0, d1, d2, d3, d4, d5) -> (d0, d4, d1, d3)>

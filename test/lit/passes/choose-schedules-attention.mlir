@@ -1,0 +1,70 @@
+// RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
+// RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
+// Blocks of queries and keys that stay in the cache with their rows.
+
+#query = affine_map<(i, d, j, n) -> (i, d)>
+#key = affine_map<(i, d, j, n) -> (j, d)>
+#value = affine_map<(i, d, j, n) -> (j, n)>
+#result = affine_map<(i, d, j, n) -> (i, n)>
+
+// CHECK-LABEL: @usual
+// CHECK: schedule(<kind = "attention", tile = [64, 96], lanes = 8>)
+// WIDE-LABEL: @usual
+// WIDE: schedule(<kind = "attention", tile = [64, 96], lanes = 16>)
+func.func @usual(%q: tensor<?x64xf32>, %k: tensor<?x64xf32>, %out: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %r = fulgur.kernel ins(%q, %k : tensor<?x64xf32>, tensor<?x64xf32>) outs(%out : tensor<?x64xf32>) {
+  ^bb0(%a: tensor<?x64xf32>, %b: tensor<?x64xf32>, %o: tensor<?x64xf32>):
+    %s = fulgur.attention %a, %b, %b maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<?x64xf32>, tensor<?x64xf32>, tensor<?x64xf32> -> tensor<?x64xf32>
+    fulgur.yield %s : tensor<?x64xf32>
+  } -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// CHECK-LABEL: @deep
+// CHECK: schedule(<kind = "attention", tile = [16, 24], lanes = 8>)
+func.func @deep(%q: tensor<?x512xf32>, %k: tensor<?x512xf32>, %out: tensor<?x512xf32>) -> tensor<?x512xf32> {
+  %r = fulgur.kernel ins(%q, %k : tensor<?x512xf32>, tensor<?x512xf32>) outs(%out : tensor<?x512xf32>) {
+  ^bb0(%a: tensor<?x512xf32>, %b: tensor<?x512xf32>, %o: tensor<?x512xf32>):
+    %s = fulgur.attention %a, %b, %b maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<?x512xf32>, tensor<?x512xf32>, tensor<?x512xf32> -> tensor<?x512xf32>
+    fulgur.yield %s : tensor<?x512xf32>
+  } -> tensor<?x512xf32>
+  return %r : tensor<?x512xf32>
+}
+
+// Rows of unknown length, rows that are too long for the stack, and f64 are left to the generic builder.
+// CHECK-LABEL: @negative
+// CHECK-NOT: schedule
+func.func @negative(%q: tensor<?x?xf32>, %v: tensor<?x64xf32>, %out: tensor<?x64xf32>, %long: tensor<8x2048xf32>, %outLong: tensor<8x2048xf32>,
+                    %wide: tensor<8x64xf64>, %outWide: tensor<8x64xf64>) -> (tensor<?x64xf32>, tensor<8x2048xf32>, tensor<8x64xf64>) {
+  %r = fulgur.kernel ins(%q, %v : tensor<?x?xf32>, tensor<?x64xf32>) outs(%out : tensor<?x64xf32>) {
+  ^bb0(%a: tensor<?x?xf32>, %b: tensor<?x64xf32>, %o: tensor<?x64xf32>):
+    %s = fulgur.attention %a, %a, %b maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x64xf32> -> tensor<?x64xf32>
+    fulgur.yield %s : tensor<?x64xf32>
+  } -> tensor<?x64xf32>
+  %t = fulgur.kernel ins(%long : tensor<8x2048xf32>) outs(%outLong : tensor<8x2048xf32>) {
+  ^bb0(%a: tensor<8x2048xf32>, %o: tensor<8x2048xf32>):
+    %s = fulgur.attention %a, %a, %a maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<8x2048xf32>, tensor<8x2048xf32>, tensor<8x2048xf32> -> tensor<8x2048xf32>
+    fulgur.yield %s : tensor<8x2048xf32>
+  } -> tensor<8x2048xf32>
+  %u = fulgur.kernel ins(%wide : tensor<8x64xf64>) outs(%outWide : tensor<8x64xf64>) {
+  ^bb0(%a: tensor<8x64xf64>, %o: tensor<8x64xf64>):
+    %s = fulgur.attention %a, %a, %a maps [#query, #key, #value, #result] {
+    ^bb0(%x: f64, %i: index, %j: index):
+      fulgur.yield %x : f64
+    } : tensor<8x64xf64>, tensor<8x64xf64>, tensor<8x64xf64> -> tensor<8x64xf64>
+    fulgur.yield %s : tensor<8x64xf64>
+  } -> tensor<8x64xf64>
+  return %r, %t, %u : tensor<?x64xf32>, tensor<8x2048xf32>, tensor<8x64xf64>
+}
