@@ -13,6 +13,7 @@
 #include "passes/Convolution.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
+#include "passes/kernel/builders/Gather.h"
 
 using namespace mlir;
 
@@ -207,6 +208,20 @@ private:
     group.push_back(pad);
   }
 
+  /// A product reads weights that data picks from a table where they are.
+  static void addPickedWeights(Operation *product,
+                               const llvm::SetVector<Operation *> &taken,
+                               SmallVectorImpl<Operation *> &group) {
+    for (Value input : cast<linalg::LinalgOp>(product).getDpsInputs()) {
+      std::optional<RowGather> gather = matchRowGather(input);
+      if (gather && getElementTypeOrSelf(input.getType()).isF32() &&
+          input.hasOneUse() && !taken.contains(gather->loop) &&
+          gather->table.getDefiningOp<arith::ConstantOp>() &&
+          gather->loop->getBlock() == product->getBlock())
+        group.push_back(gather->loop);
+    }
+  }
+
   SmallVector<Operation *> groupOf(Operation *root,
                                    const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
@@ -227,6 +242,9 @@ private:
       }
     }
     addPadding(root, group);
+    for (Operation *op : ArrayRef(group).take_front(2))
+      if (isProduct(op))
+        addPickedWeights(op, taken, group);
     if (isRowOperation(root)) {
       Value input = root->getOperand(0);
       Operation *producer = input.getDefiningOp();

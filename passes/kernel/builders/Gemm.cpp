@@ -19,8 +19,9 @@ namespace {
 constexpr int64_t kLongestReduction =
     1536; // steps whose panel leaves room for `a` in the second-level cache
 constexpr int64_t kPanelBytes = 32 << 10; // of a panel on the stack
-constexpr int64_t kRowBytes =
-    256 << 10; // of `a` that one task reads again and again
+constexpr int64_t kWeightRows = 132; // that one task computes with a panel of
+                                     // weights
+constexpr int64_t kPackedRows = 256; // the same for a panel that it packs first
 constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
 constexpr int64_t kLineElements = 16;        // of a cache line
 constexpr int64_t kRowsOfStream =
@@ -46,6 +47,7 @@ struct Gemm {
   SmallVector<Value>
       point{}; // the indices of the outer loops; the others are null
   Value sums{}, panel{};
+  Value picked{}; ///< the index of b's first dim, where data picks it
 
   VectorType vectorType() {
     return VectorType::get(lanes, e.builder.getF32Type());
@@ -58,6 +60,20 @@ struct Gemm {
   }
   bool wholePanels() {
     return known(sizes[column()]) && *known(sizes[column()]) % width == 0;
+  }
+
+  /// The loop over what data picks.
+  unsigned gatherLoop() {
+    return llvm::find(product.loops,
+                      Product::Loop{unsigned(product.bOperand.dims[0])}) -
+           product.loops.begin();
+  }
+  /// The position in b of `point`.
+  Value positionInB() {
+    SmallVector<Value> at = point;
+    if (picked)
+      at[gatherLoop()] = picked;
+    return b.at(e, at);
   }
 
   void build();
@@ -116,7 +132,10 @@ void Gemm::access() {
     for (auto [operand, buffer] : {std::pair(&product.aOperand, aBuffer),
                                    {&product.outOperand, outBuffer},
                                    {&product.bOperand, bBuffer}})
-      if (operand->has(dim))
+      // A table has more matrices than there are picked.
+      if (operand->has(dim) &&
+          !(operand == &product.bOperand && product.gather &&
+            operand->dims[0] == int(dim)))
         return e.dim(buffer, llvm::find(operand->dims, int(dim)) -
                                  operand->dims.begin());
     llvm_unreachable("a dim of a contraction is in one of its operands");
@@ -203,6 +222,8 @@ void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
     point[loop] = e.remainder(outer, sizes[loop]);
     outer = e.floorDiv(outer, sizes[loop]);
   }
+  if (product.gather)
+    picked = pickRow(e, site, *product.gather, point[gatherLoop()]);
   auto onStack = [&](int64_t elements) -> Value {
     auto type = MemRefType::get(elements, e.builder.getF32Type());
     return memref::AllocaOp::create(e.builder, e.loc, type,
@@ -286,12 +307,12 @@ Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
 /// gives less than a row of vectors in the time that a tile takes for it.
 Gemm::Prefetch Gemm::prefetchOf(Value rowFrom, Value row, Value bBase,
                                 Value from, Value to) {
-  constexpr int64_t kTiles = 4; // share the fetching
+  constexpr int64_t kTiles = 8; // share the fetching
   auto allRows = known(sizes[this->row()]);
   int64_t tiles =
       allRows ? std::min<int64_t>(llvm::divideCeil(*allRows, rows), kTiles)
               : kTiles;
-  if (layout != Layout::Packed || tiles < 2)
+  if (layout != Layout::Packed || packWidth() != width || tiles < 2)
     return {};
   int64_t lines = llvm::divideCeil(unroll * width, tiles * kLineElements);
   Value groups = e.ceilDiv(e.sub(to, from), e.index(unroll)),
@@ -318,7 +339,7 @@ void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
   for (int64_t line : llvm::seq(what.lines))
     memref::PrefetchOp::create(e.builder, e.loc, b.flat,
                                e.add(moved, line * kLineElements),
-                               /*isWrite=*/false, /*localityHint=*/2,
+                               /*isWrite=*/false, /*localityHint=*/3,
                                /*isDataCache=*/true);
 }
 
@@ -342,7 +363,7 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
     Value tiles = e.index(packWidth() / width); // of one packed panel
     if (layout == Layout::Packed)
       point.back() = e.floorDiv(panelIndex, tiles);
-    bBase = b.at(e, point);
+    bBase = positionInB();
     if (layout == Layout::Packed)
       bBase = e.add(bBase, e.mul(e.remainder(panelIndex, tiles), width));
     point[column()] = point.back() = {};
@@ -483,7 +504,7 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
         lastColumn = e.sub(sizes[column()], e.index(1));
   auto at = [&](Value column, Value step) {
     point[this->column()] = column, point[reduction()] = step;
-    Value position = b.at(e, point);
+    Value position = positionInB();
     point[this->column()] = point[reduction()] = {};
     return position;
   };
@@ -567,8 +588,7 @@ static bool isWeight(KernelOp kernel, const Product &product) {
 static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
   Product product = *matchProduct(kernel);
   auto rowCount = product.size(product.row()),
-       columnCount = product.size(product.column()),
-       steps = product.size(product.reduction());
+       columnCount = product.size(product.column());
   int64_t lanes = target.lanes();
   bool manyRegisters = target.vectorRegisters >= 32;
   // All accumulators, one row of b and a broadcast element of a must fit in the
@@ -593,12 +613,13 @@ static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
         vectors, std::max<int64_t>(1, llvm::divideCeil(*columnCount, lanes)));
   }
   bool weight = product.packed || isWeight(kernel, product);
-  int64_t stepsAtOnce =
-      std::min(steps.value_or(kLongestReduction), kLongestReduction);
-  int64_t taskRows =
-      weight ? std::clamp<int64_t>(
-                   kRowBytes / (4 * std::max<int64_t>(stepsAtOnce, 1)), 24, 96)
-             : 256;
+  // Weights with few panels have less rows in a task, so that there are enough
+  // tasks.
+  int64_t taskRows = weight ? kWeightRows : kPackedRows;
+  if (weight && columnCount)
+    taskRows = std::clamp<int64_t>(
+        kWeightRows * llvm::divideCeil(*columnCount, vectors * lanes) / 16, 48,
+        kWeightRows);
   taskRows = std::max(rows, taskRows / rows * rows);
   return ScheduleAttr::get(kernel.getContext(), "gemm", {rows, vectors}, lanes,
                            /*unroll=*/4,

@@ -52,6 +52,12 @@ static bool matchOperands(KernelOp kernel, Product &product) {
   product.bOperand = operandOf(contraction, product.b);
   product.outOperand = operandOf(contraction, 2);
   SmallVector<int> productDims = product.outOperand.dims;
+  product.gather = matchRowGather(product.bOperand.value);
+  if (product.gather) {
+    if (!isa<BlockArgument>(product.gather->indices()))
+      return false;
+    product.bOperand.value = product.gather->table;
+  }
   product.packed = product.bOperand.value.getDefiningOp<linalg::UnPackOp>();
   product.epilogueInputs.clear();
   if (product.epilogue) {
@@ -110,6 +116,8 @@ static bool areNeighbours(const Product &product, unsigned outer,
   if (product.packed &&
       (product.bOperand.has(outer) || product.bOperand.has(inner)))
     return false;
+  if (product.gather && product.bOperand.dims[0] == int(outer))
+    return false;
   if (product.epilogue && !linalg::GenericOp(product.epilogue)
                                .getBody()
                                ->getOps<linalg::IndexOp>()
@@ -166,6 +174,13 @@ static bool matchLoops(Product &product) {
   return true;
 }
 
+/// Whether data picks matrices, not parts of them.
+static bool isGatherOfMatrices(const Product &product) {
+  return !product.gather ||
+         llvm::is_contained(ArrayRef(product.loops).drop_back(3),
+                            Product::Loop{unsigned(product.bOperand.dims[0])});
+}
+
 /// Whether b's packing is the one that the loops read: panels of consecutive
 /// columns, one reduction step after the other.
 static bool isPackedForLoops(const Product &product) {
@@ -214,11 +229,14 @@ std::optional<Product> fulgur::matchProduct(KernelOp kernel) {
   auto tryAs = [&](unsigned a, unsigned b) {
     product.a = a, product.b = b;
     return matchOperands(kernel, product) && matchLoops(product) &&
-           isPackedForLoops(product);
+           isGatherOfMatrices(product) && isPackedForLoops(product);
   };
   auto storesVectors = [&] {
-    return product.outOperand.dims.back() ==
-           int(product.loops[product.column()].back());
+    SmallVector<int64_t> ranges = product.contraction.getStaticLoopRanges();
+    ArrayRef<int> dims = product.outOperand.dims;
+    while (dims.size() > 1 && ranges[dims.back()] == 1)
+      dims = dims.drop_back();
+    return dims.back() == int(product.loops[product.column()].back());
   };
   if (tryAs(0, 1) && storesVectors())
     return product;

@@ -3,6 +3,7 @@
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/kernel/builders/Builder.h"
+#include "passes/kernel/builders/Gather.h"
 #include <optional>
 
 namespace fulgur {
@@ -18,7 +19,10 @@ struct Product {
   unsigned a, b;                    ///< numbers of the contraction's inputs
   mlir::linalg::UnPackOp packed; ///< what b is unpacked from, [..., columns /
                                  ///< pack, reduction, pack]; may be null
-  mlir::BlockArgument out;       ///< the kernel's destination
+  std::optional<RowGather>
+      gather; ///< how b's first dim, an outer loop, is picked from a table:
+              ///< b's value is the table then
+  mlir::BlockArgument out; ///< the kernel's destination
 
   /// A loop and the dims of the contraction that it runs over, outermost first.
   using Loop = llvm::SmallVector<unsigned, 2>;

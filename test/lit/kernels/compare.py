@@ -46,7 +46,8 @@ def module(sizes, operands, result, body, yielded, specified=None):
                             f"%s{i + 1} = arith.addi %s{i}, %p{i} : index" for i in range(len(dims)))
         value = {"f32": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%v = arith.subf %g, %e : f32",
                  "index": "%v = arith.index_cast %n : i32 to index",
-                 "i1": "%e = arith.constant 5 : i32\n%v = arith.cmpi slt, %n, %e : i32"}[element]
+                 "i1": "%e = arith.constant 5 : i32\n%v = arith.cmpi slt, %n, %e : i32",
+                 "i64": "%e = arith.constant 4 : i32\n%k = arith.remui %n, %e : i32\n%v = arith.extui %k : i32 to i64"}[element]
         return f"""linalg.generic {{indexing_maps = [affine_map<({', '.join(loops)}) -> ({', '.join(loops)})>],
       iterator_types = [{', '.join(['"parallel"'] * len(dims))}]}} outs(%{name}m : {memref(dims, element)}) {{
   ^bb0(%o: {element}):

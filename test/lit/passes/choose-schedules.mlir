@@ -3,9 +3,9 @@
 // The tile of a product fits the registers; weights get a packing.
 
 // CHECK-LABEL: @product_with_weight
-// CHECK: schedule(<kind = "gemm", tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 96>)
+// CHECK: schedule(<kind = "gemm", tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 132>)
 // WIDE-LABEL: @product_with_weight
-// WIDE: schedule(<kind = "gemm", tile = [6, 4], lanes = 16, unroll = 4, pack = 64, grain = 96>)
+// WIDE: schedule(<kind = "gemm", tile = [6, 4], lanes = 16, unroll = 4, pack = 64, grain = 48>)
 func.func @product_with_weight(%a: tensor<?x64xf32>, %out: tensor<?x256xf32>) -> tensor<?x256xf32> {
   %weight = arith.constant dense<1.0> : tensor<64x256xf32>
   %r = fulgur.kernel ins(%a, %weight : tensor<?x64xf32>, tensor<64x256xf32>) outs(%out : tensor<?x256xf32>) {

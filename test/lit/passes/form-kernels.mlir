@@ -231,3 +231,52 @@ func.func @convolutions(%x: tensor<1x8x4xf32>, %w: tensor<16x4x3xf32>, %v: tenso
   } -> tensor<1x8x16xf32>
   return %r : tensor<1x8x16xf32>
 }
+
+// A product reads weights that data picks from a table where they are.
+// CHECK-LABEL: @picked_weights
+// CHECK: fulgur.kernel ins(%{{.*}} : tensor<4xi64>, tensor<9x8x3xf32>, tensor<4x1x8xf32>)
+// CHECK: tensor.extract
+// CHECK: linalg.batch_matmul
+// CHECK-NOT: fulgur.kernel ins
+#first = affine_map<(d0, d1, d2) -> (d0)>
+#whole = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+func.func @picked_weights(%x: tensor<4x1x8xf32>, %pick: tensor<4xi64>) -> tensor<4x1x3xf32> {
+  %table = arith.constant dense<1.0> : tensor<9x8x3xf32>
+  %zero = arith.constant 0.0 : f32
+  %place = tensor.empty() : tensor<4x8x3xf32>
+  %weights = linalg.generic {indexing_maps = [#first, #whole], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%pick : tensor<4xi64>) outs(%place : tensor<4x8x3xf32>) {
+  ^bb0(%i: i64, %o: f32):
+    %d1 = linalg.index 1 : index
+    %d2 = linalg.index 2 : index
+    %row = arith.index_cast %i : i64 to index
+    %w = tensor.extract %table[%row, %d1, %d2] : tensor<9x8x3xf32>
+    linalg.yield %w : f32
+  } -> tensor<4x8x3xf32>
+  %empty = tensor.empty() : tensor<4x1x3xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x1x3xf32>) -> tensor<4x1x3xf32>
+  %r = linalg.batch_matmul ins(%x, %weights : tensor<4x1x8xf32>, tensor<4x8x3xf32>) outs(%init : tensor<4x1x3xf32>) -> tensor<4x1x3xf32>
+  return %r : tensor<4x1x3xf32>
+}
+
+// Not elements that data picks within the matrices.
+// CHECK-LABEL: @picked_elsewhere
+// CHECK-COUNT-2: fulgur.kernel
+func.func @picked_elsewhere(%x: tensor<4x1x8xf32>, %pick: tensor<8xi64>) -> tensor<4x1x3xf32> {
+  %table = arith.constant dense<1.0> : tensor<4x9x3xf32>
+  %zero = arith.constant 0.0 : f32
+  %place = tensor.empty() : tensor<4x8x3xf32>
+  %weights = linalg.generic {indexing_maps = [affine_map<(d0, d1, d2) -> (d1)>, #whole], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%pick : tensor<8xi64>) outs(%place : tensor<4x8x3xf32>) {
+  ^bb0(%i: i64, %o: f32):
+    %d0 = linalg.index 0 : index
+    %d2 = linalg.index 2 : index
+    %row = arith.index_cast %i : i64 to index
+    %w = tensor.extract %table[%d0, %row, %d2] : tensor<4x9x3xf32>
+    linalg.yield %w : f32
+  } -> tensor<4x8x3xf32>
+  %empty = tensor.empty() : tensor<4x1x3xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x1x3xf32>) -> tensor<4x1x3xf32>
+  %r = linalg.batch_matmul ins(%x, %weights : tensor<4x1x8xf32>, tensor<4x8x3xf32>) outs(%init : tensor<4x1x3xf32>) -> tensor<4x1x3xf32>
+  return %r : tensor<4x1x3xf32>
+}

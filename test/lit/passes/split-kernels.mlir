@@ -7,15 +7,15 @@
 // CHECK-NOT: @main(%arg0: tensor<?x64xf32>
 // CHECK: module @k[[KEY:[0-9a-f]+]]_0 attributes {
 // CHECK-SAME: fulgur.symbols = [{max = 9223372036854775807 : i64, min = 0 : i64, name = "n12"}]
-// CHECK-SAME: fulgur.trial = {kernel = "", key = "[[KEY]]", schedule = "<kind = \22gemm\22, tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 96>", sizes = {n12 = 12 : i64}}
+// CHECK-SAME: fulgur.trial = {kernel = "", key = "[[KEY]]", schedule = "<kind = \22gemm\22, tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 132>", sizes = {n12 = 12 : i64}}
 // CHECK: func.func @main(%[[X:.*]]: tensor<?x64xf32> {fulgur.dims = ["n12", "64"], fulgur.name = "input0"}) -> (tensor<?x256xf32> {fulgur.dims = ["n12", "256"], fulgur.name = "output0"})
 // CHECK-DAG: %[[W:.*]] = arith.constant dense<7.812500e-03> : tensor<64x256xf32>
 // CHECK-DAG: %[[N:.*]] = fulgur.symbol "n12"
 // CHECK: %[[OUT:.*]] = tensor.empty(%[[N]])
-// CHECK: fulgur.kernel ins(%[[X]], %[[W]] : {{.*}}) outs(%[[OUT]] : {{.*}}) schedule(<kind = "gemm", tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 96>)
+// CHECK: fulgur.kernel ins(%[[X]], %[[W]] : {{.*}}) outs(%[[OUT]] : {{.*}}) schedule(<kind = "gemm", tile = [6, 2], lanes = 8, unroll = 4, pack = 16, grain = 132>)
 // CHECK: module @k[[KEY]]_1
-// CHECK: fulgur.kernel {{.*}} schedule(<kind = "gemm", tile = [6, 2], lanes = 8, pack = 16, grain = 96>)
-// CHECK: schedule(<kind = "gemm", tile = [4, 3], lanes = 8, unroll = 4, pack = 24, grain = 96>)
+// CHECK: fulgur.kernel {{.*}} schedule(<kind = "gemm", tile = [6, 2], lanes = 8, pack = 16, grain = 132>)
+// CHECK: schedule(<kind = "gemm", tile = [4, 3], lanes = 8, unroll = 4, pack = 24, grain = 132>)
 // CHECK: module @k{{.*}}_0
 // CHECK: fulgur.kernel {{.*}} schedule(<kind = "softmax", lanes = 8, unroll = 4, grain = 128>)
 // CHECK: fulgur.kernel {{.*}} schedule(<kind = "softmax", lanes = 8, grain = 128>)
