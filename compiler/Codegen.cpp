@@ -255,8 +255,9 @@ static bool mayCall(StringRef name) {
       // libm
       "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt",
       "ceil", "cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "floor",
-      "fma", "fmod", "fmodf", "log", "log10", "log1p", "log2", "pow", "rint",
-      "round", "roundeven", "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
+      "fma", "fmaf", "fmod", "fmodf", "log", "log10", "log1p", "log2", "pow",
+      "rint", "round", "roundeven", "sin", "sinh", "sqrt", "tan", "tanh",
+      "trunc",
       // libgcc, compiler-rt
       "__truncdfhf2"};
   return known.contains(name) || name.starts_with("fulgur_");

@@ -242,15 +242,27 @@ Units fulgur::splitModule(Module &module, ArrayRef<std::string> exports,
     Unit &unit = units[index];
     if (!unit.module)
       return;
-    for (Function &function : *unit.module)
-      if (auto name = finalNames.find(function.getName());
-          name != finalNames.end())
+    for (Function &function : make_early_inc_range(*unit.module)) {
+      auto name = finalNames.find(function.getName());
+      if (name == finalNames.end())
+        continue;
+      Function *same = unit.module->getFunction(name->second);
+      if (!same) {
         function.setName(name->second);
+        continue;
+      }
+      function.replaceAllUsesWith(same); // an equal kernel
+      function.eraseFromParent();
+    }
     unit.hash = hashOf(*unit.module);
   });
+  // Moved into a new list: assigning to a unit would free its context before
+  // its module.
   StringSet<> known;
-  erase_if(units, [&](const Unit &unit) {
-    return unit.module && !known.insert(unit.hash).second;
-  });
+  std::vector<Unit> different;
+  for (Unit &unit : units)
+    if (!unit.module || known.insert(unit.hash).second)
+      different.push_back(std::move(unit));
+  units.swap(different);
   return result;
 }

@@ -63,6 +63,32 @@ TEST(Codegen, BytesDoNotDependOnThreads) {
   EXPECT_EQ(codeOf(1, linker).object, codeOf(3, linker).object);
 }
 
+TEST(Codegen, EqualKernelsAreCompiledOnce) {
+  initializeTargets();
+  LLVMContext context;
+  SMDiagnostic diagnostic;
+  std::string text;
+  for (StringRef name : {"a", "b", "c"})
+    text += ("define void @" + name +
+             "(ptr %p) {\n  store volatile i32 7, ptr %p\n  ret void\n}\n")
+                .str();
+  auto module = parseAssemblyString(
+      text + "define i32 @m_run(ptr %p) {\n  call void @a(ptr %p)\n  call void "
+             "@b(ptr %p)\n  call void @c(ptr %p)\n  ret i32 0\n}\n",
+      diagnostic, context);
+  Options options;
+  CodegenOptions choices;
+  choices.linker = findLinker("");
+  choices.roots = {{"m_run", {}}};
+  choices.exports = {"m_run"};
+  Code code = cantFail(
+      generateObject(*module, cantFail(resolveTarget(options)), choices));
+  unsigned kernels = 0;
+  for (auto &[name, bytes] : cantFail(functionBytes(code.object)))
+    kernels += name != "m_run";
+  EXPECT_EQ(kernels, 1u);
+}
+
 TEST(Codegen, OnlyExportsAreGlobal) {
   for (std::string linker : {std::string(), findLinker("")}) {
     Code code = codeOf(2, linker);
