@@ -9,6 +9,7 @@ last engine's outputs are the reference. How it is measured: turns.py.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -49,7 +50,8 @@ def measure(case, arguments, roof):
         for threads in arguments.threads:
             results, missing = turns.measure(case, arguments.engines, threads, arguments.precision, options)
             record = {"case": case.name, "threads": threads, "precision": arguments.precision, "dynamic": arguments.dynamic,
-                      "model_bytes": case.model_bytes(), "cost": cost, "engines": results, "missing": missing}
+                      "model_bytes": case.model_bytes(), "cost": cost, "engines": results, "missing": missing,
+                      "load": os.getloadavg()[0]}
             least = stats.roofline_seconds(cost, roof, threads, arguments.precision)
             print("\n".join(table.case(record, least)) + "\n", flush=True)
             yield record

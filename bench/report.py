@@ -91,8 +91,9 @@ def left_out(measurements):
 
 def machine(results):
     about, roof = results["machine"], results["roofline"]
-    lines = [f"{about['cpu']}, {about['cpus']} CPUs ({', '.join(about['features'])}), Linux {about['kernel']}, load {about['load']:.1f} "
-             "before the last measurement."]
+    loads = [record["load"] for record in results["measurements"]]
+    lines = [f"{about['cpu']}, {about['cpus']} CPUs ({', '.join(about['features'])}), Linux {about['kernel']}; the machine's load was "
+             f"{min(loads):.1f} to {max(loads):.1f} after a model, of which the engines' own is up to the number of threads."]
     if roof:
         rows = [["measured peaks", "f32 GFLOP/s", "bf16 GFLOP/s", "int8 GOP/s", "cache GB/s", "memory GB/s"]]
         for threads, rates in roof["threads"].items():

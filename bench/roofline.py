@@ -46,7 +46,7 @@ def machine():
     flags = fields.get("flags", "").split()
     return {"cpu": fields.get("model name", platform.machine()), "cpus": len(os.sched_getaffinity(0)),
             "features": [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile") if flag in flags],
-            "kernel": platform.release(), "load": os.getloadavg()[0]}
+            "kernel": platform.release()}
 
 
 if __name__ == "__main__":
