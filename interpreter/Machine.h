@@ -116,6 +116,8 @@ void registerTensor(Registry &);
 void registerVector(Registry &);
 /// Runs an operation of the LinalgOp interface.
 void runStructured(Machine &machine, const Step &step);
+/// The bits of a vector as one of other elements.
+void runBitCast(Machine &machine, const Step &step);
 
 /// How an execution ends.
 enum class Ending {

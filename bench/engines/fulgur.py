@@ -58,6 +58,8 @@ def build(case, folder, options):
     for name, size in case["dims"].items():
         if re.fullmatch(r"[A-Za-z_]\w*", name):  # not an expression such as "past + new"
             command += ["--dim", f"{name}={size}"]
+    if options["precision"] != "f32":
+        command.append(f"--precision={options['precision']}")
     command += shlex.split(options["fulgur_args"])
     with tempfile.TemporaryFile("w+") as log:
         start = time.monotonic()
