@@ -48,8 +48,6 @@ def missing():
 
 def build(case, folder, options):
     """Compiles the model for this CPU. Of the case's dims, those that fulgurc can be told by name are fixed."""
-    if options["precision"] == "bf16" and "bf16" not in options["fulgur_args"]:
-        raise Unavailable("fulgurc has to be told to compute in bf16, with --fulgur-args")
     compiler = Path(options["fulgurc"]).resolve()
     if not compiler.exists():
         raise Unavailable(f"there is no {compiler}; build it, or name another with --fulgurc")
