@@ -301,7 +301,8 @@ Error Compilation::runPasses() {
                                      "': its kernels are for one CPU, so it "
                                      "does not go with --cpu-variants");
   PipelineOptions pipeline{files.prefix, target.unit,
-                           module->lookupSymbol("drive") != nullptr};
+                           module->lookupSymbol("drive") != nullptr,
+                           options.precision};
   for (Stage stage : stages) {
     if (stage <= reached)
       continue;
@@ -335,7 +336,8 @@ Error Compilation::makeTrials() {
                                      stageName(reached) + "'");
   phases.begin("trials");
   PipelineOptions pipeline{files.prefix, target.unit,
-                           module->lookupSymbol("drive") != nullptr};
+                           module->lookupSymbol("drive") != nullptr,
+                           options.precision};
   PassManager pm(&context, ModuleOp::getOperationName());
   buildTrials(pm, pipeline, options.trialSizes, options.trialsOfChosen);
   if (failed(pm.run(*module)))
@@ -384,8 +386,10 @@ Error Compilation::runVariants(Stage stage) {
   bool isForked = stage > Stage::kernel;
   bool isProgram = !isForked && module->lookupSymbol("drive");
   auto runCommon = [&] {
-    return runPasses(*module, {files.prefix, targets.front().unit, isProgram},
-                     stage, buildCommon);
+    return runPasses(
+        *module,
+        {files.prefix, targets.front().unit, isProgram, options.precision},
+        stage, buildCommon);
   };
   if (!isForked)
     if (Error error = runCommon())

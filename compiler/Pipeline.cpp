@@ -26,7 +26,7 @@ static_assert(kAlignment == FULGUR_ALIGNMENT,
               "the memory plan and the C ABI agree on the alignment");
 
 /// On tensors: operations still say what they mean.
-static void buildGraph(OpPassManager &pm) {
+static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createFoldWeightViews());
@@ -40,6 +40,9 @@ static void buildGraph(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
   pm.addNestedPass<func::FuncOp>(createFuseAttention());
   pm.addPass(createCanonicalizerPass());
+  if (options.precision != Precision::f32)
+    pm.addNestedPass<func::FuncOp>(
+        createNarrowProducts({precisionName(options.precision).str()}));
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addPass(createCanonicalizerPass());
@@ -49,8 +52,8 @@ static void buildGraph(OpPassManager &pm) {
 /// Still on tensors: what becomes one native function each, and how.
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
-  pm.addPass(
-      createChooseSchedules({target.vectorBytes, target.vectorRegisters}));
+  pm.addPass(createChooseSchedules(
+      {target.vectorBytes, target.vectorRegisters, target.bf16}));
   pm.addPass(createPackWeights());
 }
 
@@ -66,8 +69,8 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addPass(createBindPorts());
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
-  pm.addPass(
-      createOutlineKernels({target.vectorBytes, target.vectorRegisters}));
+  pm.addPass(createOutlineKernels(
+      {target.vectorBytes, target.vectorRegisters, target.bf16}));
   // The bodies of generic kernels are still on tensors.
   pm.addNestedPass<func::FuncOp>(
       bufferization::createEmptyTensorEliminationPass());
@@ -103,7 +106,7 @@ static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   functions.addPass(createSCFToControlFlowPass());
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
-  pm.addPass(createLowerToLLVM());
+  pm.addPass(createLowerToLLVM({options.target.bf16}));
   OpPassManager &lowered = pm.nest<LLVM::LLVMFuncOp>();
   lowered.addPass(createCanonicalizerPass());
   lowered.addPass(createCSEPass());
@@ -125,7 +128,7 @@ void fulgur::buildCommon(OpPassManager &pm, const PipelineOptions &options,
                          Stage stage) {
   switch (stage) {
   case Stage::graph:
-    return buildGraph(parts(pm, options));
+    return buildGraph(parts(pm, options), options);
   case Stage::kernel:
     return buildKernels(parts(pm, options), options.target);
   case Stage::memory:
@@ -147,7 +150,7 @@ void fulgur::buildFork(OpPassManager &pm, const PipelineOptions &options,
   case Stage::kernel:
     parts(pm, options)
         .addPass(createChooseSchedules(
-            {target.vectorBytes, target.vectorRegisters}));
+            {target.vectorBytes, target.vectorRegisters, target.bf16}));
     return finishKernels(parts(pm, options));
   case Stage::memory:
     buildBuffers(parts(pm, options), target);
@@ -185,6 +188,7 @@ void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
   split.vectorBytes = options.target.vectorBytes;
   split.vectorRegisters = options.target.vectorRegisters;
   split.chosenOnly = chosenOnly;
+  split.bf16 = options.target.bf16;
   split.sizes = llvm::to_vector(sizes);
   parts.addPass(createSplitKernels(split));
 }

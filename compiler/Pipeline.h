@@ -1,5 +1,6 @@
 // The order of all passes: the line of the compiler, in one place.
 #pragma once
+#include "compiler/Precision.h"
 #include "compiler/Stage.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Pass/PassManager.h"
@@ -13,6 +14,7 @@ struct PipelineOptions {
   std::string prefix = "model"; ///< of the generated functions
   Target target;
   bool isProgram = false; ///< whether the module holds parts and a driver
+  Precision precision = Precision::f32;
 };
 
 /// Appends the passes that lead from the stage before `stage` to it. Nothing is

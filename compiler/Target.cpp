@@ -118,7 +118,10 @@ static fulgur::Target vectorUnitOf(const Triple &triple, uint64_t cpuFeatures) {
     return {.vectorBytes = 16, .vectorRegisters = 32, .fma = true};
   bool fma = cpuFeatures & FULGUR_CPU_FMA;
   if (cpuFeatures & FULGUR_CPU_AVX512F)
-    return {.vectorBytes = 64, .vectorRegisters = 32, .fma = true};
+    return {.vectorBytes = 64,
+            .vectorRegisters = 32,
+            .fma = true,
+            .bf16 = bool(cpuFeatures & FULGUR_CPU_AVX512BF16)};
   return {.vectorBytes = cpuFeatures & FULGUR_CPU_AVX ? 32 : 16,
           .vectorRegisters = 16,
           .fma = fma};

@@ -118,6 +118,8 @@ void registerVector(Registry &);
 void runStructured(Machine &machine, const Step &step);
 /// Runs fulgur.attention.
 void runAttention(Machine &machine, const Step &step);
+/// The bits of a vector as one of other elements.
+void runBitCast(Machine &machine, const Step &step);
 
 /// How an execution ends.
 enum class Ending {

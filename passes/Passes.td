@@ -49,6 +49,16 @@ def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
 }
 
+def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
+  let summary = "Multiplies weights and what they are multiplied with as narrower floats";
+  let description = [{
+    Afterwards a product of f32 with a constant is one of two operands of `type`, whose sums are still f32. The constant is
+    rounded now, the other operand where it is made.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+  let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];
+}
+
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
@@ -103,7 +113,8 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
                            "mlir::scf::SCFDialect", "mlir::vector::VectorDialect", "mlir::arith::ArithDialect", "mlir::math::MathDialect"];
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
-    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
+    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">
   ];
 }
 
@@ -150,6 +161,7 @@ def CallLibm : Pass<"fulgur-call-libm", "mlir::ModuleOp"> {
 def LowerToLLVM : Pass<"fulgur-lower-to-llvm", "mlir::ModuleOp"> {
   let summary = "Converts everything that is left to the LLVM dialect";
   let dependentDialects = ["mlir::LLVM::LLVMDialect"];
+  let options = [Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16, which rounds to bfloat16">];
 }
 
 //===-- kernel ----------------------------------------------------------------------------------------------------===//
@@ -162,7 +174,8 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
   }];
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
-    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
+    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">
   ];
 }
 
@@ -174,6 +187,7 @@ def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
     Option<"chosenOnly", "chosen-only", "bool", "false", "every kernel, with the schedule that it would get">,
+    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];
 }

@@ -9,6 +9,8 @@ struct Target {
   int64_t vectorBytes = 32;     ///< 16: SSE and NEON, 32: AVX2, 64: AVX-512
   int64_t vectorRegisters = 16; ///< 32 on AVX-512 and AArch64
   bool fma = true;              ///< vector.fma is one instruction
+  bool bf16 = false; ///< AVX512-BF16: sums of two products of bfloat16 are one
+                     ///< instruction, and so is rounding to it
 
   /// How many elements of `bits` bits one register holds.
   int64_t lanes(int64_t bits = 32) const { return vectorBytes * 8 / bits; }

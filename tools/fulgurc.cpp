@@ -70,6 +70,12 @@ struct CommandLine {
           clEnumValN(WeightsMode::embed, "embed", "into the object (default)"),
           clEnumValN(WeightsMode::file, "file",
                      "into a file that the product maps"))};
+  cl::opt<Precision> precision{
+      "precision", cl::desc("What float32 models are computed with:"),
+      cl::cat(category), cl::init(Precision::f32),
+      cl::values(clEnumValN(Precision::f32, "f32", "float32 (default)"),
+                 clEnumValN(Precision::bf16, "bf16",
+                            "weights and what they multiply in bfloat16"))};
 
   cl::opt<std::string> target{
       "target", cl::desc("Target triple (default: this machine's)"),
@@ -256,6 +262,7 @@ Options CommandLine::options() const {
       if (!is_contained(result.artifacts, artifact))
         result.artifacts.push_back(artifact);
   result.weights = weights;
+  result.precision = precision;
   for (StringRef dim : dims)
     parseDim(dim, result.import);
   for (StringRef shape : shapes)

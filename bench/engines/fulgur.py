@@ -48,8 +48,6 @@ def missing():
 
 def build(case, folder, options):
     """Compiles the model for this CPU. Of the case's dims, those that fulgurc can be told by name are fixed."""
-    if options["precision"] == "bf16" and "bf16" not in options["fulgur_args"]:
-        raise Unavailable("fulgurc has to be told to compute in bf16, with --fulgur-args")
     compiler = Path(options["fulgurc"]).resolve()
     if not compiler.exists():
         raise Unavailable(f"there is no {compiler}; build it, or name another with --fulgurc")
@@ -58,6 +56,8 @@ def build(case, folder, options):
     for name, size in case["dims"].items():
         if re.fullmatch(r"[A-Za-z_]\w*", name):  # not an expression such as "past + new"
             command += ["--dim", f"{name}={size}"]
+    if options["precision"] != "f32":
+        command.append(f"--precision={options['precision']}")
     command += shlex.split(options["fulgur_args"])
     with tempfile.TemporaryFile("w+") as log:
         start = time.monotonic()

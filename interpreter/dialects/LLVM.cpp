@@ -99,12 +99,36 @@ static void runMaskedStore(Machine &machine, const Step &step) {
                 [&](int64_t k, char *at) { format.store(lanes[k], at); });
 }
 
+/// Sums of two products each: the odd lanes' first.
+static void runPairSums(Machine &machine, const Step &step) {
+  auto &sums = machine.lanes(step, 0).lanes;
+  auto &a = machine.lanes(step, 1).lanes, &b = machine.lanes(step, 2).lanes;
+  auto result = llvm::makeIntrusiveRefCnt<Lanes>();
+  for (auto [k, sum] : llvm::enumerate(sums)) {
+    Scalar total = sum;
+    for (size_t lane : {2 * k + 1, 2 * k})
+      total = machine.fused(step.resultFormats[0], a[lane].real, b[lane].real,
+                            total.real);
+    result->lanes.push_back(total);
+  }
+  machine.set(step, 0, result);
+}
+
+static void runIntrinsic(Machine &machine, const Step &step) {
+  StringRef name = step.as<LLVM::CallIntrinsicOp>().getIntrin();
+  if (name == "llvm.x86.avx512bf16.dpbf16ps.512")
+    return runPairSums(machine, step);
+  machine.unknown(step, "the intrinsic " + name);
+}
+
 void registerLLVM(Registry &registry) {
   registry.add<LLVM::GEPOp>(runGEP);
   registry.add<LLVM::LoadOp>(runLoad);
   registry.add<LLVM::StoreOp>(runStore);
   registry.add<LLVM::MaskedLoadOp>(runMaskedLoad);
   registry.add<LLVM::MaskedStoreOp>(runMaskedStore);
+  registry.add<LLVM::BitcastOp>(runBitCast);
+  registry.add<LLVM::CallIntrinsicOp>(runIntrinsic);
   registry.add<LLVM::IntToPtrOp>([](Machine &machine, const Step &step) {
     machine.set(step, 0, machine.value(step, 0));
   });

@@ -345,7 +345,7 @@ static SmallVector<int64_t> sliceLanes(VectorType outer, VectorType inner,
 }
 
 /// The same bits as numbers of another width, lowest first.
-static void runBitCast(Machine &machine, const Step &step) {
+void runBitCast(Machine &machine, const Step &step) {
   Format from = step.formats[0], to = step.resultFormats[0];
   if (from.bits % 8 || to.bits % 8)
     return machine.unknown(step, "such types");

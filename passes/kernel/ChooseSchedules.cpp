@@ -52,6 +52,7 @@ struct ChooseSchedules : impl::ChooseSchedulesBase<ChooseSchedules> {
     Target target;
     target.vectorBytes = vectorBytes;
     target.vectorRegisters = vectorRegisters;
+    target.bf16 = bf16;
     getOperation().walk([&](KernelOp kernel) {
       if (kernel.getSchedule())
         return;

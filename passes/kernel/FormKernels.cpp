@@ -71,9 +71,8 @@ linalg::GenericOp epilogueOf(Operation *product) {
     return {};
   auto type = cast<RankedTensorType>(product->getResult(0).getType());
   auto result = cast<RankedTensorType>(generic->getResult(0).getType());
-  if (type.getShape() != result.getShape() ||
-      type.getElementType() != result.getElementType() ||
-      !type.getElementType().isF32() ||
+  if (type.getShape() != result.getShape() || !type.getElementType().isF32() ||
+      (!result.getElementType().isF32() && !result.getElementType().isBF16()) ||
       llvm::any_of(generic.getBody()->getOperations(), [](Operation &op) {
         return isa<linalg::IndexOp, tensor::ExtractOp>(op);
       }))

@@ -66,6 +66,7 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
     ModuleOp module = getOperation();
     target.vectorBytes = vectorBytes;
     target.vectorRegisters = vectorRegisters;
+    target.bf16 = bf16;
     SmallVector<KernelOp> kernels;
     module.walk([&](KernelOp kernel) { kernels.push_back(kernel); });
     llvm::DenseMap<size_t, SmallVector<std::pair<KernelOp, func::FuncOp>>>

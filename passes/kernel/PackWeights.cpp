@@ -1,7 +1,8 @@
 // Packs the constant weights of products and convolutions: the lanes of vectors
 // (columns, filters) are cut into panels of `width`, zeros after the last one,
 // and a panel has one step of the sum after the other, so that a kernel
-// streams through its weights. The body says so with linalg.unpack.
+// streams through its weights. Numbers that are multiplied in pairs have two
+// steps of each lane next to each other. The body says so with linalg.unpack.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -20,17 +21,30 @@ namespace fulgur {
 namespace {
 
 /// A weight's dims in the order of its panels, and the one among them that is
-/// cut into pieces of `width`, which become the last dim.
+/// cut into pieces of `width`, which become the last dim. With a `depth` of
+/// more than 1, so many elements of the last dim in the order lie together
+/// behind that.
 struct Layout {
   SmallVector<int64_t> order;
-  int64_t cut, width;
+  int64_t cut, width, depth = 1;
 
+  /// How many elements of `dim` are in one of its pieces.
+  int64_t pieceOf(int64_t dim) const {
+    return dim == cut ? width : dim == order.back() ? depth : 1;
+  }
+  SmallVector<int64_t> cuts() const {
+    return depth == 1 ? SmallVector<int64_t>{cut}
+                      : SmallVector<int64_t>{cut, order.back()};
+  }
+  SmallVector<int64_t> pieces() const {
+    return depth == 1 ? SmallVector<int64_t>{width}
+                      : SmallVector<int64_t>{width, depth};
+  }
   RankedTensorType pack(RankedTensorType type) const {
     SmallVector<int64_t> shape;
     for (int64_t dim : order)
-      shape.push_back(dim == cut ? llvm::divideCeil(type.getDimSize(dim), width)
-                                 : type.getDimSize(dim));
-    shape.push_back(width);
+      shape.push_back(llvm::divideCeil(type.getDimSize(dim), pieceOf(dim)));
+    llvm::append_range(shape, pieces());
     return RankedTensorType::get(shape, type.getElementType());
   }
 };
@@ -44,28 +58,38 @@ struct Packing {
                    ///< [size, size, filters, channels]
 };
 
+template <typename T>
 void packPanels(RankedTensorType type, const Layout &layout,
-                ArrayRef<float> from, float *to) {
+                ArrayRef<char> source, MutableArrayRef<char> packed) {
+  ArrayRef<T> from(reinterpret_cast<const T *>(source.data()),
+                   source.size() / sizeof(T));
+  T *to = reinterpret_cast<T *>(packed.data());
   SmallVector<int64_t> strides(type.getRank(), 1);
   for (int64_t dim = type.getRank() - 1; dim-- > 0;)
     strides[dim] = strides[dim + 1] * type.getDimSize(dim + 1);
   if (from.size() == 1) // a splat
     strides.assign(strides.size(), 0);
   ArrayRef<int64_t> order = layout.order;
-  SmallVector<int64_t> shape{layout.pack(type).getShape().drop_back()},
+  SmallVector<int64_t> shape{
+      layout.pack(type).getShape().take_front(order.size())},
       at(order.size(), 0);
-  int64_t rows = llvm::product_of(shape), lanes = type.getDimSize(layout.cut),
-          laneStride = strides[layout.cut];
-  for (int64_t row = 0; row < rows; ++row, to += layout.width) {
-    int64_t base = 0, count = layout.width;
+  int64_t rows = llvm::product_of(shape), laneStride = strides[layout.cut],
+          stepStride = strides[order.back()];
+  for (int64_t row = 0; row < rows; ++row, to += layout.width * layout.depth) {
+    int64_t base = 0, lanes = 0, steps = 1;
     for (auto [dim, index] : llvm::zip(order, at)) {
-      int64_t first = dim == layout.cut ? index * layout.width : index;
+      int64_t piece = layout.pieceOf(dim), first = index * piece,
+              count = std::min(piece, type.getDimSize(dim) - first);
       base += first * strides[dim];
       if (dim == layout.cut)
-        count = std::min(layout.width, lanes - first);
+        lanes = count;
+      else if (dim == order.back())
+        steps = count;
     }
-    for (int64_t lane = 0; lane < count; ++lane)
-      to[lane] = from[base + lane * laneStride];
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      for (int64_t step = 0; step < steps; ++step)
+        to[lane * layout.depth + step] =
+            from[base + lane * laneStride + step * stepStride];
     for (int64_t k = order.size(); k-- > 0 && ++at[k] == shape[k];)
       at[k] = 0;
   }
@@ -121,7 +145,8 @@ std::optional<Packing> packingOf(KernelOp kernel, int64_t width) {
       if (dim != column && dim != step)
         order.push_back(dim);
     order.append({column, step});
-    return Packing{product->bOperand.value, {order, column, width}, {}};
+    return Packing{
+        product->bOperand.value, {order, column, width, product->depth()}, {}};
   }
   std::optional<Convolution> convolution = matchConvolution(kernel);
   if (!convolution || convolution->packed)
@@ -187,13 +212,15 @@ private:
       result = addWeight(
           layout.pack(unpacked), "packed", [&](MutableArrayRef<char> bytes) {
             ArrayRef<char> source = weightBytes(weight);
-            ArrayRef from(reinterpret_cast<const float *>(source.data()),
-                          source.size() / sizeof(float));
-            auto *to = reinterpret_cast<float *>(bytes.data());
             if (packing->transformed)
-              transformPanels(type, *packing->transformed, width, from, to);
+              transformPanels(type, *packing->transformed, width,
+                              {reinterpret_cast<const float *>(source.data()),
+                               source.size() / sizeof(float)},
+                              reinterpret_cast<float *>(bytes.data()));
+            else if (type.getElementTypeBitWidth() == 16)
+              packPanels<uint16_t>(type, layout, source, bytes);
             else
-              packPanels(type, layout, from, to);
+              packPanels<float>(type, layout, source, bytes);
           });
     }
 
@@ -206,9 +233,8 @@ private:
                                 unpacked.getElementType());
     argument.setType(layout.pack(unpacked));
     auto unpack = linalg::UnPackOp::create(
-        builder, kernel.getLoc(), argument, shape,
-        ArrayRef<int64_t>{layout.cut},
-        ArrayRef<OpFoldResult>{builder.getIndexAttr(width)}, layout.order);
+        builder, kernel.getLoc(), argument, shape, layout.cuts(),
+        getAsIndexOpFoldResult(&getContext(), layout.pieces()), layout.order);
     Value restored = unpack.getResult();
     if (packing->transformed)
       restored = restoreWeights(builder, kernel.getLoc(), *packing->transformed,

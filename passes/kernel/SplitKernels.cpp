@@ -203,6 +203,7 @@ struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
     Target target;
     target.vectorBytes = vectorBytes;
     target.vectorRegisters = vectorRegisters;
+    target.bf16 = bf16;
     if (failed(readSizes()))
       return signalPassFailure();
     SmallVector<Operation *> old = llvm::map_to_vector(

@@ -13,8 +13,8 @@ namespace fulgur {
 std::string kernelKey(KernelOp kernel, const Target &target) {
   std::string text;
   llvm::raw_string_ostream os(text);
-  os << target.vectorBytes << ' ' << target.vectorRegisters << ' '
-     << target.fma;
+  os << target.vectorBytes << ' ' << target.vectorRegisters << ' ' << target.fma
+     << (target.bf16 ? " bf16" : "");
   for (Value operand : kernel.getOperands())
     os << ' ' << operand.getType()
        << (operand.getDefiningOp<arith::ConstantOp>() ? " constant" : "");

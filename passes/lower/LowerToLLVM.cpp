@@ -223,9 +223,31 @@ void allocateFirst(ModuleOp module) {
   }
 }
 
-/// There is no arithmetic on bfloat16: it is computed in f32, and rounded by a
-/// conversion that is expanded here and not by one that LLVM makes a call of.
-LogicalResult computeInSingle(ModuleOp module) {
+/// Rounds by the target's instruction, which takes numbers too small for a
+/// normal bfloat16 for 0.
+struct RoundByInstruction : OpRewritePattern<arith::TruncFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::TruncFOp op,
+                                PatternRewriter &rewriter) const override {
+    Type from = op.getIn().getType(), to = op.getType();
+    if (!getElementTypeOrSelf(from).isF32() ||
+        !getElementTypeOrSelf(to).isBF16())
+      return rewriter.notifyMatchFailure(op, "is no rounding to bfloat16");
+    Type bits = rewriter.getI16Type();
+    if (auto vector = dyn_cast<VectorType>(to))
+      bits = vector.clone(bits);
+    Value rounded =
+        LLVM::FPTruncOp::create(rewriter, op.getLoc(), to, op.getIn());
+    rounded = LLVM::BitcastOp::create(rewriter, op.getLoc(), bits, rounded);
+    rewriter.replaceOpWithNewOp<arith::BitcastOp>(op, to, rounded);
+    return success();
+  }
+};
+
+/// There is no arithmetic on bfloat16: it is computed in f32, and rounded by an
+/// instruction or by a conversion that is expanded here, and not by one that
+/// LLVM makes a call of.
+LogicalResult computeInSingle(ModuleOp module, bool hasInstruction) {
   MLIRContext *context = module.getContext();
   TypeConverter converter;
   arith::populateEmulateUnsupportedFloatsConversions(
@@ -238,6 +260,8 @@ LogicalResult computeInSingle(ModuleOp module) {
     return failure();
   RewritePatternSet roundings(context);
   arith::populateExpandBFloat16Patterns(roundings);
+  if (hasInstruction)
+    roundings.add<RoundByInstruction>(context, /*benefit=*/2);
   return applyPatternsGreedily(module, std::move(roundings));
 }
 
@@ -283,6 +307,8 @@ void allowContraction(ModuleOp module) {
 }
 
 struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
+  using LowerToLLVMBase::LowerToLLVMBase;
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     MLIRContext *context = &getContext();
@@ -291,7 +317,7 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     if (shares)
       writeParallel(module);
     allowContraction(module);
-    if (failed(computeInSingle(module)))
+    if (failed(computeInSingle(module, bf16)))
       return signalPassFailure();
     RewritePatternSet constants(context);
     constants.add<BitsOfBFloat16>(context);

@@ -26,7 +26,7 @@ config.available_features.update(name for name in ["qemu-x86_64", "qemu-aarch64"
 try:
     with open("/proc/cpuinfo", encoding="ascii") as text:
         flags = set(text.read().split())
-    config.available_features.update(flags & {"avx2", "avx512f"})
+    config.available_features.update(flags & {"avx2", "avx512f", "avx512_bf16"})
 except OSError:
     pass
 
@@ -43,7 +43,10 @@ passes = """fulgur-choose-schedules fulgur-decompose-attention fulgur-decompose-
   fulgur-lower-to-llvm""".split()
 run = " | mlir-runner -O2 -e main -entry-point-result=f32"
 # The other one builds for AVX-512, which LLVM legalises for the CPU that is there.
-wide = {name: name + "=vector-bytes=64 vector-registers=32" for name in ("fulgur-choose-schedules", "fulgur-outline-kernels")}
+vectors = ("fulgur-choose-schedules", "fulgur-outline-kernels")
+wide = {name: name + "=vector-bytes=64 vector-registers=32" for name in vectors}
+bf16 = {name: wide[name] + " bf16=true" for name in vectors} | {"fulgur-lower-to-llvm": "fulgur-lower-to-llvm=bf16=true"}
+config.substitutions.append(("%kernels512bf16", "fulgur-opt " + " ".join(shlex.quote("--" + bf16.get(name, name)) for name in passes) + run))
 config.substitutions.append(("%kernels512", "fulgur-opt " + " ".join(shlex.quote("--" + wide.get(name, name)) for name in passes) + run))
 config.substitutions.append(("%kernels", "fulgur-opt " + " ".join("--" + name for name in passes) + run))
 

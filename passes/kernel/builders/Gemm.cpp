@@ -9,6 +9,7 @@
 // keeps the partial sums of all rows of the task.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Elementwise.h"
+#include "passes/kernel/builders/Multiply.h"
 #include "passes/kernel/builders/Product.h"
 #include "passes/kernel/builders/Transpose.h"
 
@@ -23,7 +24,7 @@ constexpr int64_t kWeightRows = 132; // that one task computes with a panel of
                                      // weights
 constexpr int64_t kPackedRows = 256; // the same for a panel that it packs first
 constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
-constexpr int64_t kLineElements = 16;        // of a cache line
+constexpr int64_t kLineBytes = 64;           // of a cache line
 constexpr int64_t kRowsOfStream =
     4; // reading b costs as much as computing this many rows
 
@@ -37,6 +38,9 @@ struct Gemm {
   int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1],
           lanes = schedule.getLanes(), width = vectors * lanes;
   int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
+  Multiplication elements{getElementTypeOrSelf(product.aOperand.value), lanes,
+                          site.target};
+  int64_t depth = elements.depth;
 
   Layout layout = Layout::Packed;
   int64_t blockSteps = 0; // of the reduction; 0: it is not cut
@@ -86,16 +90,22 @@ struct Gemm {
   void tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
             Value from, Value to);
   void pack(Value panelIndex, Value from, Value to);
-  void packColumn(Value step, Value from, Value column0);
+  void packPairs(Value panelIndex, Value from, Value to);
   void finish(Value panelIndex, Value sumsFrom, Value row, Value count);
   void finishRow(Value sumsAt, Value row, Value column0, bool masked);
   Value indexOf(unsigned epilogueLoop);
   Value columnMask(Value column0, int64_t vector);
   Value vectorOfB(Value base, Value step, Value column0, int64_t vector);
+  /// Whether the last step of the reduction may be of fewer elements.
+  bool hasHalfStep() {
+    auto steps = known(sizes[reduction()]);
+    return depth > 1 && (!steps || *steps % depth != 0);
+  }
   struct Prefetch {
     Value start{};     ///< an element; null: nothing to fetch
     int64_t lines = 0; ///< per `unroll` steps
   };
+  int64_t lineElements() const { return kLineBytes / 4 * depth; }
   Prefetch prefetchOf(Value rowFrom, Value row, Value bBase, Value from,
                       Value to);
   void prefetch(const Prefetch &what, Value from, Value step);
@@ -162,6 +172,8 @@ void Gemm::access() {
       if (loop != int(column()) && loop != int(reduction()))
         packedLoops.push_back(loop);
     packedLoops.append({int(count), int(reduction()), -1});
+    if (depth > 1)
+      packedLoops.push_back(-1);
     b = accessOf(e, bBuffer, packedLoops, count + 1);
   } else {
     b = accessOf(e, bBuffer, loops(product.bOperand), count);
@@ -177,11 +189,14 @@ void Gemm::build() {
   access();
   layout = product.packed ? Layout::Packed : Layout::OnStack;
   if (!product.packed && known(sizes[row()]) && *known(sizes[row()]) <= rows &&
-      known(b.steps[column()] ? b.steps[column()] : e.index(1)) == 1)
+      known(b.steps[column()] ? b.steps[column()] : e.index(1)) == 1 &&
+      depth == 1)
     layout = Layout::InPlace;
   auto steps = known(sizes[reduction()]);
   int64_t longest =
-      layout == Layout::OnStack ? kPanelBytes / (4 * width) : kLongestReduction;
+      layout == Layout::OnStack
+          ? llvm::alignDown(kPanelBytes * depth / (4 * width), depth)
+          : kLongestReduction * depth;
   if (!steps || *steps > longest)
     blockSteps = longest;
   if (steps && blockSteps) { // equal blocks
@@ -230,15 +245,19 @@ void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
   }
   if (product.gather)
     picked = pickRow(e, site, *product.gather, point[gatherLoop()]);
-  auto onStack = [&](int64_t elements) -> Value {
-    auto type = MemRefType::get(elements, e.builder.getF32Type());
+  auto onStack = [&](int64_t count, Type element) -> Value {
+    auto type = MemRefType::get(count, element);
     return memref::AllocaOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
   };
-  sums = onStack((blockSteps ? taskRows : rows) * width);
+  sums =
+      onStack((blockSteps ? taskRows : rows) * width, e.builder.getF32Type());
   if (layout == Layout::OnStack)
-    panel =
-        onStack((blockSteps ? blockSteps : *known(sizes[reduction()])) * width);
+    panel = onStack((blockSteps
+                         ? blockSteps
+                         : llvm::alignTo(*known(sizes[reduction()]), depth)) *
+                        width,
+                    elements.element);
   e.loop(panelFrom, panelTo, 1,
          [&](Value panelIndex) { panelTask(panelIndex, rowFrom, rowTo); });
 }
@@ -299,12 +318,14 @@ Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
   Value from = layout == Layout::OnStack ? panel : b.flat;
   Value stride =
       layout == Layout::OnStack ? e.index(width) : b.steps[reduction()];
-  Value position = e.add(base, vector * lanes);
+  if (layout == Layout::Packed) // of `depth` steps
+    stride = e.floorDiv(stride, e.index(depth));
+  Value position = e.add(base, vector * lanes * depth);
   if (stride)
     position = e.add(position, e.mul(stride, step));
   bool masked = layout == Layout::InPlace && !wholePanels();
-  return readColumns(e, from, position, e.index(1),
-                     {lanes, masked ? columnMask(column0, vector) : Value()});
+  return elements.columns(e, from, position,
+                          masked ? columnMask(column0, vector) : Value());
 }
 
 /// What a tile fetches for later while it computes: the first few tiles of a
@@ -320,15 +341,15 @@ Gemm::Prefetch Gemm::prefetchOf(Value rowFrom, Value row, Value bBase,
               : kTiles;
   if (layout != Layout::Packed || packWidth() != width || tiles < 2)
     return {};
-  int64_t lines = llvm::divideCeil(unroll * width, tiles * kLineElements);
-  Value groups = e.ceilDiv(e.sub(to, from), e.index(unroll)),
+  int64_t lines = llvm::divideCeil(unroll * width, tiles * kLineBytes / 4);
+  Value groups = e.ceilDiv(e.sub(to, from), e.index(unroll * depth)),
         tile = e.floorDiv(e.sub(row, rowFrom), e.index(rows)),
         next = e.add(bBase, e.mul(to, width)),
         last = e.add(next, e.mul(e.sub(to, from), width));
   Value isOurs = e.less(tile, e.index(tiles)),
         exists = e.less(last, e.add(e.dim(b.flat, 0), 1));
   // Otherwise it asks for what it has.
-  Value start = e.add(next, e.mul(e.mul(tile, groups), lines * kLineElements));
+  Value start = e.add(next, e.mul(e.mul(tile, groups), lines * lineElements()));
   return {arith::SelectOp::create(
               e.builder, e.loc,
               arith::AndIOp::create(e.builder, e.loc, isOurs, exists), start,
@@ -339,12 +360,12 @@ Gemm::Prefetch Gemm::prefetchOf(Value rowFrom, Value row, Value bBase,
 void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
   if (!what.start)
     return;
-  Value moved =
-      e.add(what.start, e.mul(e.floorDiv(e.sub(step, from), e.index(unroll)),
-                              what.lines * kLineElements));
+  Value moved = e.add(
+      what.start, e.mul(e.floorDiv(e.sub(step, from), e.index(unroll * depth)),
+                        what.lines * lineElements()));
   for (int64_t line : llvm::seq(what.lines))
     memref::PrefetchOp::create(e.builder, e.loc, b.flat,
-                               e.add(moved, line * kLineElements),
+                               e.add(moved, line * lineElements()),
                                /*isWrite=*/false, /*localityHint=*/3,
                                /*isDataCache=*/true);
 }
@@ -371,7 +392,8 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
       point.back() = e.floorDiv(panelIndex, tiles);
     bBase = positionInB();
     if (layout == Layout::Packed)
-      bBase = e.add(bBase, e.mul(e.remainder(panelIndex, tiles), width));
+      bBase =
+          e.add(bBase, e.mul(e.remainder(panelIndex, tiles), width * depth));
     point[column()] = point.back() = {};
   }
 
@@ -398,31 +420,40 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
           arith::SelectOp::create(e.builder, e.loc, firstBlock, zero, before);
     }
   }
-  auto step = [&](Value k, MutableArrayRef<Value> state) {
+  Value aStride = a.steps[reduction()];
+  auto step = [&](Value k, MutableArrayRef<Value> state, bool half = false) {
     SmallVector<Value> bVectors;
     for (int64_t vector : llvm::seq(vectors))
       bVectors.push_back(vectorOfB(bBase, k, column0, vector));
-    for (int64_t r : llvm::seq(count)) {
-      Value position = a.steps[reduction()]
-                           ? e.add(aRows[r], e.mul(a.steps[reduction()], k))
-                           : aRows[r];
-      Value left = e.broadcast(
-          memref::LoadOp::create(e.builder, e.loc, a.flat, position), lanes);
-      for (int64_t vector : llvm::seq(vectors)) {
-        Value &sum = state[r * vectors + vector];
-        sum = vector::FMAOp::create(e.builder, e.loc, left, bVectors[vector],
-                                    sum);
+    for (int64_t part : llvm::seq(half ? 1 : elements.parts)) {
+      SmallVector<Value> right;
+      for (Value vector : bVectors)
+        right.push_back(elements.part(e, vector, part));
+      for (int64_t r : llvm::seq(count)) {
+        Value position =
+            aStride ? e.add(aRows[r], e.mul(aStride, k)) : aRows[r];
+        Value left = elements.part(
+            e, elements.row(e, a.flat, position, aStride, half), part);
+        for (int64_t vector : llvm::seq(vectors)) {
+          Value &sum = state[r * vectors + vector];
+          sum = elements.multiply(e, left, right[vector], sum);
+        }
       }
     }
   };
-  Value unrolledTo = e.sub(to, e.remainder(e.sub(to, from), e.index(unroll)));
+  Value wholeTo = hasHalfStep()
+                      ? e.sub(to, e.remainder(e.sub(to, from), e.index(depth)))
+                      : to;
+  Value unrolledTo =
+      e.sub(to, e.remainder(e.sub(to, from), e.index(unroll * depth)));
   Prefetch ahead = prefetchOf(rowFrom, row, bBase, from, to);
-  state =
-      e.loop(from, unrolledTo, unroll, state, [&](Value k, ValueRange carried) {
+  state = e.loop(
+      from, unrolledTo, unroll * depth, state,
+      [&](Value k, ValueRange carried) {
         SmallVector<Value> next = llvm::to_vector(carried);
         prefetch(ahead, from, k);
         for (int64_t u : llvm::seq(unroll))
-          step(e.add(k, u),
+          step(e.add(k, u * depth),
                MutableArrayRef(next).slice(u % sets * tileSums, tileSums));
         return next;
       });
@@ -431,11 +462,16 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
       state[sum] = arith::AddFOp::create(e.builder, e.loc, state[sum],
                                          state[set * tileSums + sum]);
   state.resize(tileSums);
-  state = e.loop(unrolledTo, to, 1, state, [&](Value k, ValueRange carried) {
-    SmallVector<Value> next = llvm::to_vector(carried);
-    step(k, next);
-    return next;
-  });
+  auto rest = [&](Value from, Value to, bool half) {
+    state = e.loop(from, to, depth, state, [&](Value k, ValueRange carried) {
+      SmallVector<Value> next = llvm::to_vector(carried);
+      step(k, next, half);
+      return next;
+    });
+  };
+  rest(unrolledTo, wholeTo, /*half=*/false);
+  if (hasHalfStep())
+    rest(wholeTo, to, /*half=*/true);
   for (int64_t sum : llvm::seq(tileSums))
     vector::StoreOp::create(e.builder, e.loc, state[sum], sums, sumAt(sum));
 
@@ -506,6 +542,8 @@ Value Gemm::indexOf(unsigned epilogueLoop) {
 /// Copies the panel of b for the steps [from, to) to the stack. Columns that do
 /// not exist repeat the last one.
 void Gemm::pack(Value panelIndex, Value from, Value to) {
+  if (depth > 1)
+    return packPairs(panelIndex, from, to);
   Value column0 = e.mul(panelIndex, width),
         lastColumn = e.sub(sizes[column()], e.index(1));
   auto at = [&](Value column, Value step) {
@@ -567,6 +605,91 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
                               e.add(panelAt(step), n));
     });
   });
+}
+
+/// The same for numbers that are multiplied in pairs. The one without a
+/// partner, after an odd number of steps, gets 0.
+void Gemm::packPairs(Value panelIndex, Value from, Value to) {
+  OpBuilder &b = e.builder;
+  Value column0 = e.mul(panelIndex, width),
+        lastColumn = e.sub(sizes[column()], e.index(1)),
+        wholeTo = e.sub(to, e.remainder(e.sub(to, from), e.index(depth)));
+  auto at = [&](Value column, Value step) {
+    point[this->column()] = column, point[reduction()] = step;
+    Value position = positionInB();
+    point[this->column()] = point[reduction()] = {};
+    return position;
+  };
+  auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
+  VectorType pairs = elements.laneType(),
+             bits = VectorType::get(lanes, b.getI16Type());
+  auto store = [&](Value vector, Value position) {
+    vector = vector::BitCastOp::create(b, e.loc, elements.memoryType(), vector);
+    vector::StoreOp::create(b, e.loc, vector, panel, position);
+  };
+  if (product.bContiguousIn(column())) {
+    auto copy = [&](Value step, bool half) {
+      for (int64_t vector : llvm::seq(vectors)) {
+        Value first = e.add(column0, vector * lanes),
+              mask = wholePanels() ? Value() : columnMask(column0, vector);
+        auto bitsOf = [&](Value step) {
+          Value read = readColumns(e, this->b.flat, at(first, step), e.index(1),
+                                   {lanes, mask});
+          read = arith::BitcastOp::create(b, e.loc, bits, read);
+          return arith::ExtUIOp::create(b, e.loc, pairs, read).getResult();
+        };
+        Value pair = bitsOf(step);
+        if (!half) {
+          auto sixteen = arith::ConstantOp::create(
+              b, e.loc, DenseElementsAttr::get(pairs, b.getI32IntegerAttr(16)));
+          pair = arith::OrIOp::create(
+              b, e.loc, pair,
+              arith::ShLIOp::create(b, e.loc, bitsOf(e.add(step, 1)), sixteen));
+        }
+        store(pair, e.add(panelAt(step), vector * lanes * depth));
+      }
+    };
+    e.loop(from, wholeTo, depth, [&](Value step) { copy(step, false); });
+    if (hasHalfStep())
+      e.loop(wholeTo, to, depth, [&](Value step) { copy(step, true); });
+    return;
+  }
+  Value squaresTo = from;
+  if (product.bContiguousIn(reduction())) {
+    squaresTo = e.sub(to, e.remainder(e.sub(to, from), e.index(lanes * depth)));
+    e.loop(from, squaresTo, lanes * depth, [&](Value step) {
+      for (int64_t vector : llvm::seq(vectors)) {
+        SmallVector<Value> square;
+        for (int64_t lane : llvm::seq(lanes))
+          square.push_back(elements.columns(
+              e, this->b.flat,
+              at(e.min(e.add(column0, vector * lanes + lane), lastColumn),
+                 step),
+              /*mask=*/{}));
+        transposeSquare(e, square);
+        for (int64_t lane : llvm::seq(lanes))
+          store(square[lane], e.add(panelAt(e.add(step, lane * depth)),
+                                    vector * lanes * depth));
+      }
+    });
+  }
+  auto copy = [&](Value step, int64_t count) {
+    e.loop(e.index(0), e.index(width), 1, [&](Value n) {
+      Value column = e.min(e.add(column0, n), lastColumn),
+            place = e.add(panelAt(step), e.mul(n, depth));
+      for (int64_t d : llvm::seq(depth)) {
+        Value element = d < count
+                            ? memref::LoadOp::create(b, e.loc, this->b.flat,
+                                                     at(column, e.add(step, d)))
+                                  .getResult()
+                            : e.real(0, elements.element);
+        memref::StoreOp::create(b, e.loc, element, panel, e.add(place, d));
+      }
+    });
+  };
+  e.loop(squaresTo, wholeTo, depth, [&](Value step) { copy(step, depth); });
+  if (hasHalfStep())
+    e.loop(wholeTo, to, depth, [&](Value step) { copy(step, 1); });
 }
 
 static bool acceptsGemm(KernelOp kernel) {

@@ -14,6 +14,17 @@ static bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
 }
 
+static bool isBF16(Value value) {
+  return getElementTypeOrSelf(value.getType()).isBF16();
+}
+
+/// Whether operands and sums are of types that can be multiplied.
+static bool areMultiplied(linalg::LinalgOp contraction) {
+  auto inputs = contraction.getDpsInputs();
+  return (llvm::all_of(inputs, isF32) || llvm::all_of(inputs, isBF16)) &&
+         isF32(contraction.getDpsInits()[0]);
+}
+
 /// Finds the contraction, its epilogue and the unpacking of b behind what the
 /// kernel yields.
 static bool matchOperations(KernelOp kernel, Product &product) {
@@ -39,7 +50,7 @@ static bool matchOperations(KernelOp kernel, Product &product) {
   auto fill = contraction.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
   if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat()))
     return false;
-  return llvm::all_of(contraction->getOperands(), isF32) &&
+  return areMultiplied(contraction) &&
          llvm::all_of(contraction.getIndexingMapsArray(), [](AffineMap map) {
            return map.isProjectedPermutation();
          });
@@ -97,7 +108,7 @@ static bool matchOperands(KernelOp kernel, Product &product) {
       isa<BlockArgument>(product.aOperand.value) &&
       (product.packed ? isa<BlockArgument>(product.packed.getSource())
                       : isa<BlockArgument>(product.bOperand.value));
-  return fromArguments && isF32(product.out);
+  return fromArguments && (isF32(product.out) || isBF16(product.out));
 }
 
 /// Whether the loops over `outer` and `inner`, neighbours in one operand, are
@@ -204,7 +215,12 @@ static bool isPackedForLoops(const Product &product) {
   ArrayRef<int64_t> actual = unpack.getOuterDimsPerm();
   SmallVector<int64_t> identity =
       llvm::to_vector(llvm::seq<int64_t>(0, dims.size()));
-  return unpack.getInnerDimsPos() == ArrayRef(column) &&
+  SmallVector<int64_t> inner{column};
+  if (product.depth() > 1)
+    inner.push_back(reduction);
+  return unpack.getInnerDimsPos() == ArrayRef(inner) &&
+         (inner.size() == 1 ||
+          unpack.getStaticInnerTiles()[1] == product.depth()) &&
          order == (actual.empty() ? ArrayRef<int64_t>(identity) : actual);
 }
 

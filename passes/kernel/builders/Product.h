@@ -18,11 +18,18 @@ struct Product {
   mlir::linalg::GenericOp epilogue; ///< may be null
   unsigned a, b;                    ///< numbers of the contraction's inputs
   mlir::linalg::UnPackOp packed; ///< what b is unpacked from, [..., columns /
-                                 ///< pack, reduction, pack]; may be null
+                                 ///< pack, reduction / depth, pack] and depth,
+                                 ///< if it is not 1; may be null
   std::optional<RowGather>
       gather; ///< how b's first dim, an outer loop, is picked from a table:
               ///< b's value is the table then
   mlir::BlockArgument out; ///< the kernel's destination
+
+  /// How many steps of the reduction lie together in packed operands: narrow
+  /// numbers are multiplied in pairs.
+  int64_t depth() const {
+    return mlir::getElementTypeOrSelf(aOperand.value).isBF16() ? 2 : 1;
+  }
 
   /// A loop and the dims of the contraction that it runs over, outermost first.
   using Loop = llvm::SmallVector<unsigned, 2>;
@@ -55,6 +62,7 @@ struct Product {
   }
 };
 
-/// Reads the kernel's body; nothing when it is not such a product of f32.
+/// Reads the kernel's body; nothing when it is not such a product of f32, or of
+/// bfloat16 with sums in f32.
 std::optional<Product> matchProduct(KernelOp kernel);
 } // namespace fulgur

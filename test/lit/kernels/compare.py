@@ -19,18 +19,18 @@ def generic(maps, loops, ins, out, body, index):
             f"ins({', '.join(v for v, _ in ins)} : {', '.join(t for _, t in ins)}) outs({out[0]} : {out[1]}) {{\n{body}\n}} -> {out[1]}")
 
 
-def module(sizes, operands, result, body, yielded, specified=None, schedule=""):
+def module(sizes, operands, result, body, yielded, specified=None, schedule="", element="f32"):
     """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields; `specified` is the same
-    in other words for the generic builder, where that does not know those of `body`."""
+    in other words for the generic builder, where that does not know those of `body`. `element` is the type of the result."""
     number = {d: int(str(s).rstrip("?")) for d, s in sizes.items()}
     memref = lambda dims, element="f32": tensor(dims, sizes, element, "memref")
     names = ", ".join(f"%{n}m" for n, _, _ in operands)
     types = ", ".join(memref(d, e) for _, d, e in operands)
     arguments = ", ".join(f"%{n}: {tensor(d, sizes, e)}" for n, d, e in operands)
-    out = tensor(result, sizes)
+    out = tensor(result, sizes, element)
 
     def kernel(destination, schedule, body):
-        return f"""fulgur.kernel ins({names} : {types}) outs({destination} : {memref(result)}) {schedule} {{
+        return f"""fulgur.kernel ins({names} : {types}) outs({destination} : {memref(result, element)}) {schedule} {{
   ^bb0({arguments}, %out: {out}):
     {body}
     fulgur.yield {yielded} : {out}
@@ -45,6 +45,7 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule=""):
         indices = "\n".join(f"%i{i} = linalg.index {i} : index\n%f{i} = arith.constant {7 + 6 * i} : index\n%p{i} = arith.muli %i{i}, %f{i} : index\n"
                             f"%s{i + 1} = arith.addi %s{i}, %p{i} : index" for i in range(len(dims)))
         value = {"f32": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%v = arith.subf %g, %e : f32",
+                 "bf16": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%w = arith.subf %g, %e : f32\n%v = arith.truncf %w : f32 to bf16",
                  "index": "%v = arith.index_cast %n : i32 to index",
                  "i1": "%e = arith.constant 5 : i32\n%v = arith.cmpi slt, %n, %e : i32",
                  "i64": "%e = arith.constant 4 : i32\n%k = arith.remui %n, %e : i32\n%v = arith.extui %k : i32 to i64"}[element]
@@ -60,9 +61,9 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule=""):
     linalg.yield %v : {element}
   }}"""
 
-    buffers = [*operands, ("built", result, "f32"), ("specified", result, "f32")]
+    buffers = [*operands, ("built", result, element), ("specified", result, element)]
     parameters = ", ".join(f"%{n}m: {memref(d, e)}" for n, d, e in buffers)
-    outer = "\n".join(f"%l{i} = memref.dim %builtm, %c{i} : {memref(result)}" for i in range(len(result)))
+    outer = "\n".join(f"%l{i} = memref.dim %builtm, %c{i} : {memref(result, element)}" for i in range(len(result)))
     constants = "\n".join(f"%c{i} = arith.constant {i} : index" for i in range(max(2, len(result))))
     position = ", ".join(f"%i{i}" for i in range(len(result)))
     before, after, state = "", "", "%start"
@@ -72,6 +73,7 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule=""):
         inner = f"%w{i + 1}" if i + 1 < len(result) else "%max"
         after = f"scf.yield {inner} : f32\n}}\n" + after
     newline = "\n  "
+    widen = "" if element == "f32" else f"%x = arith.extf %xn : {element} to f32\n  %y = arith.extf %yn : {element} to f32"
     return f"""
 func.func private @compute(%call: !llvm.ptr, {parameters}) {{
   {kernel("%builtm", schedule, body)}
@@ -83,8 +85,9 @@ func.func private @difference({parameters}) -> f32 {{
   {outer}
   %start = arith.constant 0.0 : f32
   {before}
-  %x = memref.load %builtm[{position}] : {memref(result)}
-  %y = memref.load %specifiedm[{position}] : {memref(result)}
+  %{"xn" if widen else "x"} = memref.load %builtm[{position}] : {memref(result, element)}
+  %{"yn" if widen else "y"} = memref.load %specifiedm[{position}] : {memref(result, element)}
+  {widen}
   %d = arith.subf %x, %y : f32
   %xnan = arith.cmpf uno, %x, %x : f32
   %ynan = arith.cmpf uno, %y, %y : f32

@@ -1,0 +1,195 @@
+// Makes products of f32 ones of narrower numbers. What a weight is multiplied
+// with is rounded where it is computed, so that the rounding fuses into that
+// loop and the numbers lie in memory as narrow ones; sums stay f32.
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "passes/Dims.h"
+#include "passes/Passes.h"
+#include "passes/WeightStore.h"
+
+using namespace mlir;
+
+namespace fulgur {
+#define GEN_PASS_DEF_NARROWPRODUCTS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+/// Shorter sums are not worth the rounding; it is also how positions are turned
+/// into angles, which have to be exact.
+constexpr int64_t kShortestSum = 16;
+
+bool isF32(Value value) {
+  return getElementTypeOrSelf(value.getType()).isF32();
+}
+
+/// The bits of the bfloat16 next to `x`, the even one of two.
+uint16_t bfloat16Of(float x) {
+  auto bits = llvm::bit_cast<uint32_t>(x);
+  if (x != x)
+    return bits >> 16 | 0x40; // still a NaN
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+/// The value that `value` is a reshape of.
+Value sourceOf(Value value) {
+  while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+      value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  return value;
+}
+
+bool isWeight(Value value) {
+  ElementsAttr weight;
+  return matchPattern(sourceOf(value), m_Constant(&weight)) &&
+         !weightBytes(weight).empty();
+}
+
+/// A product of f32 with one weight, whose sums are long.
+bool isWorthIt(linalg::LinalgOp op) {
+  if (!op.hasPureTensorSemantics() || !linalg::isaContractionOpInterface(op) ||
+      op->getNumOperands() != 3 || !llvm::all_of(op->getOperands(), isF32) ||
+      isWeight(op->getOperand(0)) == isWeight(op->getOperand(1)))
+    return false;
+  int64_t steps = 1;
+  for (auto [size, kind] :
+       llvm::zip(op.getStaticLoopRanges(), op.getIteratorTypesArray()))
+    if (kind == utils::IteratorType::reduction)
+      steps = ShapedType::isDynamic(size) ? kShortestSum : steps * size;
+  return steps >= kShortestSum;
+}
+
+struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
+  using NarrowProductsBase::NarrowProductsBase;
+
+  void runOnOperation() override {
+    if (this->type != "bf16") {
+      getOperation().emitError() << "products cannot be narrowed to '"
+                                 << this->type << "'; there is bf16";
+      return signalPassFailure();
+    }
+    narrow = BFloat16Type::get(&getContext());
+    narrowed.clear();
+    weights.clear();
+    SmallVector<linalg::LinalgOp> products;
+    getOperation().walk([&](linalg::LinalgOp op) {
+      if (isWorthIt(op))
+        products.push_back(op);
+    });
+    for (linalg::LinalgOp product : products)
+      if (failed(rewrite(product)))
+        return signalPassFailure();
+    for (auto &entry : weights)
+      releaseWeight(cast<ElementsAttr>(entry.first));
+  }
+
+private:
+  /// The same product of narrow operands, which its body widens.
+  LogicalResult rewrite(linalg::LinalgOp op) {
+    SmallVector<Value> inputs;
+    for (Value input : op.getDpsInputs()) {
+      inputs.push_back(narrowOf(input));
+      if (!inputs.back())
+        return op.emitError("has an operand whose dims are not known");
+    }
+    OpBuilder builder(op);
+    Value init = op.getDpsInits()[0];
+    auto generic = linalg::GenericOp::create(
+        builder, op.getLoc(), init.getType(), inputs, init,
+        op.getIndexingMapsArray(), op.getIteratorTypesArray());
+    IRMapping mapping;
+    op->getRegion(0).cloneInto(&generic.getRegion(), mapping);
+    Block *body = generic.getBody();
+    builder.setInsertionPointToStart(body);
+    for (BlockArgument argument : body->getArguments().drop_back()) {
+      argument.setType(narrow);
+      auto wide = arith::ExtFOp::create(builder, op.getLoc(),
+                                        builder.getF32Type(), argument);
+      argument.replaceAllUsesExcept(wide, wide);
+    }
+    op->replaceAllUsesWith(generic);
+    op->erase();
+    return success();
+  }
+
+  Type withNarrowElements(Type type) {
+    return cast<RankedTensorType>(type).clone(narrow);
+  }
+
+  /// `value` as a narrow tensor, made once for all that use it. Reshapes are
+  /// repeated behind the rounding.
+  Value narrowOf(Value value) {
+    if (Value known = narrowed.lookup(value))
+      return known;
+    OpBuilder builder(value.getContext());
+    builder.setInsertionPointAfterValue(value);
+    for (Operation *user : value.getUsers())
+      if (isa<SizedOp>(user)) // which says the dims of an argument
+        builder.setInsertionPointAfter(user);
+    Operation *op = value.getDefiningOp();
+    Value result;
+    if (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op)) {
+      Value source = narrowOf(op->getOperand(0));
+      if (!source)
+        return {};
+      Operation *reshape = builder.clone(*op);
+      reshape->setOperand(0, source);
+      reshape->getResult(0).setType(withNarrowElements(value.getType()));
+      result = reshape->getResult(0);
+    } else if (ElementsAttr weight; matchPattern(value, m_Constant(&weight))) {
+      result = arith::ConstantOp::create(builder, value.getLoc(),
+                                         cast<TypedAttr>(narrowWeight(weight)));
+    } else {
+      result = round(builder, value);
+    }
+    return narrowed[value] = result;
+  }
+
+  Value round(OpBuilder &builder, Value value) {
+    Location loc = value.getLoc();
+    FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, value);
+    if (failed(dims))
+      return {};
+    auto type = cast<RankedTensorType>(value.getType());
+    Value empty = tensor::EmptyOp::create(builder, loc, *dims, narrow);
+    if (empty.getType() != withNarrowElements(type))
+      empty = tensor::EmptyOp::create(builder, loc, withNarrowElements(type),
+                                      dynamicDims(builder, loc, type, *dims));
+    AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
+    SmallVector<utils::IteratorType> kinds(type.getRank(),
+                                           utils::IteratorType::parallel);
+    return linalg::GenericOp::create(
+               builder, loc, empty.getType(), value, empty,
+               ArrayRef<AffineMap>{identity, identity}, kinds,
+               [&](OpBuilder &inside, Location, ValueRange v) {
+                 linalg::YieldOp::create(
+                     inside, loc,
+                     arith::TruncFOp::create(inside, loc, narrow, v[0])
+                         .getResult());
+               })
+        .getResult(0);
+  }
+
+  Attribute narrowWeight(ElementsAttr weight) {
+    Attribute &result = weights[weight];
+    if (result)
+      return result;
+    auto type =
+        cast<RankedTensorType>(withNarrowElements(weight.getShapedType()));
+    ArrayRef<char> source = weightBytes(weight);
+    size_t step = source.size() > sizeof(float); // 0: a splat
+    return result = addWeight(type, "narrow", [&](MutableArrayRef<char> bytes) {
+             auto *to = reinterpret_cast<uint16_t *>(bytes.data());
+             const auto *from = reinterpret_cast<const float *>(source.data());
+             for (int64_t i = 0; i < type.getNumElements(); ++i)
+               to[i] = bfloat16Of(from[i * step]);
+           });
+  }
+
+  Type narrow;
+  llvm::DenseMap<Value, Value> narrowed;
+  llvm::MapVector<Attribute, Attribute> weights;
+};
+} // namespace
+} // namespace fulgur
