@@ -60,24 +60,6 @@ static LogicalResult buildAttention(KernelSite &site) {
   return success();
 }
 
-/// Larger and smaller blocks.
-static SmallVector<ScheduleAttr>
-alternativesOfAttention(KernelOp kernel, const Target &, ScheduleAttr chosen) {
-  int64_t queries = chosen.getTile()[0], keys = chosen.getTile()[1],
-          lanes = chosen.getLanes();
-  SmallVector<ScheduleAttr> schedules;
-  for (auto [otherQueries, otherKeys] : {std::pair(queries, keys / 2),
-                                         {queries, keys * 2},
-                                         {queries / 2, keys},
-                                         {queries / 2, keys * 2},
-                                         {queries * 2, keys / 2}})
-    if (otherQueries >= lanes && otherKeys >= 24)
-      schedules.push_back(ScheduleAttr::get(
-          kernel.getContext(), chosen.getKind(), {otherQueries, otherKeys},
-          lanes, chosen.getUnroll(), /*pack=*/0, chosen.getGrain()));
-  return schedules;
-}
-
 const KernelBuilder fulgur::attentionBuilder = {
     "attention", acceptsAttention, scheduleAttention, buildAttention,
     alternativesOfAttention};
