@@ -93,4 +93,4 @@ if lines:
     text = f"^bb0({', '.join(arguments)}, %o: {narrow}):\n" + "\n".join(lines) + f"\nlinalg.yield {value} : {narrow}"
     body += "\n    " + generic([*maps, c], list(c), ins, ("%out", tensor(c, sizes, narrow)), text, 1)
     yielded = "%v1"
-print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, narrow))
+print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, element=narrow))
