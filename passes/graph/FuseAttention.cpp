@@ -82,7 +82,7 @@ private:
   }
 
   // Reading.
-  Number position(unsigned loop) const;
+  Number position(std::optional<unsigned> loop) const;
   std::optional<Operand> asOperand(const Reading &reading);
   std::optional<Operand> sourceOf(Reading at, double &factor);
   bool findWeights();
@@ -119,7 +119,9 @@ private:
   Atoms atoms;
   std::map<unsigned, Number> parts;    ///< of loops that are split
   llvm::SmallDenseSet<unsigned> whole; ///< loops that must not be
-  SmallVector<unsigned> secondLoops;
+  /// Of the second product; none for a loop that no operand has, whose size
+  /// is 1.
+  SmallVector<std::optional<unsigned>> secondLoops;
   std::optional<unsigned> depth;
 
   // What an attempt finds.
@@ -181,8 +183,10 @@ bool Fusion::attempt() {
 //===-- Reading
 //---------------------------------------------------------------------------------------------------===//
 
-Number Fusion::position(unsigned loop) const {
-  Number number = Number::atom(loop);
+Number Fusion::position(std::optional<unsigned> loop) const {
+  if (!loop)
+    return 0;
+  Number number = Number::atom(*loop);
   bool changed = true;
   while (std::exchange(changed, false))
     for (auto &[outer, inner] : parts)
@@ -254,7 +258,7 @@ bool Fusion::findWeights() {
     }
   }
   SmallVector<Number> at = llvm::map_to_vector(
-      secondLoops, [&](unsigned loop) { return position(loop); });
+      secondLoops, [&](auto loop) { return position(loop); });
   for (unsigned number : {0, 1}) {
     auto weightsAt = readAt(maps[number], at),
          valuesAt = readAt(maps[1 - number], at);
@@ -445,9 +449,8 @@ bool Fusion::findResult() {
   emptied = false;
   result = second->getResult(0);
   auto at = readAt(second.getIndexingMapsArray().back(),
-                   llvm::map_to_vector(secondLoops, [&](unsigned loop) {
-                     return position(loop);
-                   }));
+                   llvm::map_to_vector(
+                       secondLoops, [&](auto loop) { return position(loop); }));
   std::optional<Operand> best =
       at ? asOperand({result, *at}) : std::optional<Operand>();
   if (!best)

@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/Dims.h"
+#include "passes/WeightStore.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -502,6 +503,121 @@ const Term *Terms::scalar(Value value) {
   return intern(std::move(term));
 }
 
+/// The c for which elements are the first one where column <= row + c and the
+/// second one elsewhere, if `isFirst` tells them apart so.
+static std::optional<int64_t>
+diagonalOf(int64_t rows, int64_t columns,
+           llvm::function_ref<bool(int64_t)> isFirst) {
+  int64_t c = -1;
+  while (c + 1 < columns && isFirst(c + 1))
+    ++c;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t column = 0; column < columns; ++column)
+      if (isFirst(row * columns + column) != (column <= row + c))
+        return std::nullopt;
+  return c;
+}
+
+/// Reads elements of a constant, whose type is i64, i1 (a byte each) or f32.
+static Attribute elementAt(ElementsAttr values, ArrayRef<char> bytes,
+                           int64_t k) {
+  if (isa<DenseElementsAttr>(values))
+    return cast<DenseElementsAttr>(values).getValues<Attribute>()[k];
+  Type type = values.getElementType();
+  if (type.isInteger(1))
+    return BoolAttr::get(type.getContext(), bytes[k] != 0);
+  if (type.isF32()) {
+    float value;
+    memcpy(&value, bytes.data() + k * sizeof value, sizeof value);
+    return FloatAttr::get(type, APFloat(value));
+  }
+  int64_t value;
+  memcpy(&value, bytes.data() + k * sizeof value, sizeof value);
+  return IntegerAttr::get(type, value);
+}
+
+/// What the importer computed since sizes are known: ranges, and comparisons of
+/// positions.
+const Term *Terms::pattern(ElementsAttr values, ArrayRef<Number> at) {
+  Type type = values.getElementType();
+  SmallVector<int64_t> shape;
+  SmallVector<Number> where;
+  for (auto [size, position] :
+       llvm::zip(cast<ShapedType>(values.getType()).getShape(), at))
+    if (size != 1) {
+      shape.push_back(size);
+      where.push_back(position);
+    }
+  int64_t count = values.getNumElements();
+  ArrayRef<char> bytes;
+  if (isa<DenseResourceElementsAttr>(values)) {
+    bytes = weightBytes(values);
+    if (int64_t(bytes.size()) != count * (type.isInteger(64) ? 8
+                                          : type.isF32()     ? 4
+                                                             : 1))
+      return nullptr;
+  } else if (!isa<DenseElementsAttr>(values)) {
+    return nullptr;
+  }
+  if (shape.size() == 1 && type.isInteger(64)) {
+    auto value = [&](int64_t k) {
+      return cast<IntegerAttr>(elementAt(values, bytes, k)).getInt();
+    };
+    int64_t first = value(0), step = value(1) - first;
+    for (int64_t k = 0; k < count; ++k)
+      if (value(k) != first + k * step)
+        return nullptr;
+    return number(Number(first) + Number(step) * where[0], type);
+  }
+  if (shape.size() != 2 || (!type.isInteger(1) && !type.isF32()))
+    return nullptr;
+  // The corner below the diagonal is the first kind; there are two.
+  auto element = [&](int64_t k) { return elementAt(values, bytes, k); };
+  Attribute first = element((shape[0] - 1) * shape[1]),
+            second = element(shape[1] - 1);
+  if (first == second || element(0) != first)
+    return nullptr;
+  auto isFirst = [&](int64_t k) { return element(k) == first; };
+  for (int64_t k = 0; k < count; ++k)
+    if (!isFirst(k) && element(k) != second)
+      return nullptr;
+  std::optional<int64_t> c = diagonalOf(shape[0], shape[1], isFirst);
+  if (!c)
+    return nullptr;
+  const Term *below = notPositive(where[1] - where[0] - *c);
+  if (type.isInteger(1))
+    return cast<BoolAttr>(first).getValue() ? below : negated(below);
+  Location loc = builder.getUnknownLoc();
+  Value yes =
+            arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true)),
+        some = arith::ConstantOp::create(builder, loc, cast<TypedAttr>(first)),
+        others =
+            arith::ConstantOp::create(builder, loc, cast<TypedAttr>(second));
+  Operation *like = arith::SelectOp::create(builder, loc, yes, some, others);
+  return operation(like,
+                   {below, constant(first, type), constant(second, type)});
+}
+
+/// Sizes that grow from element to element.
+const Term *Terms::range(tensor::FromElementsOp op, ArrayRef<Number> at) {
+  RankedTensorType type = op.getType();
+  if (!type.getElementType().isInteger(64) || op.getElements().empty())
+    return nullptr;
+  SmallVector<Number> numbers = llvm::map_to_vector(
+      op.getElements(), [&](Value value) { return atoms.of(value); });
+  Number result = numbers[0], where;
+  for (auto [size, position] : llvm::zip(type.getShape(), at))
+    where = where * Number(size) + position;
+  if (numbers.size() > 1) {
+    Number step = numbers[1] - numbers[0];
+    for (auto [k, number] : llvm::enumerate(numbers))
+      if (!(number == numbers[0] + step * Number(int64_t(k))))
+        return nullptr;
+    result = result + step * where;
+  }
+  return number(result, type.getElementType());
+}
+
 const Term *Terms::look(Value tensor, ArrayRef<Number> at) {
   Operation *op = tensor.getDefiningOp();
   if (!op)
@@ -517,10 +633,14 @@ const Term *Terms::look(Value tensor, ArrayRef<Number> at) {
     return elementwise(op, cast<OpResult>(tensor).getResultNumber(), at);
   if (auto fill = dyn_cast<linalg::FillOp>(op))
     return scalar(fill.value());
-  SplatElementsAttr splat;
-  if (matchPattern(op, m_Constant(&splat)))
+  if (auto elements = dyn_cast<tensor::FromElementsOp>(op))
+    return range(elements, at);
+  ElementsAttr values;
+  if (!matchPattern(op, m_Constant(&values)))
+    return nullptr;
+  if (auto splat = dyn_cast<SplatElementsAttr>(values))
     return constant(splat.getSplatValue<Attribute>(), splat.getElementType());
-  return nullptr;
+  return pattern(values, at);
 }
 
 const Term *Terms::at(Value tensor, ArrayRef<Number> at) {

@@ -2,6 +2,7 @@
 // operations, reshapes, broadcasts, ranges and gathers are looked through, so
 // that it does not matter in which steps a model computes it.
 #pragma once
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Operation.h"
 #include "passes/graph/Number.h"
 #include "llvm/ADT/SmallPtrSet.h"
@@ -101,6 +102,8 @@ private:
   const Term *elementwise(mlir::Operation *op, unsigned result,
                           llvm::ArrayRef<Number> at);
   const Term *scalar(mlir::Value value);
+  const Term *range(mlir::tensor::FromElementsOp op, llvm::ArrayRef<Number> at);
+  const Term *pattern(mlir::ElementsAttr values, llvm::ArrayRef<Number> at);
   const Term *simplified(mlir::Operation *like,
                          llvm::ArrayRef<const Term *> operands);
   const Term *intern(Term term);
