@@ -230,12 +230,12 @@ struct RoundByInstruction : OpRewritePattern<arith::TruncFOp> {
   LogicalResult matchAndRewrite(arith::TruncFOp op,
                                 PatternRewriter &rewriter) const override {
     Type from = op.getIn().getType(), to = op.getType();
-    if (!getElementTypeOrSelf(from).isF32() ||
-        !getElementTypeOrSelf(to).isBF16())
+    // LLVM makes a call of one that is no vector.
+    auto vector = dyn_cast<VectorType>(to);
+    if (!getElementTypeOrSelf(from).isF32() || !vector ||
+        !vector.getElementType().isBF16())
       return rewriter.notifyMatchFailure(op, "is no rounding to bfloat16");
-    Type bits = rewriter.getI16Type();
-    if (auto vector = dyn_cast<VectorType>(to))
-      bits = vector.clone(bits);
+    Type bits = vector.clone(rewriter.getI16Type());
     Value rounded =
         LLVM::FPTruncOp::create(rewriter, op.getLoc(), to, op.getIn());
     rounded = LLVM::BitcastOp::create(rewriter, op.getLoc(), bits, rounded);
