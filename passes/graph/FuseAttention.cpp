@@ -156,6 +156,12 @@ bool Fusion::run() {
     this->terms = &terms;
     bool found = attempt();
     std::optional<Number> number;
+    // A split does not reach a loop that is read as it is: once was enough.
+    if (terms.wanted && parts.erase(terms.wanted->loop)) {
+      llvm::erase(splits, terms.wanted->loop);
+      whole.insert(terms.wanted->loop);
+      continue;
+    }
     if (terms.wanted && !whole.contains(terms.wanted->loop))
       number = atoms.splitLoop(*terms.wanted);
     if (number) {
