@@ -50,6 +50,9 @@ struct Options {
   std::vector<std::string> cpuVariants; ///< several kinds of CPUs in one
                                         ///< artefact: "v3", "v4-vnni-bf16",
                                         ///< "znver5"; in place of `cpu`
+  std::optional<bool> strassen;         ///< whether large products use
+                                        ///< Strassen's algorithm; default:
+                                        ///< where the CPU gains by it
   unsigned level = 3;                   ///< -O0 .. -O3
   unsigned threads = 0;                 ///< of the compiler; 0: one per CPU
   uint64_t maxMemory = 0; ///< bytes the compiler may allocate; 0: no limit

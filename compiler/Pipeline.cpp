@@ -52,8 +52,8 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
 /// Still on tensors: what becomes one native function each, and how.
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
-  pm.addPass(createChooseSchedules(
-      {target.vectorBytes, target.vectorRegisters, target.bf16}));
+  pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters,
+                                    target.bf16, target.strassen}));
   pm.addPass(createPackWeights());
 }
 
@@ -149,8 +149,9 @@ void fulgur::buildFork(OpPassManager &pm, const PipelineOptions &options,
     return;
   case Stage::kernel:
     parts(pm, options)
-        .addPass(createChooseSchedules(
-            {target.vectorBytes, target.vectorRegisters, target.bf16}));
+        .addPass(
+            createChooseSchedules({target.vectorBytes, target.vectorRegisters,
+                                   target.bf16, target.strassen}));
     return finishKernels(parts(pm, options));
   case Stage::memory:
     buildBuffers(parts(pm, options), target);
@@ -189,6 +190,7 @@ void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
   split.vectorRegisters = options.target.vectorRegisters;
   split.chosenOnly = chosenOnly;
   split.bf16 = options.target.bf16;
+  split.strassen = options.target.strassen;
   split.sizes = llvm::to_vector(sizes);
   parts.addPass(createSplitKernels(split));
 }

@@ -201,6 +201,9 @@ Expected<CpuTarget> fulgur::resolveTarget(const Options &options) {
   std::unique_ptr<MCSubtargetInfo> subtarget = subtargetOf();
   target.cpuFeatures = cpuFeaturesOf(*subtarget, target.triple);
   target.unit = vectorUnitOf(target.triple, target.cpuFeatures);
+  // Their adders do not take time from multiplications.
+  target.unit.strassen =
+      options.strassen.value_or(StringRef(target.cpu).starts_with("znver"));
   return target;
 }
 

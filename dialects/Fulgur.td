@@ -34,10 +34,10 @@ def Fulgur_ScheduleAttr : AttrDef<Fulgur_Dialect, "Schedule"> {
   let summary = "How a kernel is to be computed: the only thing heuristics and tuning touch";
   let description = [{
     `kind` names the builder that turns the kernel's body into loops ("generic", "gemm", "softmax", "norm", "attention",
-    "convolution", "depthwise", "winograd", "assemble").
+    "strassen", "convolution", "depthwise", "winograd", "assemble").
     `tile` is the register tile ([rows, vectors] for a product) or a block ([queries, keys] of attention), `lanes` the elements of one vector, `unroll` the
     steps of the reduction taken at once, `pack` the width of the panels that a constant weight is packed into
-    (0: not packed), `grain` the rows that one task computes. A convolution's tile is [pixels, vectors, pixels of a row per
+    (0: not packed), `grain` the rows that one task computes (of each half, in "strassen"). A convolution's tile is [pixels, vectors, pixels of a row per
     task, parts of the filters per task]; that of "winograd" is [tiles, vectors, channels at once, parts per task, elements of
     the result along a tile], and its grain the tiles of a task.
   }];

@@ -175,7 +175,8 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
-    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">
+    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
+    Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">
   ];
 }
 
@@ -188,6 +189,7 @@ def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
     Option<"chosenOnly", "chosen-only", "bool", "false", "every kernel, with the schedule that it would get">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
+    Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];
 }

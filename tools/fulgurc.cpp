@@ -90,6 +90,11 @@ struct CommandLine {
       "cpu-variants",
       cl::desc("Code for several CPUs, chosen when it runs: v3,v4-vnni,amx"),
       cl::value_desc("cpus"), cl::CommaSeparated, cl::cat(category)};
+  cl::opt<cl::boolOrDefault> strassen{
+      "strassen",
+      cl::desc("Strassen's algorithm for large float32 products of constant "
+               "weights (default: where the CPU gains by it)"),
+      cl::cat(category)};
   cl::opt<unsigned> level{"O",
                           cl::desc("Optimisation level, 0 to 3 (default: 3)"),
                           cl::Prefix, cl::init(3), cl::cat(category)};
@@ -263,6 +268,8 @@ Options CommandLine::options() const {
         result.artifacts.push_back(artifact);
   result.weights = weights;
   result.precision = precision;
+  if (strassen != cl::BOU_UNSET)
+    result.strassen = strassen == cl::BOU_TRUE;
   for (StringRef dim : dims)
     parseDim(dim, result.import);
   for (StringRef shape : shapes)

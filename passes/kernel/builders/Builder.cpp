@@ -14,15 +14,11 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {gemmBuilder,
-                                           softmaxBuilder,
-                                           normBuilder,
-                                           assembleBuilder,
-                                           attentionBuilder,
-                                           winogradBuilder,
-                                           directConvolutionBuilder,
-                                           depthwiseBuilder,
-                                           poolBuilder};
+  static const KernelBuilder builders[] = {
+      gemmBuilder,     strassenBuilder,          softmaxBuilder,
+      normBuilder,     assembleBuilder,          attentionBuilder,
+      winogradBuilder, directConvolutionBuilder, depthwiseBuilder,
+      poolBuilder};
   return builders;
 }
 

@@ -8,9 +8,7 @@
 // the number of rows. Long reductions are cut into blocks; the buffer then
 // keeps the partial sums of all rows of the task.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "passes/kernel/builders/Elementwise.h"
-#include "passes/kernel/builders/Multiply.h"
-#include "passes/kernel/builders/Product.h"
+#include "passes/kernel/builders/Strassen.h"
 #include "passes/kernel/builders/Transpose.h"
 
 using namespace mlir;
@@ -24,92 +22,8 @@ constexpr int64_t kWeightRows = 132; // that one task computes with a panel of
                                      // weights
 constexpr int64_t kPackedRows = 256; // the same for a panel that it packs first
 constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
-constexpr int64_t kLineBytes = 64;           // of a cache line
 constexpr int64_t kRowsOfStream =
     4; // reading b costs as much as computing this many rows
-
-enum class Layout { Packed, OnStack, InPlace };
-
-struct Gemm {
-  KernelSite &site;
-  Product &product;
-  ScheduleAttr schedule;
-  Emitter e{site.builder, site.loc};
-  int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1],
-          lanes = schedule.getLanes(), width = vectors * lanes;
-  int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
-  Multiplication elements{getElementTypeOrSelf(product.aOperand.value), lanes,
-                          site.target};
-  int64_t depth = elements.depth;
-
-  Layout layout = Layout::Packed;
-  int64_t blockSteps = 0; // of the reduction; 0: it is not cut
-  SmallVector<Value> sizes{};
-  Access a{}, b{}, out{};
-  SmallVector<Access> epilogueInputs{};
-  // One task.
-  SmallVector<Value>
-      point{}; // the indices of the outer loops; the others are null
-  Value sums{}, panel{};
-  Value picked{}; ///< the index of b's first dim, where data picks it
-
-  VectorType vectorType() {
-    return VectorType::get(lanes, e.builder.getF32Type());
-  }
-  unsigned row() { return product.row(); }
-  unsigned column() { return product.column(); }
-  unsigned reduction() { return product.reduction(); }
-  int64_t packWidth() {
-    return product.packed ? product.packed.getStaticInnerTiles()[0] : width;
-  }
-  bool wholePanels() {
-    return known(sizes[column()]) && *known(sizes[column()]) % width == 0;
-  }
-
-  /// The loop over what data picks.
-  unsigned gatherLoop() {
-    return llvm::find(product.loops,
-                      Product::Loop{unsigned(product.bOperand.dims[0])}) -
-           product.loops.begin();
-  }
-  /// The position in b of `point`.
-  Value positionInB() {
-    SmallVector<Value> at = point;
-    if (picked)
-      at[gatherLoop()] = picked;
-    return b.at(e, at);
-  }
-
-  void build();
-  void access();
-  void task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
-            Value panelTo);
-  void panelTask(Value panelIndex, Value rowFrom, Value rowTo);
-  void rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from,
-                Value to);
-  void tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
-            Value from, Value to);
-  void pack(Value panelIndex, Value from, Value to);
-  void packPairs(Value panelIndex, Value from, Value to);
-  void finish(Value panelIndex, Value sumsFrom, Value row, Value count);
-  void finishRow(Value sumsAt, Value row, Value column0, bool masked);
-  Value indexOf(unsigned epilogueLoop);
-  Value columnMask(Value column0, int64_t vector);
-  Value vectorOfB(Value base, Value step, Value column0, int64_t vector);
-  /// Whether the last step of the reduction may be of fewer elements.
-  bool hasHalfStep() {
-    auto steps = known(sizes[reduction()]);
-    return depth > 1 && (!steps || *steps % depth != 0);
-  }
-  struct Prefetch {
-    Value start{};     ///< an element; null: nothing to fetch
-    int64_t lines = 0; ///< per `unroll` steps
-  };
-  int64_t lineElements() const { return kLineBytes / 4 * depth; }
-  Prefetch prefetchOf(Value rowFrom, Value row, Value bBase, Value from,
-                      Value to);
-  void prefetch(const Prefetch &what, Value from, Value step);
-};
 } // namespace
 
 /// Sizes of all loops and the accesses of all operands.
@@ -714,7 +628,7 @@ static bool isWeight(KernelOp kernel, const Product &product) {
              .getDefiningOp<arith::ConstantOp>() != nullptr;
 }
 
-static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
+static ScheduleAttr schedulePlain(KernelOp kernel, const Target &target) {
   Product product = *matchProduct(kernel);
   auto rowCount = product.size(product.row()),
        columnCount = product.size(product.column());
@@ -750,24 +664,41 @@ static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
         kWeightRows * llvm::divideCeil(*columnCount, vectors * lanes) / 16, 48,
         kWeightRows);
   taskRows = std::max(rows, taskRows / rows * rows);
-  return ScheduleAttr::get(kernel.getContext(), "gemm", {rows, vectors}, lanes,
-                           /*unroll=*/4,
-                           product.packed
-                               ? product.packed.getStaticInnerTiles()[0]
-                           : weight ? vectors * lanes
-                                    : 0,
-                           taskRows);
+  return ScheduleAttr::get(
+      kernel.getContext(), gemmBuilder.kind, {rows, vectors}, lanes,
+      /*unroll=*/4,
+      product.packed ? product.packed.getStaticInnerTiles()[0]
+      : weight       ? vectors * lanes
+                     : 0,
+      taskRows);
 }
 
-/// Other tiles that fit the registers; with the chosen tile, other steps of the
-/// reduction and other tasks.
+static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
+  ScheduleAttr plain = schedulePlain(kernel, target);
+  ScheduleAttr strassen =
+      target.strassen
+          ? strassenSchedule(kernel, *matchProduct(kernel), target, plain)
+          : ScheduleAttr();
+  return strassen ? strassen : plain;
+}
+
+/// The plain product or Strassen's, whichever was not chosen; with the plain
+/// one, other tiles that fit the registers; with the chosen tile, other steps
+/// of the reduction and other tasks.
 static SmallVector<ScheduleAttr>
 alternativesOfGemm(KernelOp kernel, const Target &target, ScheduleAttr chosen) {
   Product product = *matchProduct(kernel);
   auto rowCount = product.size(product.row()),
        columnCount = product.size(product.column());
-  int64_t lanes = chosen.getLanes(), grain = chosen.getGrain();
+  ScheduleAttr plain = schedulePlain(kernel, target);
   SmallVector<ScheduleAttr> schedules;
+  if (plain != chosen)
+    schedules.push_back(plain);
+  else if (ScheduleAttr other =
+               strassenSchedule(kernel, product, target, plain))
+    schedules.push_back(other);
+  chosen = plain;
+  int64_t lanes = chosen.getLanes(), grain = chosen.getGrain();
   auto add = [&](int64_t rows, int64_t vectors, int64_t unroll, int64_t grain) {
     schedules.push_back(ScheduleAttr::get(
         kernel.getContext(), chosen.getKind(), {rows, vectors}, lanes, unroll,

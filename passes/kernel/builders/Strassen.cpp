@@ -1,0 +1,421 @@
+// Large products with weights by one step of Strassen's algorithm (V. Strassen,
+// "Gaussian Elimination is not Optimal", 1969): with all matrices cut into
+// quadrants, seven products of sums of quadrants instead of eight products.
+//
+// No sum is ever a matrix in memory. Those of b's quadrants, and mostly those
+// of a's, are formed in registers while a tile reads them, as in Huang et al.,
+// "Strassen's Algorithm Reloaded" (SC 2016): additions for which CPUs with
+// adders of their own have time. A task computes one block of rows of both
+// halves with one panel of columns of both halves; the tile of a product is
+// added to the quadrants of the result that it belongs to.
+//
+// The rounding errors are a small multiple of those of the plain product,
+// measured against the largest numbers of both halves. Infinities and NaNs
+// would spread to the other half: a block of the result that has any is
+// computed again, as a plain product.
+#include "passes/kernel/builders/Strassen.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+using namespace fulgur;
+
+namespace {
+constexpr int64_t kSteps = 384;   // of each half: four panels of them and what
+                                  // comes next stay in the second-level cache
+constexpr int64_t kHalfRows = 66; // of each half, in one task
+constexpr int64_t kLeastRows = 64, kLeastSteps = 256; // that are worth it
+constexpr int64_t kFetchingTiles = 8;                 // share the fetching
+
+/// A quadrant of a matrix, 0 and 1 above 2 and 3, or a sum of two.
+struct Term {
+  int first, second = -1;
+  bool minus = false; ///< the second one is subtracted
+};
+struct HalfProduct {
+  Term a, b;
+  int plus[2];    ///< quadrants of the result that it is added to; -1: none
+  int minus = -1; ///< the one that it is subtracted from
+};
+constexpr HalfProduct products[] = {
+    {{0, 3}, {0, 3}, {0, 3}},        {{2, 3}, {0}, {2, -1}, 3},
+    {{0}, {1, 3, true}, {1, 3}},     {{3}, {2, 0, true}, {0, 2}},
+    {{0, 1}, {3}, {1, -1}, 0},       {{2, 0, true}, {0, 1}, {3, -1}},
+    {{1, 3, true}, {2, 3}, {0, -1}},
+};
+/// The first product that each quadrant of the result gets; it is added.
+constexpr unsigned firstProduct[] = {0, 2, 1, 0};
+
+struct Strassen : Gemm {
+  Value halfRows{}, halfSteps{}, halfPanels{};
+  // One task: a panel of the left half, and rows of the upper one.
+  Value panelIndex{}, rowFrom{}, rowTo{};
+  Value copies{};    ///< a sum of a's quadrants for these rows and one block of
+                     ///< steps; null: there is no need for them
+  int64_t pitch = 0; ///< of their rows
+  // Blocks of steps belong to the first half and to the second one in turns.
+  // One block of each:
+  Value start{}, length{};
+  // One product.
+  const HalfProduct *now = nullptr;
+  unsigned number = 0;
+
+  void build();
+  void task(Value outer);
+  void block();
+  void copyTerm();
+  void tile(Value row, int64_t count);
+  Prefetch nextBlock(Value row);
+  void addTo(int quadrant, bool minus, Value row, ArrayRef<Value> products);
+  Value hasNonFinite();
+  void finishQuadrants();
+  void plainProduct();
+
+  Value quadrantOfA(int quadrant, Value row);
+  Value quadrantOfB(int quadrant);
+  bool rowsCollide();
+  /// Whether the product's sum of a's quadrants is formed before it.
+  bool isCopied() {
+    const Term &term = now->a;
+    return copies && term.second >= 0 && term.first % 2 == term.second % 2;
+  }
+  Value firstStep(bool ofSecondHalf) {
+    return ofSecondHalf ? e.add(start, length) : start;
+  }
+  Value combine(const Term &term, Value first, Value second) {
+    if (!second)
+      return first;
+    if (term.minus)
+      return arith::SubFOp::create(e.builder, e.loc, first, second);
+    return arith::AddFOp::create(e.builder, e.loc, first, second);
+  }
+  Value position(int quadrant, Value row, int64_t sum) {
+    Value line = e.add(e.sub(row, rowFrom), quadrant * taskRows);
+    return e.add(e.mul(line, width), sum * lanes);
+  }
+  Value sumAt(Value position) {
+    return vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
+                                  position);
+  }
+  Value onStack(int64_t count) {
+    return memref::AllocaOp::create(
+        e.builder, e.loc, MemRefType::get(count, e.builder.getF32Type()),
+        e.builder.getI64IntegerAttr(64));
+  }
+  /// The quadrants of the result, one after the other: number, first row,
+  /// number of rows, panel.
+  void forQuadrants(
+      llvm::function_ref<void(Value quadrant, Value row, Value count, Value)>
+          body);
+};
+} // namespace
+
+/// The position in a of a row of the upper half, or of its partner. In an odd
+/// number of rows the last one has none: it stands in for it.
+Value Strassen::quadrantOfA(int quadrant, Value row) {
+  if (quadrant >= 2)
+    row = e.min(e.add(row, halfRows), e.sub(sizes[this->row()], e.index(1)));
+  point[this->row()] = row;
+  Value at = a.at(e, point);
+  point[this->row()] = {};
+  return e.add(at, e.mul(a.steps[reduction()], firstStep(quadrant % 2)));
+}
+
+Value Strassen::quadrantOfB(int quadrant) {
+  point.back() = quadrant % 2 ? e.add(panelIndex, halfPanels) : panelIndex;
+  Value at = positionInB();
+  point.back() = {};
+  return e.add(at, e.mul(firstStep(quadrant / 2), width));
+}
+
+/// Whether all rows of a compete for the same lines of a first-level cache, so
+/// that it cannot hold those of both halves that a tile reads.
+bool Strassen::rowsCollide() {
+  constexpr int64_t kWayBytes = 4096;
+  Value stride = a.steps[row()];
+  return stride && known(stride) && *known(stride) * 4 % kWayBytes == 0 &&
+         known(a.steps[reduction()]) == 1;
+}
+
+void Strassen::build() {
+  access();
+  layout = Layout::Packed;
+  int64_t steps = *known(sizes[reduction()]) / 2;
+  halfSteps = e.index(steps);
+  halfRows = e.ceilDiv(sizes[row()], e.index(2));
+  halfPanels =
+      e.floorDiv(e.ceilDiv(sizes[column()], e.index(width)), e.index(2));
+  blockSteps = llvm::alignTo(
+      llvm::divideCeil(steps, llvm::divideCeil(steps, kSteps)), lanes);
+  pitch = blockSteps + lanes; // not a power of two either
+
+  Value outerCount = e.index(1);
+  for (Value size : ArrayRef(sizes).drop_back(3))
+    outerCount = e.mul(outerCount, size);
+  // Equal blocks of rows, whole tiles each.
+  Value rowBlocks = e.ceilDiv(halfRows, e.index(taskRows)),
+        blockRows = e.mul(
+            e.ceilDiv(e.ceilDiv(halfRows, rowBlocks), e.index(rows)), rows);
+  e.parallel(e.mul(e.mul(outerCount, rowBlocks), halfPanels), [&](Value index) {
+    Value rest = e.floorDiv(index, rowBlocks);
+    rowFrom = e.mul(e.remainder(index, rowBlocks), blockRows);
+    rowTo = e.min(e.add(rowFrom, blockRows), halfRows);
+    panelIndex = e.remainder(rest, halfPanels);
+    task(e.floorDiv(rest, halfPanels));
+  });
+}
+
+void Strassen::task(Value outer) {
+  point.assign(product.loops.size() + 1, Value());
+  for (unsigned loop = row(); loop-- > 0;) {
+    point[loop] = e.remainder(outer, sizes[loop]);
+    outer = e.floorDiv(outer, sizes[loop]);
+  }
+  sums = onStack(4 * taskRows * width);
+  if (rowsCollide())
+    copies = onStack(taskRows * pitch);
+  e.loop(e.index(0), halfSteps, blockSteps, [&](Value from) {
+    start = e.mul(from, 2);
+    length = e.min(e.sub(halfSteps, from), e.index(blockSteps));
+    if (*known(halfSteps) % blockSteps == 0)
+      length = e.index(blockSteps);
+    block();
+  });
+  e.branch(hasNonFinite(), [&] { plainProduct(); }, [&] { finishQuadrants(); });
+}
+
+void Strassen::block() {
+  Value full = e.sub(rowTo, e.remainder(e.sub(rowTo, rowFrom), e.index(rows)));
+  int64_t left = *known(halfRows) % rows;
+  for (number = 0; number < std::size(products); ++number) {
+    now = &products[number];
+    if (isCopied())
+      copyTerm();
+    e.loop(rowFrom, full, rows, [&](Value row) { tile(row, rows); });
+    if (left)
+      e.branch(e.less(full, rowTo), [&] { tile(full, left); });
+  }
+}
+
+/// The sum of a's quadrants, one row after the other.
+void Strassen::copyTerm() {
+  e.loop(rowFrom, rowTo, 1, [&](Value row) {
+    Value first = quadrantOfA(now->a.first, row),
+          second = quadrantOfA(now->a.second, row),
+          line = e.mul(e.sub(row, rowFrom), pitch);
+    e.loop(e.index(0), length, lanes, [&](Value k) {
+      bool whole = *known(halfSteps) % lanes == 0;
+      Columns columns{lanes,
+                      whole ? Value() : e.lanesBelow(e.sub(length, k), lanes)};
+      auto read = [&](Value base) {
+        return readColumns(e, a.flat, e.add(base, k), e.index(1), columns);
+      };
+      vector::StoreOp::create(e.builder, e.loc,
+                              combine(now->a, read(first), read(second)),
+                              copies, e.add(line, k));
+    });
+  });
+}
+
+/// The quadrants' next blocks come closer meanwhile, one with each of the first
+/// four products. Behind the last ones are the first ones of the next panel.
+Gemm::Prefetch Strassen::nextBlock(Value row) {
+  if (number >= 4)
+    return {};
+  int64_t tiles = std::min<int64_t>(llvm::divideCeil(*known(halfRows), rows),
+                                    kFetchingTiles),
+          lines = llvm::divideCeil(unroll * width, tiles * lineElements());
+  Value base = quadrantOfB(number),
+        next = e.add(base, e.mul(length, 2 * width)),
+        end = e.add(next, blockSteps * width);
+  Value tile = e.floorDiv(e.sub(row, rowFrom), e.index(rows)),
+        isOurs = e.less(tile, e.index(tiles)),
+        exists = e.less(end, e.add(e.dim(b.flat, 0), 1));
+  Value share =
+      e.mul(e.ceilDiv(length, e.index(unroll)), lines * lineElements());
+  // Otherwise it asks for what it has.
+  return {arith::SelectOp::create(
+              e.builder, e.loc,
+              arith::AndIOp::create(e.builder, e.loc, isOurs, exists),
+              e.add(next, e.mul(tile, share)), base),
+          lines};
+}
+
+/// The product of `count` rows from `row` on.
+void Strassen::tile(Value row, int64_t count) {
+  Value aFlat = isCopied() ? copies : a.flat,
+        aStride = isCopied() ? e.index(1) : a.steps[reduction()];
+  SmallVector<Value> first, second(count);
+  for (int64_t r : llvm::seq(count)) {
+    Value index = e.add(row, r);
+    if (isCopied()) {
+      first.push_back(e.mul(e.sub(index, rowFrom), pitch));
+      continue;
+    }
+    first.push_back(quadrantOfA(now->a.first, index));
+    if (now->a.second >= 0)
+      second[r] = quadrantOfA(now->a.second, index);
+  }
+  Value bFirst = quadrantOfB(now->b.first),
+        bSecond = now->b.second < 0 ? Value() : quadrantOfB(now->b.second);
+  auto step = [&](Value k, MutableArrayRef<Value> sums) {
+    SmallVector<Value> right;
+    for (int64_t vector : llvm::seq(vectors)) {
+      auto read = [&](Value base) {
+        Value at = e.add(e.add(base, vector * lanes), e.mul(k, width));
+        return elements.columns(e, b.flat, at, /*mask=*/{});
+      };
+      right.push_back(
+          combine(now->b, read(bFirst), bSecond ? read(bSecond) : Value()));
+    }
+    for (int64_t r : llvm::seq(count)) {
+      auto read = [&](Value base) {
+        return elements.row(e, aFlat, e.add(base, e.mul(aStride, k)), aStride,
+                            /*half=*/false);
+      };
+      Value left = combine(now->a, read(first[r]),
+                           second[r] ? read(second[r]) : Value());
+      for (int64_t vector : llvm::seq(vectors)) {
+        Value &sum = sums[r * vectors + vector];
+        sum = elements.multiply(e, left, right[vector], sum);
+      }
+    }
+  };
+  Prefetch ahead = nextBlock(row);
+  Value zero = e.index(0),
+        unrolledTo = e.sub(length, e.remainder(length, e.index(unroll)));
+  SmallVector<Value> state(count * vectors, e.real(0, vectorType()));
+  state =
+      e.loop(zero, unrolledTo, unroll, state, [&](Value k, ValueRange carried) {
+        SmallVector<Value> next = llvm::to_vector(carried);
+        prefetch(ahead, zero, k);
+        for (int64_t u : llvm::seq(unroll))
+          step(e.add(k, u), next);
+        return next;
+      });
+  state =
+      e.loop(unrolledTo, length, 1, state, [&](Value k, ValueRange carried) {
+        SmallVector<Value> next = llvm::to_vector(carried);
+        step(k, next);
+        return next;
+      });
+  addTo(now->plus[0], /*minus=*/false, row, state);
+  addTo(now->plus[1], /*minus=*/false, row, state);
+  addTo(now->minus, /*minus=*/true, row, state);
+}
+
+void Strassen::addTo(int quadrant, bool minus, Value row,
+                     ArrayRef<Value> products) {
+  if (quadrant < 0)
+    return;
+  Value isFirst = e.builder.createOrFold<arith::CmpIOp>(
+      e.loc, arith::CmpIPredicate::eq, start, e.index(0));
+  for (auto [sum, value] : llvm::enumerate(products)) {
+    Value at = position(quadrant, row, sum), before = sumAt(at);
+    if (firstProduct[quadrant] == number)
+      before = e.builder.createOrFold<arith::SelectOp>(
+          e.loc, isFirst, e.real(0, vectorType()), before);
+    vector::StoreOp::create(e.builder, e.loc,
+                            combine({0, 0, minus}, before, value), sums, at);
+  }
+}
+
+void Strassen::forQuadrants(
+    llvm::function_ref<void(Value, Value, Value, Value)> body) {
+  e.loop(e.index(0), e.index(4), 1, [&](Value quadrant) {
+    Value isLower = e.floorDiv(quadrant, e.index(2)),
+          isRight = e.remainder(quadrant, e.index(2)),
+          down = e.mul(isLower, halfRows);
+    Value row = e.add(rowFrom, down),
+          end = e.min(e.add(rowTo, down), sizes[this->row()]);
+    body(quadrant, row, e.sub(end, row),
+         e.add(panelIndex, e.mul(isRight, halfPanels)));
+  });
+}
+
+Value Strassen::hasNonFinite() {
+  // 0 times anything finite is 0.
+  Value zero = e.real(0, vectorType());
+  SmallVector<Value> traces(vectors, zero);
+  traces = e.loop(
+      e.index(0), e.index(4), 1, traces, [&](Value quadrant, ValueRange all) {
+        Value from = e.mul(quadrant, taskRows),
+              to = e.add(from, e.sub(rowTo, rowFrom));
+        return e.loop(from, to, 1, all, [&](Value line, ValueRange carried) {
+          SmallVector<Value> next = llvm::to_vector(carried);
+          for (int64_t v : llvm::seq(vectors))
+            next[v] = vector::FMAOp::create(
+                e.builder, e.loc, sumAt(e.add(e.mul(line, width), v * lanes)),
+                zero, next[v]);
+          return next;
+        });
+      });
+  Value trace = traces[0];
+  for (Value other : llvm::drop_begin(traces))
+    trace = arith::AddFOp::create(e.builder, e.loc, trace, other);
+  Value isNaN = arith::CmpFOp::create(e.builder, e.loc,
+                                      arith::CmpFPredicate::UNO, trace, trace);
+  return vector::ReductionOp::create(e.builder, e.loc,
+                                     vector::CombiningKind::OR, isNaN);
+}
+
+void Strassen::finishQuadrants() {
+  forQuadrants([&](Value quadrant, Value row, Value count, Value panel) {
+    finish(panel, e.mul(quadrant, taskRows), row, count);
+  });
+}
+
+void Strassen::plainProduct() {
+  forQuadrants([&](Value, Value row, Value count, Value panel) {
+    Value to = e.add(row, count),
+          full = e.sub(to, e.remainder(count, e.index(rows)));
+    auto tiles = [&](Value from, Value to, int64_t together) {
+      e.loop(from, to, together, [&](Value at) {
+        Gemm::tile(panel, row, at, together, e.index(0), sizes[reduction()]);
+      });
+    };
+    tiles(row, full, rows);
+    tiles(full, to, 1);
+  });
+}
+
+ScheduleAttr fulgur::strassenSchedule(KernelOp kernel, const Product &product,
+                                      const Target &target,
+                                      ScheduleAttr plain) {
+  auto rowCount = product.size(product.row()),
+       columnCount = product.size(product.column()),
+       stepCount = product.size(product.reduction());
+  int64_t rows = plain.getTile()[0], vectors = plain.getTile()[1],
+          width = vectors * plain.getLanes();
+  if (!plain.getPack() || plain.getPack() != width || product.gather ||
+      product.depth() != 1 || !rowCount || !columnCount || !stepCount)
+    return {};
+  // Both halves of the columns have the same panels, and both halves of the
+  // steps are of the same length.
+  if (*rowCount < kLeastRows || *stepCount < kLeastSteps ||
+      *stepCount % 2 != 0 || llvm::divideCeil(*columnCount, width) % 2 != 0)
+    return {};
+  // A row of the right side, an element of the left one and what is added to
+  // it must fit the registers beside the sums.
+  if (rows * vectors + vectors + 2 > target.vectorRegisters)
+    return {};
+  return ScheduleAttr::get(kernel.getContext(), strassenBuilder.kind,
+                           plain.getTile(), plain.getLanes(), /*unroll=*/2,
+                           plain.getPack(), kHalfRows / rows * rows);
+}
+
+static bool accepts(KernelOp kernel) {
+  return matchProduct(kernel).has_value();
+}
+
+static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
+  return gemmBuilder.schedule(kernel, target);
+}
+
+static LogicalResult build(KernelSite &site) {
+  std::optional<Product> product = matchProduct(site.kernel);
+  Strassen{{site, *product, *site.kernel.getSchedule()}}.build();
+  return success();
+}
+
+const KernelBuilder fulgur::strassenBuilder = {"strassen", accepts, schedule,
+                                               build, gemmBuilder.alternatives};
