@@ -19,9 +19,10 @@ def generic(maps, loops, ins, out, body, index):
             f"ins({', '.join(v for v, _ in ins)} : {', '.join(t for _, t in ins)}) outs({out[0]} : {out[1]}) {{\n{body}\n}} -> {out[1]}")
 
 
-def module(sizes, operands, result, body, yielded, specified=None, schedule="", element="f32"):
+def module(sizes, operands, result, body, yielded, specified=None, schedule="", element="f32", change=""):
     """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields; `specified` is the same
-    in other words for the generic builder, where that does not know those of `body`. `element` is the type of the result."""
+    in other words for the generic builder, where that does not know those of `body`. `element` is the type of the result,
+    `change` what happens to the filled operands."""
     number = {d: int(str(s).rstrip("?")) for d, s in sizes.items()}
     memref = lambda dims, element="f32": tensor(dims, sizes, element, "memref")
     names = ", ".join(f"%{n}m" for n, _, _ in operands)
@@ -102,6 +103,7 @@ func.func @main() -> f32 {{
   {newline.join(f"%size{n} = arith.constant {n} : index" for n in sorted(set(number.values())))}
   {newline.join(allocate(*buffer) for buffer in buffers)}
   {newline.join(fill(i, *operand) for i, operand in enumerate(operands))}
+  {change}
   %call = llvm.mlir.zero : !llvm.ptr
   call @compute(%call, {", ".join(f"%{n}m" for n, _, _ in buffers)}) : (!llvm.ptr, {", ".join(memref(d, e) for _, d, e in buffers)}) -> ()
   %worst = call @difference({", ".join(f"%{n}m" for n, _, _ in buffers)}) : ({", ".join(memref(d, e) for _, d, e in buffers)}) -> f32

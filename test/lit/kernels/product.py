@@ -1,11 +1,13 @@
-# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [residual] [mask] [bf16] [narrow]: a product and its epilogue, as a
+# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [residual] [mask] [bf16] [narrow] [strassen=6,2,8] [nan]: a product and its epilogue, as a
 # module for %kernels. With `packed`, b comes in panels of so many columns, as PackWeights leaves it; with `picked`, its first dim is
-# picked by data from a table of so many. `bf16` are operands of that type, `narrow` a result.
+# picked by data from a table of so many. `bf16` are operands of that type, `narrow` a result. `strassen` has rows, vectors and lanes of
+# a tile; with `nan`, one number of the second row is none.
 import sys
 from compare import generic, module, sizes_of, tensor
 
 spec, *rest = sys.argv[1:]
 sizes = sizes_of(a for a in rest if "=" in a)
+tile = sizes.pop("strassen", None)
 inputs, c = spec.split("->")
 a, b = inputs.split(",")
 loops = list(dict.fromkeys(c + a + b))
@@ -93,4 +95,13 @@ if lines:
     text = f"^bb0({', '.join(arguments)}, %o: {narrow}):\n" + "\n".join(lines) + f"\nlinalg.yield {value} : {narrow}"
     body += "\n    " + generic([*maps, c], list(c), ins, ("%out", tensor(c, sizes, narrow)), text, 1)
     yielded = "%v1"
-print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, element=narrow))
+schedule = change = ""
+if tile:
+    rows, vectors, lanes = tile.split(",")
+    schedule = f'schedule(<kind = "strassen", tile = [{rows}, {vectors}], lanes = {lanes}, unroll = 2, pack = {width}, grain = 66>)'
+if "nan" in rest:
+    at = ", ".join(["%second"] * len(a))
+    change = f"""%second = arith.constant 1 : index
+  %nan = arith.constant 0x7FC00000 : f32
+  memref.store %nan, %am[{at}] : {tensor(a, sizes, number, "memref")}"""
+print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, schedule, narrow, change))

@@ -1,5 +1,6 @@
 // RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
+// RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 strassen" | FileCheck %s --check-prefix=STRASSEN
 // RUN: fulgur-opt %s --fulgur-choose-schedules --remarks-filter-missed=fulgur.* --remark-format=emitRemark -o %t 2>&1 | FileCheck %s --check-prefix=REMARK
 // The tile of a product fits the registers; weights get a packing.
 
@@ -17,6 +18,37 @@ func.func @product_with_weight(%a: tensor<?x64xf32>, %out: tensor<?x256xf32>) ->
     fulgur.yield %p : tensor<?x256xf32>
   } -> tensor<?x256xf32>
   return %r : tensor<?x256xf32>
+}
+
+// Large products, where the target gains by it: with two equal halves of panels and of steps.
+// WIDE-LABEL: @large
+// WIDE: schedule(<kind = "gemm", tile = [6, 4], lanes = 16, unroll = 4, pack = 64, grain = 48>)
+// STRASSEN-LABEL: @large
+// STRASSEN: schedule(<kind = "strassen", tile = [6, 4], lanes = 16, unroll = 2, pack = 64, grain = 66>)
+func.func @large(%a: tensor<128x384xf32>, %out: tensor<128x384xf32>) -> tensor<128x384xf32> {
+  %weight = arith.constant dense<1.0> : tensor<384x384xf32>
+  %r = fulgur.kernel ins(%a, %weight : tensor<128x384xf32>, tensor<384x384xf32>) outs(%out : tensor<128x384xf32>) {
+  ^bb0(%x: tensor<128x384xf32>, %w: tensor<384x384xf32>, %o: tensor<128x384xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<128x384xf32>) -> tensor<128x384xf32>
+    %p = linalg.matmul ins(%x, %w : tensor<128x384xf32>, tensor<384x384xf32>) outs(%init : tensor<128x384xf32>) -> tensor<128x384xf32>
+    fulgur.yield %p : tensor<128x384xf32>
+  } -> tensor<128x384xf32>
+  return %r : tensor<128x384xf32>
+}
+
+// STRASSEN-LABEL: @odd_number_of_panels
+// STRASSEN: kind = "gemm"
+func.func @odd_number_of_panels(%a: tensor<128x384xf32>, %out: tensor<128x320xf32>) -> tensor<128x320xf32> {
+  %weight = arith.constant dense<1.0> : tensor<384x320xf32>
+  %r = fulgur.kernel ins(%a, %weight : tensor<128x384xf32>, tensor<384x320xf32>) outs(%out : tensor<128x320xf32>) {
+  ^bb0(%x: tensor<128x384xf32>, %w: tensor<384x320xf32>, %o: tensor<128x320xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<128x320xf32>) -> tensor<128x320xf32>
+    %p = linalg.matmul ins(%x, %w : tensor<128x384xf32>, tensor<384x320xf32>) outs(%init : tensor<128x320xf32>) -> tensor<128x320xf32>
+    fulgur.yield %p : tensor<128x320xf32>
+  } -> tensor<128x320xf32>
+  return %r : tensor<128x320xf32>
 }
 
 // One row: more columns at once instead. Nothing to pack.
