@@ -22,7 +22,8 @@ using namespace fulgur;
 namespace {
 constexpr int64_t kSteps = 384;   // of each half: four panels of them and what
                                   // comes next stay in the second-level cache
-constexpr int64_t kHalfRows = 66; // of each half, in one task
+constexpr int64_t kHalfRows = 66; // of each half, at most, in one task
+constexpr int64_t kTasks = 12;    // at least
 constexpr int64_t kLeastRows = 64, kLeastSteps = 256; // that are worth it
 constexpr int64_t kFetchingTiles = 8;                 // share the fetching
 
@@ -221,8 +222,7 @@ void Strassen::copyTerm() {
 Gemm::Prefetch Strassen::nextBlock(Value row) {
   if (number >= 4)
     return {};
-  int64_t tiles = std::min<int64_t>(llvm::divideCeil(*known(halfRows), rows),
-                                    kFetchingTiles),
+  int64_t tiles = std::min(taskRows / rows, kFetchingTiles),
           lines = llvm::divideCeil(unroll * width, tiles * lineElements());
   Value base = quadrantOfB(number),
         next = e.add(base, e.mul(length, 2 * width)),
@@ -398,9 +398,15 @@ ScheduleAttr fulgur::strassenSchedule(KernelOp kernel, const Product &product,
   // it must fit the registers beside the sums.
   if (rows * vectors + vectors + 2 > target.vectorRegisters)
     return {};
+  // Equal blocks of rows, and enough of them for a few threads.
+  int64_t halfRows = llvm::divideCeil(*rowCount, 2),
+          pairs = llvm::divideCeil(*columnCount, width) / 2;
+  int64_t blocks = std::max(llvm::divideCeil(halfRows, kHalfRows / rows * rows),
+                            llvm::divideCeil(kTasks, pairs));
+  int64_t grain = llvm::alignTo(llvm::divideCeil(halfRows, blocks), rows);
   return ScheduleAttr::get(kernel.getContext(), strassenBuilder.kind,
                            plain.getTile(), plain.getLanes(), /*unroll=*/2,
-                           plain.getPack(), kHalfRows / rows * rows);
+                           plain.getPack(), grain);
 }
 
 static bool accepts(KernelOp kernel) {
