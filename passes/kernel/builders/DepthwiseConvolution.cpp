@@ -9,7 +9,7 @@ using namespace mlir;
 using namespace fulgur;
 
 namespace {
-constexpr int64_t kTaskOperations = 1 << 20; // 10 to 20 microseconds
+constexpr int64_t kTaskOperations = 1 << 18; // 5 to 10 microseconds
 
 struct Depthwise : ConvolutionLoops {
   using State = SmallVector<Value>;

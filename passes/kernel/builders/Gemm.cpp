@@ -22,6 +22,7 @@ constexpr int64_t kWeightRows = 132; // that one task computes with a panel of
                                      // weights
 constexpr int64_t kPackedRows = 256; // the same for a panel that it packs first
 constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
+constexpr int64_t kTasks = 16;               // are enough
 constexpr int64_t kRowsOfStream =
     4; // reading b costs as much as computing this many rows
 } // namespace
@@ -663,6 +664,14 @@ static ScheduleAttr schedulePlain(KernelOp kernel, const Target &target) {
     taskRows = std::clamp<int64_t>(
         kWeightRows * llvm::divideCeil(*columnCount, vectors * lanes) / 16, 48,
         kWeightRows);
+  // Short sums for few columns are little work: more rows then.
+  auto stepCount = product.size(product.reduction());
+  if (weight && columnCount && stepCount) {
+    int64_t ofRow = 2 * std::max<int64_t>(*columnCount * *stepCount, 1),
+            worthIt = llvm::divideCeil(kTaskOperations / 2, ofRow);
+    taskRows = std::max(
+        taskRows, rowCount ? std::min(worthIt, *rowCount / kTasks) : worthIt);
+  }
   taskRows = std::max(rows, taskRows / rows * rows);
   return ScheduleAttr::get(
       kernel.getContext(), gemmBuilder.kind, {rows, vectors}, lanes,
