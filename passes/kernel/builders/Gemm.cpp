@@ -101,7 +101,6 @@ void Gemm::access() {
 }
 
 void Gemm::build() {
-  access();
   layout = product.packed ? Layout::Packed : Layout::OnStack;
   if (!product.packed && known(sizes[row()]) && *known(sizes[row()]) <= rows &&
       known(b.steps[column()] ? b.steps[column()] : e.index(1)) == 1 &&
@@ -616,7 +615,9 @@ static LogicalResult buildGemm(KernelSite &site) {
   ScheduleAttr schedule = site.kernel.getScheduleAttr();
   if (!schedule)
     schedule = gemmBuilder.schedule(site.kernel, site.target);
-  Gemm{site, *product, schedule}.build();
+  Gemm gemm{site, *product, schedule};
+  gemm.access();
+  gemm.build();
   return success();
 }
 
@@ -629,7 +630,8 @@ static bool isWeight(KernelOp kernel, const Product &product) {
              .getDefiningOp<arith::ConstantOp>() != nullptr;
 }
 
-static ScheduleAttr schedulePlain(KernelOp kernel, const Target &target) {
+ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
+                                          const Target &target) {
   Product product = *matchProduct(kernel);
   auto rowCount = product.size(product.row()),
        columnCount = product.size(product.column());
@@ -683,7 +685,7 @@ static ScheduleAttr schedulePlain(KernelOp kernel, const Target &target) {
 }
 
 static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
-  ScheduleAttr plain = schedulePlain(kernel, target);
+  ScheduleAttr plain = schedulePlainProduct(kernel, target);
   ScheduleAttr strassen =
       target.strassen
           ? strassenSchedule(kernel, *matchProduct(kernel), target, plain)
@@ -699,7 +701,7 @@ alternativesOfGemm(KernelOp kernel, const Target &target, ScheduleAttr chosen) {
   Product product = *matchProduct(kernel);
   auto rowCount = product.size(product.row()),
        columnCount = product.size(product.column());
-  ScheduleAttr plain = schedulePlain(kernel, target);
+  ScheduleAttr plain = schedulePlainProduct(kernel, target);
   SmallVector<ScheduleAttr> schedules;
   if (plain != chosen)
     schedules.push_back(plain);

@@ -91,4 +91,7 @@ struct Gemm {
                       mlir::Value from, mlir::Value to);
   void prefetch(const Prefetch &what, mlir::Value from, mlir::Value step);
 };
+
+/// The heuristic choice among the schedules of the plain product.
+ScheduleAttr schedulePlainProduct(KernelOp kernel, const Target &target);
 } // namespace fulgur

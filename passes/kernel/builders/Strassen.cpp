@@ -111,10 +111,13 @@ struct Strassen : Gemm {
 } // namespace
 
 /// The position in a of a row of the upper half, or of its partner. In an odd
-/// number of rows the last one has none: it stands in for it.
+/// number of rows the last one has none: it stands in for it, and for rows that
+/// only fill a tile.
 Value Strassen::quadrantOfA(int quadrant, Value row) {
   if (quadrant >= 2)
-    row = e.min(e.add(row, halfRows), e.sub(sizes[this->row()], e.index(1)));
+    row = e.add(row, halfRows);
+  if (quadrant >= 2 || !known(halfRows))
+    row = e.min(row, e.sub(sizes[this->row()], e.index(1)));
   point[this->row()] = row;
   Value at = a.at(e, point);
   point[this->row()] = {};
@@ -138,7 +141,6 @@ bool Strassen::rowsCollide() {
 }
 
 void Strassen::build() {
-  access();
   layout = Layout::Packed;
   int64_t steps = *known(sizes[reduction()]) / 2;
   halfSteps = e.index(steps);
@@ -152,10 +154,13 @@ void Strassen::build() {
   Value outerCount = e.index(1);
   for (Value size : ArrayRef(sizes).drop_back(3))
     outerCount = e.mul(outerCount, size);
-  // Equal blocks of rows, whole tiles each.
-  Value rowBlocks = e.ceilDiv(halfRows, e.index(taskRows)),
+  // Equal blocks of rows, whole tiles each, and enough of them for a few
+  // threads.
+  Value rowBlocks = e.max(e.ceilDiv(halfRows, e.index(taskRows)),
+                          e.ceilDiv(e.index(kTasks), halfPanels)),
         blockRows = e.mul(
             e.ceilDiv(e.ceilDiv(halfRows, rowBlocks), e.index(rows)), rows);
+  rowBlocks = e.ceilDiv(halfRows, blockRows);
   e.parallel(e.mul(e.mul(outerCount, rowBlocks), halfPanels), [&](Value index) {
     Value rest = e.floorDiv(index, rowBlocks);
     rowFrom = e.mul(e.remainder(index, rowBlocks), blockRows);
@@ -185,8 +190,11 @@ void Strassen::task(Value outer) {
 }
 
 void Strassen::block() {
-  Value full = e.sub(rowTo, e.remainder(e.sub(rowTo, rowFrom), e.index(rows)));
-  int64_t left = *known(halfRows) % rows;
+  // Rows that are left over have tiles of their own, if they are known.
+  Value full = rowTo;
+  int64_t left = known(halfRows).value_or(0) % rows;
+  if (left)
+    full = e.sub(rowTo, e.remainder(e.sub(rowTo, rowFrom), e.index(rows)));
   for (number = 0; number < std::size(products); ++number) {
     now = &products[number];
     if (isCopied())
@@ -387,26 +395,20 @@ ScheduleAttr fulgur::strassenSchedule(KernelOp kernel, const Product &product,
   int64_t rows = plain.getTile()[0], vectors = plain.getTile()[1],
           width = vectors * plain.getLanes();
   if (!plain.getPack() || plain.getPack() != width || product.gather ||
-      product.depth() != 1 || !rowCount || !columnCount || !stepCount)
+      product.depth() != 1 || !columnCount || !stepCount)
     return {};
   // Both halves of the columns have the same panels, and both halves of the
   // steps are of the same length.
-  if (*rowCount < kLeastRows || *stepCount < kLeastSteps ||
+  if (rowCount.value_or(kLeastRows) < kLeastRows || *stepCount < kLeastSteps ||
       *stepCount % 2 != 0 || llvm::divideCeil(*columnCount, width) % 2 != 0)
     return {};
   // A row of the right side, an element of the left one and what is added to
   // it must fit the registers beside the sums.
   if (rows * vectors + vectors + 2 > target.vectorRegisters)
     return {};
-  // Equal blocks of rows, and enough of them for a few threads.
-  int64_t halfRows = llvm::divideCeil(*rowCount, 2),
-          pairs = llvm::divideCeil(*columnCount, width) / 2;
-  int64_t blocks = std::max(llvm::divideCeil(halfRows, kHalfRows / rows * rows),
-                            llvm::divideCeil(kTasks, pairs));
-  int64_t grain = llvm::alignTo(llvm::divideCeil(halfRows, blocks), rows);
   return ScheduleAttr::get(kernel.getContext(), strassenBuilder.kind,
                            plain.getTile(), plain.getLanes(), /*unroll=*/2,
-                           plain.getPack(), grain);
+                           plain.getPack(), kHalfRows / rows * rows);
 }
 
 static bool accepts(KernelOp kernel) {
@@ -419,7 +421,14 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
 
 static LogicalResult build(KernelSite &site) {
   std::optional<Product> product = matchProduct(site.kernel);
-  Strassen{{site, *product, *site.kernel.getSchedule()}}.build();
+  ScheduleAttr schedule = *site.kernel.getSchedule();
+  Gemm gemm{site, *product, schedulePlainProduct(site.kernel, site.target)};
+  Strassen strassen{{site, *product, schedule}};
+  gemm.access();
+  strassen.access();
+  gemm.e.branch(
+      gemm.e.less(gemm.sizes[gemm.row()], gemm.e.index(kLeastRows)),
+      [&] { gemm.build(); }, [&] { strassen.build(); });
   return success();
 }
 

@@ -24,7 +24,7 @@ func.func @product_with_weight(%a: tensor<?x64xf32>, %out: tensor<?x256xf32>) ->
 // WIDE-LABEL: @large
 // WIDE: schedule(<kind = "gemm", tile = [6, 4], lanes = 16, unroll = 4, pack = 64, grain = 48>)
 // STRASSEN-LABEL: @large
-// STRASSEN: schedule(<kind = "strassen", tile = [6, 4], lanes = 16, unroll = 2, pack = 64, grain = 18>)
+// STRASSEN: schedule(<kind = "strassen", tile = [6, 4], lanes = 16, unroll = 2, pack = 64, grain = 66>)
 func.func @large(%a: tensor<128x384xf32>, %out: tensor<128x384xf32>) -> tensor<128x384xf32> {
   %weight = arith.constant dense<1.0> : tensor<384x384xf32>
   %r = fulgur.kernel ins(%a, %weight : tensor<128x384xf32>, tensor<384x384xf32>) outs(%out : tensor<128x384xf32>) {
