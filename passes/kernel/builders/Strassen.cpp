@@ -23,7 +23,7 @@ namespace {
 constexpr int64_t kSteps = 384;   // of each half: four panels of them and what
                                   // comes next stay in the second-level cache
 constexpr int64_t kHalfRows = 66; // of each half, at most, in one task
-constexpr int64_t kTasks = 12;    // at least
+constexpr int64_t kTasks = 24;    // at least
 constexpr int64_t kLeastRows = 64, kLeastSteps = 256; // that are worth it
 constexpr int64_t kFetchingTiles = 8;                 // share the fetching
 
