@@ -40,6 +40,9 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
   pm.addNestedPass<func::FuncOp>(createFuseAttention());
   pm.addPass(createCanonicalizerPass());
+  // Behind what recognises whole operations, before loops are fused across the
+  // places that slices leave.
+  pm.addNestedPass<func::FuncOp>(createRaiseSlices());
   if (options.precision != Precision::f32)
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));

@@ -59,6 +59,15 @@ def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];
 }
 
+def RaiseSlices : Pass<"fulgur-raise-slices", "mlir::func::FuncOp"> {
+  let summary = "Computes only the rows that are used: moves slices above what computes their sources";
+  let description = [{
+    Afterwards an operation whose result is used through one slice only, however far behind it, computes what the slice takes,
+    if index maps tell what it needs for that.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
