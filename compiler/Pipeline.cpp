@@ -43,6 +43,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   // Behind what recognises whole operations, before loops are fused across the
   // places that slices leave.
   pm.addNestedPass<func::FuncOp>(createRaiseSlices());
+  pm.addPass(createFoldWeightViews());
   if (options.precision != Precision::f32)
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));

@@ -1,6 +1,8 @@
 #include "passes/graph/Part.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/IR/OperationSupport.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "passes/Dims.h"
@@ -40,6 +42,51 @@ bool fulgur::isSame(ArrayRef<DimPart> a, ArrayRef<DimPart> b) {
   return a.size() == b.size() && llvm::all_of(llvm::zip(a, b), [](auto pair) {
            return isSame(std::get<0>(pair), std::get<1>(pair));
          });
+}
+
+/// The least c that is known for which y >= x - c.
+static std::optional<int64_t> lagOf(Value y, Value x) {
+  if (y == x)
+    return 0;
+  APInt number;
+  if (auto sum = y.getDefiningOp<arith::AddIOp>())
+    if (sum.getLhs() == x && matchPattern(sum.getRhs(), m_ConstantInt(&number)))
+      return -number.getSExtValue();
+  if (auto max = y.getDefiningOp<arith::MaxSIOp>()) {
+    auto a = lagOf(max.getLhs(), x), b = lagOf(max.getRhs(), x);
+    return a && b ? std::min(*a, *b) : a ? a : b;
+  }
+  return std::nullopt;
+}
+
+/// What a size is at most. That of the last row of any number of them, which
+/// may be none, is max(n - max(n - 1, 0), 0).
+static std::optional<int64_t> mostOf(OpFoldResult size) {
+  if (auto number = getConstantIntValue(size))
+    return number;
+  auto value = dyn_cast<Value>(size);
+  if (!value)
+    return std::nullopt;
+  if (auto difference = value.getDefiningOp<arith::SubIOp>())
+    return lagOf(difference.getRhs(), difference.getLhs());
+  if (auto max = value.getDefiningOp<arith::MaxSIOp>()) {
+    auto a = mostOf(max.getLhs()), b = mostOf(max.getRhs());
+    return a && b ? std::optional(std::max(*a, *b)) : std::nullopt;
+  }
+  if (auto min = value.getDefiningOp<arith::MinSIOp>()) {
+    auto a = mostOf(min.getLhs()), b = mostOf(min.getRhs());
+    return a && b ? std::min(*a, *b) : a ? a : b;
+  }
+  return std::nullopt;
+}
+
+bool fulgur::isSmall(ArrayRef<DimPart> part) {
+  return llvm::any_of(part, [](const DimPart &runs) {
+    return llvm::any_of(runs, [](const Run &run) {
+      auto extent = getConstantIntValue(run.extent), size = mostOf(run.size);
+      return size && (!extent || *size <= *extent / 2);
+    });
+  });
 }
 
 OpFoldResult fulgur::sizeOf(OpBuilder &b, Location loc, const DimPart &part,

@@ -21,6 +21,10 @@ bool isWhole(llvm::ArrayRef<DimPart> part);
 bool isSame(const DimPart &a, const DimPart &b);
 bool isSame(llvm::ArrayRef<DimPart> a, llvm::ArrayRef<DimPart> b);
 
+/// Whether it is no more than half of the tensor for sure, as far as sizes are
+/// known: where little is saved, the slices of operands may cost more.
+bool isSmall(llvm::ArrayRef<DimPart> part);
+
 /// How many places of a dim are in a part; `whole` is all of them.
 mlir::OpFoldResult sizeOf(mlir::OpBuilder &builder, mlir::Location loc,
                           const DimPart &part, mlir::OpFoldResult whole);

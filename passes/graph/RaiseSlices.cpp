@@ -271,18 +271,6 @@ std::optional<Needs> needsOf(Operation *op, ArrayRef<DimPart> part) {
       .Default([](Operation *) { return std::nullopt; });
 }
 
-/// Whether it is less than about half of the tensor for sure; otherwise the
-/// slices of operands may cost what is saved.
-bool isSmall(ArrayRef<DimPart> part) {
-  return llvm::any_of(part, [](const DimPart &runs) {
-    return llvm::any_of(runs, [](const Run &run) {
-      auto extent = getConstantIntValue(run.extent),
-           size = getConstantIntValue(run.size);
-      return size && (!extent || *size <= *extent / 2);
-    });
-  });
-}
-
 /// Collects the operations that have to move so that `value` is known before
 /// `op`, in their order. Fails when it needs what is computed later.
 bool collectLate(Value value, Operation *op,

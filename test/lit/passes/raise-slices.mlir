@@ -1,7 +1,7 @@
 // RUN: fulgur-opt %s --split-input-file --fulgur-raise-slices --canonicalize --cse | FileCheck %s
 // RUN: fulgur-opt %s --split-input-file --verify-numerics-each --fulgur-raise-slices -o %t.mlir 2>&1 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: error
-// RIGHT-COUNT-8: numerics: 1 changes of the IR checked{{$}}
+// RIGHT-COUNT-9: numerics: 1 changes of the IR checked{{$}}
 // What a slice is taken of is computed for the slice only.
 
 // An operand that has the dim is sliced, one that has not stays; so the slice goes up to what is given.
@@ -242,5 +242,36 @@ module attributes {fulgur.model = "order", fulgur.symbols = [{max = 9 : i64, min
     %split = tensor.expand_shape %rows [[0, 1], [2]] output_shape [2, %length, 12] : tensor<?x12xf32> into tensor<2x?x12xf32>
     %row = tensor.extract_slice %split[0, 1, 0] [2, 1, 12] [1, 1, 1] : tensor<2x?x12xf32> to tensor<2x12xf32>
     return %row : tensor<2x12xf32>
+  }
+}
+
+// -----
+
+// The last row of any number of rows, if there is one.
+// CHECK-LABEL: fulgur.model = "last"
+// CHECK: @main(%[[X:[a-z0-9]+]]: tensor<?x4xf32>
+// CHECK: %[[START:.*]] = arith.maxsi
+// CHECK: %[[SIZE:.*]] = arith.maxsi
+// CHECK: %[[ROW:.*]] = tensor.extract_slice %[[X]][%[[START]], 0] [%[[SIZE]], 4] [1, 1]
+// CHECK: linalg.generic {{.*}} ins(%[[ROW]] : tensor<?x4xf32>)
+#id2 = affine_map<(i, j) -> (i, j)>
+module attributes {fulgur.model = "last", fulgur.symbols = [{max = 9 : i64, min = 0 : i64, name = "length"}]} {
+  func.func @main(%x: tensor<?x4xf32> {fulgur.dims = ["length", "4"], fulgur.name = "x"}) -> tensor<?x4xf32> {
+    %n = fulgur.symbol "length"
+    %c-1 = arith.constant -1 : index
+    %c0 = arith.constant 0 : index
+    %empty = tensor.empty(%n) : tensor<?x4xf32>
+    %e = linalg.generic {indexing_maps = [#id2, #id2], iterator_types = ["parallel", "parallel"]}
+        ins(%x : tensor<?x4xf32>) outs(%empty : tensor<?x4xf32>) {
+    ^bb0(%a: f32, %o: f32):
+      %b = math.exp %a : f32
+      linalg.yield %b : f32
+    } -> tensor<?x4xf32>
+    %before = arith.addi %n, %c-1 : index
+    %start = arith.maxsi %before, %c0 : index
+    %left = arith.subi %n, %start : index
+    %size = arith.maxsi %left, %c0 : index
+    %row = tensor.extract_slice %e[%start, 0] [%size, 4] [1, 1] : tensor<?x4xf32> to tensor<?x4xf32>
+    return %row : tensor<?x4xf32>
   }
 }
