@@ -282,8 +282,7 @@ bool collectLate(Value value, Operation *op,
     return false;
   if (producer->isBeforeInBlock(op))
     return true;
-  if (!isMemoryEffectFree(producer) || producer->getNumRegions() != 0 ||
-      llvm::any_of(producer->getOperandTypes(), llvm::IsaPred<ShapedType>))
+  if (!isMemoryEffectFree(producer) || producer->getNumRegions() != 0)
     return false;
   for (Value operand : producer->getOperands())
     if (!collectLate(operand, op, late))
@@ -292,6 +291,8 @@ bool collectLate(Value value, Operation *op,
   return true;
 }
 
+/// The same for all sizes that `needs` speaks of. Those that come out of data
+/// are safe only behind the checks that follow them.
 bool collectLate(const Needs &needs, Operation *op,
                  llvm::SetVector<Operation *> &late) {
   for (const auto &[number, part] : needs)
@@ -299,7 +300,7 @@ bool collectLate(const Needs &needs, Operation *op,
       for (const Run &run : runs)
         for (OpFoldResult size : {run.extent, run.offset, run.size})
           if (auto value = dyn_cast<Value>(size);
-              value && !collectLate(value, op, late))
+              value && (dependsOnData(value) || !collectLate(value, op, late)))
             return false;
   return true;
 }

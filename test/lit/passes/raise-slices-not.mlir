@@ -94,13 +94,17 @@ func.func @other_parts(%x: tensor<6xf32>, %y: tensor<8xf32>, %window: tensor<3xf
   return %rows, %most, %one : tensor<2xf32>, tensor<5xf32>, tensor<1xf32>
 }
 
-// The index is read behind the operation; the score would have to know it.
+// An index out of data has been checked only where the slice stands.
 // CHECK-LABEL: @index_from_data
 // CHECK: linalg.generic
 // CHECK-SAME: tensor<8x4xf32>
-// CHECK: tensor.extract
+// CHECK: fulgur.check_bounds
 // CHECK: tensor.extract_slice
 func.func @index_from_data(%x: tensor<8x4xf32>, %where: tensor<i64>) -> tensor<1x4xf32> {
+  %c0 = arith.constant 0 : index
+  %c8 = arith.constant 8 : index
+  %n = tensor.extract %where[] : tensor<i64>
+  %i = arith.index_cast %n : i64 to index
   %empty = tensor.empty() : tensor<8x4xf32>
   %e = linalg.generic {indexing_maps = [#id2, #id2], iterator_types = ["parallel", "parallel"]}
       ins(%x : tensor<8x4xf32>) outs(%empty : tensor<8x4xf32>) {
@@ -108,12 +112,12 @@ func.func @index_from_data(%x: tensor<8x4xf32>, %where: tensor<i64>) -> tensor<1
     %b = math.exp %a : f32
     linalg.yield %b : f32
   } -> tensor<8x4xf32>
-  %n = tensor.extract %where[] : tensor<i64>
-  %i = arith.index_cast %n : i64 to index
+  fulgur.check_bounds %where in %c0 to %c8, "index outside of the rows" : tensor<i64>
   %row = tensor.extract_slice %e[%i, 0] [1, 4] [1, 1] : tensor<8x4xf32> to tensor<1x4xf32>
   return %row : tensor<1x4xf32>
 }
 
+// The score would have to know where its queries begin.
 // CHECK-LABEL: @counted_queries
 // CHECK: fulgur.attention
 // CHECK: tensor<6x8xf32>, tensor<5x8xf32>, tensor<5x8xf32> -> tensor<6x8xf32>
