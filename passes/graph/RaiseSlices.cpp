@@ -387,11 +387,10 @@ private:
   /// Writes `op` again for the parts of its operands.
   void rewrite(Operation *op, const Needs &needs) {
     Part part = used.lookup(op->getResult(0));
-    Value first = op->getOperand(needs.front().first);
     // A view costs nothing: it stays where its source does.
     bool isRoot = isa<tensor::ExtractSliceOp>(op) && isWhole(part);
     if ((isRoot || isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op)) &&
-        !parts.contains(first))
+        !parts.contains(op->getOperand(0)))
       return;
     llvm::SetVector<Operation *> late;
     collectLate(needs, op, late);

@@ -1,7 +1,7 @@
 // RUN: fulgur-opt %s --split-input-file --fulgur-raise-slices --canonicalize --cse | FileCheck %s
 // RUN: fulgur-opt %s --split-input-file --verify-numerics-each --fulgur-raise-slices -o %t.mlir 2>&1 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: error
-// RIGHT-COUNT-9: numerics: 1 changes of the IR checked{{$}}
+// RIGHT-COUNT-10: numerics: 1 changes of the IR checked{{$}}
 // What a slice is taken of is computed for the slice only.
 
 // An operand that has the dim is sliced, one that has not stays; so the slice goes up to what is given.
@@ -273,5 +273,26 @@ module attributes {fulgur.model = "last", fulgur.symbols = [{max = 9 : i64, min 
     %size = arith.maxsi %left, %c0 : index
     %row = tensor.extract_slice %e[%start, 0] [%size, 4] [1, 1] : tensor<?x4xf32> to tensor<?x4xf32>
     return %row : tensor<?x4xf32>
+  }
+}
+
+// -----
+
+// What reads nothing.
+// CHECK-LABEL: fulgur.model = "alike"
+// CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<2xf32>)
+// CHECK-NOT: tensor.extract_slice
+#id = affine_map<(i) -> (i)>
+module attributes {fulgur.model = "alike", fulgur.symbols = []} {
+  func.func @main() -> tensor<2xf32> {
+    %half = arith.constant 0.5 : f32
+    %empty = tensor.empty() : tensor<8xf32>
+    %e = linalg.generic {indexing_maps = [#id], iterator_types = ["parallel"]} outs(%empty : tensor<8xf32>) {
+    ^bb0(%o: f32):
+      %b = math.exp %half : f32
+      linalg.yield %b : f32
+    } -> tensor<8xf32>
+    %part = tensor.extract_slice %e[3] [2] [1] : tensor<8xf32> to tensor<2xf32>
+    return %part : tensor<2xf32>
   }
 }
