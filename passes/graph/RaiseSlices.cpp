@@ -476,17 +476,17 @@ private:
 
   static Value write(OpBuilder &b, AttentionOp op, SmallVector<Value> operands,
                      const Needs &, const Part &part) {
+    const DimPart queries = (*loopsOf(op.resultMap(), part))[op.queryLoop()];
+    OpFoldResult first = b.getIndexAttr(0);
+    if (queries.size() == 1)
+      first = queries[0].offset;
+    if (op.getOffset()) // the last operand
+      operands.back() = getValueOrCreateConstantIndexOp(
+          b, op.getLoc(), add(b, op.getLoc(), operands.back(), first));
     auto copy =
         mlir::clone(b, op, typeOf(op.getResult().getType(), part), operands);
-    const DimPart queries = (*loopsOf(op.resultMap(), part))[op.queryLoop()];
-    if (queries.empty())
-      return copy.getResult();
-    OpFoldResult first = queries[0].offset;
     if (!copy.getScore().getArgument(1).use_empty())
       shift(copy.getScore().getArgument(1), first);
-    if (Value offset = copy.getOffset())
-      copy.getOffsetMutable().assign(getValueOrCreateConstantIndexOp(
-          b, op.getLoc(), add(b, op.getLoc(), offset, first)));
     return copy.getResult();
   }
 

@@ -1,7 +1,7 @@
 // RUN: fulgur-opt %s --split-input-file --fulgur-raise-slices --canonicalize --cse | FileCheck %s
 // RUN: fulgur-opt %s --split-input-file --verify-numerics-each --fulgur-raise-slices -o %t.mlir 2>&1 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: error
-// RIGHT-COUNT-10: numerics: 1 changes of the IR checked{{$}}
+// RIGHT-COUNT-11: numerics: 1 changes of the IR checked{{$}}
 // What a slice is taken of is computed for the slice only.
 
 // An operand that has the dim is sliced, one that has not stays; so the slice goes up to what is given.
@@ -294,5 +294,30 @@ module attributes {fulgur.model = "alike", fulgur.symbols = []} {
     } -> tensor<8xf32>
     %part = tensor.extract_slice %e[3] [2] [1] : tensor<8xf32> to tensor<2xf32>
     return %part : tensor<2xf32>
+  }
+}
+
+// -----
+
+// Two queries behind a past.
+// CHECK-LABEL: fulgur.model = "past"
+// CHECK: @main(%[[Q:[a-z0-9]+]]: tensor<5x8xf32>
+// CHECK: %[[OFFSET:.*]] = arith.addi %{{.*}}, %c-2 : index
+// CHECK: fulgur.attention %{{.*}}, %{{.*}}, %{{.*}} causal(%[[OFFSET]])
+// CHECK: : tensor<2x8xf32>, tensor<?x8xf32>, tensor<?x8xf32> -> tensor<2x8xf32>
+module attributes {fulgur.model = "past", fulgur.symbols = [{max = 9 : i64, min = 5 : i64, name = "all"}]} {
+  func.func @main(%q: tensor<5x8xf32>, %k: tensor<?x8xf32> {fulgur.dims = ["all", "8"], fulgur.name = "k"},
+                  %v: tensor<?x8xf32> {fulgur.dims = ["all", "8"], fulgur.name = "v"}) -> tensor<2x8xf32> {
+    %all = fulgur.symbol "all"
+    %c-5 = arith.constant -5 : index
+    %past = arith.addi %all, %c-5 : index
+    %a = fulgur.attention %q, %k, %v causal(%past)
+        maps [affine_map<(i, d, j, n) -> (i, d)>, affine_map<(i, d, j, n) -> (j, d)>,
+              affine_map<(i, d, j, n) -> (j, n)>, affine_map<(i, d, j, n) -> (i, n)>] attributes {window = 3 : i64} {
+    ^bb0(%s: f32, %i: index, %j: index):
+      fulgur.yield %s : f32
+    } : tensor<5x8xf32>, tensor<?x8xf32>, tensor<?x8xf32> -> tensor<5x8xf32>
+    %rows = tensor.extract_slice %a[3, 0] [2, 8] [1, 1] : tensor<5x8xf32> to tensor<2x8xf32>
+    return %rows : tensor<2x8xf32>
   }
 }
