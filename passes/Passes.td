@@ -35,6 +35,15 @@ def FoldWeightViews : Pass<"fulgur-fold-weight-views", "mlir::ModuleOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
 }
 
+def RaiseSlices : Pass<"fulgur-raise-slices", "mlir::func::FuncOp"> {
+  let summary = "Computes only the rows that are used: moves slices above what computes their sources";
+  let description = [{
+    Afterwards an operation whose result is used through one slice only, however far behind it, computes what the slice takes,
+    if index maps tell what it needs for that.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseNorms : Pass<"fulgur-fuse-norms", "mlir::func::FuncOp"> {
   let summary = "Makes fulgur.layer_norm and fulgur.rms_norm of the operations that exporters spell them in";
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
@@ -57,15 +66,6 @@ def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
   let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];
-}
-
-def RaiseSlices : Pass<"fulgur-raise-slices", "mlir::func::FuncOp"> {
-  let summary = "Computes only the rows that are used: moves slices above what computes their sources";
-  let description = [{
-    Afterwards an operation whose result is used through one slice only, however far behind it, computes what the slice takes,
-    if index maps tell what it needs for that.
-  }];
-  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {

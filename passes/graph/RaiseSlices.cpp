@@ -282,7 +282,8 @@ bool collectLate(Value value, Operation *op,
     return false;
   if (producer->isBeforeInBlock(op))
     return true;
-  if (!isMemoryEffectFree(producer) || producer->getNumRegions() != 0)
+  if (!isMemoryEffectFree(producer) || producer->getNumRegions() != 0 ||
+      llvm::any_of(producer->getOperandTypes(), llvm::IsaPred<ShapedType>))
     return false;
   for (Value operand : producer->getOperands())
     if (!collectLate(operand, op, late))
