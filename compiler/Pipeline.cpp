@@ -43,6 +43,10 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   if (options.precision != Precision::f32)
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));
+  // Behind what recognises whole operations, before loops are fused across the
+  // places that slices leave.
+  pm.addNestedPass<func::FuncOp>(createRaiseSlices());
+  pm.addPass(createFoldWeightViews());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addPass(createCanonicalizerPass());

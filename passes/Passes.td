@@ -35,6 +35,15 @@ def FoldWeightViews : Pass<"fulgur-fold-weight-views", "mlir::ModuleOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
 }
 
+def RaiseSlices : Pass<"fulgur-raise-slices", "mlir::func::FuncOp"> {
+  let summary = "Computes only the rows that are used: moves slices above what computes their sources";
+  let description = [{
+    Afterwards an operation whose result is used through one slice only, however far behind it, computes what the slice takes,
+    if index maps tell what it needs for that.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseNorms : Pass<"fulgur-fuse-norms", "mlir::func::FuncOp"> {
   let summary = "Makes fulgur.layer_norm and fulgur.rms_norm of the operations that exporters spell them in";
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];

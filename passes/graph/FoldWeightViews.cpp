@@ -97,16 +97,24 @@ private:
   }
 
   static Attribute fold(tensor::ExtractSliceOp slice) {
-    DenseResourceElementsAttr weight = weightOf(slice.getSource());
-    if (!weight || !slice.getOffsets().empty() || !slice.getSizes().empty() ||
-        !slice.getStrides().empty() || !slice.hasUnitStride())
+    ElementsAttr weight;
+    if (!matchPattern(slice.getSource(), m_Constant(&weight)) ||
+        !slice.getOffsets().empty() || !slice.getSizes().empty() ||
+        !slice.getStrides().empty() || !slice.hasUnitStride() ||
+        !weight.getElementType().isIntOrFloat())
       return {};
     auto type = cast<RankedTensorType>(weight.getType());
     unsigned bits = type.getElementTypeBitWidth();
     ArrayRef<char> whole = weightBytes(weight);
-    if (bits % 8 != 0 ||
+    if (bits % 8 != 0 || whole.empty() ||
         int64_t(whole.size()) != type.getNumElements() * bits / 8)
       return {};
+    if (isa<DenseElementsAttr>(weight)) { // a small one, of the module's own
+      SmallVector<char> bytes(slice.getType().getNumElements() * bits / 8);
+      char *to = bytes.data();
+      copySlice(slice, type, whole, to);
+      return DenseElementsAttr::getFromRawBuffer(slice.getType(), bytes);
+    }
     if (ArrayRef<char> part = consecutive(slice, type, whole); !part.empty())
       // The whole blob lives as long as the context.
       return DenseResourceElementsAttr::get(

@@ -232,7 +232,7 @@ Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
   Value from = layout == Layout::OnStack ? panel : b.flat;
   Value stride =
       layout == Layout::OnStack ? e.index(width) : b.steps[reduction()];
-  if (layout == Layout::Packed) // of `depth` steps
+  if (layout == Layout::Packed && stride) // of `depth` steps
     stride = e.floorDiv(stride, e.index(depth));
   Value position = e.add(base, vector * lanes * depth);
   if (stride)

@@ -24,6 +24,15 @@ func.func @columns() -> tensor<2x2x1xf32> {
   return %r : tensor<2x2x1xf32>
 }
 
+// CHECK-LABEL: @small
+// CHECK: %[[LAST:.*]] = arith.constant dense<{{\[\[}}2, 3], [5, 6]]> : tensor<2x2xi64>
+// CHECK: return %[[LAST]]
+func.func @small() -> tensor<2x2xi64> {
+  %all = arith.constant dense<[[1, 2, 3], [4, 5, 6]]> : tensor<2x3xi64>
+  %r = tensor.extract_slice %all[0, 1] [2, 2] [1, 1] : tensor<2x3xi64> to tensor<2x2xi64>
+  return %r : tensor<2x2xi64>
+}
+
 // Nothing happens to slices of other tensors, to slices at places that only the run knows, and with steps.
 // CHECK-LABEL: @negative
 // CHECK-COUNT-3: tensor.extract_slice
