@@ -45,6 +45,10 @@ static bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
 }
 
+static bool isBF16(Value value) {
+  return getElementTypeOrSelf(value.getType()).isBF16();
+}
+
 /// Whether the body adds the product of both inputs to the sum.
 static bool isMultiplyAdd(linalg::GenericOp op) {
   Block *body = op.getBody();
@@ -238,7 +242,7 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
   c.out = kernel.bodyBlock()->getArguments().back();
   auto root =
       kernel.yield().getValues().front().getDefiningOp<linalg::GenericOp>();
-  if (!root || !isF32(c.out))
+  if (!root || !(isF32(c.out) || isBF16(c.out)))
     return std::nullopt;
   c.op = root;
   if (root.getNumReductionLoops() == 0 && isLanewise(root)) {
