@@ -4,7 +4,9 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/Convolution.h"
 #include "passes/Dims.h"
+#include "passes/NarrowAttention.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
 
@@ -19,6 +21,9 @@ namespace {
 /// Shorter sums are not worth the rounding; it is also how positions are turned
 /// into angles, which have to be exact.
 constexpr int64_t kShortestSum = 16;
+
+/// Attention of so many queries is as fast as its keys and values are read.
+constexpr int64_t kFewQueries = 8;
 
 bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
@@ -46,8 +51,38 @@ bool isWeight(Value value) {
          !weightBytes(weight).empty();
 }
 
+/// A convolution of f32 with weights, over pairs of channels. Few 3x3 windows
+/// without stride are faster by Winograd's transformation, which wants f32.
+bool isWorthItAsConvolution(linalg::LinalgOp op) {
+  constexpr int64_t fewWeights = (3 << 20) / (36 * sizeof(float));
+  if (!llvm::all_of(op->getOperands(), isF32) || !isWeight(op->getOperand(1)))
+    return false;
+  FailureOr<linalg::ConvolutionDimensions> dims =
+      linalg::inferConvolutionDims(op);
+  if (failed(dims) || dims->inputChannel.size() != 1 || !dims->depth.empty())
+    return false;
+  SmallVector<int64_t> sizes = op.getStaticLoopRanges();
+  int64_t channels = sizes[dims->inputChannel[0]];
+  AffineMap input = op.getIndexingMapsArray()[0];
+  if (channels < kShortestSum || channels % 2 != 0 ||
+      input.getResults().back() !=
+          getAffineDimExpr(dims->inputChannel[0], op.getContext()))
+    return false;
+  auto isOne = [](int64_t step) { return step == 1; };
+  int64_t filters = 1;
+  for (unsigned loop : dims->outputChannel)
+    filters *= sizes[loop];
+  return dims->filterLoop.size() != 2 || filters * channels > fewWeights ||
+         !llvm::all_of(dims->filterLoop,
+                       [&](unsigned loop) { return sizes[loop] == 3; }) ||
+         !llvm::all_of(dims->strides, isOne) ||
+         !llvm::all_of(dims->dilations, isOne);
+}
+
 /// A product of f32 with one weight, whose sums are long.
 bool isWorthIt(linalg::LinalgOp op) {
+  if (isConvolution(op))
+    return isWorthItAsConvolution(op);
   if (!op.hasPureTensorSemantics() || !linalg::isaContractionOpInterface(op) ||
       op->getNumOperands() != 3 || !llvm::all_of(op->getOperands(), isF32) ||
       isWeight(op->getOperand(0)) == isWeight(op->getOperand(1)))
@@ -58,6 +93,26 @@ bool isWorthIt(linalg::LinalgOp op) {
     if (kind == utils::IteratorType::reduction)
       steps = ShapedType::isDynamic(size) ? kShortestSum : steps * size;
   return steps >= kShortestSum;
+}
+
+/// Attention of f32 that has many queries, of keys and values that are computed
+/// here: those that come from a cache would have to be rounded in a loop of
+/// their own, and all of them for a few queries.
+bool isWorthIt(AttentionOp op) {
+  auto isComputed = [](Value value) {
+    return isa_and_nonnull<linalg::LinalgOp>(sourceOf(value).getDefiningOp());
+  };
+  int64_t queries = ShapedType::kDynamic;
+  for (auto [value, map] : {std::pair(op.getQuery(), op.mapList().front()),
+                            std::pair(op.getResult(), op.resultMap())})
+    if (auto dim = map.getResultPosition(
+            getAffineDimExpr(op.queryLoop(), op.getContext())))
+      queries = std::max(
+          queries, cast<RankedTensorType>(value.getType()).getDimSize(*dim));
+  return llvm::all_of(op->getOperands().take_front(3), isF32) &&
+         (ShapedType::isDynamic(queries) || queries > kFewQueries) &&
+         hasRowsOfPairs(op) && isComputed(op.getKey()) &&
+         isComputed(op.getValue());
 }
 
 struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
@@ -80,6 +135,13 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     for (linalg::LinalgOp product : products)
       if (failed(rewrite(product)))
         return signalPassFailure();
+    SmallVector<AttentionOp> attentions;
+    getOperation().walk([&](AttentionOp op) { attentions.push_back(op); });
+    for (AttentionOp attention : attentions)
+      if (failed(rewrite(attention)))
+        return signalPassFailure();
+    for (AttentionOp attention : attentions)
+      narrowResult(attention);
     for (auto &entry : weights)
       releaseWeight(cast<ElementsAttr>(entry.first));
   }
@@ -113,6 +175,44 @@ private:
     return success();
   }
 
+  /// Attention of narrow operands, if it is one of many queries.
+  LogicalResult rewrite(AttentionOp op) {
+    if (isWorthIt(op))
+      for (OpOperand &operand : op->getOpOperands().take_front(3)) {
+        Value value = narrowOf(operand.get());
+        if (!value)
+          return op.emitError("has an operand whose dims are not known");
+        operand.set(value);
+      }
+    return success();
+  }
+
+  /// An attention whose result is rounded for all that use it rounds by itself.
+  void narrowResult(AttentionOp op) {
+    Value result = op.getResult(), rounded = narrowed.lookup(result);
+    if (!rounded)
+      return;
+    // Reshapes have been repeated.
+    for (Operation *user : llvm::make_early_inc_range(result.getUsers()))
+      eraseUnused(user);
+    if (!result.hasOneUse())
+      return;
+    Operation *rounding = rounded.getDefiningOp();
+    result.setType(cast<RankedTensorType>(rounded.getType()));
+    rounding->replaceAllUsesWith(ValueRange{result});
+    rounding->erase();
+  }
+
+  static void eraseUnused(Operation *reshape) {
+    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(reshape))
+      return;
+    for (Operation *user :
+         llvm::make_early_inc_range(reshape->getResult(0).getUsers()))
+      eraseUnused(user);
+    if (reshape->use_empty())
+      reshape->erase();
+  }
+
   Type withNarrowElements(Type type) {
     return cast<RankedTensorType>(type).clone(narrow);
   }
@@ -137,6 +237,17 @@ private:
       reshape->setOperand(0, source);
       reshape->getResult(0).setType(withNarrowElements(value.getType()));
       result = reshape->getResult(0);
+    } else if (auto pad = dyn_cast_or_null<tensor::PadOp>(op);
+               pad &&
+               matchPattern(pad.getConstantPaddingValue(), m_AnyZeroFloat())) {
+      Value source = narrowOf(pad.getSource());
+      if (!source)
+        return {};
+      Value zero = arith::ConstantOp::create(builder, value.getLoc(),
+                                             builder.getZeroAttr(narrow));
+      result = tensor::PadOp::create(
+          builder, value.getLoc(), withNarrowElements(value.getType()), source,
+          pad.getMixedLowPad(), pad.getMixedHighPad(), zero);
     } else if (ElementsAttr weight; matchPattern(value, m_Constant(&weight))) {
       result = arith::ConstantOp::create(builder, value.getLoc(),
                                          cast<TypedAttr>(narrowWeight(weight)));

@@ -49,7 +49,15 @@ void AttentionEmitter::access() {
 }
 
 double AttentionEmitter::queryFactor() {
+  if (attention.narrow)
+    return 1;
   return attention.factor * (attention.plain ? kLog2E : 1);
+}
+
+double AttentionEmitter::powerFactor() {
+  if (!attention.plain)
+    return kLog2E;
+  return attention.narrow ? attention.factor * kLog2E : 1;
 }
 
 Value AttentionEmitter::score(Value product, Value query, Value key,
@@ -59,7 +67,7 @@ Value AttentionEmitter::score(Value product, Value query, Value key,
   Block &body = attention.op.getScore().front();
   IRMapping lanewise;
   lanewise.map(body.getArgument(0), product);
-  if (attention.scaling)
+  if (attention.scaling && !attention.narrow)
     lanewise.map(attention.scaling->getResult(0), product);
   lanewise.map(body.getArgument(1), query);
   lanewise.map(body.getArgument(2), key);
@@ -72,8 +80,9 @@ Value AttentionEmitter::score(Value product, Value query, Value key,
 Value AttentionEmitter::logit(Value vector) {
   if (!attention.plain)
     return vector;
-  return arith::MulFOp::create(e.builder, e.loc, vector,
-                               e.real(kLog2E, vector.getType()));
+  return arith::MulFOp::create(
+      e.builder, e.loc, vector,
+      e.real(kLog2E / powerFactor(), vector.getType()));
 }
 
 Value AttentionEmitter::finite(Value greatest) {
@@ -85,7 +94,8 @@ Value AttentionEmitter::finite(Value greatest) {
 }
 
 /// 2^x = 2^n * 2^f, with n the nearest integer: a polynomial in f whose
-/// exponent n is added to. The relative error is below 1.5e-7.
+/// exponent n is added to. The relative error is below 1.5e-7, and below 7.5e-5
+/// where values are bfloat16.
 Value AttentionEmitter::power(Value score, Value greatest) {
   OpBuilder &b = e.builder;
   Location loc = e.loc;
@@ -93,17 +103,22 @@ Value AttentionEmitter::power(Value score, Value greatest) {
   Type bits = cast<VectorType>(type).clone(b.getI32Type());
   Value x = arith::SubFOp::create(b, loc, score, greatest);
   // Not before: the least score times log2(e) is not finite.
-  if (!attention.plain)
-    x = arith::MulFOp::create(b, loc, x, e.real(kLog2E, type));
+  if (double factor = powerFactor(); factor != 1)
+    x = arith::MulFOp::create(b, loc, x, e.real(factor, type));
   constexpr double round = 12582912; // 1.5 * 2^23: n is in the sum's low bits
   Value sum = arith::AddFOp::create(b, loc, x, e.real(round, type)),
         n = arith::SubFOp::create(b, loc, sum, e.real(round, type)),
         f = arith::SubFOp::create(b, loc, x, n);
-  static constexpr double coefficients[] = {
+  static constexpr double precise[] = {
       0.001326472731307149, 0.009671512991189957, 0.05550733581185341,
       0.24022242426872253,  0.6931470036506653,   1};
+  static constexpr double narrow[] = {0.05517167, 0.24261112, 0.69326099,
+                                      0.99992807};
+  ArrayRef<double> coefficients(precise);
+  if (attention.narrow)
+    coefficients = narrow;
   Value p = e.real(coefficients[0], type);
-  for (double coefficient : llvm::drop_begin(coefficients))
+  for (double coefficient : coefficients.drop_front())
     p = vector::FMAOp::create(b, loc, p, f, e.real(coefficient, type));
   Value shift = arith::ConstantOp::create(
       b, loc,
@@ -124,7 +139,8 @@ SmallVector<Value>
 AttentionEmitter::multiply(int64_t rows, int64_t vectors, Value steps,
                            SmallVector<Value> sums,
                            llvm::function_ref<Value(Value, int64_t)> left,
-                           llvm::function_ref<Value(Value, int64_t)> right) {
+                           llvm::function_ref<Value(Value, int64_t)> right,
+                           llvm::function_ref<Value(Value, Value, Value)> add) {
   constexpr int64_t unroll = 2;
   auto step = [&](Value k, MutableArrayRef<Value> sums) {
     SmallVector<Value> rightVectors;
@@ -134,8 +150,9 @@ AttentionEmitter::multiply(int64_t rows, int64_t vectors, Value steps,
       Value leftVector = left(k, r);
       for (int64_t v : llvm::seq(vectors)) {
         Value &sum = sums[r * vectors + v];
-        sum = vector::FMAOp::create(e.builder, e.loc, leftVector,
-                                    rightVectors[v], sum);
+        sum = add ? add(leftVector, rightVectors[v], sum)
+                  : vector::FMAOp::create(e.builder, e.loc, leftVector,
+                                          rightVectors[v], sum);
       }
     }
   };
@@ -169,6 +186,28 @@ Value AttentionEmitter::seenTo(Value query) {
 
 Value AttentionEmitter::scalar(Value from, Value at) {
   return e.broadcast(memref::LoadOp::create(e.builder, e.loc, from, at), lanes);
+}
+
+Value AttentionEmitter::widen(Value vector) {
+  auto type = cast<VectorType>(vector.getType());
+  if (type.getElementType().isF32())
+    return vector;
+  return arith::ExtFOp::create(e.builder, e.loc,
+                               type.clone(e.builder.getF32Type()), vector);
+}
+
+Value AttentionEmitter::readWide(Value flat, Value position, Value step,
+                                 Columns columns) {
+  return widen(readColumns(e, flat, position, step, columns));
+}
+
+void AttentionEmitter::writeResult(Value vector, Value position,
+                                   Columns columns) {
+  if (Type element = out.elementType();
+      element != getElementTypeOrSelf(vector.getType()))
+    vector = arith::TruncFOp::create(e.builder, e.loc,
+                                     VectorType::get(lanes, element), vector);
+  writeColumns(e, vector, out.flat, position, out.steps[n], columns);
 }
 
 Value AttentionEmitter::onStack(int64_t elements, Type type) {
