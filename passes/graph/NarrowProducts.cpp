@@ -45,10 +45,29 @@ Value sourceOf(Value value) {
   return value;
 }
 
-bool isWeight(Value value) {
+bool isConstantWeight(Value value) {
   ElementsAttr weight;
-  return matchPattern(sourceOf(value), m_Constant(&weight)) &&
+  return matchPattern(value, m_Constant(&weight)) &&
          !weightBytes(weight).empty();
+}
+
+/// The loop that picks `value` out of a weight, such as those of experts; null
+/// if there is none.
+tensor::ExtractOp pickOf(Value value) {
+  auto loop = value.getDefiningOp<linalg::GenericOp>();
+  if (!loop || loop.getNumResults() != 1 || loop.getNumReductionLoops() != 0)
+    return {};
+  auto pick = loop.getBody()
+                  ->getTerminator()
+                  ->getOperand(0)
+                  .getDefiningOp<tensor::ExtractOp>();
+  return pick && isConstantWeight(pick.getTensor()) ? pick
+                                                    : tensor::ExtractOp();
+}
+
+bool isWeight(Value value) {
+  Value source = sourceOf(value);
+  return isConstantWeight(source) || pickOf(source);
 }
 
 /// A convolution of f32 with weights, over pairs of channels. Few 3x3 windows
@@ -251,13 +270,16 @@ private:
     } else if (ElementsAttr weight; matchPattern(value, m_Constant(&weight))) {
       result = arith::ConstantOp::create(builder, value.getLoc(),
                                          cast<TypedAttr>(narrowWeight(weight)));
+    } else if (tensor::ExtractOp pick = pickOf(value)) {
+      result = pickNarrow(builder, pick);
     } else {
       result = round(builder, value);
     }
     return narrowed[value] = result;
   }
 
-  Value round(OpBuilder &builder, Value value) {
+  /// A tensor for `value` as a narrow one; null if its dims are not known.
+  Value emptyFor(OpBuilder &builder, Value value) {
     Location loc = value.getLoc();
     FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, value);
     if (failed(dims))
@@ -267,6 +289,35 @@ private:
     if (empty.getType() != withNarrowElements(type))
       empty = tensor::EmptyOp::create(builder, loc, withNarrowElements(type),
                                       dynamicDims(builder, loc, type, *dims));
+    return empty;
+  }
+
+  /// The loop that picks the same out of the narrow weight.
+  Value pickNarrow(OpBuilder &builder, tensor::ExtractOp pick) {
+    auto loop = pick->getParentOfType<linalg::GenericOp>();
+    Value table = narrowOf(pick.getTensor()),
+          empty = emptyFor(builder, loop->getResult(0));
+    if (!empty)
+      return {};
+    IRMapping mapping;
+    mapping.map(loop.getDpsInits()[0], empty);
+    auto result = cast<linalg::GenericOp>(builder.clone(*loop, mapping));
+    result->getResult(0).setType(cast<RankedTensorType>(empty.getType()));
+    Block *body = result.getBody();
+    body->getArguments().back().setType(narrow);
+    auto picked =
+        body->getTerminator()->getOperand(0).getDefiningOp<tensor::ExtractOp>();
+    picked.getTensorMutable().assign(table);
+    picked.getResult().setType(narrow);
+    return result->getResult(0);
+  }
+
+  Value round(OpBuilder &builder, Value value) {
+    Location loc = value.getLoc();
+    auto type = cast<RankedTensorType>(value.getType());
+    Value empty = emptyFor(builder, value);
+    if (!empty)
+      return {};
     AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
     SmallVector<utils::IteratorType> kinds(type.getRank(),
                                            utils::IteratorType::parallel);

@@ -192,3 +192,31 @@ func.func @convolutions_stay(%x: tensor<1x12x12x64xf32>, %y: tensor<1x12x12x257x
   } -> tensor<1x10x10x256xf32>
   return %few, %odd : tensor<1x10x10x64xf32>, tensor<1x10x10x256xf32>
 }
+
+// -----
+
+// Weights of experts are picked from the narrow table.
+// CHECK-LABEL: @experts
+// CHECK: %[[TABLE:.*]] = arith.constant dense_resource<narrow{{.*}}> : tensor<8x32x16xbf16>
+// CHECK: %[[PICKED:.*]] = linalg.generic {{.*}} ins(%{{.*}} : tensor<2xi64>) outs(%{{.*}} : tensor<2x32x16xbf16>)
+// CHECK: tensor.extract %[[TABLE]][{{.*}}] : tensor<8x32x16xbf16>
+// CHECK: linalg.yield %{{.*}} : bf16
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %[[PICKED]] : tensor<2x4x32xbf16>, tensor<2x32x16xbf16>) outs(%{{.*}} : tensor<2x4x16xf32>)
+func.func @experts(%x: tensor<2x4x32xf32>, %expert: tensor<2xi64>) -> tensor<2x4x16xf32> {
+  %w = arith.constant dense<0.5> : tensor<8x32x16xf32>
+  %zero = arith.constant 0.0 : f32
+  %0 = tensor.empty() : tensor<2x32x16xf32>
+  %1 = tensor.empty() : tensor<2x4x16xf32>
+  %picked = linalg.generic {indexing_maps = [affine_map<(e, k, n) -> (e)>, affine_map<(e, k, n) -> (e, k, n)>],
+      iterator_types = ["parallel", "parallel", "parallel"]} ins(%expert : tensor<2xi64>) outs(%0 : tensor<2x32x16xf32>) {
+  ^bb0(%e: i64, %o: f32):
+    %at = arith.index_cast %e : i64 to index
+    %k = linalg.index 1 : index
+    %n = linalg.index 2 : index
+    %v = tensor.extract %w[%at, %k, %n] : tensor<8x32x16xf32>
+    linalg.yield %v : f32
+  } -> tensor<2x32x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%1 : tensor<2x4x16xf32>) -> tensor<2x4x16xf32>
+  %r = linalg.batch_matmul ins(%x, %picked : tensor<2x4x32xf32>, tensor<2x32x16xf32>) outs(%init : tensor<2x4x16xf32>) -> tensor<2x4x16xf32>
+  return %r : tensor<2x4x16xf32>
+}
