@@ -2,6 +2,7 @@
 // with is rounded where it is computed, so that the rounding fuses into that
 // loop and the numbers lie in memory as narrow ones; sums stay f32.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/Convolution.h"
@@ -98,6 +99,29 @@ bool isWorthItAsConvolution(linalg::LinalgOp op) {
          !llvm::all_of(dims->dilations, isOne);
 }
 
+/// A convolution of f32 with weights of each channel, which are whole vectors:
+/// its time is what reading the image takes.
+bool readsChannels(linalg::GenericOp op) {
+  constexpr int64_t vector = 16;
+  if (!isConvolution(op) || !llvm::all_of(op->getOperands(), isF32) ||
+      !isWeight(op->getOperand(1)))
+    return false;
+  FailureOr<linalg::ConvolutionDimensions> dims =
+      linalg::inferConvolutionDims(op);
+  return succeeded(dims) && dims->depth.size() == 1 &&
+         dims->outputChannel.empty() && dims->inputChannel.empty() &&
+         op.getStaticLoopRanges()[dims->depth[0]] % vector == 0 &&
+         op.getIndexingMapsArray()[0].getResults().back() ==
+             getAffineDimExpr(dims->depth[0], op.getContext());
+}
+
+/// Whether the value has places, rows and columns of them: those of images are
+/// so many that time is what memory takes.
+bool isImage(Value value) {
+  return cast<RankedTensorType>(value.getType()).getRank() >= 4 &&
+         isa_and_nonnull<linalg::LinalgOp>(value.getDefiningOp());
+}
+
 /// A product of f32 with one weight, whose sums are long.
 bool isWorthIt(linalg::LinalgOp op) {
   if (isConvolution(op))
@@ -154,6 +178,16 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     for (linalg::LinalgOp product : products)
       if (failed(rewrite(product)))
         return signalPassFailure();
+    WalkResult read = getOperation().walk([&](linalg::GenericOp op) {
+      return readsChannels(op) && failed(narrowImage(op))
+                 ? WalkResult::interrupt()
+                 : WalkResult::advance();
+    });
+    if (read.wasInterrupted())
+      return signalPassFailure();
+    for (auto [value, rounded] : narrowed)
+      if (isImage(value))
+        readNarrow(value, rounded);
     SmallVector<AttentionOp> attentions;
     getOperation().walk([&](AttentionOp op) { attentions.push_back(op); });
     for (AttentionOp attention : attentions)
@@ -182,16 +216,47 @@ private:
     IRMapping mapping;
     op->getRegion(0).cloneInto(&generic.getRegion(), mapping);
     Block *body = generic.getBody();
-    builder.setInsertionPointToStart(body);
-    for (BlockArgument argument : body->getArguments().drop_back()) {
-      argument.setType(narrow);
-      auto wide = arith::ExtFOp::create(builder, op.getLoc(),
-                                        builder.getF32Type(), argument);
-      argument.replaceAllUsesExcept(wide, wide);
-    }
+    for (BlockArgument argument : body->getArguments().drop_back())
+      widen(argument);
     op->replaceAllUsesWith(generic);
     op->erase();
     return success();
+  }
+
+  /// The argument of a body becomes a narrow one.
+  void widen(BlockArgument argument) {
+    OpBuilder builder = OpBuilder::atBlockBegin(argument.getOwner());
+    argument.setType(narrow);
+    auto wide = arith::ExtFOp::create(builder, argument.getLoc(),
+                                      builder.getF32Type(), argument);
+    argument.replaceAllUsesExcept(wide, wide);
+  }
+
+  /// A convolution of each channel reads a narrow image.
+  LogicalResult narrowImage(linalg::GenericOp op) {
+    OpOperand *image = op.getDpsInputOperand(0);
+    auto pad = image->get().getDefiningOp<tensor::PadOp>();
+    if (!isImage(pad ? pad.getSource() : image->get()))
+      return success();
+    Value value = narrowOf(image->get());
+    if (!value)
+      return op.emitError("has an operand whose dims are not known");
+    image->set(value);
+    widen(op.getBody()->getArgument(0));
+    return success();
+  }
+
+  /// An image that is rounded for some is for elementwise loops, too: its wide
+  /// form need not be stored.
+  void readNarrow(Value value, Value rounded) {
+    for (OpOperand &use : llvm::make_early_inc_range(value.getUses())) {
+      auto loop = dyn_cast<linalg::GenericOp>(use.getOwner());
+      if (!loop || loop == rounded.getDefiningOp() || loop.isDpsInit(&use) ||
+          !linalg::isElementwise(loop))
+        continue;
+      use.set(rounded);
+      widen(loop.getBody()->getArgument(use.getOperandNumber()));
+    }
   }
 
   /// Attention of narrow operands, if it is one of many queries.
@@ -350,7 +415,7 @@ private:
   }
 
   Type narrow;
-  llvm::DenseMap<Value, Value> narrowed;
+  llvm::MapVector<Value, Value> narrowed;
   llvm::MapVector<Attribute, Attribute> weights;
 };
 } // namespace

@@ -51,12 +51,13 @@ static bool isBF16(Value value) {
 }
 
 /// Whether the body adds the product of both inputs to the sum, all of f32 or
-/// the inputs of bfloat16.
+/// with inputs of bfloat16.
 static bool isMultiplyAdd(linalg::GenericOp op) {
   return op.getNumDpsInputs() == 2 && op.getNumDpsInits() == 1 &&
          addsProducts(op.getBody()) && isF32(op.getDpsInits()[0]) &&
-         (llvm::all_of(op.getDpsInputs(), isF32) ||
-          llvm::all_of(op.getDpsInputs(), isBF16));
+         (isF32(op.getDpsInputs()[1])
+              ? isF32(op.getDpsInputs()[0]) || isBF16(op.getDpsInputs()[0])
+              : llvm::all_of(op.getDpsInputs(), isBF16));
 }
 
 /// loop * factor, or just the loop.
@@ -189,6 +190,9 @@ static bool matchOperands(Convolution &c) {
         order != (given.empty() ? ArrayRef<int64_t>(identity) : given))
       return false;
   }
+  // Wide weights are for each channel of a narrow input.
+  if (isBF16(c.input) && c.depth() == 1 && !c.isDepthwise())
+    return false;
   // Pairs of channels lie together.
   if (c.depth() > 1 && (!c.channel || c.size(*c.channel) % c.depth() != 0 ||
                         c.inputLoops.back() != int(*c.channel)))

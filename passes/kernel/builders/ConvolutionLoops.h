@@ -36,7 +36,7 @@ struct ConvolutionLoops {
   Convolution c;
   ConvolutionPlan plan;
   int64_t lanes, width, pack;
-  Multiplication elements{mlir::getElementTypeOrSelf(c.input), lanes,
+  Multiplication elements{mlir::getElementTypeOrSelf(c.weights), lanes,
                           site.target};
   int64_t depth = elements.depth;
   Emitter e{site.builder, site.loc};

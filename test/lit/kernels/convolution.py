@@ -1,6 +1,6 @@
-# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [winograd=2,16] [bias] [residual] [bf16] [narrow]: a
-# convolution over the spatial dims d, h, w (size:window, then stride, dilation, padding in front + behind) with its epilogue, as a module
-# for %kernels. `bf16` are operands of that type, `narrow` a result.
+# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [winograd=2,16] [bias] [residual] [bf16] [image] [narrow]:
+# a convolution over the spatial dims d, h, w (size:window, then stride, dilation, padding in front + behind) with its epilogue, as a module
+# for %kernels. `bf16` are operands of that type, `image` an input alone, `narrow` a result.
 import re
 import sys
 from compare import generic, module, tensor
@@ -34,9 +34,10 @@ result = [d for d in ["n"] if d in order] + ["o" + d for d in spatial] + [d for 
 weights = ["k" + d if d in spatial else d for d in options["weights"]]
 loops = result + ["k" + d for d in spatial] + (["c"] if "c" in order else [])
 places = [f"o{d} * {stride[d]} + k{d} * {dilation[d]}" if d in spatial else d for d in order]
-number, narrow = "bf16" if "bf16" in flags else "f32", "bf16" if "narrow" in flags else "f32"
+factor = "bf16" if "bf16" in flags else "f32"
+number, narrow = "bf16" if "image" in flags else factor, "bf16" if "narrow" in flags else "f32"
 out, given = tensor(result, sizes), tensor(order, sizes, number)
-operands = [("a", list(order), number), ("b", weights, number)]
+operands = [("a", list(order), number), ("b", weights, factor)]
 body, source = "%zero = arith.constant 0.0 : f32\n", ("%a", given)
 if any(low.values()) or any(high.values()):
     padding = lambda by: ", ".join(str(by.get(d, 0)) for d in order)
@@ -55,10 +56,10 @@ if narrow != "f32":  # the sums do not go to the destination
         body += f"%at{position} = arith.constant {position} : index\n%size{position} = tensor.dim %out, %at{position} : {tensor(result, sizes, narrow)}\n"
     body += f"%sums = tensor.empty({', '.join(f'%size{position}' for position in dynamic)}) : {out}\n"
 body += f"%init = linalg.fill ins(%zero : f32) outs({sums} : {out}) -> {out}\n"
-widen = "" if number == "f32" else f"%xw = arith.extf %x : {number} to f32\n%yw = arith.extf %y : {number} to f32\n"
-factors = "%xw, %yw" if widen else "%x, %y"
-body += generic([places, weights, result], loops, [source, ("%b", tensor(weights, sizes, number))], ("%init", out),
-                f"^bb0(%x: {number}, %y: {number}, %s: f32):\n{widen}%m = arith.mulf {factors} : f32\n%t = arith.addf %s, %m : f32\nlinalg.yield %t : f32", 0)
+widen = ("" if number == "f32" else f"%xw = arith.extf %x : {number} to f32\n") + ("" if factor == "f32" else f"%yw = arith.extf %y : {factor} to f32\n")
+factors = ("%x, " if number == "f32" else "%xw, ") + ("%y" if factor == "f32" else "%yw")
+body += generic([places, weights, result], loops, [source, ("%b", tensor(weights, sizes, factor))], ("%init", out),
+                f"^bb0(%x: {number}, %y: {factor}, %s: f32):\n{widen}%m = arith.mulf {factors} : f32\n%t = arith.addf %s, %m : f32\nlinalg.yield %t : f32", 0)
 ins, maps, lines, arguments, value = [("%v0", out)], [result], [], ["%p: f32"], "%p"
 for name, dims, line in [("bias", result[-1:], "%r{0} = arith.addf {1}, %bias_ : f32"),
                          ("residual", result, "%r{0} = arith.subf {1}, %residual_ : f32")]:

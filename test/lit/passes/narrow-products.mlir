@@ -220,3 +220,47 @@ func.func @experts(%x: tensor<2x4x32xf32>, %expert: tensor<2xi64>) -> tensor<2x4
   %r = linalg.batch_matmul ins(%x, %picked : tensor<2x4x32xf32>, tensor<2x32x16xf32>) outs(%init : tensor<2x4x16xf32>) -> tensor<2x4x16xf32>
   return %r : tensor<2x4x16xf32>
 }
+
+// -----
+
+// An image that a convolution wants rounded is narrow for all: for the loop that adds it to another one, and for windows of each channel.
+// CHECK-LABEL: @images
+// CHECK: %[[A:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<1x6x6x16xbf16>)
+// CHECK: linalg.generic {{.*}} ins(%[[A]], %{{.*}} : tensor<1x6x6x16xbf16>, tensor<16x16xbf16>)
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %[[A]] : tensor<1x6x6x16xf32>, tensor<1x6x6x16xbf16>) outs(%{{.*}} : tensor<1x6x6x16xf32>)
+// CHECK-NEXT: ^bb0(%{{.*}}: f32, %[[NARROW:.*]]: bf16, %{{.*}}: f32)
+// CHECK-NEXT: arith.extf %[[NARROW]] : bf16 to f32
+// CHECK: %[[B:.*]] = linalg.generic {{.*}} ins(%[[SUM]] : tensor<1x6x6x16xf32>) outs(%{{.*}} : tensor<1x6x6x16xbf16>)
+// CHECK: linalg.generic {{.*}} ins(%[[B]], %{{.*}} : tensor<1x6x6x16xbf16>, tensor<16x3x3xf32>) outs(%{{.*}} : tensor<1x4x4x16xf32>)
+// CHECK-NEXT: ^bb0(%[[L:.*]]: bf16, %[[K:.*]]: f32, %{{.*}}: f32)
+// CHECK-NEXT: %[[WIDE:.*]] = arith.extf %[[L]] : bf16 to f32
+// CHECK-NEXT: arith.mulf %[[WIDE]], %[[K]] : f32
+#id = affine_map<(n, y, x, c) -> (n, y, x, c)>
+func.func @images(%x: tensor<1x6x6x16xf32>) -> tensor<1x4x4x16xf32> {
+  %w = arith.constant dense<0.5> : tensor<16x16xf32>
+  %d = arith.constant dense<0.5> : tensor<16x3x3xf32>
+  %0 = tensor.empty() : tensor<1x6x6x16xf32>
+  %1 = tensor.empty() : tensor<1x4x4x16xf32>
+  %a = linalg.abs ins(%x : tensor<1x6x6x16xf32>) outs(%0 : tensor<1x6x6x16xf32>) -> tensor<1x6x6x16xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(n, y, x, f, c) -> (n, y, x, c)>, affine_map<(n, y, x, f, c) -> (f, c)>, affine_map<(n, y, x, f, c) -> (n, y, x, f)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]} ins(%a, %w : tensor<1x6x6x16xf32>, tensor<16x16xf32>) outs(%0 : tensor<1x6x6x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %m = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<1x6x6x16xf32>
+  %sum = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%p, %a : tensor<1x6x6x16xf32>, tensor<1x6x6x16xf32>) outs(%0 : tensor<1x6x6x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %o: f32):
+    %t = arith.addf %l, %k : f32
+    linalg.yield %t : f32
+  } -> tensor<1x6x6x16xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(n, y, x, c, v, u) -> (n, y + v, x + u, c)>, affine_map<(n, y, x, c, v, u) -> (c, v, u)>, affine_map<(n, y, x, c, v, u) -> (n, y, x, c)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction"]} ins(%sum, %d : tensor<1x6x6x16xf32>, tensor<16x3x3xf32>) outs(%1 : tensor<1x4x4x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %m = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<1x4x4x16xf32>
+  return %r : tensor<1x4x4x16xf32>
+}
