@@ -54,6 +54,8 @@ struct AttentionEmitter {
   bool reads(unsigned number) {
     return !attention.op.getScore().getArgument(number).use_empty();
   }
+  /// Whether the target multiplies pairs of narrow numbers.
+  bool pairs() { return attention.narrow && site.target.bf16 && lanes == 16; }
   /// What the elements of the query are multiplied by. Narrow ones cannot take
   /// a factor without being rounded again: their products get it.
   double queryFactor();
@@ -71,6 +73,7 @@ struct AttentionEmitter {
   /// `finite` first.
   mlir::Value power(mlir::Value score, mlir::Value greatest);
   mlir::Value finite(mlir::Value greatest);
+  mlir::Value narrowPower(mlir::Value exponent);
 
   /// sums[row][vector] += the sum over k below `steps` of left(k, row) *
   /// right(k, vector), or of what `add` makes of left, right and the sum.

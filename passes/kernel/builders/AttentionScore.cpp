@@ -1,5 +1,6 @@
 // What the loops of attention share: scores and their powers on vectors, and
 // products.
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Attention.h"
 #include <cmath>
@@ -94,8 +95,7 @@ Value AttentionEmitter::finite(Value greatest) {
 }
 
 /// 2^x = 2^n * 2^f, with n the nearest integer: a polynomial in f whose
-/// exponent n is added to. The relative error is below 1.5e-7, and below 7.5e-5
-/// where values are bfloat16.
+/// exponent n is added to. The relative error is below 1.5e-7.
 Value AttentionEmitter::power(Value score, Value greatest) {
   OpBuilder &b = e.builder;
   Location loc = e.loc;
@@ -105,20 +105,17 @@ Value AttentionEmitter::power(Value score, Value greatest) {
   // Not before: the least score times log2(e) is not finite.
   if (double factor = powerFactor(); factor != 1)
     x = arith::MulFOp::create(b, loc, x, e.real(factor, type));
+  if (pairs())
+    return narrowPower(x);
   constexpr double round = 12582912; // 1.5 * 2^23: n is in the sum's low bits
   Value sum = arith::AddFOp::create(b, loc, x, e.real(round, type)),
         n = arith::SubFOp::create(b, loc, sum, e.real(round, type)),
         f = arith::SubFOp::create(b, loc, x, n);
-  static constexpr double precise[] = {
+  static constexpr double coefficients[] = {
       0.001326472731307149, 0.009671512991189957, 0.05550733581185341,
       0.24022242426872253,  0.6931470036506653,   1};
-  static constexpr double narrow[] = {0.05517167, 0.24261112, 0.69326099,
-                                      0.99992807};
-  ArrayRef<double> coefficients(precise);
-  if (attention.narrow)
-    coefficients = narrow;
   Value p = e.real(coefficients[0], type);
-  for (double coefficient : coefficients.drop_front())
+  for (double coefficient : llvm::drop_begin(coefficients))
     p = vector::FMAOp::create(b, loc, p, f, e.real(coefficient, type));
   Value shift = arith::ConstantOp::create(
       b, loc,
@@ -133,6 +130,28 @@ Value AttentionEmitter::power(Value score, Value greatest) {
   Value normal = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UGE, x,
                                        e.real(-126, type));
   return arith::SelectOp::create(b, loc, normal, result, e.real(0, type));
+}
+
+/// 2^x for what is rounded to bfloat16, where instructions take x apart into
+/// its integer below and the rest: the relative error is below 7.5e-5.
+Value AttentionEmitter::narrowPower(Value x) {
+  OpBuilder &b = e.builder;
+  Type type = x.getType(), i32 = b.getI32Type();
+  Value all = LLVM::ConstantOp::create(b, e.loc, b.getI16Type(), -1),
+        current = LLVM::ConstantOp::create(b, e.loc, i32, 4); // rounding
+  auto call = [&](StringRef name, ArrayRef<Value> operands) {
+    return LLVM::CallIntrinsicOp::create(b, e.loc, type, b.getStringAttr(name),
+                                         operands)
+        .getResults();
+  };
+  constexpr int64_t restOfFloor = 9; // without exceptions
+  Value rest = call("llvm.x86.avx512.mask.reduce.ps.512",
+                    {x, LLVM::ConstantOp::create(b, e.loc, i32, restOfFloor), x,
+                     all, current});
+  Value p = e.real(0.07802452, type);
+  for (double coefficient : {0.22606716, 0.69583354, 0.99992522})
+    p = vector::FMAOp::create(b, e.loc, p, rest, e.real(coefficient, type));
+  return call("llvm.x86.avx512.mask.scalef.ps.512", {p, x, p, all, current});
 }
 
 SmallVector<Value>

@@ -29,7 +29,7 @@ struct Flash {
   int64_t depth = llvm::alignTo(a.attention.depth, lanes),
           columns = llvm::alignTo(a.attention.columns, lanes);
   Value queryCount = a.sizes[a.i], keyCount = a.sizes[a.j];
-  bool pairs = a.attention.narrow && a.site.target.bf16 && lanes == 16;
+  bool pairs = a.pairs();
 
   /// A part of the keys or values: where row 0 is, and the step of the rows.
   struct Rows {
@@ -460,23 +460,25 @@ void Flash::powers() {
     }
     // A pair of keys of which one does not exist has its score, -∞.
     int64_t together = pairs ? 2 : 1;
-    sums = e.loop(
-        e.index(0), keysHere, together, sums,
-        [&](Value row, ValueRange carried) {
-          SmallVector<Value> next = llvm::to_vector(carried);
-          for (int64_t v : llvm::seq(strip)) {
-            SmallVector<Value, 2> both;
-            for (int64_t r : llvm::seq(together)) {
-              Value place = e.add(e.mul(e.add(row, r), blockQueries), at(v));
-              both.push_back(a.power(load(scores, place), most[v]));
-              next[v] = arith::AddFOp::create(b, e.loc, next[v], both.back());
-            }
-            Value place = e.floorDiv(row, e.index(together));
-            keep(pairs ? packPowers(both[0], both[1]) : both[0], scores,
-                 e.add(e.mul(place, blockQueries), at(v)));
-          }
-          return next;
-        });
+    sums = e.loop(e.index(0), keysHere, together, sums,
+                  [&](Value row, ValueRange carried) {
+                    SmallVector<Value> next = llvm::to_vector(carried);
+                    for (int64_t v : llvm::seq(strip)) {
+                      SmallVector<Value, 2> both;
+                      for (int64_t r : llvm::seq(together)) {
+                        Value place =
+                            e.add(e.mul(e.add(row, r), blockQueries), at(v));
+                        both.push_back(a.power(load(scores, place), most[v]));
+                      }
+                      Value place = e.floorDiv(row, e.index(together));
+                      keep(pairs ? packPowers(both[0], both[1]) : both[0],
+                           scores, e.add(e.mul(place, blockQueries), at(v)));
+                      for (Value power : both)
+                        next[v] =
+                            arith::AddFOp::create(b, e.loc, next[v], power);
+                    }
+                    return next;
+                  });
     for (int64_t v : llvm::seq(strip))
       keep(sums[v], total, at(v));
   });
