@@ -3,6 +3,7 @@
 // loop and the numbers lie in memory as narrow ones; sums stay f32.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/Convolution.h"
@@ -188,6 +189,9 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     for (auto [value, rounded] : narrowed)
       if (isImage(value))
         readNarrow(value, rounded);
+    // What comes out of these is rounded before it is multiplied.
+    getOperation().walk(
+        [](math::ErfOp op) { op.setFastmath(arith::FastMathFlags::afn); });
     SmallVector<AttentionOp> attentions;
     getOperation().walk([&](AttentionOp op) { attentions.push_back(op); });
     for (AttentionOp attention : attentions)
