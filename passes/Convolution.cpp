@@ -3,8 +3,14 @@
 
 using namespace mlir;
 
-/// Whether the body is `out + in * weight`, of one type.
-static bool addsProducts(Block *body) {
+/// What a factor was before it was widened.
+static Value narrowOf(Value factor) {
+  if (auto wide = factor.getDefiningOp<arith::ExtFOp>())
+    return wide.getIn();
+  return factor;
+}
+
+bool fulgur::addsProducts(Block *body) {
   if (body->getNumArguments() != 3)
     return false;
   Value sum = body->getTerminator()->getOperand(0);
@@ -15,8 +21,10 @@ static bool addsProducts(Block *body) {
     return false;
   Value other = add.getLhs() == out ? add.getRhs() : add.getLhs();
   auto product = other.getDefiningOp<arith::MulFOp>();
-  return product && ((product.getLhs() == in && product.getRhs() == weight) ||
-                     (product.getLhs() == weight && product.getRhs() == in));
+  if (!product)
+    return false;
+  Value left = narrowOf(product.getLhs()), right = narrowOf(product.getRhs());
+  return (left == in && right == weight) || (left == weight && right == in);
 }
 
 bool fulgur::isConvolution(Operation *op) {

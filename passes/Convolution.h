@@ -5,9 +5,13 @@
 
 namespace fulgur {
 /// Whether `op` adds up products of a window of its input with weights, all of
-/// one type of floating point: linalg::inferConvolutionDims then says what its
-/// loops are.
+/// one type of floating point or of factors that are widened:
+/// linalg::inferConvolutionDims then says what its loops are.
 bool isConvolution(mlir::Operation *op);
+
+/// Whether the body is `out + in * weight`, of one type or of factors that are
+/// widened.
+bool addsProducts(mlir::Block *body);
 
 /// Whether `op` folds every window of its input with a sum, a maximum or a
 /// minimum of f32.

@@ -59,10 +59,12 @@ def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
 }
 
 def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
-  let summary = "Multiplies weights and what they are multiplied with as narrower floats";
+  let summary = "Multiplies weights and what they are multiplied with, and what attention multiplies, as narrower floats";
   let description = [{
     Afterwards a product of f32 with a constant is one of two operands of `type`, whose sums are still f32. The constant is
-    rounded now, the other operand where it is made.
+    rounded now, the other operand where it is made. So are queries, keys and values, if there are many queries and keys and values
+    do not come from a cache, and images that convolutions of each channel read. An image that is rounded for some of its users is
+    rounded for elementwise loops, too.
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
   let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];

@@ -2,9 +2,13 @@
 // with is rounded where it is computed, so that the rounding fuses into that
 // loop and the numbers lie in memory as narrow ones; sums stay f32.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/Convolution.h"
 #include "passes/Dims.h"
+#include "passes/NarrowAttention.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
 
@@ -19,6 +23,9 @@ namespace {
 /// Shorter sums are not worth the rounding; it is also how positions are turned
 /// into angles, which have to be exact.
 constexpr int64_t kShortestSum = 16;
+
+/// Attention of so many queries is as fast as its keys and values are read.
+constexpr int64_t kFewQueries = 8;
 
 bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
@@ -40,14 +47,86 @@ Value sourceOf(Value value) {
   return value;
 }
 
-bool isWeight(Value value) {
+bool isConstantWeight(Value value) {
   ElementsAttr weight;
-  return matchPattern(sourceOf(value), m_Constant(&weight)) &&
+  return matchPattern(value, m_Constant(&weight)) &&
          !weightBytes(weight).empty();
+}
+
+/// The loop that picks `value` out of a weight, such as those of experts; null
+/// if there is none.
+tensor::ExtractOp pickOf(Value value) {
+  auto loop = value.getDefiningOp<linalg::GenericOp>();
+  if (!loop || loop.getNumResults() != 1 || loop.getNumReductionLoops() != 0)
+    return {};
+  auto pick = loop.getBody()
+                  ->getTerminator()
+                  ->getOperand(0)
+                  .getDefiningOp<tensor::ExtractOp>();
+  return pick && isConstantWeight(pick.getTensor()) ? pick
+                                                    : tensor::ExtractOp();
+}
+
+bool isWeight(Value value) {
+  Value source = sourceOf(value);
+  return isConstantWeight(source) || pickOf(source);
+}
+
+/// A convolution of f32 with weights, over pairs of channels. Few 3x3 windows
+/// without stride are faster by Winograd's transformation, which wants f32.
+bool isWorthItAsConvolution(linalg::LinalgOp op) {
+  constexpr int64_t fewWeights = (3 << 20) / (36 * sizeof(float));
+  if (!llvm::all_of(op->getOperands(), isF32) || !isWeight(op->getOperand(1)))
+    return false;
+  FailureOr<linalg::ConvolutionDimensions> dims =
+      linalg::inferConvolutionDims(op);
+  if (failed(dims) || dims->inputChannel.size() != 1 || !dims->depth.empty())
+    return false;
+  SmallVector<int64_t> sizes = op.getStaticLoopRanges();
+  int64_t channels = sizes[dims->inputChannel[0]];
+  AffineMap input = op.getIndexingMapsArray()[0];
+  if (channels < kShortestSum || channels % 2 != 0 ||
+      input.getResults().back() !=
+          getAffineDimExpr(dims->inputChannel[0], op.getContext()))
+    return false;
+  auto isOne = [](int64_t step) { return step == 1; };
+  int64_t filters = 1;
+  for (unsigned loop : dims->outputChannel)
+    filters *= sizes[loop];
+  return dims->filterLoop.size() != 2 || filters * channels > fewWeights ||
+         !llvm::all_of(dims->filterLoop,
+                       [&](unsigned loop) { return sizes[loop] == 3; }) ||
+         !llvm::all_of(dims->strides, isOne) ||
+         !llvm::all_of(dims->dilations, isOne);
+}
+
+/// A convolution of f32 with weights of each channel, which are whole vectors:
+/// its time is what reading the image takes.
+bool readsChannels(linalg::GenericOp op) {
+  constexpr int64_t vector = 16;
+  if (!isConvolution(op) || !llvm::all_of(op->getOperands(), isF32) ||
+      !isWeight(op->getOperand(1)))
+    return false;
+  FailureOr<linalg::ConvolutionDimensions> dims =
+      linalg::inferConvolutionDims(op);
+  return succeeded(dims) && dims->depth.size() == 1 &&
+         dims->outputChannel.empty() && dims->inputChannel.empty() &&
+         op.getStaticLoopRanges()[dims->depth[0]] % vector == 0 &&
+         op.getIndexingMapsArray()[0].getResults().back() ==
+             getAffineDimExpr(dims->depth[0], op.getContext());
+}
+
+/// Whether the value has places, rows and columns of them: those of images are
+/// so many that time is what memory takes.
+bool isImage(Value value) {
+  return cast<RankedTensorType>(value.getType()).getRank() >= 4 &&
+         isa_and_nonnull<linalg::LinalgOp>(value.getDefiningOp());
 }
 
 /// A product of f32 with one weight, whose sums are long.
 bool isWorthIt(linalg::LinalgOp op) {
+  if (isConvolution(op))
+    return isWorthItAsConvolution(op);
   if (!op.hasPureTensorSemantics() || !linalg::isaContractionOpInterface(op) ||
       op->getNumOperands() != 3 || !llvm::all_of(op->getOperands(), isF32) ||
       isWeight(op->getOperand(0)) == isWeight(op->getOperand(1)))
@@ -58,6 +137,26 @@ bool isWorthIt(linalg::LinalgOp op) {
     if (kind == utils::IteratorType::reduction)
       steps = ShapedType::isDynamic(size) ? kShortestSum : steps * size;
   return steps >= kShortestSum;
+}
+
+/// Attention of f32 that has many queries, of keys and values that are computed
+/// here: those that come from a cache would have to be rounded in a loop of
+/// their own, and all of them for a few queries.
+bool isWorthIt(AttentionOp op) {
+  auto isComputed = [](Value value) {
+    return isa_and_nonnull<linalg::LinalgOp>(sourceOf(value).getDefiningOp());
+  };
+  int64_t queries = ShapedType::kDynamic;
+  for (auto [value, map] : {std::pair(op.getQuery(), op.mapList().front()),
+                            std::pair(op.getResult(), op.resultMap())})
+    if (auto dim = map.getResultPosition(
+            getAffineDimExpr(op.queryLoop(), op.getContext())))
+      queries = std::max(
+          queries, cast<RankedTensorType>(value.getType()).getDimSize(*dim));
+  return llvm::all_of(op->getOperands().take_front(3), isF32) &&
+         (ShapedType::isDynamic(queries) || queries > kFewQueries) &&
+         hasRowsOfPairs(op) && isComputed(op.getKey()) &&
+         isComputed(op.getValue());
 }
 
 struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
@@ -80,6 +179,26 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     for (linalg::LinalgOp product : products)
       if (failed(rewrite(product)))
         return signalPassFailure();
+    WalkResult read = getOperation().walk([&](linalg::GenericOp op) {
+      return readsChannels(op) && failed(narrowImage(op))
+                 ? WalkResult::interrupt()
+                 : WalkResult::advance();
+    });
+    if (read.wasInterrupted())
+      return signalPassFailure();
+    for (auto [value, rounded] : narrowed)
+      if (isImage(value))
+        readNarrow(value, rounded);
+    // What comes out of these is rounded before it is multiplied.
+    getOperation().walk(
+        [](math::ErfOp op) { op.setFastmath(arith::FastMathFlags::afn); });
+    SmallVector<AttentionOp> attentions;
+    getOperation().walk([&](AttentionOp op) { attentions.push_back(op); });
+    for (AttentionOp attention : attentions)
+      if (failed(rewrite(attention)))
+        return signalPassFailure();
+    for (AttentionOp attention : attentions)
+      narrowResult(attention);
     for (auto &entry : weights)
       releaseWeight(cast<ElementsAttr>(entry.first));
   }
@@ -101,16 +220,85 @@ private:
     IRMapping mapping;
     op->getRegion(0).cloneInto(&generic.getRegion(), mapping);
     Block *body = generic.getBody();
-    builder.setInsertionPointToStart(body);
-    for (BlockArgument argument : body->getArguments().drop_back()) {
-      argument.setType(narrow);
-      auto wide = arith::ExtFOp::create(builder, op.getLoc(),
-                                        builder.getF32Type(), argument);
-      argument.replaceAllUsesExcept(wide, wide);
-    }
+    for (BlockArgument argument : body->getArguments().drop_back())
+      widen(argument);
     op->replaceAllUsesWith(generic);
     op->erase();
     return success();
+  }
+
+  /// The argument of a body becomes a narrow one.
+  void widen(BlockArgument argument) {
+    OpBuilder builder = OpBuilder::atBlockBegin(argument.getOwner());
+    argument.setType(narrow);
+    auto wide = arith::ExtFOp::create(builder, argument.getLoc(),
+                                      builder.getF32Type(), argument);
+    argument.replaceAllUsesExcept(wide, wide);
+  }
+
+  /// A convolution of each channel reads a narrow image.
+  LogicalResult narrowImage(linalg::GenericOp op) {
+    OpOperand *image = op.getDpsInputOperand(0);
+    auto pad = image->get().getDefiningOp<tensor::PadOp>();
+    if (!isImage(pad ? pad.getSource() : image->get()))
+      return success();
+    Value value = narrowOf(image->get());
+    if (!value)
+      return op.emitError("has an operand whose dims are not known");
+    image->set(value);
+    widen(op.getBody()->getArgument(0));
+    return success();
+  }
+
+  /// An image that is rounded for some is for elementwise loops, too: its wide
+  /// form need not be stored.
+  void readNarrow(Value value, Value rounded) {
+    for (OpOperand &use : llvm::make_early_inc_range(value.getUses())) {
+      auto loop = dyn_cast<linalg::GenericOp>(use.getOwner());
+      if (!loop || loop == rounded.getDefiningOp() || loop.isDpsInit(&use) ||
+          !linalg::isElementwise(loop))
+        continue;
+      use.set(rounded);
+      widen(loop.getBody()->getArgument(use.getOperandNumber()));
+    }
+  }
+
+  /// Attention of narrow operands, if it is one of many queries.
+  LogicalResult rewrite(AttentionOp op) {
+    if (isWorthIt(op))
+      for (OpOperand &operand : op->getOpOperands().take_front(3)) {
+        Value value = narrowOf(operand.get());
+        if (!value)
+          return op.emitError("has an operand whose dims are not known");
+        operand.set(value);
+      }
+    return success();
+  }
+
+  /// An attention whose result is rounded for all that use it rounds by itself.
+  void narrowResult(AttentionOp op) {
+    Value result = op.getResult(), rounded = narrowed.lookup(result);
+    if (!rounded)
+      return;
+    // Reshapes have been repeated.
+    for (Operation *user : llvm::make_early_inc_range(result.getUsers()))
+      eraseUnused(user);
+    if (!result.hasOneUse())
+      return;
+    Operation *rounding = rounded.getDefiningOp();
+    result.setType(cast<RankedTensorType>(rounded.getType()));
+    rounding->replaceAllUsesWith(ValueRange{result});
+    rounding->erase();
+  }
+
+  static void eraseUnused(Operation *reshape) {
+    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(reshape))
+      return;
+    for (Operation *user :
+         llvm::make_early_inc_range(reshape->getResult(0).getUsers()))
+      eraseUnused(user);
+    if (reshape->use_empty())
+      reshape->erase();
   }
 
   Type withNarrowElements(Type type) {
@@ -137,16 +325,30 @@ private:
       reshape->setOperand(0, source);
       reshape->getResult(0).setType(withNarrowElements(value.getType()));
       result = reshape->getResult(0);
+    } else if (auto pad = dyn_cast_or_null<tensor::PadOp>(op);
+               pad &&
+               matchPattern(pad.getConstantPaddingValue(), m_AnyZeroFloat())) {
+      Value source = narrowOf(pad.getSource());
+      if (!source)
+        return {};
+      Value zero = arith::ConstantOp::create(builder, value.getLoc(),
+                                             builder.getZeroAttr(narrow));
+      result = tensor::PadOp::create(
+          builder, value.getLoc(), withNarrowElements(value.getType()), source,
+          pad.getMixedLowPad(), pad.getMixedHighPad(), zero);
     } else if (ElementsAttr weight; matchPattern(value, m_Constant(&weight))) {
       result = arith::ConstantOp::create(builder, value.getLoc(),
                                          cast<TypedAttr>(narrowWeight(weight)));
+    } else if (tensor::ExtractOp pick = pickOf(value)) {
+      result = pickNarrow(builder, pick);
     } else {
       result = round(builder, value);
     }
     return narrowed[value] = result;
   }
 
-  Value round(OpBuilder &builder, Value value) {
+  /// A tensor for `value` as a narrow one; null if its dims are not known.
+  Value emptyFor(OpBuilder &builder, Value value) {
     Location loc = value.getLoc();
     FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, value);
     if (failed(dims))
@@ -156,6 +358,35 @@ private:
     if (empty.getType() != withNarrowElements(type))
       empty = tensor::EmptyOp::create(builder, loc, withNarrowElements(type),
                                       dynamicDims(builder, loc, type, *dims));
+    return empty;
+  }
+
+  /// The loop that picks the same out of the narrow weight.
+  Value pickNarrow(OpBuilder &builder, tensor::ExtractOp pick) {
+    auto loop = pick->getParentOfType<linalg::GenericOp>();
+    Value table = narrowOf(pick.getTensor()),
+          empty = emptyFor(builder, loop->getResult(0));
+    if (!empty)
+      return {};
+    IRMapping mapping;
+    mapping.map(loop.getDpsInits()[0], empty);
+    auto result = cast<linalg::GenericOp>(builder.clone(*loop, mapping));
+    result->getResult(0).setType(cast<RankedTensorType>(empty.getType()));
+    Block *body = result.getBody();
+    body->getArguments().back().setType(narrow);
+    auto picked =
+        body->getTerminator()->getOperand(0).getDefiningOp<tensor::ExtractOp>();
+    picked.getTensorMutable().assign(table);
+    picked.getResult().setType(narrow);
+    return result->getResult(0);
+  }
+
+  Value round(OpBuilder &builder, Value value) {
+    Location loc = value.getLoc();
+    auto type = cast<RankedTensorType>(value.getType());
+    Value empty = emptyFor(builder, value);
+    if (!empty)
+      return {};
     AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
     SmallVector<utils::IteratorType> kinds(type.getRank(),
                                            utils::IteratorType::parallel);
@@ -188,7 +419,7 @@ private:
   }
 
   Type narrow;
-  llvm::DenseMap<Value, Value> narrowed;
+  llvm::MapVector<Value, Value> narrowed;
   llvm::MapVector<Attribute, Attribute> weights;
 };
 } // namespace

@@ -290,7 +290,8 @@ private:
                                SmallVectorImpl<Operation *> &group) {
     for (Value input : cast<linalg::LinalgOp>(product).getDpsInputs()) {
       std::optional<RowGather> gather = matchRowGather(input);
-      if (gather && getElementTypeOrSelf(input.getType()).isF32() &&
+      Type element = getElementTypeOrSelf(input.getType());
+      if (gather && (element.isF32() || element.isBF16()) &&
           input.hasOneUse() && !taken.contains(gather->loop) &&
           gather->table.getDefiningOp<arith::ConstantOp>() &&
           gather->loop->getBlock() == product->getBlock())

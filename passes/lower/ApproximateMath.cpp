@@ -166,9 +166,35 @@ Value approximate(const Formula &f, math::Exp2Op, Value x) {
                f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))));
 }
 
+/// Whether nothing but its rounding to bfloat16 becomes of `value`.
+bool isRounded(Value value) {
+  return !value.use_empty() &&
+         llvm::all_of(value.getUsers(), [](Operation *user) {
+           if (isa<arith::TruncFOp>(user))
+             return getElementTypeOrSelf(user->getResult(0)).isBF16();
+           return isa<arith::AddFOp, arith::MulFOp>(user) &&
+                  isRounded(user->getResult(0));
+         });
+}
+
+/// With an error below 3e-5, for what is rounded and may be approximate.
+Value narrowErf(const Formula &f, Value x) {
+  constexpr float bound = 3.0f;
+  x = f.atLeast(f.atMost(x, bound), -bound);
+  Value centred =
+      f.fma(f.mul(x, x), f.real(2 / (bound * bound)), f.real(-1.0f));
+  return f.mul(x, f.polynomial({0.470128715f, -0.228728548f, 0.157598287f,
+                                -0.11114262f, 0.0721463412f, -0.0397318788f,
+                                0.0240757838f, -0.0178653933f, 0.00685083959f},
+                               centred));
+}
+
 // x * P(2x²/B² - 1): a polynomial in x² itself would lose four digits, one in
 // the centred variable loses none.
-Value approximate(const Formula &f, math::ErfOp, Value x) {
+Value approximate(const Formula &f, math::ErfOp op, Value x) {
+  if (bitEnumContainsAll(op.getFastmath(), arith::FastMathFlags::afn) &&
+      isRounded(op))
+    return narrowErf(f, x);
   constexpr float bound = 3.92f; // erf rounds to 1 from here on
   x = f.atLeast(f.atMost(x, bound), -bound);
   Value centred =

@@ -17,6 +17,8 @@ struct Attention {
   mlir::Operation *scaling = nullptr;
   /// The score is the product times the factor and nothing else.
   bool plain = false;
+  /// Query, key and value are bfloat16, which may be multiplied in pairs.
+  bool narrow = false;
 
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;
@@ -24,8 +26,8 @@ struct Attention {
   llvm::SmallVector<std::pair<mlir::Value, mlir::AffineMap>> operands() const;
 };
 
-/// Reads the kernel's body; nothing when it is not an attention of f32 that the
-/// loops below can compute.
+/// Reads the kernel's body; nothing when it is not an attention of f32, or of
+/// bfloat16 with scores in f32, that the loops below can compute.
 std::optional<Attention> matchAttention(KernelOp kernel);
 
 /// Emits attention at a site.
@@ -52,8 +54,14 @@ struct AttentionEmitter {
   bool reads(unsigned number) {
     return !attention.op.getScore().getArgument(number).use_empty();
   }
-  /// What the elements of the query are multiplied by.
+  /// Whether the target multiplies pairs of narrow numbers.
+  bool pairs() { return attention.narrow && site.target.bf16 && lanes == 16; }
+  /// What the elements of the query are multiplied by. Narrow ones cannot take
+  /// a factor without being rounded again: their products get it.
   double queryFactor();
+  /// What products have to be multiplied by to be powers of 2, as far as the
+  /// query has not been.
+  double powerFactor();
   /// The scores of vectors of products, already multiplied by the factor.
   /// Arguments that the score does not read may be null.
   mlir::Value score(mlir::Value product, mlir::Value query, mlir::Value key,
@@ -65,14 +73,17 @@ struct AttentionEmitter {
   /// `finite` first.
   mlir::Value power(mlir::Value score, mlir::Value greatest);
   mlir::Value finite(mlir::Value greatest);
+  mlir::Value narrowPower(mlir::Value exponent);
 
   /// sums[row][vector] += the sum over k below `steps` of left(k, row) *
-  /// right(k, vector)
-  llvm::SmallVector<mlir::Value>
-  multiply(int64_t rows, int64_t vectors, mlir::Value steps,
-           llvm::SmallVector<mlir::Value> sums,
-           llvm::function_ref<mlir::Value(mlir::Value, int64_t)> left,
-           llvm::function_ref<mlir::Value(mlir::Value, int64_t)> right);
+  /// right(k, vector), or of what `add` makes of left, right and the sum.
+  llvm::SmallVector<mlir::Value> multiply(
+      int64_t rows, int64_t vectors, mlir::Value steps,
+      llvm::SmallVector<mlir::Value> sums,
+      llvm::function_ref<mlir::Value(mlir::Value, int64_t)> left,
+      llvm::function_ref<mlir::Value(mlir::Value, int64_t)> right,
+      llvm::function_ref<mlir::Value(mlir::Value, mlir::Value, mlir::Value)>
+          add = nullptr);
   /// Which queries see the keys [seenFrom, seenTo) only; without causality all
   /// keys.
   mlir::Value seenFrom(mlir::Value query);
@@ -87,6 +98,13 @@ struct AttentionEmitter {
   }
   /// One element in every lane.
   mlir::Value scalar(mlir::Value from, mlir::Value at);
+  /// A vector of the elements of an operand as f32.
+  mlir::Value widen(mlir::Value vector);
+  /// Columns of an operand as f32.
+  mlir::Value readWide(mlir::Value flat, mlir::Value position, mlir::Value step,
+                       Columns columns);
+  /// Writes columns of the result.
+  void writeResult(mlir::Value vector, mlir::Value position, Columns columns);
   /// A buffer of the running task.
   mlir::Value onStack(int64_t elements, mlir::Type type);
 };

@@ -1,6 +1,7 @@
 // Which kernels are attention that the builder takes, and what their score is.
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/NarrowAttention.h"
 #include "passes/kernel/builders/Attention.h"
 
 using namespace mlir;
@@ -61,7 +62,9 @@ static void readScore(Attention &attention) {
       product = user->getResult(0);
     }
   }
-  attention.plain = yielded == product;
+  // Only what is positive keeps the order of products that become powers.
+  attention.plain =
+      yielded == product && (!attention.narrow || attention.factor > 0);
 }
 
 std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
@@ -85,10 +88,16 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   auto isF32 = [](Value value) {
     return getElementTypeOrSelf(value.getType()).isF32();
   };
-  for (Value value : {op.getQuery(), op.getKey(), op.getValue()})
-    if (!isArgument(value) || !isF32(value))
-      return std::nullopt;
-  if (!isF32(op.getResult()) || !isF32(op.getScore().getArgument(0)) ||
+  auto isBF16 = [](Value value) {
+    return getElementTypeOrSelf(value.getType()).isBF16();
+  };
+  SmallVector<Value> factors{op.getQuery(), op.getKey(), op.getValue()};
+  attention.narrow = llvm::all_of(factors, isBF16);
+  if (!llvm::all_of(factors, isArgument) ||
+      (attention.narrow ? !hasRowsOfPairs(op) : !llvm::all_of(factors, isF32)))
+    return std::nullopt;
+  if (!(isF32(op.getResult()) || isBF16(op.getResult())) ||
+      !isF32(op.getScore().getArgument(0)) ||
       (op.getSink() && (!isArgument(op.getSink()) || !isF32(op.getSink()))))
     return std::nullopt;
   for (Value extra : op.getExtras())

@@ -1,5 +1,6 @@
 // What the loops of attention share: scores and their powers on vectors, and
 // products.
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Attention.h"
 #include <cmath>
@@ -49,7 +50,15 @@ void AttentionEmitter::access() {
 }
 
 double AttentionEmitter::queryFactor() {
+  if (attention.narrow)
+    return 1;
   return attention.factor * (attention.plain ? kLog2E : 1);
+}
+
+double AttentionEmitter::powerFactor() {
+  if (!attention.plain)
+    return kLog2E;
+  return attention.narrow ? attention.factor * kLog2E : 1;
 }
 
 Value AttentionEmitter::score(Value product, Value query, Value key,
@@ -59,7 +68,7 @@ Value AttentionEmitter::score(Value product, Value query, Value key,
   Block &body = attention.op.getScore().front();
   IRMapping lanewise;
   lanewise.map(body.getArgument(0), product);
-  if (attention.scaling)
+  if (attention.scaling && !attention.narrow)
     lanewise.map(attention.scaling->getResult(0), product);
   lanewise.map(body.getArgument(1), query);
   lanewise.map(body.getArgument(2), key);
@@ -72,8 +81,9 @@ Value AttentionEmitter::score(Value product, Value query, Value key,
 Value AttentionEmitter::logit(Value vector) {
   if (!attention.plain)
     return vector;
-  return arith::MulFOp::create(e.builder, e.loc, vector,
-                               e.real(kLog2E, vector.getType()));
+  return arith::MulFOp::create(
+      e.builder, e.loc, vector,
+      e.real(kLog2E / powerFactor(), vector.getType()));
 }
 
 Value AttentionEmitter::finite(Value greatest) {
@@ -93,8 +103,10 @@ Value AttentionEmitter::power(Value score, Value greatest) {
   Type bits = cast<VectorType>(type).clone(b.getI32Type());
   Value x = arith::SubFOp::create(b, loc, score, greatest);
   // Not before: the least score times log2(e) is not finite.
-  if (!attention.plain)
-    x = arith::MulFOp::create(b, loc, x, e.real(kLog2E, type));
+  if (double factor = powerFactor(); factor != 1)
+    x = arith::MulFOp::create(b, loc, x, e.real(factor, type));
+  if (pairs())
+    return narrowPower(x);
   constexpr double round = 12582912; // 1.5 * 2^23: n is in the sum's low bits
   Value sum = arith::AddFOp::create(b, loc, x, e.real(round, type)),
         n = arith::SubFOp::create(b, loc, sum, e.real(round, type)),
@@ -120,11 +132,34 @@ Value AttentionEmitter::power(Value score, Value greatest) {
   return arith::SelectOp::create(b, loc, normal, result, e.real(0, type));
 }
 
+/// 2^x for what is rounded to bfloat16, where instructions take x apart into
+/// its integer below and the rest: the relative error is below 7.5e-5.
+Value AttentionEmitter::narrowPower(Value x) {
+  OpBuilder &b = e.builder;
+  Type type = x.getType(), i32 = b.getI32Type();
+  Value all = LLVM::ConstantOp::create(b, e.loc, b.getI16Type(), -1),
+        current = LLVM::ConstantOp::create(b, e.loc, i32, 4); // rounding
+  auto call = [&](StringRef name, ArrayRef<Value> operands) {
+    return LLVM::CallIntrinsicOp::create(b, e.loc, type, b.getStringAttr(name),
+                                         operands)
+        .getResults();
+  };
+  constexpr int64_t restOfFloor = 9; // without exceptions
+  Value rest = call("llvm.x86.avx512.mask.reduce.ps.512",
+                    {x, LLVM::ConstantOp::create(b, e.loc, i32, restOfFloor), x,
+                     all, current});
+  Value p = e.real(0.07802452, type);
+  for (double coefficient : {0.22606716, 0.69583354, 0.99992522})
+    p = vector::FMAOp::create(b, e.loc, p, rest, e.real(coefficient, type));
+  return call("llvm.x86.avx512.mask.scalef.ps.512", {p, x, p, all, current});
+}
+
 SmallVector<Value>
 AttentionEmitter::multiply(int64_t rows, int64_t vectors, Value steps,
                            SmallVector<Value> sums,
                            llvm::function_ref<Value(Value, int64_t)> left,
-                           llvm::function_ref<Value(Value, int64_t)> right) {
+                           llvm::function_ref<Value(Value, int64_t)> right,
+                           llvm::function_ref<Value(Value, Value, Value)> add) {
   constexpr int64_t unroll = 2;
   auto step = [&](Value k, MutableArrayRef<Value> sums) {
     SmallVector<Value> rightVectors;
@@ -134,8 +169,9 @@ AttentionEmitter::multiply(int64_t rows, int64_t vectors, Value steps,
       Value leftVector = left(k, r);
       for (int64_t v : llvm::seq(vectors)) {
         Value &sum = sums[r * vectors + v];
-        sum = vector::FMAOp::create(e.builder, e.loc, leftVector,
-                                    rightVectors[v], sum);
+        sum = add ? add(leftVector, rightVectors[v], sum)
+                  : vector::FMAOp::create(e.builder, e.loc, leftVector,
+                                          rightVectors[v], sum);
       }
     }
   };
@@ -169,6 +205,28 @@ Value AttentionEmitter::seenTo(Value query) {
 
 Value AttentionEmitter::scalar(Value from, Value at) {
   return e.broadcast(memref::LoadOp::create(e.builder, e.loc, from, at), lanes);
+}
+
+Value AttentionEmitter::widen(Value vector) {
+  auto type = cast<VectorType>(vector.getType());
+  if (type.getElementType().isF32())
+    return vector;
+  return arith::ExtFOp::create(e.builder, e.loc,
+                               type.clone(e.builder.getF32Type()), vector);
+}
+
+Value AttentionEmitter::readWide(Value flat, Value position, Value step,
+                                 Columns columns) {
+  return widen(readColumns(e, flat, position, step, columns));
+}
+
+void AttentionEmitter::writeResult(Value vector, Value position,
+                                   Columns columns) {
+  if (Type element = out.elementType();
+      element != getElementTypeOrSelf(vector.getType()))
+    vector = arith::TruncFOp::create(e.builder, e.loc,
+                                     VectorType::get(lanes, element), vector);
+  writeColumns(e, vector, out.flat, position, out.steps[n], columns);
 }
 
 Value AttentionEmitter::onStack(int64_t elements, Type type) {

@@ -1,5 +1,6 @@
 #include "passes/kernel/builders/Convolution.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/Convolution.h"
 #include "passes/kernel/builders/Elementwise.h"
 #include "passes/kernel/builders/WinogradWeights.h"
 
@@ -45,26 +46,18 @@ static bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
 }
 
-/// Whether the body adds the product of both inputs to the sum.
+static bool isBF16(Value value) {
+  return getElementTypeOrSelf(value.getType()).isBF16();
+}
+
+/// Whether the body adds the product of both inputs to the sum, all of f32 or
+/// with inputs of bfloat16.
 static bool isMultiplyAdd(linalg::GenericOp op) {
-  Block *body = op.getBody();
-  if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
-      !llvm::all_of(op->getOperands(), isF32) ||
-      llvm::range_size(body->without_terminator()) != 2)
-    return false;
-  auto add =
-      body->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
-  if (!add)
-    return false;
-  for (auto [sum, product] : {std::pair(add.getLhs(), add.getRhs()),
-                              std::pair(add.getRhs(), add.getLhs())})
-    if (auto mul = product.getDefiningOp<arith::MulFOp>();
-        mul && sum == body->getArgument(2))
-      return (mul.getLhs() == body->getArgument(0) &&
-              mul.getRhs() == body->getArgument(1)) ||
-             (mul.getLhs() == body->getArgument(1) &&
-              mul.getRhs() == body->getArgument(0));
-  return false;
+  return op.getNumDpsInputs() == 2 && op.getNumDpsInits() == 1 &&
+         addsProducts(op.getBody()) && isF32(op.getDpsInits()[0]) &&
+         (isF32(op.getDpsInputs()[1])
+              ? isF32(op.getDpsInputs()[0]) || isBF16(op.getDpsInputs()[0])
+              : llvm::all_of(op.getDpsInputs(), isBF16));
 }
 
 /// loop * factor, or just the loop.
@@ -189,10 +182,21 @@ static bool matchOperands(Convolution &c) {
     ArrayRef<int64_t> given = c.packed.getOuterDimsPerm();
     SmallVector<int64_t> identity =
         llvm::to_vector(llvm::seq<int64_t>(0, order.size()));
-    if (c.packed.getInnerDimsPos() != ArrayRef(c.weightLane()) ||
+    SmallVector<int64_t> inner{c.weightLane()};
+    if (c.depth() > 1)
+      inner.push_back(order.back());
+    if (c.packed.getInnerDimsPos() != ArrayRef(inner) ||
+        (inner.size() > 1 && c.packed.getStaticInnerTiles()[1] != c.depth()) ||
         order != (given.empty() ? ArrayRef<int64_t>(identity) : given))
       return false;
   }
+  // Wide weights are for each channel of a narrow input.
+  if (isBF16(c.input) && c.depth() == 1 && !c.isDepthwise())
+    return false;
+  // Pairs of channels lie together.
+  if (c.depth() > 1 && (!c.channel || c.size(*c.channel) % c.depth() != 0 ||
+                        c.inputLoops.back() != int(*c.channel)))
+    return false;
   return isa<BlockArgument>(c.input) && isa<BlockArgument>(c.weights);
 }
 
@@ -238,7 +242,7 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
   c.out = kernel.bodyBlock()->getArguments().back();
   auto root =
       kernel.yield().getValues().front().getDefiningOp<linalg::GenericOp>();
-  if (!root || !isF32(c.out))
+  if (!root || !(isF32(c.out) || isBF16(c.out)))
     return std::nullopt;
   c.op = root;
   if (root.getNumReductionLoops() == 0 && isLanewise(root)) {

@@ -58,11 +58,16 @@ struct Convolution {
   /// The weights' dims in the order in which kernels stream through them:
   /// group, filter, windows, channel.
   llvm::SmallVector<int64_t> weightOrder() const;
+  /// How many channels are multiplied at once: narrow numbers in pairs.
+  int64_t depth() const {
+    return mlir::getElementTypeOrSelf(weights).isBF16() ? 2 : 1;
+  }
   /// The weights' dim along the lanes.
   int64_t weightLane() const;
 };
 
-/// Reads the kernel's body; nothing when it is not such a convolution of f32
-/// with weights of known shape.
+/// Reads the kernel's body; nothing when it is not such a convolution of f32,
+/// of bfloat16 with sums in f32 and pairs of neighbouring channels, or of each
+/// channel of a bfloat16 input with f32; with weights of known shape.
 std::optional<Convolution> matchConvolution(KernelOp kernel);
 } // namespace fulgur

@@ -83,8 +83,8 @@ struct Decode {
   Value column(const Access &access, unsigned loop, int64_t size, Value base,
                int64_t from) {
     Value step = access.steps[loop] ? access.steps[loop] : e.index(1);
-    return readColumns(e, access.flat, e.add(base, e.mul(step, from)), step,
-                       {lanes, maskOf(from, size)});
+    return a.readWide(access.flat, e.add(base, e.mul(step, from)), step,
+                      {lanes, maskOf(from, size)});
   }
   void keepScalar(Value number, Value to, Value at) {
     memref::StoreOp::create(e.builder, e.loc, number, to, at);
@@ -353,9 +353,9 @@ void Decode::scoreTransposed(Value row, int64_t count) {
         },
         [&](Value k, int64_t v) {
           Value position = e.add(e.add(keys, key), v * lanes);
-          return readColumns(e, a.key.flat,
-                             e.add(position, e.mul(a.key.steps[a.d], k)),
-                             e.index(1), {lanes, mask});
+          return a.readWide(a.key.flat,
+                            e.add(position, e.mul(a.key.steps[a.d], k)),
+                            e.index(1), {lanes, mask});
         });
     for (int64_t r : llvm::seq(count))
       for (int64_t v : llvm::seq(vectors))
@@ -491,8 +491,8 @@ void Decode::finish(Value sum, llvm::function_ref<Value(int64_t)> columnAt) {
       result = arith::SelectOp::create(b, e.loc, empty, zero, result);
     }
     point[a.n] = e.index(from);
-    writeColumns(e, result, a.out.flat, a.out.at(e, point), a.out.steps[a.n],
-                 {lanes, maskOf(from, a.attention.columns)});
+    a.writeResult(result, a.out.at(e, point),
+                  {lanes, maskOf(from, a.attention.columns)});
   }
   point[a.n] = {};
 }

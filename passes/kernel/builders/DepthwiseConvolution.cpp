@@ -110,9 +110,13 @@ Depthwise::State Depthwise::rowOfWindow(Value column, Reach reach,
   const Convolution::Spatial &dim = c.spatial.back();
   Value step = inputStep(rowDim()) ? inputStep(rowDim()) : e.index(0),
         first = e.mul(tap, taps());
-  auto read = [&](Value offset) {
-    return readColumns(e, input.flat, e.add(inputAt, e.mul(step, offset)),
-                       e.index(1), columns());
+  auto read = [&](Value offset) -> Value {
+    Value element =
+        readColumns(e, input.flat, e.add(inputAt, e.mul(step, offset)),
+                    e.index(1), columns());
+    if (element.getType() == vectorType())
+      return element;
+    return arith::ExtFOp::create(e.builder, e.loc, vectorType(), element);
   };
   auto add = [&](Value element, Value weight, Value &sum) {
     sum = vector::FMAOp::create(e.builder, e.loc, element, weight, sum);

@@ -148,8 +148,8 @@ DirectConvolution::State DirectConvolution::windows(unsigned k, Value column,
   });
 }
 
-/// Adds `length` steps of the sum to those of some of the pixels: the input's
-/// elements are `step` apart.
+/// Adds `length` elements' products to the sums of some of the pixels: the
+/// input's elements are `step` apart.
 DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
                                                 int64_t length, Value step,
                                                 const Pixels &pixels,
@@ -168,24 +168,29 @@ DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
   Value pixelStep = inputStep(rowDim()) ? inputStep(rowDim()) : e.index(0);
   auto add = [&](Value index, int64_t set, State &sums) {
     SmallVector<Value> loaded;
-    Value from = e.add(weightsAt, e.mul(index, pack));
+    Value from = e.add(weightsAt, e.mul(index, pack * depth));
     for (int64_t vector : llvm::seq(plan.vectors))
-      loaded.push_back(vector::LoadOp::create(e.builder, e.loc, vectorType(),
-                                              weights,
-                                              e.add(from, vector * lanes)));
-    Value first = e.add(inputAt, e.mul(index, step));
-    for (auto [number, pixel] : llvm::enumerate(pixels)) {
-      Value position = e.add(first, e.mul(pixelStep, pixel * row().stride));
-      Value element = e.broadcast(
-          memref::LoadOp::create(e.builder, e.loc, input.flat, position),
-          lanes);
-      for (int64_t vector : llvm::seq(plan.vectors)) {
-        Value &sum = sums[set * setSums + number * plan.vectors + vector];
-        sum = vector::FMAOp::create(e.builder, e.loc, element, loaded[vector],
-                                    sum);
+      loaded.push_back(elements.columns(e, weights,
+                                        e.add(from, vector * lanes * depth),
+                                        /*mask=*/{}));
+    Value first = e.add(inputAt, e.mul(e.mul(index, depth), step));
+    for (int64_t part : llvm::seq(elements.parts)) {
+      SmallVector<Value> right;
+      for (Value vector : loaded)
+        right.push_back(elements.part(e, vector, part));
+      for (auto [number, pixel] : llvm::enumerate(pixels)) {
+        Value position = e.add(first, e.mul(pixelStep, pixel * row().stride));
+        Value left = elements.part(
+            e, elements.row(e, input.flat, position, step, /*half=*/false),
+            part);
+        for (int64_t vector : llvm::seq(plan.vectors)) {
+          Value &sum = sums[set * setSums + number * plan.vectors + vector];
+          sum = elements.multiply(e, left, right[vector], sum);
+        }
       }
     }
   };
+  length /= depth;
   int64_t atOnce = std::max(unroll, sets);
   if (length <= 4)
     atOnce = length;
@@ -245,7 +250,8 @@ static std::pair<int64_t, int64_t> chooseTile(const Convolution &c,
     // Tiles read the weights of a part again and again: from the second-level
     // cache or, when they do not fit, from behind it.
     double reading =
-        4 * c.steps() * vectors * lanes > kCacheBytes * 5 / 4 ? 0.6 : 0.1;
+        4 / c.depth() * c.steps() * vectors * lanes > kCacheBytes * 5 / 4 ? 0.6
+                                                                          : 0.1;
     auto cost = [&](int64_t pixels) {
       double products = pixels * vectors, loads = pixels + vectors;
       // Fewer sums cannot hide the latency of the additions.

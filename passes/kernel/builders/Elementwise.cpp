@@ -30,13 +30,16 @@ Access fulgur::accessOf(Emitter &e, Value buffer, ArrayRef<int> loops,
   return access;
 }
 
-/// Booleans are bytes in memory, but a vector of i1 would be read as bits:
-/// reads and writes them as i8.
-static Value bytePointer(Emitter &e, Value flat, Value position) {
+/// The address of an element of so many bytes. Booleans are bytes in memory,
+/// but a vector of i1 would be read as bits: reads and writes them as i8.
+/// Masked accesses to bfloat16 are those of their bits: a CPU that does not
+/// compute with the type would call functions for them.
+static Value pointerTo(Emitter &e, Value flat, Value position, int64_t bytes) {
   Value base =
       memref::ExtractAlignedPointerAsIndexOp::create(e.builder, e.loc, flat);
-  Value address = arith::IndexCastOp::create(
-      e.builder, e.loc, e.builder.getI64Type(), e.add(base, position));
+  Value address =
+      arith::IndexCastOp::create(e.builder, e.loc, e.builder.getI64Type(),
+                                 e.add(base, e.mul(position, bytes)));
   return LLVM::IntToPtrOp::create(
       e.builder, e.loc, LLVM::LLVMPointerType::get(e.builder.getContext()),
       address);
@@ -74,7 +77,7 @@ Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step,
   if (element.isInteger(1)) {
     auto bytes = VectorType::get(columns.lanes, b.getI8Type());
     Value zero = byteVector(e, 0, bytes),
-          pointer = bytePointer(e, flat, position), loaded;
+          pointer = pointerTo(e, flat, position, 1), loaded;
     if (columns.mask)
       loaded = LLVM::MaskedLoadOp::create(b, e.loc, bytes, pointer,
                                           columns.mask, zero, 1);
@@ -85,6 +88,13 @@ Value fulgur::readColumns(Emitter &e, Value flat, Value position, Value step,
   }
   if (known(step) == 1 && !columns.mask)
     return vector::LoadOp::create(b, e.loc, type, flat, position);
+  if (known(step) == 1 && element.isBF16()) {
+    auto bits = VectorType::get(columns.lanes, b.getI16Type());
+    Value loaded = LLVM::MaskedLoadOp::create(
+        b, e.loc, bits, pointerTo(e, flat, position, 2), columns.mask,
+        arith::ConstantOp::create(b, e.loc, b.getZeroAttr(bits)), 2);
+    return arith::BitcastOp::create(b, e.loc, type, loaded);
+  }
   Value zero = arith::ConstantOp::create(b, e.loc, b.getZeroAttr(type));
   if (known(step) == 1)
     return vector::MaskedLoadOp::create(b, e.loc, type, flat, position,
@@ -100,7 +110,7 @@ void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position,
   if (cast<MemRefType>(flat.getType()).getElementType().isInteger(1)) {
     auto bytes = VectorType::get(columns.lanes, b.getI8Type());
     Value stored = arith::ExtUIOp::create(b, e.loc, bytes, vector),
-          pointer = bytePointer(e, flat, position);
+          pointer = pointerTo(e, flat, position, 1);
     if (columns.mask)
       LLVM::MaskedStoreOp::create(b, e.loc, stored, pointer, columns.mask, 1);
     else
@@ -108,7 +118,13 @@ void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position,
     return;
   }
   if (!step || known(step) == 1) {
-    if (columns.mask)
+    if (columns.mask && getElementTypeOrSelf(vector.getType()).isBF16())
+      LLVM::MaskedStoreOp::create(
+          b, e.loc,
+          arith::BitcastOp::create(
+              b, e.loc, VectorType::get(columns.lanes, b.getI16Type()), vector),
+          pointerTo(e, flat, position, 2), columns.mask, 2);
+    else if (columns.mask)
       vector::MaskedStoreOp::create(b, e.loc, flat, position, columns.mask,
                                     vector);
     else

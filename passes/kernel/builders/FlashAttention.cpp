@@ -4,10 +4,14 @@
 // Scores lie with one query in each lane, so that the greatest score and the
 // sum of a row are vertical operations. Both products are the tile of the
 // matrix product: keys (broadcast) times transposed queries, and powers
-// (broadcast) times values.
+// (broadcast) times values. With bfloat16 and an instruction for it, tiles hold
+// pairs: of neighbouring elements of queries and keys, and of powers and values
+// of neighbouring keys. Buffers see a pair as the bits of one f32.
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Attention.h"
 #include "passes/kernel/builders/Tile.h"
+#include "passes/kernel/builders/Transpose.h"
 #include <cmath>
 
 using namespace mlir;
@@ -25,6 +29,7 @@ struct Flash {
   int64_t depth = llvm::alignTo(a.attention.depth, lanes),
           columns = llvm::alignTo(a.attention.columns, lanes);
   Value queryCount = a.sizes[a.i], keyCount = a.sizes[a.j];
+  bool pairs = a.pairs();
 
   /// A part of the keys or values: where row 0 is, and the step of the rows.
   struct Rows {
@@ -57,6 +62,14 @@ struct Flash {
   void store();
   SmallVector<Value> hide(ArrayRef<Value> scores, Value strip, int64_t vectors,
                           Value row, int64_t rows);
+  void copyQueryPairs();
+  void copyValuePairs(const Rows &values);
+  Value packPowers(Value first, Value second);
+  Value readPair(Value flat, Value position);
+  SmallVector<Value> product(int64_t rows, int64_t vectors, Value steps,
+                             SmallVector<Value> sums,
+                             llvm::function_ref<Value(Value, int64_t)> left,
+                             llvm::function_ref<Value(Value, int64_t)> right);
   SmallVector<Value> extrasAt(Value row, Value key, Value query);
   bool isCopied(const Access &access, unsigned loop);
   bool hasTile(const Access &extra);
@@ -84,10 +97,12 @@ struct Flash {
 };
 } // namespace
 
-/// Whether keys or values are transposed first: a row is not contiguous.
-/// Contiguous rows are read where they are, however far apart: a copy takes
-/// more time than it saves.
+/// Whether keys or values are copied first: a row is not contiguous, elements
+/// have to be widened or values put together in pairs. Other rows are read
+/// where they are, however far apart: a copy takes more time than it saves.
 bool Flash::isCopied(const Access &access, unsigned loop) {
+  if (a.attention.narrow)
+    return !pairs || loop == a.n;
   return access.steps[loop] && known(access.steps[loop]) != 1;
 }
 
@@ -143,7 +158,7 @@ void Flash::allocate() {
   if (isCopied(a.key, a.d))
     keyTile = onStack(keyRows * depth, f32);
   if (isCopied(a.value, a.n))
-    valueTile = onStack(keyRows * columns, f32);
+    valueTile = onStack(keyRows * columns / (pairs ? 2 : 1), f32);
   extraTiles.clear();
   for (Access &extra : a.extras)
     extraTiles.push_back(hasTile(extra) ? onStack(keyRows * blockQueries,
@@ -198,11 +213,15 @@ void Flash::queryBlock() {
   Matrix from{
       a.query.flat,       at(a.query, {{a.i, first}}), a.query.steps[a.d],
       a.query.steps[a.i], e.index(a.attention.depth),  count};
-  copyTile(e, from, queries, blockQueries, width * lanes, lanes,
-           [&](Value vector) -> Value {
-             return arith::MulFOp::create(b, e.loc, vector,
-                                          e.real(factor, vector.getType()));
-           });
+  if (pairs)
+    copyQueryPairs();
+  else
+    copyTile(e, from, queries, blockQueries, width * lanes, lanes,
+             [&](Value vector) -> Value {
+               vector = a.widen(vector);
+               return arith::MulFOp::create(b, e.loc, vector,
+                                            e.real(factor, vector.getType()));
+             });
   // The sink is where the maximum and the sum begin.
   Value none = e.real(-INFINITY, a.vectorType()),
         zero = e.real(0, a.vectorType());
@@ -241,7 +260,8 @@ void Flash::keyBlock() {
   if (keyTile) {
     Matrix from{keys.flat,        keys.position, keys.step,
                 a.key.steps[a.d], keysHere,      e.index(a.attention.depth)};
-    copyTile(e, from, keyTile, depth, depth, lanes);
+    copyTile(e, from, keyTile, depth, depth, lanes,
+             [&](Value vector) { return a.widen(vector); });
     keys = {keyTile, e.index(0), e.index(depth)};
   }
   for (auto [extra, tile] : llvm::zip(a.extras, extraTiles))
@@ -279,10 +299,12 @@ void Flash::scoreTile(Value strip, int64_t vectors, Value row, int64_t rows) {
     keyIndices.push_back(e.add(key0, exists));
   }
   Value depthStep = keyTile ? e.index(1) : a.key.steps[a.d];
-  SmallVector<Value> sums = a.multiply(
-      rows, vectors, e.index(a.attention.depth),
+  SmallVector<Value> sums = product(
+      rows, vectors, e.index(a.attention.depth / (pairs ? 2 : 1)),
       SmallVector<Value>(rows * vectors, e.real(0, a.vectorType())),
       [&](Value k, int64_t r) {
+        if (pairs)
+          return readPair(keys.flat, e.add(keyRows[r], e.mul(k, 2)));
         Value position =
             depthStep ? e.add(keyRows[r], e.mul(depthStep, k)) : keyRows[r];
         return scalar(keys.flat, position);
@@ -436,14 +458,24 @@ void Flash::powers() {
       sums.push_back(
           arith::MulFOp::create(b, e.loc, load(total, at(v)), factor));
     }
-    sums = e.loop(e.index(0), keysHere, 1, sums,
+    // A pair of keys of which one does not exist has its score, -∞.
+    int64_t together = pairs ? 2 : 1;
+    sums = e.loop(e.index(0), keysHere, together, sums,
                   [&](Value row, ValueRange carried) {
                     SmallVector<Value> next = llvm::to_vector(carried);
                     for (int64_t v : llvm::seq(strip)) {
-                      Value place = e.add(e.mul(row, blockQueries), at(v));
-                      Value power = a.power(load(scores, place), most[v]);
-                      keep(power, scores, place);
-                      next[v] = arith::AddFOp::create(b, e.loc, next[v], power);
+                      SmallVector<Value, 2> both;
+                      for (int64_t r : llvm::seq(together)) {
+                        Value place =
+                            e.add(e.mul(e.add(row, r), blockQueries), at(v));
+                        both.push_back(a.power(load(scores, place), most[v]));
+                      }
+                      Value place = e.floorDiv(row, e.index(together));
+                      keep(pairs ? packPowers(both[0], both[1]) : both[0],
+                           scores, e.add(e.mul(place, blockQueries), at(v)));
+                      for (Value power : both)
+                        next[v] =
+                            arith::AddFOp::create(b, e.loc, next[v], power);
                     }
                     return next;
                   });
@@ -455,11 +487,15 @@ void Flash::powers() {
 /// Results are scaled, and powers times values added to them.
 void Flash::addValues() {
   Rows values{a.value.flat, at(a.value, {{a.j, key0}}), a.value.steps[a.j]};
-  if (valueTile) {
+  if (pairs) {
+    copyValuePairs(values);
+    values = {valueTile, e.index(0), e.index(columns)};
+  } else if (valueTile) {
     Matrix from{values.flat, values.position,
                 values.step, a.value.steps[a.n],
                 keysHere,    e.index(a.attention.columns)};
-    copyTile(e, from, valueTile, columns, columns, lanes);
+    copyTile(e, from, valueTile, columns, columns, lanes,
+             [&](Value vector) { return a.widen(vector); });
     values = {valueTile, e.index(0), e.index(columns)};
   }
   auto tile = [&](Value row, int64_t rows, int64_t column, int64_t vectors) {
@@ -479,7 +515,9 @@ void Flash::addValues() {
           e.max(e.min(steps, e.sub(a.seenTo(e.add(e.add(first, row), rows - 1)),
                                    key0)),
                 e.index(0));
-    sums = a.multiply(
+    if (pairs)
+      steps = e.ceilDiv(steps, e.index(2));
+    sums = product(
         rows, vectors, steps, sums,
         [&](Value k, int64_t r) {
           return scalar(scores, e.add(e.mul(k, blockQueries), e.add(row, r)));
@@ -535,12 +573,119 @@ void Flash::store() {
       }
       int64_t left = a.attention.columns - column;
       Value mask = left < lanes ? e.lanesBelow(e.index(left), lanes) : Value();
-      writeColumns(
-          e, result, a.out.flat,
-          at(a.out, {{a.i, e.add(first, row)}, {a.n, e.index(column)}}),
-          a.out.steps[a.n], {lanes, mask});
+      a.writeResult(
+          result, at(a.out, {{a.i, e.add(first, row)}, {a.n, e.index(column)}}),
+          {lanes, mask});
     }
   });
+}
+
+/// Queries of the block as [pair of elements][query].
+void Flash::copyQueryPairs() {
+  OpBuilder &b = e.builder;
+  auto row = VectorType::get(2 * lanes, b.getBF16Type());
+  Value last = e.sub(count, e.index(1));
+  e.loop(e.index(0), e.index(width * lanes), lanes, [&](Value query) {
+    SmallVector<Value> rows;
+    for (int64_t lane : llvm::seq(lanes)) { // too many repeat the last
+      Value exists = e.min(e.add(query, lane), last);
+      rows.push_back(at(a.query, {{a.i, e.add(first, exists)}}));
+    }
+    e.loop(e.index(0), e.index(a.attention.depth), 2 * lanes, [&](Value d) {
+      SmallVector<Value> square;
+      for (int64_t lane : llvm::seq(lanes))
+        square.push_back(vector::BitCastOp::create(
+            b, e.loc, a.vectorType(),
+            vector::LoadOp::create(b, e.loc, row, a.query.flat,
+                                   e.add(rows[lane], d))));
+      transposeSquare(e, square);
+      Value pair = e.floorDiv(d, e.index(2));
+      for (int64_t lane : llvm::seq(lanes))
+        keep(square[lane], queries,
+             e.add(e.mul(e.add(pair, lane), blockQueries), query));
+    });
+  });
+}
+
+/// Values of the block as [pair of keys][column]; what has no partner gets 0.
+void Flash::copyValuePairs(const Rows &values) {
+  OpBuilder &b = e.builder;
+  auto copy = [&](Value row, bool half) {
+    for (int64_t column = 0; column < columns;) {
+      int64_t count = column + 2 * lanes <= columns ? 2 * lanes : lanes;
+      auto type = VectorType::get(count, b.getBF16Type());
+      auto read = [&](Value row) -> Value {
+        Value position = e.add(values.position, column);
+        if (values.step)
+          position = e.add(position, e.mul(values.step, row));
+        return vector::LoadOp::create(b, e.loc, type, values.flat, position);
+      };
+      Value upper = read(row),
+            lower = half ? e.real(0, type) : read(e.add(row, 1));
+      Value to = e.add(e.mul(e.floorDiv(row, e.index(2)), columns), column);
+      for (int64_t from = 0; from < count; from += lanes) {
+        SmallVector<int64_t> order;
+        for (int64_t lane : llvm::seq(lanes))
+          order.append({from + lane, count + from + lane});
+        Value both = vector::ShuffleOp::create(b, e.loc, upper, lower, order);
+        keep(vector::BitCastOp::create(b, e.loc, a.vectorType(), both),
+             valueTile, e.add(to, from));
+      }
+      column += count;
+    }
+  };
+  Value whole = e.sub(keysHere, e.remainder(keysHere, e.index(2)));
+  e.loop(e.index(0), whole, 2, [&](Value row) { copy(row, /*half=*/false); });
+  e.loop(whole, keysHere, 2, [&](Value row) { copy(row, /*half=*/true); });
+}
+
+/// Rounds the powers of two neighbouring keys and puts them together.
+Value Flash::packPowers(Value first, Value second) {
+  OpBuilder &b = e.builder;
+  auto type = VectorType::get(lanes, b.getBF16Type());
+  SmallVector<int64_t> order;
+  for (int64_t lane : llvm::seq(lanes))
+    order.append({lane, lanes + lane});
+  Value both = vector::ShuffleOp::create(
+      b, e.loc, arith::TruncFOp::create(b, e.loc, type, first),
+      arith::TruncFOp::create(b, e.loc, type, second), order);
+  return vector::BitCastOp::create(b, e.loc, a.vectorType(), both);
+}
+
+/// Two neighbouring elements in every lane.
+Value Flash::readPair(Value flat, Value position) {
+  OpBuilder &b = e.builder;
+  Value both = vector::LoadOp::create(
+      b, e.loc, VectorType::get(2, b.getBF16Type()), flat, position);
+  both = vector::BitCastOp::create(b, e.loc, VectorType::get(1, b.getF32Type()),
+                                   both);
+  return e.broadcast(
+      vector::ExtractOp::create(b, e.loc, both, ArrayRef<int64_t>{0}), lanes);
+}
+
+SmallVector<Value>
+Flash::product(int64_t rows, int64_t vectors, Value steps,
+               SmallVector<Value> sums,
+               llvm::function_ref<Value(Value, int64_t)> left,
+               llvm::function_ref<Value(Value, int64_t)> right) {
+  if (!pairs)
+    return a.multiply(rows, vectors, steps, sums, left, right);
+  OpBuilder &b = e.builder;
+  auto bits = VectorType::get(2 * lanes, b.getBF16Type());
+  auto pairOf = [&](Value vector) {
+    return LLVM::BitcastOp::create(b, e.loc, bits, vector);
+  };
+  return a.multiply(
+      rows, vectors, steps, sums,
+      [&](Value k, int64_t r) { return pairOf(left(k, r)); },
+      [&](Value k, int64_t v) { return pairOf(right(k, v)); },
+      [&](Value left, Value right, Value sum) -> Value {
+        return LLVM::CallIntrinsicOp::create(
+                   b, e.loc, sum.getType(),
+                   b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+                   ValueRange{sum, left, right})
+            .getResults();
+      });
 }
 
 void fulgur::emitFlashAttention(AttentionEmitter &a) { Flash{a}.build(); }

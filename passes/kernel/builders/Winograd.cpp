@@ -389,7 +389,7 @@ void Winograd::transformSums(Value tileFrom, Value count) {
 static bool accepts(KernelOp kernel) {
   std::optional<Convolution> c = matchConvolution(kernel);
   if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
-      c->inputLoops.back() != int(*c->channel))
+      c->inputLoops.back() != int(*c->channel) || c->depth() > 1)
     return false;
   int64_t tiles = 1;
   for (const Convolution::Spatial &dim : c->spatial) {

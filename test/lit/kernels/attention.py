@@ -1,5 +1,6 @@
 # attention.py bhid,bhjd,bhjn->bhin b=2 h=3 i=70? j=45? d=24 n=24 [causal=5] [window=7] [sink=h] [zero_empty] [mask=bij] [keep=bj] [slope=h]
-# [plain] [scale=0.005]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for the distance of i and j.
+# [plain] [scale=0.005] [bf16] [narrow]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for the
+# distance of i and j. `bf16` are queries, keys and values of that type, `narrow` a result.
 import sys
 from compare import module, sizes_of, tensor
 
@@ -11,7 +12,8 @@ sizes = {name: size for name, size in options.items() if len(name) == 1}
 sizes["1"] = "1"
 loops = [c for c in dict.fromkeys(o + q + k) if c not in "idjn1"] + list("idjn")
 affine = lambda dims: f"affine_map<({', '.join(loops)}) -> ({', '.join('0' if c == '1' else c for c in dims)})>"
-operands = [("q", q, "f32"), ("k", k, "f32"), ("v", v, "f32")]
+number, narrow = "bf16" if "bf16" in rest else "f32", "bf16" if "narrow" in rest else "f32"
+operands = [("q", q, number), ("k", k, number), ("v", v, number)]
 arguments, lines, value, extras = ["%s: f32", "%i: index", "%j: index"], [], "%s", []
 if "plain" not in rest:
     lines += [f"%factor = arith.constant {float(options.get('scale', 0.005))} : f32", "%s0 = arith.mulf %s, %factor : f32"]
@@ -53,5 +55,5 @@ if attributes:
     text += f" attributes {{{', '.join(attributes)}}}"
 newline = "\n"
 text += f" {{\n^bb0({', '.join(arguments)}):\n{newline.join(lines)}\nfulgur.yield {value} : f32\n}} : "
-text += f"{', '.join(tensor(d, sizes) for d in (q, k, v))} -> {tensor(o, sizes)}"
-print(module(sizes, operands, o, before + text, "%r"))
+text += f"{', '.join(tensor(d, sizes, number) for d in (q, k, v))} -> {tensor(o, sizes, narrow)}"
+print(module(sizes, operands, o, before + text, "%r", element=narrow))

@@ -79,3 +79,31 @@ func.func @angles_of_vectors(%x: vector<8xf32>) -> vector<8xf32> {
   %0 = math.cos %x : vector<8xf32>
   return %0 : vector<8xf32>
 }
+
+// What is rounded to bfloat16 and may be approximate has fewer terms, unless somebody sees it before.
+// CHECK-LABEL: @rounded
+// CHECK: arith.constant 0.00685
+// CHECK-NOT: arith.constant 0.00209
+// CHECK: arith.truncf
+func.func @rounded(%x: f32) -> bf16 {
+  %one = arith.constant 1.0 : f32
+  %0 = math.erf %x fastmath<afn> : f32
+  %1 = arith.addf %0, %one : f32
+  %2 = arith.mulf %1, %x : f32
+  %3 = arith.truncf %2 : f32 to bf16
+  return %3 : bf16
+}
+// CHECK-LABEL: @seen
+// CHECK: arith.constant 0.00209
+func.func @seen(%x: f32) -> (bf16, f32) {
+  %0 = math.erf %x fastmath<afn> : f32
+  %1 = arith.truncf %0 : f32 to bf16
+  return %1, %0 : bf16, f32
+}
+// CHECK-LABEL: @exact
+// CHECK: arith.constant 0.00209
+func.func @exact(%x: f32) -> bf16 {
+  %0 = math.erf %x : f32
+  %1 = arith.truncf %0 : f32 to bf16
+  return %1 : bf16
+}

@@ -74,3 +74,193 @@ func.func @others(%x: tensor<2x1xf32>, %y: tensor<2x16xf32>, %z: tensor<16x2xf32
   %r = linalg.matmul ins(%d, %b : tensor<2x16xf64>, tensor<16x2xf64>) outs(%2 : tensor<2x2xf64>) -> tensor<2x2xf64>
   return %p, %q, %r : tensor<2x4xf32>, tensor<2x2xf32>, tensor<2x2xf64>
 }
+
+// -----
+
+// Attention: queries, keys and values are rounded where they are computed. Its result is rounded by itself, as the product wants it.
+#query = affine_map<(h, i, d, j, n) -> (i, h, d)>
+#key = affine_map<(h, i, d, j, n) -> (j, h, d)>
+#value = affine_map<(h, i, d, j, n) -> (j, h, n)>
+#result = affine_map<(h, i, d, j, n) -> (i, h, n)>
+// CHECK-LABEL: @attention
+// CHECK-COUNT-2: linalg.generic {{.*}} ins(%{{.*}} : tensor<20x64xf32>) outs(%{{.*}} : tensor<20x64xbf16>)
+// CHECK: %[[RESULT:.*]] = fulgur.attention %[[QUERY:.*]], %[[KEY:.*]], %[[KEY]] maps
+// CHECK: ^bb0(%{{.*}}: f32, %{{.*}}: index, %{{.*}}: index)
+// CHECK: : tensor<20x2x32xbf16>, tensor<20x2x32xbf16>, tensor<20x2x32xbf16> -> tensor<20x2x32xbf16>
+// CHECK-NOT: linalg.generic {{.*}} outs(%{{.*}} : tensor<20x2x32xbf16>)
+// CHECK: tensor.collapse_shape %[[RESULT]]
+func.func @attention(%x: tensor<20x64xf32>) -> tensor<20x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<64x64xf32>
+  %o = arith.constant dense<0.5> : tensor<64x16xf32>
+  %empty = tensor.empty() : tensor<20x64xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<20x64xf32>) -> tensor<20x64xf32>
+  %q = linalg.matmul ins(%x, %w : tensor<20x64xf32>, tensor<64x64xf32>) outs(%init : tensor<20x64xf32>) -> tensor<20x64xf32>
+  %k = linalg.matmul ins(%q, %w : tensor<20x64xf32>, tensor<64x64xf32>) outs(%init : tensor<20x64xf32>) -> tensor<20x64xf32>
+  %query = tensor.expand_shape %q [[0], [1, 2]] output_shape [20, 2, 32] : tensor<20x64xf32> into tensor<20x2x32xf32>
+  %kv = tensor.expand_shape %k [[0], [1, 2]] output_shape [20, 2, 32] : tensor<20x64xf32> into tensor<20x2x32xf32>
+  %a = fulgur.attention %query, %kv, %kv maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x2x32xf32>, tensor<20x2x32xf32>, tensor<20x2x32xf32> -> tensor<20x2x32xf32>
+  %rows = tensor.collapse_shape %a [[0], [1, 2]] : tensor<20x2x32xf32> into tensor<20x64xf32>
+  %none = tensor.empty() : tensor<20x16xf32>
+  %out = linalg.fill ins(%zero : f32) outs(%none : tensor<20x16xf32>) -> tensor<20x16xf32>
+  %r = linalg.matmul ins(%rows, %o : tensor<20x64xf32>, tensor<64x16xf32>) outs(%out : tensor<20x16xf32>) -> tensor<20x16xf32>
+  return %r : tensor<20x16xf32>
+}
+
+// -----
+
+// Few queries, keys from elsewhere, rows that are not of whole vectors of pairs; a result that somebody needs as it is.
+#query = affine_map<(i, d, j, n) -> (i, d)>
+#key = affine_map<(i, d, j, n) -> (j, d)>
+#value = affine_map<(i, d, j, n) -> (j, n)>
+#result = affine_map<(i, d, j, n) -> (i, n)>
+// CHECK-LABEL: @attention_stays
+// CHECK-NOT: bf16
+func.func @attention_stays(%x: tensor<20x32xf32>, %y: tensor<4x32xf32>, %z: tensor<20x24xf32>)
+    -> (tensor<4x32xf32>, tensor<20x32xf32>, tensor<20x24xf32>) {
+  %0 = tensor.empty() : tensor<20x32xf32>
+  %1 = tensor.empty() : tensor<20x24xf32>
+  %c = linalg.abs ins(%x : tensor<20x32xf32>) outs(%0 : tensor<20x32xf32>) -> tensor<20x32xf32>
+  %d = linalg.abs ins(%z : tensor<20x24xf32>) outs(%1 : tensor<20x24xf32>) -> tensor<20x24xf32>
+  %few = fulgur.attention %y, %c, %c maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<4x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<4x32xf32>
+  %cache = fulgur.attention %c, %x, %c maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+  %odd = fulgur.attention %d, %d, %d maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x24xf32>, tensor<20x24xf32>, tensor<20x24xf32> -> tensor<20x24xf32>
+  return %few, %cache, %odd : tensor<4x32xf32>, tensor<20x32xf32>, tensor<20x24xf32>
+}
+
+// -----
+
+// A convolution over pairs of channels, rounded before it is padded.
+// CHECK-LABEL: @convolution
+// CHECK: %[[X:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<1x10x10x256xbf16>)
+// CHECK: %[[PADDED:.*]] = tensor.pad %[[X]] low[0, 1, 1, 0] high[0, 1, 1, 0]
+// CHECK: tensor<1x10x10x256xbf16> to tensor<1x12x12x256xbf16>
+// CHECK: linalg.generic {{.*}} ins(%[[PADDED]], %{{.*}} : tensor<1x12x12x256xbf16>, tensor<256x256x3x3xbf16>) outs(%{{.*}} : tensor<1x10x10x256xf32>)
+// Few 3x3 windows are for Winograd's transformation, an odd number of channels has no pairs.
+// CHECK-LABEL: @convolutions_stay
+// CHECK-NOT: bf16
+#input = affine_map<(n, y, x, f, v, u, c) -> (n, y + v, x + u, c)>
+#weights = affine_map<(n, y, x, f, v, u, c) -> (f, c, v, u)>
+#image = affine_map<(n, y, x, f, v, u, c) -> (n, y, x, f)>
+#convolution = {indexing_maps = [#input, #weights, #image],
+    iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+func.func @convolution(%x: tensor<1x10x10x256xf32>) -> tensor<1x10x10x256xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<256x256x3x3xf32>
+  %p = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
+  ^bb0(%a: index, %b: index, %c: index, %d: index):
+    tensor.yield %zero : f32
+  } : tensor<1x10x10x256xf32> to tensor<1x12x12x256xf32>
+  %empty = tensor.empty() : tensor<1x10x10x256xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<1x10x10x256xf32>) -> tensor<1x10x10x256xf32>
+  %r = linalg.generic #convolution ins(%p, %w : tensor<1x12x12x256xf32>, tensor<256x256x3x3xf32>) outs(%init : tensor<1x10x10x256xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %m = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<1x10x10x256xf32>
+  return %r : tensor<1x10x10x256xf32>
+}
+func.func @convolutions_stay(%x: tensor<1x12x12x64xf32>, %y: tensor<1x12x12x257xf32>) -> (tensor<1x10x10x64xf32>, tensor<1x10x10x256xf32>) {
+  %w = arith.constant dense<0.5> : tensor<64x64x3x3xf32>
+  %v = arith.constant dense<0.5> : tensor<256x257x3x3xf32>
+  %0 = tensor.empty() : tensor<1x10x10x64xf32>
+  %1 = tensor.empty() : tensor<1x10x10x256xf32>
+  %few = linalg.generic #convolution ins(%x, %w : tensor<1x12x12x64xf32>, tensor<64x64x3x3xf32>) outs(%0 : tensor<1x10x10x64xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %m = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<1x10x10x64xf32>
+  %odd = linalg.generic #convolution ins(%y, %v : tensor<1x12x12x257xf32>, tensor<256x257x3x3xf32>) outs(%1 : tensor<1x10x10x256xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %m = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<1x10x10x256xf32>
+  return %few, %odd : tensor<1x10x10x64xf32>, tensor<1x10x10x256xf32>
+}
+
+// -----
+
+// Weights of experts are picked from the narrow table.
+// CHECK-LABEL: @experts
+// CHECK: %[[TABLE:.*]] = arith.constant dense_resource<narrow{{.*}}> : tensor<8x32x16xbf16>
+// CHECK: %[[PICKED:.*]] = linalg.generic {{.*}} ins(%{{.*}} : tensor<2xi64>) outs(%{{.*}} : tensor<2x32x16xbf16>)
+// CHECK: tensor.extract %[[TABLE]][{{.*}}] : tensor<8x32x16xbf16>
+// CHECK: linalg.yield %{{.*}} : bf16
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %[[PICKED]] : tensor<2x4x32xbf16>, tensor<2x32x16xbf16>) outs(%{{.*}} : tensor<2x4x16xf32>)
+func.func @experts(%x: tensor<2x4x32xf32>, %expert: tensor<2xi64>) -> tensor<2x4x16xf32> {
+  %w = arith.constant dense<0.5> : tensor<8x32x16xf32>
+  %zero = arith.constant 0.0 : f32
+  %0 = tensor.empty() : tensor<2x32x16xf32>
+  %1 = tensor.empty() : tensor<2x4x16xf32>
+  %picked = linalg.generic {indexing_maps = [affine_map<(e, k, n) -> (e)>, affine_map<(e, k, n) -> (e, k, n)>],
+      iterator_types = ["parallel", "parallel", "parallel"]} ins(%expert : tensor<2xi64>) outs(%0 : tensor<2x32x16xf32>) {
+  ^bb0(%e: i64, %o: f32):
+    %at = arith.index_cast %e : i64 to index
+    %k = linalg.index 1 : index
+    %n = linalg.index 2 : index
+    %v = tensor.extract %w[%at, %k, %n] : tensor<8x32x16xf32>
+    linalg.yield %v : f32
+  } -> tensor<2x32x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%1 : tensor<2x4x16xf32>) -> tensor<2x4x16xf32>
+  %r = linalg.batch_matmul ins(%x, %picked : tensor<2x4x32xf32>, tensor<2x32x16xf32>) outs(%init : tensor<2x4x16xf32>) -> tensor<2x4x16xf32>
+  return %r : tensor<2x4x16xf32>
+}
+
+// -----
+
+// An image that a convolution wants rounded is narrow for all: for the loop that adds it to another one, and for windows of each channel.
+// CHECK-LABEL: @images
+// CHECK: %[[A:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<1x6x6x16xbf16>)
+// CHECK: linalg.generic {{.*}} ins(%[[A]], %{{.*}} : tensor<1x6x6x16xbf16>, tensor<16x16xbf16>)
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %[[A]] : tensor<1x6x6x16xf32>, tensor<1x6x6x16xbf16>) outs(%{{.*}} : tensor<1x6x6x16xf32>)
+// CHECK-NEXT: ^bb0(%{{.*}}: f32, %[[NARROW:.*]]: bf16, %{{.*}}: f32)
+// CHECK-NEXT: arith.extf %[[NARROW]] : bf16 to f32
+// CHECK: %[[B:.*]] = linalg.generic {{.*}} ins(%[[SUM]] : tensor<1x6x6x16xf32>) outs(%{{.*}} : tensor<1x6x6x16xbf16>)
+// CHECK: linalg.generic {{.*}} ins(%[[B]], %{{.*}} : tensor<1x6x6x16xbf16>, tensor<16x3x3xf32>) outs(%{{.*}} : tensor<1x4x4x16xf32>)
+// CHECK-NEXT: ^bb0(%[[L:.*]]: bf16, %[[K:.*]]: f32, %{{.*}}: f32)
+// CHECK-NEXT: %[[WIDE:.*]] = arith.extf %[[L]] : bf16 to f32
+// CHECK-NEXT: arith.mulf %[[WIDE]], %[[K]] : f32
+#id = affine_map<(n, y, x, c) -> (n, y, x, c)>
+func.func @images(%x: tensor<1x6x6x16xf32>) -> tensor<1x4x4x16xf32> {
+  %w = arith.constant dense<0.5> : tensor<16x16xf32>
+  %d = arith.constant dense<0.5> : tensor<16x3x3xf32>
+  %0 = tensor.empty() : tensor<1x6x6x16xf32>
+  %1 = tensor.empty() : tensor<1x4x4x16xf32>
+  %a = linalg.abs ins(%x : tensor<1x6x6x16xf32>) outs(%0 : tensor<1x6x6x16xf32>) -> tensor<1x6x6x16xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(n, y, x, f, c) -> (n, y, x, c)>, affine_map<(n, y, x, f, c) -> (f, c)>, affine_map<(n, y, x, f, c) -> (n, y, x, f)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]} ins(%a, %w : tensor<1x6x6x16xf32>, tensor<16x16xf32>) outs(%0 : tensor<1x6x6x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %m = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<1x6x6x16xf32>
+  %sum = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%p, %a : tensor<1x6x6x16xf32>, tensor<1x6x6x16xf32>) outs(%0 : tensor<1x6x6x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %o: f32):
+    %t = arith.addf %l, %k : f32
+    linalg.yield %t : f32
+  } -> tensor<1x6x6x16xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(n, y, x, c, v, u) -> (n, y + v, x + u, c)>, affine_map<(n, y, x, c, v, u) -> (c, v, u)>, affine_map<(n, y, x, c, v, u) -> (n, y, x, c)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction"]} ins(%sum, %d : tensor<1x6x6x16xf32>, tensor<16x3x3xf32>) outs(%1 : tensor<1x4x4x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %m = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %m : f32
+    linalg.yield %t : f32
+  } -> tensor<1x4x4x16xf32>
+  return %r : tensor<1x4x4x16xf32>
+}
