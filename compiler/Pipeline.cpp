@@ -45,6 +45,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
         createNarrowProducts({precisionName(options.precision).str()}));
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
+  pm.addNestedPass<func::FuncOp>(createMergeProducts());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

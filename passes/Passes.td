@@ -49,6 +49,15 @@ def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
 }
 
+def MergeProducts : Pass<"fulgur-merge-products", "mlir::func::FuncOp"> {
+  let summary = "Makes one product of products of the same rows with several weights";
+  let description = [{
+    Such as the projections to queries, keys and values. Only where all that reads the results reads slices where they are;
+    remarks say which products were left alone, and for whose sake.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   let summary = "Multiplies weights and what they are multiplied with as narrower floats";
   let description = [{

@@ -16,6 +16,7 @@
 #include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "passes/kernel/builders/Gather.h"
+#include "passes/kernel/builders/View.h"
 
 using namespace mlir;
 
@@ -298,6 +299,40 @@ private:
     }
   }
 
+  /// Attention reads slices of what others have computed where they are.
+  void addSlices(AttentionOp attention, SmallVectorImpl<Operation *> &group) {
+    for (unsigned number : llvm::seq(3)) { // query, key, value
+      OpOperand &operand = attention->getOpOperand(number);
+      SmallVector<Operation *> chain;
+      size_t last = 0; // behind the innermost slice
+      for (Operation *op = operand.get().getDefiningOp();
+           isViewOperation(op) && op->getBlock() == attention->getBlock();
+           op = op->getOperand(0).getDefiningOp()) {
+        chain.push_back(op);
+        if (isa<tensor::ExtractSliceOp>(op))
+          last = chain.size();
+      }
+      chain.resize(last);
+      // Others may read the slice as well: this kernel has its own.
+      OpBuilder builder(attention);
+      IRMapping mapping;
+      for (Operation *op : llvm::reverse(chain))
+        builder.clone(*op, mapping);
+      for (Operation *op : chain) {
+        clones.push_back(mapping.lookup(op));
+        group.push_back(clones.back());
+      }
+      if (chain.empty())
+        continue;
+      operand.set(clones[clones.size() - chain.size()]->getResult(0));
+      for (Operation *op : chain) {
+        if (!op->use_empty() || isa<tensor::ExtractSliceOp>(op))
+          break; // a slice is a root, which goes later
+        op->erase();
+      }
+    }
+  }
+
   SmallVector<Operation *> groupOf(Operation *root,
                                    const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
@@ -335,6 +370,8 @@ private:
           cast<RankedTensorType>(input.getType()).getElementType().isF32())
         group.push_back(producer);
     }
+    if (auto attention = dyn_cast<AttentionOp>(root))
+      addSlices(attention, group);
     addPreparation(root, group);
     if (linalg::GenericOp loop = assembledLoop(group);
         loop && !taken.contains(loop))

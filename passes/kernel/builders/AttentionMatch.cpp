@@ -2,6 +2,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/View.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -75,7 +76,7 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   Block *block = kernel.bodyBlock();
   for (Operation &other : block->without_terminator())
     if (&other != op && !other.hasTrait<OpTrait::ConstantLike>() &&
-        !isa<tensor::EmptyOp>(other))
+        !isa<tensor::EmptyOp>(other) && !isViewOperation(&other))
       return std::nullopt;
   attention.out = block->getArguments().back();
 
@@ -86,7 +87,7 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
     return getElementTypeOrSelf(value.getType()).isF32();
   };
   for (Value value : {op.getQuery(), op.getKey(), op.getValue()})
-    if (!isArgument(value) || !isF32(value))
+    if (!isView(value) || !isF32(value))
       return std::nullopt;
   if (!isF32(op.getResult()) || !isF32(op.getScore().getArgument(0)) ||
       (op.getSink() && (!isArgument(op.getSink()) || !isF32(op.getSink()))))

@@ -299,3 +299,33 @@ func.func @concatenation(%past: tensor<2x5x4xf32>, %projected: tensor<3x12xf32>)
   %all = tensor.concat dim(1) %past, %new : (tensor<2x5x4xf32>, tensor<2x3x4xf32>) -> tensor<2x8x4xf32>
   return %all : tensor<2x8x4xf32>
 }
+
+// Attention reads slices where they are, each kernel its own; a slice of every other element is made by another kernel.
+// CHECK-LABEL: @attention_of_slices
+// CHECK: %[[EVEN:.*]] = fulgur.kernel ins(%[[X:.*]] : tensor<5x24xf32>)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: tensor.extract_slice %{{.*}}[0, 0] [5, 8] [1, 2]
+// CHECK: %[[EVEN3:.*]] = tensor.expand_shape %[[EVEN]]
+// CHECK: fulgur.kernel ins(%[[X]], %[[EVEN3]] :
+// CHECK-NEXT: ^bb0(%[[A:.*]]: tensor<5x24xf32>, %[[V:.*]]: tensor<5x2x4xf32>, %
+// CHECK-DAG: %[[QS:.*]] = tensor.extract_slice %[[A]][0, 0] [5, 8] [1, 1]
+// CHECK-DAG: %[[Q3:.*]] = tensor.expand_shape %[[QS]]
+// CHECK-DAG: %[[KS:.*]] = tensor.extract_slice %[[A]][0, 8] [5, 8] [1, 1]
+// CHECK-DAG: %[[K3:.*]] = tensor.expand_shape %[[KS]]
+// CHECK: fulgur.attention %[[Q3]], %[[K3]], %[[V]]
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @attention_of_slices(%x: tensor<5x24xf32>) -> tensor<5x2x4xf32> {
+  %q = tensor.extract_slice %x[0, 0] [5, 8] [1, 1] : tensor<5x24xf32> to tensor<5x8xf32>
+  %k = tensor.extract_slice %x[0, 8] [5, 8] [1, 1] : tensor<5x24xf32> to tensor<5x8xf32>
+  %v = tensor.extract_slice %x[0, 0] [5, 8] [1, 2] : tensor<5x24xf32> to tensor<5x8xf32>
+  %q3 = tensor.expand_shape %q [[0], [1, 2]] output_shape [5, 2, 4] : tensor<5x8xf32> into tensor<5x2x4xf32>
+  %k3 = tensor.expand_shape %k [[0], [1, 2]] output_shape [5, 2, 4] : tensor<5x8xf32> into tensor<5x2x4xf32>
+  %v3 = tensor.expand_shape %v [[0], [1, 2]] output_shape [5, 2, 4] : tensor<5x8xf32> into tensor<5x2x4xf32>
+  %r = fulgur.attention %q3, %k3, %v3 maps [affine_map<(h, i, d, j, n) -> (i, h, d)>, affine_map<(h, i, d, j, n) -> (j, h, d)>,
+      affine_map<(h, i, d, j, n) -> (j, h, n)>, affine_map<(h, i, d, j, n) -> (i, h, n)>] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<5x2x4xf32>, tensor<5x2x4xf32>, tensor<5x2x4xf32> -> tensor<5x2x4xf32>
+  return %r : tensor<5x2x4xf32>
+}
