@@ -158,7 +158,7 @@ def JoinParts : Pass<"fulgur-join-parts", "mlir::ModuleOp"> {
 }
 
 def LowerReshapes : Pass<"fulgur-lower-reshapes"> {
-  let summary = "Turns reshapes of contiguous buffers into reinterpretations";
+  let summary = "Turns reshapes of contiguous buffers, and splits of the dims of slices, into reinterpretations";
   let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
 }
 
