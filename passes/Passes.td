@@ -49,6 +49,12 @@ def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
 }
 
+def SinkConcats : Pass<"fulgur-sink-concats", "mlir::func::FuncOp"> {
+  let summary = "Makes a concatenation of elementwise loops out of an elementwise loop over a concatenation of slices";
+  let description = "Rotary embeddings are spelled like that; afterwards they read and write each element once.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def MergeProducts : Pass<"fulgur-merge-products", "mlir::func::FuncOp"> {
   let summary = "Makes one product of products of the same rows with several weights";
   let description = [{

@@ -123,16 +123,19 @@ bool isPart(Value value) {
 
 /// A reader of `value`, through reshapes, that would have to copy a slice; null
 /// when there is none.
-Operation *copyingReader(Value value) {
+Operation *copyingReader(Value value, bool sliced = false) {
   if (isPart(value))
     return nullptr;
   for (OpOperand &use : value.getUses()) {
     Operation *user = use.getOwner();
     if (isa<AttentionOp>(user) && use.getOperandNumber() < 3)
       continue; // query, key or value
+    if (sliced && isa<linalg::GenericOp>(user) && isPart(user->getResult(0)))
+      continue; // a half that is rotated
     if (!isViewOperation(user))
       return user;
-    if (Operation *reader = copyingReader(user->getResult(0)))
+    if (Operation *reader = copyingReader(
+            user->getResult(0), sliced || isa<tensor::ExtractSliceOp>(user)))
       return reader;
   }
   return nullptr;

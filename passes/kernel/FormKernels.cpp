@@ -116,8 +116,12 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
       separateDestinations(root);
     llvm::SetVector<Operation *> taken;
     for (Operation *root : roots) {
-      if (taken.contains(root) || root->use_empty())
+      if (taken.contains(root))
         continue;
+      if (root->use_empty()) {
+        release(root);
+        continue;
+      }
       SmallVector<Operation *> group = groupOf(root, taken);
       taken.insert_range(group);
       if (failed(form(group)))
@@ -137,6 +141,22 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
   }
 
 private:
+  /// Forgets what an operation that nobody reads any more has read.
+  static void release(Operation *root) {
+    SmallVector<Value> operands = root->getOperands();
+    root->dropAllReferences();
+    for (Value operand : operands) {
+      Operation *view = operand.getDefiningOp();
+      while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+                 view) &&
+             view->use_empty()) {
+        Operation *source = view->getOperand(0).getDefiningOp();
+        view->erase();
+        view = source;
+      }
+    }
+  }
+
   /// Writes a concatenation as insertions, which write into the kernel's
   /// destination.
   static void insertParts(tensor::ConcatOp concat) {
@@ -299,14 +319,16 @@ private:
     }
   }
 
-  /// Attention reads slices of what others have computed where they are.
-  void addSlices(AttentionOp attention, SmallVectorImpl<Operation *> &group) {
-    for (unsigned number : llvm::seq(3)) { // query, key, value
-      OpOperand &operand = attention->getOpOperand(number);
+  /// Attention, and loops whose results are put together, read slices of what
+  /// others have computed where they are.
+  void addSlices(Operation *reader, unsigned operands,
+                 SmallVectorImpl<Operation *> &group) {
+    for (unsigned number : llvm::seq(operands)) {
+      OpOperand &operand = reader->getOpOperand(number);
       SmallVector<Operation *> chain;
       size_t last = 0; // behind the innermost slice
       for (Operation *op = operand.get().getDefiningOp();
-           isViewOperation(op) && op->getBlock() == attention->getBlock();
+           isViewOperation(op) && op->getBlock() == reader->getBlock();
            op = op->getOperand(0).getDefiningOp()) {
         chain.push_back(op);
         if (isa<tensor::ExtractSliceOp>(op))
@@ -314,7 +336,7 @@ private:
       }
       chain.resize(last);
       // Others may read the slice as well: this kernel has its own.
-      OpBuilder builder(attention);
+      OpBuilder builder(reader);
       IRMapping mapping;
       for (Operation *op : llvm::reverse(chain))
         builder.clone(*op, mapping);
@@ -331,6 +353,24 @@ private:
         op->erase();
       }
     }
+  }
+
+  /// The loop that gives a part of what the kernel puts together, and nothing
+  /// else: it writes the part where it belongs.
+  void addPart(Value part, SmallVectorImpl<Operation *> &group,
+               const llvm::SetVector<Operation *> &taken) {
+    auto loop = part.getDefiningOp<linalg::GenericOp>();
+    if (!loop || !part.hasOneUse() || taken.contains(loop) ||
+        llvm::is_contained(group, loop) || !isElementwiseLoop(loop) ||
+        loop->getBlock() != group.front()->getBlock() ||
+        llvm::any_of(loop.getDpsInputs(), [&](Value input) {
+          Operation *producer = input.getDefiningOp();
+          return producer && isAccumulation(producer) &&
+                 epilogueOf(producer) == loop;
+        }))
+      return;
+    group.push_back(loop);
+    addSlices(loop, loop.getNumDpsInputs(), group);
   }
 
   SmallVector<Operation *> groupOf(Operation *root,
@@ -371,7 +411,7 @@ private:
         group.push_back(producer);
     }
     if (auto attention = dyn_cast<AttentionOp>(root))
-      addSlices(attention, group);
+      addSlices(attention, /*query, key, value*/ 3, group);
     addPreparation(root, group);
     if (linalg::GenericOp loop = assembledLoop(group);
         loop && !taken.contains(loop))
@@ -379,6 +419,9 @@ private:
     for (Operation *op : llvm::to_vector(group))
       if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
         addMovement(insertion.getSource(), group, taken);
+    for (Operation *op : llvm::to_vector(group))
+      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+        addPart(insertion.getSource(), group, taken);
     llvm::sort(group, [](Operation *a, Operation *b) {
       return a->isBeforeInBlock(b);
     });

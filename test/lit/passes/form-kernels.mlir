@@ -329,3 +329,50 @@ func.func @attention_of_slices(%x: tensor<5x24xf32>) -> tensor<5x2x4xf32> {
   } : tensor<5x2x4xf32>, tensor<5x2x4xf32>, tensor<5x2x4xf32> -> tensor<5x2x4xf32>
   return %r : tensor<5x2x4xf32>
 }
+
+// Loops over slices whose results are put together write them where they belong; the epilogue of a product stays with the product.
+// CHECK-LABEL: @parts_of_slices
+// CHECK: fulgur.kernel ins(%{{.*}}, %{{.*}} : tensor<4x8xf32>, tensor<8x4xf32>)
+// CHECK: linalg.matmul
+// CHECK: arith.negf
+// CHECK: %[[P:.*]] = fulgur.kernel
+// CHECK: ^bb0
+// CHECK: tensor.extract_slice %{{.*}}[0, 4] [4, 4] [1, 1]
+// CHECK: arith.negf
+// CHECK: tensor.extract_slice %{{.*}}[0, 0] [4, 4] [1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[0, 4] [4, 4] [1, 1]
+// CHECK: arith.addf
+// CHECK: tensor.insert_slice
+// CHECK: tensor.insert_slice
+// CHECK: tensor.insert_slice
+// CHECK: fulgur.yield
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @parts_of_slices(%x: tensor<4x8xf32>, %w: tensor<8x4xf32>) -> tensor<4x12xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x4xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %p = linalg.matmul ins(%x, %w : tensor<4x8xf32>, tensor<8x4xf32>) outs(%init : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %n = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%p : tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.negf %a : f32
+    linalg.yield %r : f32
+  } -> tensor<4x4xf32>
+  %x0 = tensor.extract_slice %x[0, 0] [4, 4] [1, 1] : tensor<4x8xf32> to tensor<4x4xf32>
+  %x1 = tensor.extract_slice %x[0, 4] [4, 4] [1, 1] : tensor<4x8xf32> to tensor<4x4xf32>
+  %m = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x1 : tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.negf %a : f32
+    linalg.yield %r : f32
+  } -> tensor<4x4xf32>
+  %s = linalg.generic {indexing_maps = [#identity, #identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x0, %x1 : tensor<4x4xf32>, tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %r = arith.addf %a, %b : f32
+    linalg.yield %r : f32
+  } -> tensor<4x4xf32>
+  %c = tensor.concat dim(1) %n, %m, %s : (tensor<4x4xf32>, tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x12xf32>
+  return %c : tensor<4x12xf32>
+}
