@@ -40,6 +40,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
   pm.addNestedPass<func::FuncOp>(createFuseAttention());
   pm.addPass(createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createSinkConcats());
   if (options.precision != Precision::f32)
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));
@@ -49,6 +50,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createFoldWeightViews());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
+  pm.addNestedPass<func::FuncOp>(createMergeProducts());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }

@@ -58,6 +58,21 @@ def FuseAttention : Pass<"fulgur-fuse-attention", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
 }
 
+def SinkConcats : Pass<"fulgur-sink-concats", "mlir::func::FuncOp"> {
+  let summary = "Makes a concatenation of elementwise loops out of an elementwise loop over a concatenation of slices";
+  let description = "Rotary embeddings are spelled like that; afterwards they read and write each element once.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
+def MergeProducts : Pass<"fulgur-merge-products", "mlir::func::FuncOp"> {
+  let summary = "Makes one product of products of the same rows with several weights";
+  let description = [{
+    Such as the projections to queries, keys and values. Only where all that reads the results reads slices where they are;
+    remarks say which products were left alone, and for whose sake.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   let summary = "Multiplies weights and what they are multiplied with, and what attention multiplies, as narrower floats";
   let description = [{
@@ -160,7 +175,7 @@ def JoinParts : Pass<"fulgur-join-parts", "mlir::ModuleOp"> {
 }
 
 def LowerReshapes : Pass<"fulgur-lower-reshapes"> {
-  let summary = "Turns reshapes of contiguous buffers into reinterpretations";
+  let summary = "Turns reshapes of contiguous buffers, and splits of the dims of slices, into reinterpretations";
   let dependentDialects = ["mlir::memref::MemRefDialect", "mlir::arith::ArithDialect"];
 }
 

@@ -16,6 +16,7 @@
 #include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "passes/kernel/builders/Gather.h"
+#include "passes/kernel/builders/View.h"
 
 using namespace mlir;
 
@@ -115,8 +116,12 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
       separateDestinations(root);
     llvm::SetVector<Operation *> taken;
     for (Operation *root : roots) {
-      if (taken.contains(root) || root->use_empty())
+      if (taken.contains(root))
         continue;
+      if (root->use_empty()) {
+        release(root);
+        continue;
+      }
       SmallVector<Operation *> group = groupOf(root, taken);
       taken.insert_range(group);
       if (failed(form(group)))
@@ -136,6 +141,22 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
   }
 
 private:
+  /// Forgets what an operation that nobody reads any more has read.
+  static void release(Operation *root) {
+    SmallVector<Value> operands = root->getOperands();
+    root->dropAllReferences();
+    for (Value operand : operands) {
+      Operation *view = operand.getDefiningOp();
+      while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+                 view) &&
+             view->use_empty()) {
+        Operation *source = view->getOperand(0).getDefiningOp();
+        view->erase();
+        view = source;
+      }
+    }
+  }
+
   /// Writes a concatenation as insertions, which write into the kernel's
   /// destination.
   static void insertParts(tensor::ConcatOp concat) {
@@ -299,6 +320,60 @@ private:
     }
   }
 
+  /// Attention, and loops whose results are put together, read slices of what
+  /// others have computed where they are.
+  void addSlices(Operation *reader, unsigned operands,
+                 SmallVectorImpl<Operation *> &group) {
+    for (unsigned number : llvm::seq(operands)) {
+      OpOperand &operand = reader->getOpOperand(number);
+      SmallVector<Operation *> chain;
+      size_t last = 0; // behind the innermost slice
+      for (Operation *op = operand.get().getDefiningOp();
+           isViewOperation(op) && op->getBlock() == reader->getBlock();
+           op = op->getOperand(0).getDefiningOp()) {
+        chain.push_back(op);
+        if (isa<tensor::ExtractSliceOp>(op))
+          last = chain.size();
+      }
+      chain.resize(last);
+      // Others may read the slice as well: this kernel has its own.
+      OpBuilder builder(reader);
+      IRMapping mapping;
+      for (Operation *op : llvm::reverse(chain))
+        builder.clone(*op, mapping);
+      for (Operation *op : chain) {
+        clones.push_back(mapping.lookup(op));
+        group.push_back(clones.back());
+      }
+      if (chain.empty())
+        continue;
+      operand.set(clones[clones.size() - chain.size()]->getResult(0));
+      for (Operation *op : chain) {
+        if (!op->use_empty() || isa<tensor::ExtractSliceOp>(op))
+          break; // a slice is a root, which goes later
+        op->erase();
+      }
+    }
+  }
+
+  /// The loop that gives a part of what the kernel puts together, and nothing
+  /// else: it writes the part where it belongs.
+  void addPart(Value part, SmallVectorImpl<Operation *> &group,
+               const llvm::SetVector<Operation *> &taken) {
+    auto loop = part.getDefiningOp<linalg::GenericOp>();
+    if (!loop || !part.hasOneUse() || taken.contains(loop) ||
+        llvm::is_contained(group, loop) || !isElementwiseLoop(loop) ||
+        loop->getBlock() != group.front()->getBlock() ||
+        llvm::any_of(loop.getDpsInputs(), [&](Value input) {
+          Operation *producer = input.getDefiningOp();
+          return producer && isAccumulation(producer) &&
+                 epilogueOf(producer) == loop;
+        }))
+      return;
+    group.push_back(loop);
+    addSlices(loop, loop.getNumDpsInputs(), group);
+  }
+
   SmallVector<Operation *> groupOf(Operation *root,
                                    const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
@@ -336,6 +411,8 @@ private:
           cast<RankedTensorType>(input.getType()).getElementType().isF32())
         group.push_back(producer);
     }
+    if (auto attention = dyn_cast<AttentionOp>(root))
+      addSlices(attention, /*query, key, value*/ 3, group);
     addPreparation(root, group);
     if (linalg::GenericOp loop = assembledLoop(group);
         loop && !taken.contains(loop))
@@ -343,6 +420,9 @@ private:
     for (Operation *op : llvm::to_vector(group))
       if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
         addMovement(insertion.getSource(), group, taken);
+    for (Operation *op : llvm::to_vector(group))
+      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+        addPart(insertion.getSource(), group, taken);
     llvm::sort(group, [](Operation *a, Operation *b) {
       return a->isBeforeInBlock(b);
     });

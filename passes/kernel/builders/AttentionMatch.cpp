@@ -3,6 +3,7 @@
 #include "mlir/IR/Matchers.h"
 #include "passes/NarrowAttention.h"
 #include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/View.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -78,7 +79,7 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   Block *block = kernel.bodyBlock();
   for (Operation &other : block->without_terminator())
     if (&other != op && !other.hasTrait<OpTrait::ConstantLike>() &&
-        !isa<tensor::EmptyOp>(other))
+        !isa<tensor::EmptyOp>(other) && !isViewOperation(&other))
       return std::nullopt;
   attention.out = block->getArguments().back();
 
@@ -93,7 +94,7 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   };
   SmallVector<Value> factors{op.getQuery(), op.getKey(), op.getValue()};
   attention.narrow = llvm::all_of(factors, isBF16);
-  if (!llvm::all_of(factors, isArgument) ||
+  if (!llvm::all_of(factors, isView) ||
       (attention.narrow ? !hasRowsOfPairs(op) : !llvm::all_of(factors, isF32)))
     return std::nullopt;
   if (!(isF32(op.getResult()) || isBF16(op.getResult())) ||

@@ -3,6 +3,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/View.h"
 #include <cmath>
 
 using namespace mlir;
@@ -13,29 +14,30 @@ static constexpr double kLog2E = 1.4426950408889634;
 void AttentionEmitter::access() {
   unsigned count = attention.op.numLoops();
   auto operands = attention.operands();
-  auto bufferOf = [&](Value value) {
-    return site.operand(value == attention.op.getResult() ? attention.out
-                                                          : value);
-  };
+  SmallVector<View> views;
+  for (auto [value, map] : operands)
+    views.push_back(viewOf(
+        e, site, value == attention.op.getResult() ? attention.out : value));
   for (unsigned loop : llvm::seq(count)) {
     Value size;
     if (auto known = attention.size(loop))
       size = e.index(*known);
-    for (auto [value, map] : operands) {
-      auto position = map.getResultPosition(e.builder.getAffineDimExpr(loop));
+    for (auto [operand, view] : llvm::zip(operands, views)) {
+      auto position =
+          operand.second.getResultPosition(e.builder.getAffineDimExpr(loop));
       if (!size && position)
-        size = e.dim(bufferOf(value), *position);
+        size = view.sizes[*position];
     }
     sizes.push_back(size);
   }
   SmallVector<Access> accesses;
-  for (auto [value, map] : operands) {
+  for (auto [operand, view] : llvm::zip(operands, views)) {
     SmallVector<int> moved;
-    for (AffineExpr expr : map.getResults()) {
+    for (AffineExpr expr : operand.second.getResults()) {
       auto dim = dyn_cast<AffineDimExpr>(expr);
       moved.push_back(dim ? int(dim.getPosition()) : -1);
     }
-    accesses.push_back(accessOf(e, bufferOf(value), moved, count));
+    accesses.push_back(view.access(moved, count));
   }
   query = accesses[0], key = accesses[1], value = accesses[2];
   out = accesses.pop_back_val();

@@ -7,7 +7,7 @@ using namespace mlir;
 using namespace fulgur;
 
 Value Access::at(Emitter &e, ArrayRef<Value> indices) const {
-  Value position;
+  Value position = base;
   for (auto [index, step] : llvm::zip(indices, steps)) {
     if (!index || !step)
       continue;
@@ -19,7 +19,7 @@ Value Access::at(Emitter &e, ArrayRef<Value> indices) const {
 
 Access fulgur::accessOf(Emitter &e, Value buffer, ArrayRef<int> loops,
                         unsigned count) {
-  Access access{e.flatten(buffer), SmallVector<Value>(count)};
+  Access access{e.flatten(buffer), SmallVector<Value>(count), {}};
   Value stride = e.index(1);
   for (int p = int(loops.size()) - 1; p >= 0; --p) {
     Value size = e.dim(buffer, p);

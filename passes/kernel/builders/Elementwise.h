@@ -11,6 +11,7 @@ namespace fulgur {
 struct Access {
   mlir::Value flat;                     ///< the buffer as one dimension
   llvm::SmallVector<mlir::Value> steps; ///< elements, one per loop
+  mlir::Value base{};                   ///< where it begins (null: at 0)
 
   /// The position for the given indices; a null index counts as 0.
   mlir::Value at(Emitter &e, llvm::ArrayRef<mlir::Value> indices) const;

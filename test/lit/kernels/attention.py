@@ -1,6 +1,6 @@
 # attention.py bhid,bhjd,bhjn->bhin b=2 h=3 i=70? j=45? d=24 n=24 [causal=5] [window=7] [sink=h] [zero_empty] [mask=bij] [keep=bj] [slope=h]
-# [plain] [scale=0.005] [bf16] [narrow]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for the
-# distance of i and j. `bf16` are queries, keys and values of that type, `narrow` a result.
+# [plain] [scale=0.005] [bf16] [narrow] [joint]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for
+# the distance of i and j. `bf16` are queries, keys and values of that type, `narrow` a result.
 import sys
 from compare import module, sizes_of, tensor
 
@@ -56,4 +56,16 @@ if attributes:
 newline = "\n"
 text += f" {{\n^bb0({', '.join(arguments)}):\n{newline.join(lines)}\nfulgur.yield {value} : f32\n}} : "
 text += f"{', '.join(tensor(d, sizes, number) for d in (q, k, v))} -> {tensor(o, sizes, narrow)}"
+if "joint" in rest:  # query, key and value are slices of wider tensors, whose last dim has heads and columns
+    for at, (name, dims, _) in enumerate(operands[:3]):
+        wide, heads, columns = name.upper(), *(int(sizes[d]) for d in dims[-2:])
+        sizes[wide] = str(heads * columns + 8 * at + 5)
+        operands[at] = (name + "w", dims[:-2] + wide, number)
+        sizes[wide + "s"] = str(heads * columns)
+        outer, source, part = [sizes[d] for d in dims[:-2]], tensor(dims[:-2] + wide, sizes, number), tensor([*dims[:-2], wide + "s"], sizes, number)
+        zeros, ones = "0, " * len(outer), ", ".join(["1"] * (len(outer) + 1))
+        groups = ", ".join(f"[{i}]" for i in range(len(outer))) + f", [{len(outer)}, {len(outer) + 1}]"
+        before += f"%{name}s = tensor.extract_slice %{name}w[{zeros}{8 * at + 3}] [{', '.join(outer)}, {heads * columns}] [{ones}] : {source} to {part}\n"
+        before += (f"%{name} = tensor.expand_shape %{name}s [{groups}] output_shape [{', '.join(outer)}, {heads}, {columns}] : {part} into "
+                   f"{tensor(dims, sizes, number)}\n")
 print(module(sizes, operands, o, before + text, "%r", element=narrow))

@@ -299,3 +299,80 @@ func.func @concatenation(%past: tensor<2x5x4xf32>, %projected: tensor<3x12xf32>)
   %all = tensor.concat dim(1) %past, %new : (tensor<2x5x4xf32>, tensor<2x3x4xf32>) -> tensor<2x8x4xf32>
   return %all : tensor<2x8x4xf32>
 }
+
+// Attention reads slices where they are, each kernel its own; a slice of every other element is made by another kernel.
+// CHECK-LABEL: @attention_of_slices
+// CHECK: %[[EVEN:.*]] = fulgur.kernel ins(%[[X:.*]] : tensor<5x24xf32>)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: tensor.extract_slice %{{.*}}[0, 0] [5, 8] [1, 2]
+// CHECK: %[[EVEN3:.*]] = tensor.expand_shape %[[EVEN]]
+// CHECK: fulgur.kernel ins(%[[X]], %[[EVEN3]] :
+// CHECK-NEXT: ^bb0(%[[A:.*]]: tensor<5x24xf32>, %[[V:.*]]: tensor<5x2x4xf32>, %
+// CHECK-DAG: %[[QS:.*]] = tensor.extract_slice %[[A]][0, 0] [5, 8] [1, 1]
+// CHECK-DAG: %[[Q3:.*]] = tensor.expand_shape %[[QS]]
+// CHECK-DAG: %[[KS:.*]] = tensor.extract_slice %[[A]][0, 8] [5, 8] [1, 1]
+// CHECK-DAG: %[[K3:.*]] = tensor.expand_shape %[[KS]]
+// CHECK: fulgur.attention %[[Q3]], %[[K3]], %[[V]]
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @attention_of_slices(%x: tensor<5x24xf32>) -> tensor<5x2x4xf32> {
+  %q = tensor.extract_slice %x[0, 0] [5, 8] [1, 1] : tensor<5x24xf32> to tensor<5x8xf32>
+  %k = tensor.extract_slice %x[0, 8] [5, 8] [1, 1] : tensor<5x24xf32> to tensor<5x8xf32>
+  %v = tensor.extract_slice %x[0, 0] [5, 8] [1, 2] : tensor<5x24xf32> to tensor<5x8xf32>
+  %q3 = tensor.expand_shape %q [[0], [1, 2]] output_shape [5, 2, 4] : tensor<5x8xf32> into tensor<5x2x4xf32>
+  %k3 = tensor.expand_shape %k [[0], [1, 2]] output_shape [5, 2, 4] : tensor<5x8xf32> into tensor<5x2x4xf32>
+  %v3 = tensor.expand_shape %v [[0], [1, 2]] output_shape [5, 2, 4] : tensor<5x8xf32> into tensor<5x2x4xf32>
+  %r = fulgur.attention %q3, %k3, %v3 maps [affine_map<(h, i, d, j, n) -> (i, h, d)>, affine_map<(h, i, d, j, n) -> (j, h, d)>,
+      affine_map<(h, i, d, j, n) -> (j, h, n)>, affine_map<(h, i, d, j, n) -> (i, h, n)>] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<5x2x4xf32>, tensor<5x2x4xf32>, tensor<5x2x4xf32> -> tensor<5x2x4xf32>
+  return %r : tensor<5x2x4xf32>
+}
+
+// Loops over slices whose results are put together write them where they belong; the epilogue of a product stays with the product.
+// CHECK-LABEL: @parts_of_slices
+// CHECK: fulgur.kernel ins(%{{.*}}, %{{.*}} : tensor<4x8xf32>, tensor<8x4xf32>)
+// CHECK: linalg.matmul
+// CHECK: arith.negf
+// CHECK: %[[P:.*]] = fulgur.kernel
+// CHECK: ^bb0
+// CHECK: tensor.extract_slice %{{.*}}[0, 4] [4, 4] [1, 1]
+// CHECK: arith.negf
+// CHECK: tensor.extract_slice %{{.*}}[0, 0] [4, 4] [1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[0, 4] [4, 4] [1, 1]
+// CHECK: arith.addf
+// CHECK: tensor.insert_slice
+// CHECK: tensor.insert_slice
+// CHECK: tensor.insert_slice
+// CHECK: fulgur.yield
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @parts_of_slices(%x: tensor<4x8xf32>, %w: tensor<8x4xf32>) -> tensor<4x12xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x4xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %p = linalg.matmul ins(%x, %w : tensor<4x8xf32>, tensor<8x4xf32>) outs(%init : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %n = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%p : tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.negf %a : f32
+    linalg.yield %r : f32
+  } -> tensor<4x4xf32>
+  %x0 = tensor.extract_slice %x[0, 0] [4, 4] [1, 1] : tensor<4x8xf32> to tensor<4x4xf32>
+  %x1 = tensor.extract_slice %x[0, 4] [4, 4] [1, 1] : tensor<4x8xf32> to tensor<4x4xf32>
+  %m = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x1 : tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.negf %a : f32
+    linalg.yield %r : f32
+  } -> tensor<4x4xf32>
+  %s = linalg.generic {indexing_maps = [#identity, #identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x0, %x1 : tensor<4x4xf32>, tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %r = arith.addf %a, %b : f32
+    linalg.yield %r : f32
+  } -> tensor<4x4xf32>
+  %c = tensor.concat dim(1) %n, %m, %s : (tensor<4x4xf32>, tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x12xf32>
+  return %c : tensor<4x12xf32>
+}

@@ -29,10 +29,22 @@ func.func @static(%x: memref<6x4xf32>) -> memref<2x3x4xf32> {
   return %y : memref<2x3x4xf32>
 }
 
-// Strides of its own: upstream's pass knows them.
-// CHECK-LABEL: @negative_strided
-// CHECK: memref.expand_shape
-func.func @negative_strided(%x: memref<6xf32, strided<[2], offset: ?>>) -> memref<2x3xf32, strided<[6, 2], offset: ?>> {
-  %y = memref.expand_shape %x [[0, 1]] output_shape [2, 3] : memref<6xf32, strided<[2], offset: ?>> into memref<2x3xf32, strided<[6, 2], offset: ?>>
-  return %y : memref<2x3xf32, strided<[6, 2], offset: ?>>
+// The dims of a slice, split with several dynamic sizes.
+// CHECK-LABEL: @expand_slice
+// CHECK-SAME: (%[[X:.*]]: memref<?x8xf32, strided<[24, 1], offset: 8>>, %[[A:.*]]: index, %[[B:.*]]: index)
+// CHECK: %[[BUFFER:.*]], %{{.*}}, %{{.*}}:2, %{{.*}}:2 = memref.extract_strided_metadata %[[X]]
+// CHECK: %[[STRIDE:.*]] = arith.muli %{{.*}}, %[[B]]
+// CHECK: memref.reinterpret_cast %[[BUFFER]] to offset: [8], sizes: [%[[A]], %[[B]], 2, 4], strides: [%[[STRIDE]], 24, 4, 1]
+func.func @expand_slice(%x: memref<?x8xf32, strided<[24, 1], offset: 8>>, %a: index, %b: index) -> memref<?x?x2x4xf32, strided<[?, 24, 4, 1], offset: 8>> {
+  %y = memref.expand_shape %x [[0, 1], [2, 3]] output_shape [%a, %b, 2, 4]
+      : memref<?x8xf32, strided<[24, 1], offset: 8>> into memref<?x?x2x4xf32, strided<[?, 24, 4, 1], offset: 8>>
+  return %y : memref<?x?x2x4xf32, strided<[?, 24, 4, 1], offset: 8>>
+}
+
+// Upstream's pass knows what is left.
+// CHECK-LABEL: @negative_collapse_slice
+// CHECK: memref.collapse_shape
+func.func @negative_collapse_slice(%x: memref<2x3xf32, strided<[6, 2], offset: ?>>) -> memref<6xf32, strided<[2], offset: ?>> {
+  %y = memref.collapse_shape %x [[0, 1]] : memref<2x3xf32, strided<[6, 2], offset: ?>> into memref<6xf32, strided<[2], offset: ?>>
+  return %y : memref<6xf32, strided<[2], offset: ?>>
 }
