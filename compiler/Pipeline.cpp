@@ -40,6 +40,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
   pm.addNestedPass<func::FuncOp>(createFuseAttention());
   pm.addPass(createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createQuantizeProducts());
   if (options.precision != Precision::f32)
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));

@@ -9,15 +9,17 @@ static bool addsProducts(Block *body) {
   if (body->getNumArguments() != 3)
     return false;
   Value sum = body->getTerminator()->getOperand(0);
-  auto add = sum.getDefiningOp<arith::AddFOp>();
+  Operation *add = sum.getDefiningOp();
   BlockArgument in = body->getArgument(0), weight = body->getArgument(1),
                 out = body->getArgument(2);
-  if (!add || (add.getLhs() != out && add.getRhs() != out))
+  if (!isa_and_nonnull<arith::AddFOp, arith::AddIOp>(add) ||
+      !llvm::is_contained(add->getOperands(), out))
     return false;
-  Value other = add.getLhs() == out ? add.getRhs() : add.getLhs();
-  auto product = other.getDefiningOp<arith::MulFOp>();
-  return product && ((product.getLhs() == in && product.getRhs() == weight) ||
-                     (product.getLhs() == weight && product.getRhs() == in));
+  Operation *product =
+      add->getOperand(add->getOperand(0) == out ? 1 : 0).getDefiningOp();
+  return isa_and_nonnull<arith::MulFOp, arith::MulIOp>(product) &&
+         ((product->getOperand(0) == in && product->getOperand(1) == weight) ||
+          (product->getOperand(0) == weight && product->getOperand(1) == in));
 }
 
 bool fulgur::isConvolution(Operation *op) {

@@ -59,6 +59,15 @@ def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];
 }
 
+def QuantizeProducts : Pass<"fulgur-quantize-products", "mlir::func::FuncOp"> {
+  let summary = "Multiplies the integers of quantized numbers";
+  let description = [{
+    Afterwards a product or convolution whose operands are dequantized, or are integers less a zero point, is one of bytes, an unsigned and
+    a signed one, with sums in i32. The zero points and scales follow it in one elementwise loop; the sums of weights are constants.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
