@@ -199,14 +199,17 @@ private:
     if (!empty || !setUnsigned(a.q, unsignedA, flipped) ||
         !setUnsigned(b.q, !unsignedA, flipped))
       return false;
-    for (Operand *operand : {&a, &b})
+    for (Operand *operand : {&a, &b}) {
+      operand->map = withoutTranspose(operand->q, operand->map, builder);
       if (!(operand->integers = moved(builder, operand->q)))
         return false;
+    }
     Value zero = arith::ConstantIntOp::create(builder, loc, i32, 0);
     Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
     auto product = linalg::GenericOp::create(
         builder, loc, init.getType(), ValueRange{a.integers, b.integers}, init,
-        op.getIndexingMapsArray(), op.getIteratorTypesArray(),
+        ArrayRef<AffineMap>{a.map, b.map, op.getIndexingMapsArray().back()},
+        op.getIteratorTypesArray(),
         [&](OpBuilder &inside, Location, ValueRange v) {
           Value term = arith::MulIOp::create(
               inside, loc, extended(inside, loc, v[0], a.q.isUnsigned),

@@ -325,6 +325,51 @@ bool fulgur::setUnsigned(Quantized &q, bool isUnsigned, FlippedBytes &flipped) {
   return true;
 }
 
+AffineMap fulgur::withoutTranspose(Quantized &q, AffineMap map,
+                                   OpBuilder &builder) {
+  size_t count = q.moves.size();
+  auto collapse = count > 1
+                      ? dyn_cast<tensor::CollapseShapeOp>(q.moves[count - 1])
+                      : nullptr;
+  auto transpose =
+      collapse ? dyn_cast<linalg::TransposeOp>(q.moves[count - 2]) : nullptr;
+  if (!transpose || q.constant || q.scale.dim >= 0 || q.zero.dim >= 0)
+    return map;
+  // Every group has one dim that counts: where it was before the transpose.
+  ArrayRef<int64_t> permutation = transpose.getPermutation();
+  RankedTensorType type = collapse.getSrcType();
+  SmallVector<std::pair<int64_t, unsigned>> places;
+  for (auto [number, group] :
+       llvm::enumerate(collapse.getReassociationIndices())) {
+    std::optional<int64_t> counts;
+    for (int64_t dim : group)
+      if (type.getDimSize(dim) != 1 || (dim == group.back() && !counts)) {
+        if (counts)
+          return map;
+        counts = dim;
+      }
+    if (!counts)
+      return map;
+    places.push_back({permutation[*counts], number});
+  }
+  llvm::sort(places);
+  SmallVector<ReassociationIndices> groups(places.size());
+  SmallVector<AffineExpr> exprs;
+  int64_t next = 0;
+  for (auto [k, place] : llvm::enumerate(places)) {
+    int64_t end = k + 1 == places.size() ? type.getRank() : place.first + 1;
+    for (; next < end; ++next)
+      groups[k].push_back(next);
+    exprs.push_back(map.getResult(place.second));
+  }
+  Value like = transpose.getInput();
+  Operation *op =
+      tensor::CollapseShapeOp::create(builder, collapse.getLoc(), like, groups);
+  q.moves.pop_back_n(2);
+  q.moves.push_back(op);
+  return AffineMap::get(map.getNumDims(), 0, exprs, map.getContext());
+}
+
 Value fulgur::emptyLike(OpBuilder &builder, Value like, Type element) {
   auto type = cast<RankedTensorType>(like.getType());
   FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, like);

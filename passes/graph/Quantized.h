@@ -52,6 +52,11 @@ bool setUnsigned(Quantized &q, bool isUnsigned, FlippedBytes &flipped);
 /// that. Null when dims are not known.
 mlir::Value moved(mlir::OpBuilder &builder, Quantized &q);
 
+/// Reads `q` without a transpose behind which only dims of size 1 are dropped,
+/// and `map`, which reads where it was, in the other order.
+mlir::AffineMap withoutTranspose(Quantized &q, mlir::AffineMap map,
+                                 mlir::OpBuilder &builder);
+
 /// An empty tensor of the dims of `like`; null when they are not known.
 mlir::Value emptyLike(mlir::OpBuilder &builder, mlir::Value like,
                       mlir::Type element);

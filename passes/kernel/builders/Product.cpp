@@ -178,6 +178,12 @@ static bool matchLoops(Product &product) {
                                  classOf(product.outOperand, true, true, true),
                              rows =
                                  classOf(product.outOperand, true, false, true);
+  // A dim of size 1 may be the result's alone.
+  for (Product::Loop &loop : classOf(product.outOperand, false, false, true)) {
+    if (product.size(loop) != 1)
+      return false;
+    batches.push_back(loop);
+  }
   SmallVector<Product::Loop> columns =
                                  classOf(product.outOperand, false, true, true),
                              reductions =
@@ -239,10 +245,14 @@ static bool isPackedForLoops(const Product &product) {
 }
 
 std::optional<int64_t> Product::size(unsigned loop) const {
+  return size(loops[loop]);
+}
+
+std::optional<int64_t> Product::size(const Loop &loop) const {
   SmallVector<int64_t> ranges =
       linalg::LinalgOp(contraction).getStaticLoopRanges();
   int64_t size = 1;
-  for (unsigned dim : loops[loop]) {
+  for (unsigned dim : loop) {
     if (ShapedType::isDynamic(ranges[dim]))
       return std::nullopt;
     size *= ranges[dim];

@@ -58,6 +58,7 @@ struct Product {
 
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;
+  std::optional<int64_t> size(const Loop &loop) const;
   /// Whether consecutive iterations of `loop` touch consecutive elements of b.
   bool bContiguousIn(unsigned loop) const {
     return !loops[loop].empty() &&
