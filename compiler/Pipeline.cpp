@@ -45,6 +45,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  pm.addNestedPass<func::FuncOp>(createFoldRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

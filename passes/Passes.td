@@ -74,6 +74,12 @@ def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
 }
 
+def FoldRequantization : Pass<"fulgur-fold-requantization", "mlir::func::FuncOp"> {
+  let summary = "Keeps as floats what is quantized and dequantized again, and divides the sums of products of bytes by multiplying";
+  let description = "A scale's reciprocal is rounded once more: a quotient halfway between two integers may become the other one.";
+  let dependentDialects = ["mlir::arith::ArithDialect"];
+}
+
 //===-- kernel ----------------------------------------------------------------------------------------------------===//
 
 def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {

@@ -241,12 +241,10 @@ private:
       else if (centred.q.constant)
         terms.push_back({zeroOf(op, other), sumOfWeight(op, centred, 1)});
       else
-        terms.push_back(
-            {zeroOf(op, other), sumOf(op, centred, /*withZero=*/true)});
+        terms.push_back(timesSum(op, other, centred, /*withZero=*/true));
     }
     if (!centred.q.zero.is(0))
-      terms.push_back(
-          {zeroOf(op, centred), sumOf(op, other, /*withZero=*/false)});
+      terms.push_back(timesSum(op, centred, other, /*withZero=*/false));
     SmallVector<Factor> scales;
     if (isFloat)
       scales = scalesOf(op, a, b);
@@ -296,11 +294,13 @@ private:
       if (constant)
         sum = arith::AddIOp::create(inside, loc, sum,
                                     integer(*constant, constantAt));
-      for (auto [term, at] : llvm::zip(terms, termsAt))
-        sum = arith::SubIOp::create(
-            inside, loc, sum,
-            arith::MulIOp::create(inside, loc, integer(term.first, at.first),
-                                  integer(term.second, at.second)));
+      for (auto [term, at] : llvm::zip(terms, termsAt)) {
+        Value subtracted = integer(term.second, at.second);
+        if (term.first.tensor || term.first.number != 1)
+          subtracted = arith::MulIOp::create(
+              inside, loc, integer(term.first, at.first), subtracted);
+        sum = arith::SubIOp::create(inside, loc, sum, subtracted);
+      }
       if (isFloat) {
         Value scale;
         for (auto [factor, at] : llvm::zip(scales, scalesAt)) {
@@ -437,9 +437,22 @@ private:
             AffineMap::get(op.getNumLoops(), 0, exprs, op->getContext())};
   }
 
+  /// The zero point of `point` and the sums of `summed`. One that is constant
+  /// is multiplied with them right away.
+  static std::pair<Factor, Factor> timesSum(linalg::LinalgOp op,
+                                            const Operand &point,
+                                            const Operand &summed,
+                                            bool withZero) {
+    Factor zero = zeroOf(op, point);
+    if (zero.tensor)
+      return {zero, sumOf(op, summed, 1, withZero)};
+    return {Factor{{}, {}, 1},
+            sumOf(op, summed, int32_t(zero.number), withZero)};
+  }
+
   /// The same of what is not known yet, with its zero point or without.
   static Factor sumOf(linalg::LinalgOp op, const Operand &operand,
-                      bool withZero) {
+                      int32_t factor, bool withZero) {
     OpBuilder builder(op);
     Location loc = op.getLoc();
     Value integers = operand.integers;
@@ -496,6 +509,8 @@ private:
                   number(point.offset));
             value = arith::SubIOp::create(inside, loc, value, zero);
           }
+          if (factor != 1)
+            value = arith::MulIOp::create(inside, loc, value, number(factor));
           linalg::YieldOp::create(
               inside, loc,
               arith::AddIOp::create(inside, loc, v.back(), value).getResult());
