@@ -41,6 +41,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFuseAttention());
   pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createSinkConcats());
+  pm.addNestedPass<func::FuncOp>(createQuantizeProducts());
   if (options.precision != Precision::f32)
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));
@@ -49,6 +50,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createRaiseSlices());
   pm.addPass(createFoldWeightViews());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  pm.addNestedPass<func::FuncOp>(createFoldRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addNestedPass<func::FuncOp>(createMergeProducts());
   pm.addPass(createCanonicalizerPass());
@@ -58,8 +60,9 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
 /// Still on tensors: what becomes one native function each, and how.
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
-  pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters,
-                                    target.bf16, target.strassen}));
+  pm.addPass(
+      createChooseSchedules({target.vectorBytes, target.vectorRegisters,
+                             target.bf16, target.strassen, target.vnni}));
   pm.addPass(createPackWeights());
 }
 
@@ -76,7 +79,7 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
   pm.addPass(createOutlineKernels(
-      {target.vectorBytes, target.vectorRegisters, target.bf16}));
+      {target.vectorBytes, target.vectorRegisters, target.bf16, target.vnni}));
   // The bodies of generic kernels are still on tensors.
   pm.addNestedPass<func::FuncOp>(
       bufferization::createEmptyTensorEliminationPass());
@@ -157,7 +160,7 @@ void fulgur::buildFork(OpPassManager &pm, const PipelineOptions &options,
     parts(pm, options)
         .addPass(
             createChooseSchedules({target.vectorBytes, target.vectorRegisters,
-                                   target.bf16, target.strassen}));
+                                   target.bf16, target.strassen, target.vnni}));
     return finishKernels(parts(pm, options));
   case Stage::memory:
     buildBuffers(parts(pm, options), target);
@@ -197,6 +200,7 @@ void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
   split.chosenOnly = chosenOnly;
   split.bf16 = options.target.bf16;
   split.strassen = options.target.strassen;
+  split.vnni = options.target.vnni;
   split.sizes = llvm::to_vector(sizes);
   parts.addPass(createSplitKernels(split));
 }

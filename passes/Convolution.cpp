@@ -1,5 +1,6 @@
 #include "passes/Convolution.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "passes/ByteProduct.h"
 
 using namespace mlir;
 
@@ -14,16 +15,18 @@ bool fulgur::addsProducts(Block *body) {
   if (body->getNumArguments() != 3)
     return false;
   Value sum = body->getTerminator()->getOperand(0);
-  auto add = sum.getDefiningOp<arith::AddFOp>();
+  Operation *add = sum.getDefiningOp();
   BlockArgument in = body->getArgument(0), weight = body->getArgument(1),
                 out = body->getArgument(2);
-  if (!add || (add.getLhs() != out && add.getRhs() != out))
+  if (!isa_and_nonnull<arith::AddFOp, arith::AddIOp>(add) ||
+      !llvm::is_contained(add->getOperands(), out))
     return false;
-  Value other = add.getLhs() == out ? add.getRhs() : add.getLhs();
-  auto product = other.getDefiningOp<arith::MulFOp>();
-  if (!product)
+  Operation *product =
+      add->getOperand(add->getOperand(0) == out ? 1 : 0).getDefiningOp();
+  if (!isa_and_nonnull<arith::MulFOp, arith::MulIOp>(product))
     return false;
-  Value left = narrowOf(product.getLhs()), right = narrowOf(product.getRhs());
+  Value left = narrowOf(product->getOperand(0)),
+        right = narrowOf(product->getOperand(1));
   return (left == in && right == weight) || (left == weight && right == in);
 }
 
@@ -32,7 +35,8 @@ bool fulgur::isConvolution(Operation *op) {
   return linalgOp && linalgOp.hasPureTensorSemantics() &&
          linalgOp.getNumDpsInputs() == 2 && linalgOp.getNumDpsInits() == 1 &&
          linalg::isaConvolutionOpInterface(linalgOp) &&
-         addsProducts(linalgOp.getBlock());
+         (addsProducts(linalgOp.getBlock()) ||
+          matchByteProduct(linalgOp.getBlock()));
 }
 
 bool fulgur::isPool(Operation *op) {

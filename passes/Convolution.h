@@ -5,8 +5,8 @@
 
 namespace fulgur {
 /// Whether `op` adds up products of a window of its input with weights, all of
-/// one type of floating point or of factors that are widened:
-/// linalg::inferConvolutionDims then says what its loops are.
+/// one type, of factors of floating point that are widened, or of bytes in 32
+/// bits: linalg::inferConvolutionDims then says what its loops are.
 bool isConvolution(mlir::Operation *op);
 
 /// Whether the body is `out + in * weight`, of one type or of factors that are

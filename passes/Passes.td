@@ -85,10 +85,25 @@ def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];
 }
 
+def QuantizeProducts : Pass<"fulgur-quantize-products", "mlir::func::FuncOp"> {
+  let summary = "Multiplies the integers of quantized numbers";
+  let description = [{
+    Afterwards a product or convolution whose operands are dequantized, or are integers less a zero point, is one of bytes, an unsigned and
+    a signed one, with sums in i32. The zero points and scales follow it in one elementwise loop; the sums of weights are constants.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
+}
+
+def FoldRequantization : Pass<"fulgur-fold-requantization", "mlir::func::FuncOp"> {
+  let summary = "Keeps as floats what is quantized and dequantized again, and divides the sums of products of bytes by multiplying";
+  let description = "A scale's reciprocal is rounded once more: a quotient halfway between two integers may become the other one.";
+  let dependentDialects = ["mlir::arith::ArithDialect"];
 }
 
 //===-- kernel ----------------------------------------------------------------------------------------------------===//
@@ -140,7 +155,8 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
-    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">
+    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">
   ];
 }
 
@@ -202,7 +218,8 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
-    Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">
+    Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">
   ];
 }
 
@@ -216,6 +233,7 @@ def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
     Option<"chosenOnly", "chosen-only", "bool", "false", "every kernel, with the schedule that it would get">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
     Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];
 }

@@ -13,6 +13,7 @@ struct Target {
                      ///< instruction, and so is rounding to it
   bool strassen = false; ///< large products gain by Strassen's algorithm:
                          ///< additions run beside multiplications
+  bool vnni = false; ///< sums of four products of bytes are one instruction
 
   /// How many elements of `bits` bits one register holds.
   int64_t lanes(int64_t bits = 32) const { return vectorBytes * 8 / bits; }

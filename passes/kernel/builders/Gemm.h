@@ -14,7 +14,7 @@ struct Gemm {
           lanes = schedule.getLanes(), width = vectors * lanes;
   int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
   Multiplication elements{mlir::getElementTypeOrSelf(product.aOperand.value),
-                          lanes, site.target};
+                          product.unsignedA, lanes, site.target};
   int64_t depth = elements.depth;
 
   enum class Layout { Packed, OnStack, InPlace };
@@ -30,7 +30,7 @@ struct Gemm {
   mlir::Value picked{}; ///< the index of b's first dim, where data picks it
 
   mlir::VectorType vectorType() {
-    return mlir::VectorType::get(lanes, e.builder.getF32Type());
+    return mlir::VectorType::get(lanes, elements.sumType());
   }
   unsigned row() { return product.row(); }
   unsigned column() { return product.column(); }
@@ -67,7 +67,7 @@ struct Gemm {
   void tile(mlir::Value panelIndex, mlir::Value rowFrom, mlir::Value row,
             int64_t count, mlir::Value from, mlir::Value to);
   void pack(mlir::Value panelIndex, mlir::Value from, mlir::Value to);
-  void packPairs(mlir::Value panelIndex, mlir::Value from, mlir::Value to);
+  void packSteps(mlir::Value panelIndex, mlir::Value from, mlir::Value to);
   void finish(mlir::Value panelIndex, mlir::Value sumsFrom, mlir::Value row,
               mlir::Value count);
   void finishRow(mlir::Value sumsAt, mlir::Value row, mlir::Value column0,
@@ -77,7 +77,7 @@ struct Gemm {
   mlir::Value vectorOfB(mlir::Value base, mlir::Value step, mlir::Value column0,
                         int64_t vector);
   /// Whether the last step of the reduction may be of fewer elements.
-  bool hasHalfStep() {
+  bool hasPartialStep() {
     auto steps = known(sizes[reduction()]);
     return depth > 1 && (!steps || *steps % depth != 0);
   }

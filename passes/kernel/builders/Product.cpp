@@ -1,5 +1,6 @@
 #include "passes/kernel/builders/Product.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/ByteProduct.h"
 #include "passes/kernel/builders/Elementwise.h"
 
 using namespace mlir;
@@ -20,6 +21,8 @@ static bool isBF16(Value value) {
 
 /// Whether operands and sums are of types that can be multiplied.
 static bool areMultiplied(linalg::LinalgOp contraction) {
+  if (auto bytes = matchByteProduct(contraction.getBlock()))
+    return bytes->unsignedA != bytes->unsignedB;
   auto inputs = contraction.getDpsInputs();
   return (llvm::all_of(inputs, isF32) || llvm::all_of(inputs, isBF16)) &&
          isF32(contraction.getDpsInits()[0]);
@@ -48,7 +51,8 @@ static bool matchOperations(KernelOp kernel, Product &product) {
     return false;
   product.contraction = contraction;
   auto fill = contraction.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat()))
+  if (!fill || (!matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) &&
+                !matchPattern(fill.getInputs()[0], m_Zero())))
     return false;
   return areMultiplied(contraction) &&
          llvm::all_of(contraction.getIndexingMapsArray(), [](AffineMap map) {
@@ -59,6 +63,8 @@ static bool matchOperations(KernelOp kernel, Product &product) {
 /// Fills in the operands, in terms of the contraction's dims.
 static bool matchOperands(KernelOp kernel, Product &product) {
   linalg::LinalgOp contraction = product.contraction;
+  if (auto bytes = matchByteProduct(contraction.getBlock()))
+    product.unsignedA = product.a == 0 ? bytes->unsignedA : bytes->unsignedB;
   product.aOperand = operandOf(contraction, product.a);
   product.bOperand = operandOf(contraction, product.b);
   product.outOperand = operandOf(contraction, 2);
@@ -114,7 +120,9 @@ static bool matchOperands(KernelOp kernel, Product &product) {
       !cast<RankedTensorType>(product.bOperand.value.getType())
            .hasStaticShape())
     return false;
-  return fromArguments && (isF32(product.out) || isBF16(product.out));
+  Type out = getElementTypeOrSelf(product.out.getType());
+  return fromArguments &&
+         (out.isF32() || out.isBF16() || out.isInteger(8) || out.isInteger(32));
 }
 
 /// Whether the loops over `outer` and `inner`, neighbours in one operand, are
@@ -170,6 +178,12 @@ static bool matchLoops(Product &product) {
                                  classOf(product.outOperand, true, true, true),
                              rows =
                                  classOf(product.outOperand, true, false, true);
+  // A dim of size 1 may be the result's alone.
+  for (Product::Loop &loop : classOf(product.outOperand, false, false, true)) {
+    if (product.size(loop) != 1)
+      return false;
+    batches.push_back(loop);
+  }
   SmallVector<Product::Loop> columns =
                                  classOf(product.outOperand, false, true, true),
                              reductions =
@@ -231,10 +245,14 @@ static bool isPackedForLoops(const Product &product) {
 }
 
 std::optional<int64_t> Product::size(unsigned loop) const {
+  return size(loops[loop]);
+}
+
+std::optional<int64_t> Product::size(const Loop &loop) const {
   SmallVector<int64_t> ranges =
       linalg::LinalgOp(contraction).getStaticLoopRanges();
   int64_t size = 1;
-  for (unsigned dim : loops[loop]) {
+  for (unsigned dim : loop) {
     if (ShapedType::isDynamic(ranges[dim]))
       return std::nullopt;
     size *= ranges[dim];

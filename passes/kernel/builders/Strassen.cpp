@@ -278,7 +278,7 @@ void Strassen::tile(Value row, int64_t count) {
     for (int64_t r : llvm::seq(count)) {
       auto read = [&](Value base) {
         return elements.row(e, aFlat, e.add(base, e.mul(aStride, k)), aStride,
-                            /*half=*/false);
+                            /*count=*/{});
       };
       Value left = combine(now->a, read(first[r]),
                            second[r] ? read(second[r]) : Value());
