@@ -158,7 +158,7 @@ std::optional<Packing> packingOf(KernelOp kernel, int64_t width) {
     packing.transformed = convolution;
   }
   packing.layout = {convolution->weightOrder(), convolution->weightLane(),
-                    width};
+                    width, convolution->depth()};
   return packing;
 }
 

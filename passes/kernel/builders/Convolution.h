@@ -44,6 +44,12 @@ struct Convolution {
   Loops epilogueDims; ///< for each loop of the epilogue that of the convolution
   llvm::SmallVector<mlir::Value> epilogueInputs; ///< null: the sums
 
+  /// Whether it is one of bytes, an unsigned input and signed weights.
+  bool isOfBytes() const {
+    return mlir::getElementTypeOrSelf(input.getType()).isInteger(8);
+  }
+  /// How many channels lie together in packed weights.
+  int64_t depth() const { return isOfBytes() ? 4 : 1; }
   /// Each group is one channel in and out.
   bool isDepthwise() const;
   /// The loop that runs along the lanes of vectors: the filters, or the groups
@@ -62,7 +68,8 @@ struct Convolution {
   int64_t weightLane() const;
 };
 
-/// Reads the kernel's body; nothing when it is not such a convolution of f32
-/// with weights of known shape.
+/// Reads the kernel's body; nothing when it is not such a convolution of f32,
+/// or of bytes with sums in i32 and channels that are a multiple of four, with
+/// weights of known shape.
 std::optional<Convolution> matchConvolution(KernelOp kernel);
 } // namespace fulgur

@@ -88,10 +88,10 @@ void ConvolutionLoops::packWeights(Value buffer) {
   int64_t steps = c.steps(), columns = c.size(c.lane());
   int64_t outer = c.isDepthwise() ? 1 : size(c.group);
   auto type =
-      MemRefType::get(outer * parts() * steps * width, e.builder.getF32Type());
+      MemRefType::get(outer * parts() * steps * width, elements.element);
   weights = memref::AllocOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
-  Value zero = e.real(0, e.builder.getF32Type());
+  Value zero = e.zero(elements.element);
   e.parallel(e.index(outer * parts()), [&](Value index) {
     SmallVector<Value> at(c.ranges.size());
     Value column0 = e.mul(e.remainder(index, e.index(parts())), width);
@@ -107,7 +107,10 @@ void ConvolutionLoops::packWeights(Value buffer) {
         take(*c.channel);
       for (const Convolution::Spatial &dim : llvm::reverse(c.spatial))
         take(dim.window);
-      Value to = e.mul(e.add(e.mul(index, steps), step), width);
+      Value inStep = e.remainder(step, e.index(depth));
+      Value to =
+          e.add(e.mul(e.sub(e.add(e.mul(index, steps), step), inStep), width),
+                inStep);
       e.loop(e.index(0), e.index(width), 1, [&](Value lane) {
         Value column = e.add(column0, lane);
         at[c.lane()] = e.min(column, e.index(columns - 1));
@@ -116,7 +119,7 @@ void ConvolutionLoops::packWeights(Value buffer) {
         weight = arith::SelectOp::create(
             e.builder, e.loc, e.less(column, e.index(columns)), weight, zero);
         memref::StoreOp::create(e.builder, e.loc, weight, weights,
-                                e.add(to, lane));
+                                e.add(to, e.mul(lane, depth)));
       });
     });
   });
@@ -301,7 +304,7 @@ Value ConvolutionLoops::weightsOf(Value column) {
         e.add(e.mul(point[*c.group], llvm::divideCeil(c.size(c.lane()), pack)),
               panel);
   return e.add(e.mul(panel, c.steps() * pack),
-               e.remainder(column, e.index(pack)));
+               e.mul(e.remainder(column, e.index(pack)), depth));
 }
 
 Value ConvolutionLoops::laneMask(Value column) {

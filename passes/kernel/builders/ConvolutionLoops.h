@@ -3,6 +3,7 @@
 #pragma once
 #include "passes/kernel/builders/Convolution.h"
 #include "passes/kernel/builders/Elementwise.h"
+#include "passes/kernel/builders/Multiply.h"
 
 namespace fulgur {
 /// How the result is cut into tiles and tasks, as the schedule says it.
@@ -27,13 +28,17 @@ int64_t typicalSize(const Convolution &c, unsigned loop);
 enum class Reach { All, Known, Single };
 
 /// Emits at the kernel's site. Weights are panels of `pack` lanes, one step of
-/// the sum after the other, as Convolution::weightOrder() has them; loops take
+/// the sum after the other, as Convolution::weightOrder() has them, `depth`
+/// channels together; loops take
 /// `width` lanes at once, of which a panel has a multiple.
 struct ConvolutionLoops {
   KernelSite &site;
   Convolution c;
   ConvolutionPlan plan;
   int64_t lanes, width, pack;
+  Multiplication elements{mlir::getElementTypeOrSelf(c.input.getType()),
+                          /*unsignedRow=*/true, lanes, site.target};
+  int64_t depth = elements.depth;
   Emitter e{site.builder, site.loc};
 
   llvm::SmallVector<mlir::Value> sizes; ///< of the convolution's loops
@@ -65,7 +70,7 @@ struct ConvolutionLoops {
   void forTiles(const Task &task, Tile tile);
 
   mlir::VectorType vectorType() {
-    return mlir::VectorType::get(lanes, e.builder.getF32Type());
+    return mlir::VectorType::get(lanes, elements.sumType());
   }
   int64_t size(Convolution::Loop loop) { return c.size(loop); }
   /// How often the loops take `width` lanes.

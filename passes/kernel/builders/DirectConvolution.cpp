@@ -49,7 +49,7 @@ void DirectConvolution::build() {
   forTasks([&](const Task &task) {
     sums = memref::AllocaOp::create(
         e.builder, e.loc,
-        MemRefType::get(plan.pixels * width, e.builder.getF32Type()),
+        MemRefType::get(plan.pixels * width, elements.sumType()),
         e.builder.getI64IntegerAttr(64));
     e.loop(task.partFrom, task.partTo, 1, [&](Value part) {
       column0 = e.mul(part, width);
@@ -67,13 +67,12 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
   // Few sums: several sets of them hide the latency of the additions.
   int64_t tileSums = count * plan.vectors,
           sets = std::clamp<int64_t>(8 / tileSums, 1, 4);
-  State state(tileSums * sets, e.real(0, vectorType()));
+  State state(tileSums * sets, e.zero(vectorType()));
   Value inputAt = e.add(inputBase(), windowStart(rowDim(), column));
   state = windows(0, column, count, reach, inputAt, e.index(0), state);
   for (int64_t set : llvm::seq<int64_t>(1, sets))
     for (int64_t sum : llvm::seq(tileSums))
-      state[sum] = arith::AddFOp::create(e.builder, e.loc, state[sum],
-                                         state[set * tileSums + sum]);
+      state[sum] = elements.add(e, state[sum], state[set * tileSums + sum]);
   for (int64_t sum : llvm::seq(tileSums))
     vector::StoreOp::create(e.builder, e.loc, state[sum], sums,
                             e.index(sum * lanes));
@@ -148,8 +147,8 @@ DirectConvolution::State DirectConvolution::windows(unsigned k, Value column,
   });
 }
 
-/// Adds `length` steps of the sum to those of some of the pixels: the input's
-/// elements are `step` apart.
+/// Adds `length` steps of the sum, a multiple of `depth`, to those of some of
+/// the pixels: the input's elements are `step` apart.
 DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
                                                 int64_t length, Value step,
                                                 const Pixels &pixels,
@@ -168,24 +167,29 @@ DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
   Value pixelStep = inputStep(rowDim()) ? inputStep(rowDim()) : e.index(0);
   auto add = [&](Value index, int64_t set, State &sums) {
     SmallVector<Value> loaded;
-    Value from = e.add(weightsAt, e.mul(index, pack));
+    Value from = e.add(weightsAt, e.mul(index, pack * depth));
     for (int64_t vector : llvm::seq(plan.vectors))
-      loaded.push_back(vector::LoadOp::create(e.builder, e.loc, vectorType(),
-                                              weights,
-                                              e.add(from, vector * lanes)));
-    Value first = e.add(inputAt, e.mul(index, step));
-    for (auto [number, pixel] : llvm::enumerate(pixels)) {
-      Value position = e.add(first, e.mul(pixelStep, pixel * row().stride));
-      Value element = e.broadcast(
-          memref::LoadOp::create(e.builder, e.loc, input.flat, position),
-          lanes);
-      for (int64_t vector : llvm::seq(plan.vectors)) {
-        Value &sum = sums[set * setSums + number * plan.vectors + vector];
-        sum = vector::FMAOp::create(e.builder, e.loc, element, loaded[vector],
-                                    sum);
+      loaded.push_back(elements.columns(e, weights,
+                                        e.add(from, vector * lanes * depth),
+                                        /*mask=*/{}));
+    Value first = e.add(inputAt, e.mul(index, e.mul(step, depth)));
+    for (int64_t part : llvm::seq(elements.parts)) {
+      State right;
+      for (Value vector : loaded)
+        right.push_back(elements.part(e, vector, part, /*ofRow=*/false));
+      for (auto [number, pixel] : llvm::enumerate(pixels)) {
+        Value position = e.add(first, e.mul(pixelStep, pixel * row().stride));
+        Value element = elements.part(
+            e, elements.row(e, input.flat, position, step, /*count=*/{}), part,
+            /*ofRow=*/true);
+        for (int64_t vector : llvm::seq(plan.vectors)) {
+          Value &sum = sums[set * setSums + number * plan.vectors + vector];
+          sum = elements.multiply(e, element, right[vector], sum);
+        }
       }
     }
   };
+  length /= depth;
   int64_t atOnce = std::max(unroll, sets);
   if (length <= 4)
     atOnce = length;
@@ -245,7 +249,8 @@ static std::pair<int64_t, int64_t> chooseTile(const Convolution &c,
     // Tiles read the weights of a part again and again: from the second-level
     // cache or, when they do not fit, from behind it.
     double reading =
-        4 * c.steps() * vectors * lanes > kCacheBytes * 5 / 4 ? 0.6 : 0.1;
+        4 / c.depth() * c.steps() * vectors * lanes > kCacheBytes * 5 / 4 ? 0.6
+                                                                          : 0.1;
     auto cost = [&](int64_t pixels) {
       double products = pixels * vectors, loads = pixels + vectors;
       // Fewer sums cannot hide the latency of the additions.

@@ -388,8 +388,8 @@ void Winograd::transformSums(Value tileFrom, Value count) {
 
 static bool accepts(KernelOp kernel) {
   std::optional<Convolution> c = matchConvolution(kernel);
-  if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
-      c->inputLoops.back() != int(*c->channel))
+  if (!c || c->isOfBytes() || c->group || !c->filter || !c->channel ||
+      c->spatial.size() != 2 || c->inputLoops.back() != int(*c->channel))
     return false;
   int64_t tiles = 1;
   for (const Convolution::Spatial &dim : c->spatial) {
