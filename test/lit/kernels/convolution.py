@@ -1,5 +1,6 @@
-# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [winograd=2,16] [bias] [residual]: a convolution over the
-# spatial dims d, h, w (size:window, then stride, dilation, padding in front + behind) with its epilogue, as a module for %kernels.
+# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [winograd=2,16] [bias] [residual] [bytes] [narrow]: a convolution over
+# the spatial dims d, h, w (size:window, then stride, dilation, padding in front + behind) with its epilogue, as a module for %kernels. Of
+# `bytes`, the input is unsigned and the weights are signed, and `narrow` makes bytes of their sums.
 import re
 import sys
 from compare import generic, module, tensor
@@ -33,22 +34,37 @@ result = [d for d in ["n"] if d in order] + ["o" + d for d in spatial] + [d for 
 weights = ["k" + d if d in spatial else d for d in options["weights"]]
 loops = result + ["k" + d for d in spatial] + (["c"] if "c" in order else [])
 places = [f"o{d} * {stride[d]} + k{d} * {dilation[d]}" if d in spatial else d for d in order]
-out, given = tensor(result, sizes), tensor(order, sizes)
-operands = [("a", list(order), "f32"), ("b", weights, "f32")]
-body, source = "%zero = arith.constant 0.0 : f32\n", ("%a", given)
+element, sums = ("i8", "i32") if "bytes" in flags else ("f32", "f32")
+epilogue = "bias" in flags or "residual" in flags
+stored = "i8" if "narrow" in flags else "f32" if epilogue else sums
+out, given = tensor(result, sizes, sums), tensor(order, sizes, element)
+operands = [("a", list(order), element), ("b", weights, element)]
+body, source = "", ("%a", given)
+for name, kind in [("zero", sums), ("filler", element)]:
+    body += f"%{name} = arith.constant {'0.0' if kind == 'f32' else '0'} : {kind}\n"
 if any(low.values()) or any(high.values()):
     padding = lambda by: ", ".join(str(by.get(d, 0)) for d in order)
     indices = ", ".join(f"%p{i}: index" for i in range(len(order)))
-    source = ("%padded", tensor([d.upper() if d in spatial else d for d in order], sizes))
+    source = ("%padded", tensor([d.upper() if d in spatial else d for d in order], sizes, element))
     body += f"""%padded = tensor.pad %a low[{padding(low)}] high[{padding(high)}] {{
     ^bb0({indices}):
-      tensor.yield %zero : f32
+      tensor.yield %filler : {element}
     }} : {given} to {source[1]}
     """
-body += f"%init = linalg.fill ins(%zero : f32) outs(%out : {out}) -> {out}\n"
-body += generic([places, weights, result], loops, [source, ("%b", tensor(weights, sizes))], ("%init", out),
-                "^bb0(%x: f32, %y: f32, %s: f32):\n%m = arith.mulf %x, %y : f32\n%t = arith.addf %s, %m : f32\nlinalg.yield %t : f32", 0)
-ins, maps, lines, arguments, value = [("%v0", out)], [result], [], ["%p: f32"], "%p"
+destination = "%out"
+if stored != sums:  # static sizes only
+    body += f"%sums = tensor.empty() : {out}\n"
+    destination = "%sums"
+body += f"%init = linalg.fill ins(%zero : {sums}) outs({destination} : {out}) -> {out}\n"
+widen, factors, k = "", "%x, %y", sums[0]
+if "bytes" in flags:
+    widen, factors = "%xw = arith.extui %x : i8 to i32\n%yw = arith.extsi %y : i8 to i32\n", "%xw, %yw"
+body += generic([places, weights, result], loops, [source, ("%b", tensor(weights, sizes, element))], ("%init", out),
+                f"^bb0(%x: {element}, %y: {element}, %s: {sums}):\n{widen}%m = arith.mul{k} {factors} : {sums}\n%t = arith.add{k} %s, %m : {sums}\nlinalg.yield %t : {sums}", 0)
+ins, maps, lines, arguments, value = [("%v0", out)], [result], [], [f"%p: {sums}"], "%p"
+if stored != sums:
+    lines.append("%r0 = arith.sitofp %p : i32 to f32")
+    value = "%r0"
 for name, dims, line in [("bias", result[-1:], "%r{0} = arith.addf {1}, %bias_ : f32"),
                          ("residual", result, "%r{0} = arith.subf {1}, %residual_ : f32")]:
     if name in flags:
@@ -58,13 +74,17 @@ for name, dims, line in [("bias", result[-1:], "%r{0} = arith.addf {1}, %bias_ :
         arguments.append(f"%{name}_: f32")
         lines.append(line.format(len(lines), value))
         value = f"%r{len(lines) - 1}"
+if stored == "i8":
+    lines.append(f"%scale = arith.constant 0.0078125 : f32\n%q = arith.mulf {value}, %scale : f32\n%w = math.roundeven %q : f32\n"
+                 "%i = arith.fptosi %w : f32 to i32\n%n = arith.trunci %i : i32 to i8")
+    value = "%n"
 yielded = "%v0"
 if lines:
-    text = f"^bb0({', '.join(arguments)}, %o: f32):\n" + "\n".join(lines) + f"\nlinalg.yield {value} : f32"
-    body += "\n    " + generic([*maps, result], result, ins, ("%out", out), text, 1)
+    text = f"^bb0({', '.join(arguments)}, %o: {stored}):\n" + "\n".join(lines) + f"\nlinalg.yield {value} : {stored}"
+    body += "\n    " + generic([*maps, result], result, ins, ("%out", tensor(result, sizes, stored)), text, 1)
     yielded = "%v1"
 schedule = ""
 if "winograd" in options:  # elements of a tile along one dim, channels of a block
     outputs, channels = options["winograd"].split(",")
     schedule = f'schedule(<kind = "winograd", tile = [5, 2, {channels}, 1, {outputs}], lanes = 8, unroll = 2, pack = 16, grain = 10>)'
-print(module(sizes, operands, result, body, yielded, schedule=schedule))
+print(module(sizes, operands, result, body, yielded, schedule=schedule, element=stored))
