@@ -5,8 +5,8 @@
 
 namespace fulgur {
 /// Whether `op` adds up products of a window of its input with weights, all of
-/// one type, or of bytes in 32 bits: linalg::inferConvolutionDims then says what its
-/// loops are.
+/// one type, or of bytes in 32 bits: linalg::inferConvolutionDims then says
+/// what its loops are.
 bool isConvolution(mlir::Operation *op);
 
 /// Whether `op` folds every window of its input with a sum, a maximum or a
