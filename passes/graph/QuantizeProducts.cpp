@@ -148,10 +148,26 @@ private:
     if (!linalg::isaContractionOpInterface(op) &&
         (!b.q.constant || !zeroOfWeight(b.q).is(0)))
       return "the weights of a convolution have a zero point";
+    if (isFloat && !linalg::isaContractionOpInterface(op) &&
+        channelsOf(op) % 4 != 0)
+      return "its channels are not a multiple of four";
     // Integers wrap around, in both orders of the same sum.
     if (isFloat && !isShort(op, a.map))
       return "its sums may be too long for 32 bits";
     return {};
+  }
+
+  /// How many channels a convolution sums up, 1 if it has no loop over them.
+  static int64_t channelsOf(linalg::LinalgOp op) {
+    AffineMap input = op.getIndexingMapsArray()[0];
+    int64_t channels = 1;
+    for (auto [loop, size, kind] :
+         llvm::enumerate(op.getStaticLoopRanges(), op.getIteratorTypesArray()))
+      if (kind == utils::IteratorType::reduction &&
+          llvm::is_contained(input.getResults(),
+                             getAffineDimExpr(loop, op->getContext())))
+        channels = size;
+    return channels;
   }
 
   /// The zero point of a constant when it is signed bytes.

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "passes/Convolution.h"
 #include "passes/Dims.h"
@@ -299,6 +300,10 @@ private:
       return;
     auto pad = op->getOperand(0).getDefiningOp<tensor::PadOp>();
     if (!pad || !pad.getConstantPaddingValue())
+      return;
+    // Bytes may be padded with something that is not nothing.
+    if (getElementTypeOrSelf(pad.getType()).isInteger(8) &&
+        !matchPattern(pad.getConstantPaddingValue(), m_Zero()))
       return;
     if (!pad->hasOneUse()) {
       OpBuilder builder(op);

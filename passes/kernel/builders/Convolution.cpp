@@ -1,5 +1,6 @@
 #include "passes/kernel/builders/Convolution.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/ByteProduct.h"
 #include "passes/Convolution.h"
 #include "passes/kernel/builders/Elementwise.h"
 #include "passes/kernel/builders/WinogradWeights.h"
@@ -44,6 +45,13 @@ SmallVector<int64_t> Convolution::weightOrder() const {
 
 static bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
+}
+
+/// Whether the epilogue of sums in i32 may give elements of this type.
+static bool isStored(Value value) {
+  Type element = getElementTypeOrSelf(value.getType());
+  return element.isF32() || element.isBF16() || element.isInteger(8) ||
+         element.isInteger(32);
 }
 
 static bool isBF16(Value value) {
@@ -150,7 +158,8 @@ static bool matchOperands(Convolution &c) {
   c.weights = op.getInputs()[1];
   if (auto pad = c.input.getDefiningOp<tensor::PadOp>()) {
     Value filler = pad.getConstantPaddingValue();
-    if (!filler || !matchPattern(filler, m_AnyZeroFloat()))
+    if (!filler || (!matchPattern(filler, m_AnyZeroFloat()) &&
+                    !matchPattern(filler, m_Zero())))
       return false;
     c.padded = true;
     c.input = pad.getSource();
@@ -242,7 +251,7 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
   c.out = kernel.bodyBlock()->getArguments().back();
   auto root =
       kernel.yield().getValues().front().getDefiningOp<linalg::GenericOp>();
-  if (!root || !(isF32(c.out) || isBF16(c.out)))
+  if (!root)
     return std::nullopt;
   c.op = root;
   if (root.getNumReductionLoops() == 0 && isLanewise(root)) {
@@ -254,11 +263,19 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
       if (auto producer = input.getDefiningOp<linalg::GenericOp>())
         c.op = producer;
   }
-  if (!c.op || !isMultiplyAdd(c.op))
+  if (!c.op)
+    return std::nullopt;
+  auto bytes = matchByteProduct(c.op.getBody());
+  if (bytes ? !bytes->unsignedA || bytes->unsignedB || !isStored(c.out)
+            : !isMultiplyAdd(c.op) || !(isF32(c.out) || isBF16(c.out)))
     return std::nullopt;
   auto fill = c.op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) ||
+  if (!fill ||
+      (!matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) &&
+       !matchPattern(fill.getInputs()[0], m_Zero())) ||
       !matchLoops(c) || !matchOperands(c) || !matchEpilogue(c))
+    return std::nullopt;
+  if (c.isOfBytes() && (!c.channel || c.size(c.channel) % c.depth() != 0))
     return std::nullopt;
   // Vectors lie along the last dim of the result that has more than one
   // element.

@@ -44,6 +44,10 @@ struct Convolution {
   Loops epilogueDims; ///< for each loop of the epilogue that of the convolution
   llvm::SmallVector<mlir::Value> epilogueInputs; ///< null: the sums
 
+  /// Whether it is one of bytes, an unsigned input and signed weights.
+  bool isOfBytes() const {
+    return mlir::getElementTypeOrSelf(input.getType()).isInteger(8);
+  }
   /// Each group is one channel in and out.
   bool isDepthwise() const;
   /// The loop that runs along the lanes of vectors: the filters, or the groups
@@ -58,16 +62,20 @@ struct Convolution {
   /// The weights' dims in the order in which kernels stream through them:
   /// group, filter, windows, channel.
   llvm::SmallVector<int64_t> weightOrder() const;
-  /// How many channels are multiplied at once: narrow numbers in pairs.
+  /// How many channels are multiplied at once: bytes in fours, other narrow
+  /// numbers in pairs.
   int64_t depth() const {
-    return mlir::getElementTypeOrSelf(weights).isBF16() ? 2 : 1;
+    return isOfBytes()                                    ? 4
+           : mlir::getElementTypeOrSelf(weights).isBF16() ? 2
+                                                          : 1;
   }
   /// The weights' dim along the lanes.
   int64_t weightLane() const;
 };
 
 /// Reads the kernel's body; nothing when it is not such a convolution of f32,
-/// of bfloat16 with sums in f32 and pairs of neighbouring channels, or of each
-/// channel of a bfloat16 input with f32; with weights of known shape.
+/// of bfloat16 with sums in f32 and pairs of neighbouring channels, of each
+/// channel of a bfloat16 input with f32, or of bytes with sums in i32 and
+/// channels that are a multiple of four; with weights of known shape.
 std::optional<Convolution> matchConvolution(KernelOp kernel);
 } // namespace fulgur

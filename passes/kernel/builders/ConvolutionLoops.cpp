@@ -91,7 +91,7 @@ void ConvolutionLoops::packWeights(Value buffer) {
       MemRefType::get(outer * parts() * steps * width, elements.element);
   weights = memref::AllocOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
-  Value zero = e.real(0, elements.element);
+  Value zero = e.zero(elements.element);
   e.parallel(e.index(outer * parts()), [&](Value index) {
     SmallVector<Value> at(c.ranges.size());
     Value column0 = e.mul(e.remainder(index, e.index(parts())), width);
@@ -107,10 +107,10 @@ void ConvolutionLoops::packWeights(Value buffer) {
         take(*c.channel);
       for (const Convolution::Spatial &dim : llvm::reverse(c.spatial))
         take(dim.window);
-      Value second = e.remainder(step, e.index(depth)),
-            to = e.add(
-                e.mul(e.add(e.mul(index, steps), e.sub(step, second)), width),
-                second);
+      Value inStep = e.remainder(step, e.index(depth));
+      Value to =
+          e.add(e.mul(e.sub(e.add(e.mul(index, steps), step), inStep), width),
+                inStep);
       e.loop(e.index(0), e.index(width), 1, [&](Value lane) {
         Value column = e.add(column0, lane);
         at[c.lane()] = e.min(column, e.index(columns - 1));

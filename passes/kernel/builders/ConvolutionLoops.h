@@ -28,7 +28,7 @@ int64_t typicalSize(const Convolution &c, unsigned loop);
 enum class Reach { All, Known, Single };
 
 /// Emits at the kernel's site. Weights are panels of `pack` lanes, one step of
-/// the sum (or a pair of steps in each lane) after the other, as
+/// the sum (or `depth` channels in each lane) after the other, as
 /// Convolution::weightOrder() has them; loops take `width` lanes at once, of
 /// which a panel has a multiple.
 struct ConvolutionLoops {
@@ -36,8 +36,8 @@ struct ConvolutionLoops {
   Convolution c;
   ConvolutionPlan plan;
   int64_t lanes, width, pack;
-  Multiplication elements{mlir::getElementTypeOrSelf(c.weights), lanes,
-                          site.target};
+  Multiplication elements{mlir::getElementTypeOrSelf(c.weights),
+                          /*unsignedRow=*/true, lanes, site.target};
   int64_t depth = elements.depth;
   Emitter e{site.builder, site.loc};
 
@@ -70,7 +70,7 @@ struct ConvolutionLoops {
   void forTiles(const Task &task, Tile tile);
 
   mlir::VectorType vectorType() {
-    return mlir::VectorType::get(lanes, e.builder.getF32Type());
+    return mlir::VectorType::get(lanes, elements.sumType());
   }
   int64_t size(Convolution::Loop loop) { return c.size(loop); }
   /// How often the loops take `width` lanes.

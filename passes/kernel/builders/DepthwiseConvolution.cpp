@@ -156,7 +156,7 @@ Depthwise::State Depthwise::rowOfWindow(Value column, Reach reach,
 static bool accepts(KernelOp kernel) {
   std::optional<Convolution> c = matchConvolution(kernel);
   // Vectors of the input lie along its last dim.
-  return c && c->isDepthwise() &&
+  return c && c->isDepthwise() && !c->isOfBytes() &&
          llvm::all_of(llvm::reverse(c->inputLoops),
                       [&, behind = true](int loop) mutable {
                         behind &= loop != int(*c->group);

@@ -49,7 +49,7 @@ void DirectConvolution::build() {
   forTasks([&](const Task &task) {
     sums = memref::AllocaOp::create(
         e.builder, e.loc,
-        MemRefType::get(plan.pixels * width, e.builder.getF32Type()),
+        MemRefType::get(plan.pixels * width, elements.sumType()),
         e.builder.getI64IntegerAttr(64));
     e.loop(task.partFrom, task.partTo, 1, [&](Value part) {
       column0 = e.mul(part, width);
@@ -67,13 +67,12 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
   // Few sums: several sets of them hide the latency of the additions.
   int64_t tileSums = count * plan.vectors,
           sets = std::clamp<int64_t>(8 / tileSums, 1, 4);
-  State state(tileSums * sets, e.real(0, vectorType()));
+  State state(tileSums * sets, e.zero(vectorType()));
   Value inputAt = e.add(inputBase(), windowStart(rowDim(), column));
   state = windows(0, column, count, reach, inputAt, e.index(0), state);
   for (int64_t set : llvm::seq<int64_t>(1, sets))
     for (int64_t sum : llvm::seq(tileSums))
-      state[sum] = arith::AddFOp::create(e.builder, e.loc, state[sum],
-                                         state[set * tileSums + sum]);
+      state[sum] = elements.add(e, state[sum], state[set * tileSums + sum]);
   for (int64_t sum : llvm::seq(tileSums))
     vector::StoreOp::create(e.builder, e.loc, state[sum], sums,
                             e.index(sum * lanes));
@@ -148,8 +147,8 @@ DirectConvolution::State DirectConvolution::windows(unsigned k, Value column,
   });
 }
 
-/// Adds `length` elements' products to the sums of some of the pixels: the
-/// input's elements are `step` apart.
+/// Adds `length` steps of the sum, a multiple of `depth`, to those of some of
+/// the pixels: the input's elements are `step` apart.
 DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
                                                 int64_t length, Value step,
                                                 const Pixels &pixels,
@@ -173,19 +172,19 @@ DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
       loaded.push_back(elements.columns(e, weights,
                                         e.add(from, vector * lanes * depth),
                                         /*mask=*/{}));
-    Value first = e.add(inputAt, e.mul(e.mul(index, depth), step));
+    Value first = e.add(inputAt, e.mul(index, e.mul(step, depth)));
     for (int64_t part : llvm::seq(elements.parts)) {
-      SmallVector<Value> right;
+      State right;
       for (Value vector : loaded)
-        right.push_back(elements.part(e, vector, part));
+        right.push_back(elements.part(e, vector, part, /*ofRow=*/false));
       for (auto [number, pixel] : llvm::enumerate(pixels)) {
         Value position = e.add(first, e.mul(pixelStep, pixel * row().stride));
-        Value left = elements.part(
-            e, elements.row(e, input.flat, position, step, /*half=*/false),
-            part);
+        Value element = elements.part(
+            e, elements.row(e, input.flat, position, step, /*count=*/{}), part,
+            /*ofRow=*/true);
         for (int64_t vector : llvm::seq(plan.vectors)) {
           Value &sum = sums[set * setSums + number * plan.vectors + vector];
-          sum = elements.multiply(e, left, right[vector], sum);
+          sum = elements.multiply(e, element, right[vector], sum);
         }
       }
     }

@@ -175,41 +175,41 @@ func.func @both(%x: tensor<4x16xi8>, %y: tensor<1x16x3xi8>) -> tensor<4x3xf32> {
 
 // What a convolution's input is padded with is its zero point.
 // CHECK-LABEL: @convolution
-// CHECK-SAME: %[[X:.*]]: tensor<1x4x2xi8>
+// CHECK-SAME: %[[X:.*]]: tensor<1x4x4xi8>
 // CHECK: %[[PAD:.*]] = tensor.pad %[[X]] low[0, 1, 0] high[0, 1, 0]
 // CHECK: tensor.yield %c7_i8 : i8
-// CHECK: linalg.generic {{.*}} ins(%[[PAD]], %{{.*}} : tensor<1x6x2xi8>, tensor<3x3x2xi8>) outs(%{{.*}} : tensor<1x4x3xi32>)
+// CHECK: linalg.generic {{.*}} ins(%[[PAD]], %{{.*}} : tensor<1x6x4xi8>, tensor<3x3x4xi8>) outs(%{{.*}} : tensor<1x4x3xi32>)
 // CHECK: arith.sitofp
 #id3 = affine_map<(l, m, n) -> (l, m, n)>
-func.func @convolution(%x: tensor<1x4x2xi8>) -> tensor<1x4x3xf32> {
-  %w = arith.constant dense<2> : tensor<3x3x2xi8>
+func.func @convolution(%x: tensor<1x4x4xi8>) -> tensor<1x4x3xf32> {
+  %w = arith.constant dense<2> : tensor<3x3x4xi8>
   %s = arith.constant 0.5 : f32
   %z = arith.constant 7 : i32
   %zero = arith.constant 0.0 : f32
-  %d = tensor.empty() : tensor<1x4x2xf32>
-  %e = tensor.empty() : tensor<3x3x2xf32>
+  %d = tensor.empty() : tensor<1x4x4xf32>
+  %e = tensor.empty() : tensor<3x3x4xf32>
   %g = tensor.empty() : tensor<1x4x3xf32>
-  %a = linalg.generic {indexing_maps = [#id3, #id3], iterator_types = ["parallel", "parallel", "parallel"]} ins(%x : tensor<1x4x2xi8>) outs(%d : tensor<1x4x2xf32>) {
+  %a = linalg.generic {indexing_maps = [#id3, #id3], iterator_types = ["parallel", "parallel", "parallel"]} ins(%x : tensor<1x4x4xi8>) outs(%d : tensor<1x4x4xf32>) {
   ^bb0(%i: i8, %o: f32):
     %0 = arith.extui %i : i8 to i32
     %1 = arith.subi %0, %z : i32
     %2 = arith.sitofp %1 : i32 to f32
     %3 = arith.mulf %2, %s : f32
     linalg.yield %3 : f32
-  } -> tensor<1x4x2xf32>
+  } -> tensor<1x4x4xf32>
   %pad = tensor.pad %a low[0, 1, 0] high[0, 1, 0] {
   ^bb0(%i: index, %j: index, %k: index):
     tensor.yield %zero : f32
-  } : tensor<1x4x2xf32> to tensor<1x6x2xf32>
-  %b = linalg.generic {indexing_maps = [#id3, #id3], iterator_types = ["parallel", "parallel", "parallel"]} ins(%w : tensor<3x3x2xi8>) outs(%e : tensor<3x3x2xf32>) {
+  } : tensor<1x4x4xf32> to tensor<1x6x4xf32>
+  %b = linalg.generic {indexing_maps = [#id3, #id3], iterator_types = ["parallel", "parallel", "parallel"]} ins(%w : tensor<3x3x4xi8>) outs(%e : tensor<3x3x4xf32>) {
   ^bb0(%i: i8, %o: f32):
     %0 = arith.sitofp %i : i8 to f32
     %1 = arith.mulf %0, %s : f32
     linalg.yield %1 : f32
-  } -> tensor<3x3x2xf32>
+  } -> tensor<3x3x4xf32>
   %init = linalg.fill ins(%zero : f32) outs(%g : tensor<1x4x3xf32>) -> tensor<1x4x3xf32>
   %p = linalg.generic {indexing_maps = [affine_map<(n, o, f, w, c) -> (n, o + w, c)>, affine_map<(n, o, f, w, c) -> (f, w, c)>, affine_map<(n, o, f, w, c) -> (n, o, f)>],
-      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]} ins(%pad, %b : tensor<1x6x2xf32>, tensor<3x3x2xf32>) outs(%init : tensor<1x4x3xf32>) {
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]} ins(%pad, %b : tensor<1x6x4xf32>, tensor<3x3x4xf32>) outs(%init : tensor<1x4x3xf32>) {
   ^bb0(%l: f32, %q: f32, %o: f32):
     %0 = arith.mulf %l, %q : f32
     %1 = arith.addf %o, %0 : f32
