@@ -53,7 +53,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
   pm.addPass(createChooseSchedules(
-      {target.vectorBytes, target.vectorRegisters, target.bf16}));
+      {target.vectorBytes, target.vectorRegisters, target.bf16, target.vnni}));
   pm.addPass(createPackWeights());
 }
 
@@ -70,7 +70,7 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
   pm.addPass(createOutlineKernels(
-      {target.vectorBytes, target.vectorRegisters, target.bf16}));
+      {target.vectorBytes, target.vectorRegisters, target.bf16, target.vnni}));
   // The bodies of generic kernels are still on tensors.
   pm.addNestedPass<func::FuncOp>(
       bufferization::createEmptyTensorEliminationPass());
@@ -149,8 +149,9 @@ void fulgur::buildFork(OpPassManager &pm, const PipelineOptions &options,
     return;
   case Stage::kernel:
     parts(pm, options)
-        .addPass(createChooseSchedules(
-            {target.vectorBytes, target.vectorRegisters, target.bf16}));
+        .addPass(
+            createChooseSchedules({target.vectorBytes, target.vectorRegisters,
+                                   target.bf16, target.vnni}));
     return finishKernels(parts(pm, options));
   case Stage::memory:
     buildBuffers(parts(pm, options), target);
@@ -189,6 +190,7 @@ void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
   split.vectorRegisters = options.target.vectorRegisters;
   split.chosenOnly = chosenOnly;
   split.bf16 = options.target.bf16;
+  split.vnni = options.target.vnni;
   split.sizes = llvm::to_vector(sizes);
   parts.addPass(createSplitKernels(split));
 }

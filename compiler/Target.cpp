@@ -121,10 +121,12 @@ static fulgur::Target vectorUnitOf(const Triple &triple, uint64_t cpuFeatures) {
     return {.vectorBytes = 64,
             .vectorRegisters = 32,
             .fma = true,
-            .bf16 = bool(cpuFeatures & FULGUR_CPU_AVX512BF16)};
+            .bf16 = bool(cpuFeatures & FULGUR_CPU_AVX512BF16),
+            .vnni = bool(cpuFeatures & FULGUR_CPU_AVX512VNNI)};
   return {.vectorBytes = cpuFeatures & FULGUR_CPU_AVX ? 32 : 16,
           .vectorRegisters = 16,
-          .fma = fma};
+          .fma = fma,
+          .vnni = bool(cpuFeatures & FULGUR_CPU_AVXVNNI)};
 }
 
 static std::string hostFeatures() {

@@ -1,5 +1,6 @@
 #include "passes/Convolution.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "passes/ByteProduct.h"
 
 using namespace mlir;
 
@@ -24,7 +25,8 @@ bool fulgur::isConvolution(Operation *op) {
   return linalgOp && linalgOp.hasPureTensorSemantics() &&
          linalgOp.getNumDpsInputs() == 2 && linalgOp.getNumDpsInits() == 1 &&
          linalg::isaConvolutionOpInterface(linalgOp) &&
-         addsProducts(linalgOp.getBlock());
+         (addsProducts(linalgOp.getBlock()) ||
+          matchByteProduct(linalgOp.getBlock()));
 }
 
 bool fulgur::isPool(Operation *op) {

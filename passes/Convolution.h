@@ -5,7 +5,7 @@
 
 namespace fulgur {
 /// Whether `op` adds up products of a window of its input with weights, all of
-/// one type of floating point: linalg::inferConvolutionDims then says what its
+/// one type of floating point, or of bytes in 32 bits: linalg::inferConvolutionDims then says what its
 /// loops are.
 bool isConvolution(mlir::Operation *op);
 

@@ -114,7 +114,8 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
-    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">
+    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">
   ];
 }
 
@@ -175,7 +176,8 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
   let options = [
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
-    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">
+    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">
   ];
 }
 
@@ -188,6 +190,7 @@ def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
     Option<"chosenOnly", "chosen-only", "bool", "false", "every kernel, with the schedule that it would get">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];
 }

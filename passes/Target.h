@@ -11,6 +11,7 @@ struct Target {
   bool fma = true;              ///< vector.fma is one instruction
   bool bf16 = false; ///< AVX512-BF16: sums of two products of bfloat16 are one
                      ///< instruction, and so is rounding to it
+  bool vnni = false; ///< sums of four products of bytes are one instruction
 
   /// How many elements of `bits` bits one register holds.
   int64_t lanes(int64_t bits = 32) const { return vectorBytes * 8 / bits; }

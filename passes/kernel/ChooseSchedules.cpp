@@ -53,6 +53,7 @@ struct ChooseSchedules : impl::ChooseSchedulesBase<ChooseSchedules> {
     target.vectorBytes = vectorBytes;
     target.vectorRegisters = vectorRegisters;
     target.bf16 = bf16;
+    target.vnni = vnni;
     getOperation().walk([&](KernelOp kernel) {
       if (kernel.getSchedule())
         return;

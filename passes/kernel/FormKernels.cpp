@@ -71,8 +71,12 @@ linalg::GenericOp epilogueOf(Operation *product) {
     return {};
   auto type = cast<RankedTensorType>(product->getResult(0).getType());
   auto result = cast<RankedTensorType>(generic->getResult(0).getType());
-  if (type.getShape() != result.getShape() || !type.getElementType().isF32() ||
-      (!result.getElementType().isF32() && !result.getElementType().isBF16()) ||
+  Type sums = type.getElementType(), element = result.getElementType();
+  bool isInteger = element.isInteger(8) || element.isInteger(32);
+  if (type.getShape() != result.getShape() ||
+      (!sums.isF32() && !sums.isInteger(32)) ||
+      (!element.isF32() && !element.isBF16() && !isInteger) ||
+      (sums.isF32() && isInteger && !isProduct(product)) ||
       llvm::any_of(generic.getBody()->getOperations(), [](Operation &op) {
         return isa<linalg::IndexOp, tensor::ExtractOp>(op);
       }))

@@ -1,8 +1,9 @@
 // Packs the constant weights of products and convolutions: the lanes of vectors
 // (columns, filters) are cut into panels of `width`, zeros after the last one,
 // and a panel has one step of the sum after the other, so that a kernel
-// streams through its weights. Numbers that are multiplied in pairs have two
-// steps of each lane next to each other. The body says so with linalg.unpack.
+// streams through its weights. Numbers that are multiplied several at a time
+// have as many steps of each lane next to each other. The body says so with
+// linalg.unpack.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -217,6 +218,8 @@ private:
                               {reinterpret_cast<const float *>(source.data()),
                                source.size() / sizeof(float)},
                               reinterpret_cast<float *>(bytes.data()));
+            else if (type.getElementTypeBitWidth() == 8)
+              packPanels<uint8_t>(type, layout, source, bytes);
             else if (type.getElementTypeBitWidth() == 16)
               packPanels<uint16_t>(type, layout, source, bytes);
             else

@@ -204,6 +204,7 @@ struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
     target.vectorBytes = vectorBytes;
     target.vectorRegisters = vectorRegisters;
     target.bf16 = bf16;
+    target.vnni = vnni;
     if (failed(readSizes()))
       return signalPassFailure();
     SmallVector<Operation *> old = llvm::map_to_vector(

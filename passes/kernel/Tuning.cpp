@@ -14,7 +14,7 @@ std::string kernelKey(KernelOp kernel, const Target &target) {
   std::string text;
   llvm::raw_string_ostream os(text);
   os << target.vectorBytes << ' ' << target.vectorRegisters << ' ' << target.fma
-     << (target.bf16 ? " bf16" : "");
+     << (target.bf16 ? " bf16" : "") << (target.vnni ? " vnni" : "");
   for (Value operand : kernel.getOperands())
     os << ' ' << operand.getType()
        << (operand.getDefiningOp<arith::ConstantOp>() ? " constant" : "");

@@ -22,6 +22,11 @@ Value Emitter::real(double value, Type type) {
   return arith::ConstantOp::create(builder, loc, attr);
 }
 
+Value Emitter::zero(Type type) {
+  return arith::ConstantOp::create(builder, loc,
+                                   cast<TypedAttr>(builder.getZeroAttr(type)));
+}
+
 Value Emitter::add(Value a, Value b) {
   if (known(a) == 0)
     return b;

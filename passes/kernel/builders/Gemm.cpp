@@ -38,8 +38,8 @@ struct Gemm {
   int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1],
           lanes = schedule.getLanes(), width = vectors * lanes;
   int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
-  Multiplication elements{getElementTypeOrSelf(product.aOperand.value), lanes,
-                          site.target};
+  Multiplication elements{getElementTypeOrSelf(product.aOperand.value),
+                          product.unsignedA, lanes, site.target};
   int64_t depth = elements.depth;
 
   Layout layout = Layout::Packed;
@@ -53,9 +53,7 @@ struct Gemm {
   Value sums{}, panel{};
   Value picked{}; ///< the index of b's first dim, where data picks it
 
-  VectorType vectorType() {
-    return VectorType::get(lanes, e.builder.getF32Type());
-  }
+  VectorType vectorType() { return VectorType::get(lanes, elements.sumType()); }
   unsigned row() { return product.row(); }
   unsigned column() { return product.column(); }
   unsigned reduction() { return product.reduction(); }
@@ -90,14 +88,14 @@ struct Gemm {
   void tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
             Value from, Value to);
   void pack(Value panelIndex, Value from, Value to);
-  void packPairs(Value panelIndex, Value from, Value to);
+  void packSteps(Value panelIndex, Value from, Value to);
   void finish(Value panelIndex, Value sumsFrom, Value row, Value count);
   void finishRow(Value sumsAt, Value row, Value column0, bool masked);
   Value indexOf(unsigned epilogueLoop);
   Value columnMask(Value column0, int64_t vector);
   Value vectorOfB(Value base, Value step, Value column0, int64_t vector);
   /// Whether the last step of the reduction may be of fewer elements.
-  bool hasHalfStep() {
+  bool hasPartialStep() {
     auto steps = known(sizes[reduction()]);
     return depth > 1 && (!steps || *steps % depth != 0);
   }
@@ -250,8 +248,7 @@ void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
     return memref::AllocaOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
   };
-  sums =
-      onStack((blockSteps ? taskRows : rows) * width, e.builder.getF32Type());
+  sums = onStack((blockSteps ? taskRows : rows) * width, elements.sumType());
   if (layout == Layout::OnStack)
     panel = onStack((blockSteps
                          ? blockSteps
@@ -318,7 +315,7 @@ Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
   Value from = layout == Layout::OnStack ? panel : b.flat;
   Value stride =
       layout == Layout::OnStack ? e.index(width) : b.steps[reduction()];
-  if (layout == Layout::Packed) // of `depth` steps
+  if (layout == Layout::Packed && stride) // of `depth` steps
     stride = e.floorDiv(stride, e.index(depth));
   Value position = e.add(base, vector * lanes * depth);
   if (stride)
@@ -401,7 +398,7 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   // the additions.
   int64_t tileSums = count * vectors,
           sets = std::clamp<int64_t>(8 / tileSums, 1, unroll);
-  Value zero = e.real(0, vectorType()),
+  Value zero = e.zero(vectorType()),
         firstBlock =
             blockSteps ? e.builder.createOrFold<arith::CmpIOp>(
                              e.loc, arith::CmpIPredicate::eq, from, e.index(0))
@@ -421,27 +418,28 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
     }
   }
   Value aStride = a.steps[reduction()];
-  auto step = [&](Value k, MutableArrayRef<Value> state, bool half = false) {
+  auto step = [&](Value k, MutableArrayRef<Value> state, Value left = {}) {
     SmallVector<Value> bVectors;
     for (int64_t vector : llvm::seq(vectors))
       bVectors.push_back(vectorOfB(bBase, k, column0, vector));
-    for (int64_t part : llvm::seq(half ? 1 : elements.parts)) {
+    for (int64_t part : llvm::seq(elements.parts)) {
       SmallVector<Value> right;
       for (Value vector : bVectors)
-        right.push_back(elements.part(e, vector, part));
+        right.push_back(elements.part(e, vector, part, /*ofRow=*/false));
       for (int64_t r : llvm::seq(count)) {
         Value position =
             aStride ? e.add(aRows[r], e.mul(aStride, k)) : aRows[r];
-        Value left = elements.part(
-            e, elements.row(e, a.flat, position, aStride, half), part);
+        Value factor = elements.part(
+            e, elements.row(e, a.flat, position, aStride, left), part,
+            /*ofRow=*/true);
         for (int64_t vector : llvm::seq(vectors)) {
           Value &sum = state[r * vectors + vector];
-          sum = elements.multiply(e, left, right[vector], sum);
+          sum = elements.multiply(e, factor, right[vector], sum);
         }
       }
     }
   };
-  Value wholeTo = hasHalfStep()
+  Value wholeTo = hasPartialStep()
                       ? e.sub(to, e.remainder(e.sub(to, from), e.index(depth)))
                       : to;
   Value unrolledTo =
@@ -459,19 +457,18 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
       });
   for (int64_t set : llvm::seq<int64_t>(1, sets))
     for (int64_t sum : llvm::seq(tileSums))
-      state[sum] = arith::AddFOp::create(e.builder, e.loc, state[sum],
-                                         state[set * tileSums + sum]);
+      state[sum] = elements.add(e, state[sum], state[set * tileSums + sum]);
   state.resize(tileSums);
-  auto rest = [&](Value from, Value to, bool half) {
+  auto rest = [&](Value from, Value to, Value left) {
     state = e.loop(from, to, depth, state, [&](Value k, ValueRange carried) {
       SmallVector<Value> next = llvm::to_vector(carried);
-      step(k, next, half);
+      step(k, next, left);
       return next;
     });
   };
-  rest(unrolledTo, wholeTo, /*half=*/false);
-  if (hasHalfStep())
-    rest(wholeTo, to, /*half=*/true);
+  rest(unrolledTo, wholeTo, /*left=*/{});
+  if (hasPartialStep())
+    rest(wholeTo, to, e.sub(to, wholeTo));
   for (int64_t sum : llvm::seq(tileSums))
     vector::StoreOp::create(e.builder, e.loc, state[sum], sums, sumAt(sum));
 
@@ -543,7 +540,7 @@ Value Gemm::indexOf(unsigned epilogueLoop) {
 /// not exist repeat the last one.
 void Gemm::pack(Value panelIndex, Value from, Value to) {
   if (depth > 1)
-    return packPairs(panelIndex, from, to);
+    return packSteps(panelIndex, from, to);
   Value column0 = e.mul(panelIndex, width),
         lastColumn = e.sub(sizes[column()], e.index(1));
   auto at = [&](Value column, Value step) {
@@ -607,9 +604,9 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
   });
 }
 
-/// The same for numbers that are multiplied in pairs. The one without a
-/// partner, after an odd number of steps, gets 0.
-void Gemm::packPairs(Value panelIndex, Value from, Value to) {
+/// The same for numbers that are multiplied several at a time. After the last
+/// step of the reduction there are zeros.
+void Gemm::packSteps(Value panelIndex, Value from, Value to) {
   OpBuilder &b = e.builder;
   Value column0 = e.mul(panelIndex, width),
         lastColumn = e.sub(sizes[column()], e.index(1)),
@@ -621,37 +618,50 @@ void Gemm::packPairs(Value panelIndex, Value from, Value to) {
     return position;
   };
   auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
-  VectorType pairs = elements.laneType(),
-             bits = VectorType::get(lanes, b.getI16Type());
+  int64_t bits = 32 / depth;
+  VectorType steps = elements.laneType(),
+             narrow = VectorType::get(lanes, b.getIntegerType(bits));
   auto store = [&](Value vector, Value position) {
     vector = vector::BitCastOp::create(b, e.loc, elements.memoryType(), vector);
     vector::StoreOp::create(b, e.loc, vector, panel, position);
   };
   if (product.bContiguousIn(column())) {
-    auto copy = [&](Value step, bool half) {
+    auto copy = [&](Value step, Value count) {
       for (int64_t vector : llvm::seq(vectors)) {
         Value first = e.add(column0, vector * lanes),
               mask = wholePanels() ? Value() : columnMask(column0, vector);
-        auto bitsOf = [&](Value step) {
-          Value read = readColumns(e, this->b.flat, at(first, step), e.index(1),
-                                   {lanes, mask});
-          read = arith::BitcastOp::create(b, e.loc, bits, read);
-          return arith::ExtUIOp::create(b, e.loc, pairs, read).getResult();
-        };
-        Value pair = bitsOf(step);
-        if (!half) {
-          auto sixteen = arith::ConstantOp::create(
-              b, e.loc, DenseElementsAttr::get(pairs, b.getI32IntegerAttr(16)));
-          pair = arith::OrIOp::create(
-              b, e.loc, pair,
-              arith::ShLIOp::create(b, e.loc, bitsOf(e.add(step, 1)), sixteen));
+        Value all;
+        for (int64_t d : llvm::seq(depth)) {
+          Value exists = count ? e.less(e.index(d), count) : Value();
+          if (exists && known(exists) == 0)
+            break;
+          Value place =
+              exists ? e.min(e.index(d), e.sub(count, e.index(1))) : e.index(d);
+          Value read =
+              readColumns(e, this->b.flat, at(first, e.add(step, place)),
+                          e.index(1), {lanes, mask});
+          if (read.getType() != narrow)
+            read = arith::BitcastOp::create(b, e.loc, narrow, read);
+          read = arith::ExtUIOp::create(b, e.loc, steps, read);
+          if (exists && !known(exists))
+            read =
+                arith::SelectOp::create(b, e.loc, exists, read, e.zero(steps));
+          if (d > 0) {
+            auto shift = arith::ConstantOp::create(
+                b, e.loc,
+                DenseElementsAttr::get(steps, b.getI32IntegerAttr(d * bits)));
+            read = arith::ShLIOp::create(b, e.loc, read, shift);
+            read = arith::OrIOp::create(b, e.loc, all, read);
+          }
+          all = read;
         }
-        store(pair, e.add(panelAt(step), vector * lanes * depth));
+        store(all, e.add(panelAt(step), vector * lanes * depth));
       }
     };
-    e.loop(from, wholeTo, depth, [&](Value step) { copy(step, false); });
-    if (hasHalfStep())
-      e.loop(wholeTo, to, depth, [&](Value step) { copy(step, true); });
+    e.loop(from, wholeTo, depth, [&](Value step) { copy(step, {}); });
+    if (hasPartialStep())
+      e.loop(wholeTo, to, depth,
+             [&](Value step) { copy(step, e.sub(to, wholeTo)); });
     return;
   }
   Value squaresTo = from;
@@ -673,23 +683,31 @@ void Gemm::packPairs(Value panelIndex, Value from, Value to) {
       }
     });
   }
-  auto copy = [&](Value step, int64_t count) {
+  auto copy = [&](Value step, Value count) {
     e.loop(e.index(0), e.index(width), 1, [&](Value n) {
       Value column = e.min(e.add(column0, n), lastColumn),
             place = e.add(panelAt(step), e.mul(n, depth));
       for (int64_t d : llvm::seq(depth)) {
-        Value element = d < count
-                            ? memref::LoadOp::create(b, e.loc, this->b.flat,
-                                                     at(column, e.add(step, d)))
-                                  .getResult()
-                            : e.real(0, elements.element);
+        Value exists = count ? e.less(e.index(d), count) : Value();
+        Value element = e.zero(elements.element);
+        if (!exists || known(exists) != 0) {
+          Value there =
+              exists ? e.min(e.index(d), e.sub(count, e.index(1))) : e.index(d);
+          Value read = memref::LoadOp::create(b, e.loc, this->b.flat,
+                                              at(column, e.add(step, there)));
+          element =
+              exists && !known(exists)
+                  ? arith::SelectOp::create(b, e.loc, exists, read, element)
+                  : read;
+        }
         memref::StoreOp::create(b, e.loc, element, panel, e.add(place, d));
       }
     });
   };
-  e.loop(squaresTo, wholeTo, depth, [&](Value step) { copy(step, depth); });
-  if (hasHalfStep())
-    e.loop(wholeTo, to, depth, [&](Value step) { copy(step, 1); });
+  e.loop(squaresTo, wholeTo, depth, [&](Value step) { copy(step, {}); });
+  if (hasPartialStep())
+    e.loop(wholeTo, to, depth,
+           [&](Value step) { copy(step, e.sub(to, wholeTo)); });
 }
 
 static bool acceptsGemm(KernelOp kernel) {

@@ -5,13 +5,23 @@
 using namespace mlir;
 using namespace fulgur;
 
-Multiplication::Multiplication(Type element, int64_t lanes,
+Multiplication::Multiplication(Type element, bool unsignedRow, int64_t lanes,
                                const Target &target)
-    : lanes(lanes), element(element) {
-  if (!element.isBF16())
-    return;
-  depth = 2;
-  parts = target.bf16 && lanes == 16 ? 1 : 2;
+    : lanes(lanes), element(element), unsignedRow(unsignedRow) {
+  if (element.isBF16()) {
+    depth = 2;
+    parts = target.bf16 && lanes == 16 ? 1 : 2;
+  } else if (element.isInteger(8)) {
+    depth = 4;
+    // Vectors of 32 and 64 bytes are those of x86.
+    parts = lanes < 8 ? 4 : target.vnni ? 1 : 2;
+  }
+}
+
+Type Multiplication::sumType() const {
+  MLIRContext *context = element.getContext();
+  return isInteger() ? Type(IntegerType::get(context, 32))
+                     : Type(Float32Type::get(context));
 }
 
 VectorType Multiplication::laneType() const {
@@ -20,33 +30,42 @@ VectorType Multiplication::laneType() const {
 }
 
 Value Multiplication::row(Emitter &e, Value flat, Value position, Value stride,
-                          bool half) const {
+                          Value count) const {
   OpBuilder &b = e.builder;
   if (depth == 1)
     return e.broadcast(memref::LoadOp::create(b, e.loc, flat, position), lanes);
-  Value pair;
-  if (!half && stride && known(stride) == 1) {
-    Value both = vector::LoadOp::create(b, e.loc, VectorType::get(2, element),
-                                        flat, position);
-    both = vector::BitCastOp::create(b, e.loc,
-                                     VectorType::get(1, b.getI32Type()), both);
-    pair = vector::ExtractOp::create(b, e.loc, both, ArrayRef<int64_t>{0});
-  } else {
-    auto bitsAt = [&](Value position) {
-      Value number = memref::LoadOp::create(b, e.loc, flat, position);
-      number = arith::BitcastOp::create(b, e.loc, b.getI16Type(), number);
-      return arith::ExtUIOp::create(b, e.loc, b.getI32Type(), number);
-    };
-    pair = bitsAt(position);
-    if (!half) {
-      Value second = bitsAt(stride ? e.add(position, stride) : position);
-      second = arith::ShLIOp::create(
-          b, e.loc, second,
-          arith::ConstantIntOp::create(b, e.loc, b.getI32Type(), 16));
-      pair = arith::OrIOp::create(b, e.loc, pair, second);
-    }
+  Value step;
+  int64_t bits = 32 / depth;
+  if (!count && stride && known(stride) == 1) {
+    Value all = vector::LoadOp::create(
+        b, e.loc, VectorType::get(depth, element), flat, position);
+    all = vector::BitCastOp::create(b, e.loc,
+                                    VectorType::get(1, b.getI32Type()), all);
+    step = vector::ExtractOp::create(b, e.loc, all, ArrayRef<int64_t>{0});
+    return e.broadcast(step, lanes);
   }
-  return e.broadcast(pair, lanes);
+  for (int64_t d : llvm::seq(depth)) {
+    Value exists = count ? e.less(e.index(d), count) : Value(),
+          at = count ? e.min(e.index(d), e.sub(count, e.index(1))) : e.index(d);
+    if (exists && known(exists) == 0)
+      break;
+    Value number = memref::LoadOp::create(
+        b, e.loc, flat, stride ? e.add(position, e.mul(stride, at)) : position);
+    if (!isInteger())
+      number = arith::BitcastOp::create(b, e.loc, b.getI16Type(), number);
+    number = arith::ExtUIOp::create(b, e.loc, b.getI32Type(), number);
+    if (exists && !known(exists))
+      number = arith::SelectOp::create(b, e.loc, exists, number,
+                                       e.zero(b.getI32Type()));
+    if (d > 0) {
+      number = arith::ShLIOp::create(
+          b, e.loc, number,
+          arith::ConstantIntOp::create(b, e.loc, b.getI32Type(), d * bits));
+      number = arith::OrIOp::create(b, e.loc, step, number);
+    }
+    step = number;
+  }
+  return e.broadcast(step, lanes);
 }
 
 Value Multiplication::columns(Emitter &e, Value flat, Value position,
@@ -58,34 +77,76 @@ Value Multiplication::columns(Emitter &e, Value flat, Value position,
              : vector::BitCastOp::create(e.builder, e.loc, laneType(), read);
 }
 
-Value Multiplication::part(Emitter &e, Value step, int64_t number) const {
+Value Multiplication::part(Emitter &e, Value step, int64_t number,
+                           bool ofRow) const {
   OpBuilder &b = e.builder;
   if (depth == 1)
     return step;
   if (parts == 1) // as the instruction's type wants it
     return LLVM::BitcastOp::create(b, e.loc, memoryType(), step);
-  // A bfloat16 is the upper half of an f32.
-  auto constant = [&](uint32_t value) {
+  auto constant = [&](VectorType type, int64_t value) {
     return arith::ConstantOp::create(
         b, e.loc,
-        DenseElementsAttr::get(laneType(), b.getI32IntegerAttr(value)));
+        DenseElementsAttr::get(
+            type, IntegerAttr::get(type.getElementType(),
+                                   APInt(type.getElementTypeBitWidth(), value,
+                                         /*isSigned=*/false,
+                                         /*implicitTrunc=*/true))));
   };
-  Value bits =
-      number == 0
-          ? arith::ShLIOp::create(b, e.loc, step, constant(16)).getResult()
-          : arith::AndIOp::create(b, e.loc, step, constant(0xffff0000));
-  return arith::BitcastOp::create(b, e.loc,
-                                  VectorType::get(lanes, b.getF32Type()), bits);
+  if (element.isBF16()) { // the upper half of an f32
+    Value bits =
+        number == 0
+            ? arith::ShLIOp::create(b, e.loc, step, constant(laneType(), 16))
+                  .getResult()
+            : arith::AndIOp::create(b, e.loc, step,
+                                    constant(laneType(), 0xffff0000));
+    return arith::BitcastOp::create(
+        b, e.loc, VectorType::get(lanes, b.getF32Type()), bits);
+  }
+  // Byte `number` of each wider integer, extended.
+  int64_t bits = parts == 2 ? 16 : 32;
+  auto type = VectorType::get(lanes * 32 / bits, b.getIntegerType(bits));
+  if (type != laneType())
+    step = vector::BitCastOp::create(b, e.loc, type, step);
+  bool isUnsigned = ofRow == unsignedRow;
+  if (int64_t above = bits - 8 * (number + 1))
+    step = arith::ShLIOp::create(b, e.loc, step, constant(type, above));
+  Value left = constant(type, bits - 8);
+  return isUnsigned ? arith::ShRUIOp::create(b, e.loc, step, left).getResult()
+                    : arith::ShRSIOp::create(b, e.loc, step, left);
 }
 
 Value Multiplication::multiply(Emitter &e, Value row, Value column,
                                Value sum) const {
   OpBuilder &b = e.builder;
-  if (depth == 2 && parts == 1)
-    return LLVM::CallIntrinsicOp::create(
-               b, e.loc, sum.getType(),
-               b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
-               ValueRange{sum, row, column})
+  auto call = [&](Type type, const Twine &name, ValueRange operands) {
+    return LLVM::CallIntrinsicOp::create(b, e.loc, type, b.getStringAttr(name),
+                                         operands)
         .getResults();
-  return vector::FMAOp::create(b, e.loc, row, column, sum);
+  };
+  if (element.isBF16() && parts == 1)
+    return call(sum.getType(), "llvm.x86.avx512bf16.dpbf16ps.512",
+                {sum, row, column});
+  if (!isInteger())
+    return vector::FMAOp::create(b, e.loc, row, column, sum);
+  if (parts == 1) { // takes the unsigned bytes first
+    if (!unsignedRow)
+      std::swap(row, column);
+    return call(sum.getType(),
+                lanes == 16 ? "llvm.x86.avx512.vpdpbusd.512"
+                            : "llvm.x86.avx512.vpdpbusd.256",
+                {sum, row, column});
+  }
+  Value product = parts == 2 ? call(sum.getType(),
+                                    lanes == 16 ? "llvm.x86.avx512.pmaddw.d.512"
+                                                : "llvm.x86.avx2.pmadd.wd",
+                                    {row, column})
+                             : arith::MulIOp::create(b, e.loc, row, column);
+  return add(e, sum, product);
+}
+
+Value Multiplication::add(Emitter &e, Value a, Value b) const {
+  if (isInteger())
+    return arith::AddIOp::create(e.builder, e.loc, a, b);
+  return arith::AddFOp::create(e.builder, e.loc, a, b);
 }

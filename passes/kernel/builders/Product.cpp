@@ -1,5 +1,6 @@
 #include "passes/kernel/builders/Product.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/ByteProduct.h"
 #include "passes/kernel/builders/Elementwise.h"
 
 using namespace mlir;
@@ -20,6 +21,8 @@ static bool isBF16(Value value) {
 
 /// Whether operands and sums are of types that can be multiplied.
 static bool areMultiplied(linalg::LinalgOp contraction) {
+  if (auto bytes = matchByteProduct(contraction.getBlock()))
+    return bytes->unsignedA != bytes->unsignedB;
   auto inputs = contraction.getDpsInputs();
   return (llvm::all_of(inputs, isF32) || llvm::all_of(inputs, isBF16)) &&
          isF32(contraction.getDpsInits()[0]);
@@ -48,7 +51,8 @@ static bool matchOperations(KernelOp kernel, Product &product) {
     return false;
   product.contraction = contraction;
   auto fill = contraction.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
-  if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat()))
+  if (!fill || (!matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) &&
+                !matchPattern(fill.getInputs()[0], m_Zero())))
     return false;
   return areMultiplied(contraction) &&
          llvm::all_of(contraction.getIndexingMapsArray(), [](AffineMap map) {
@@ -59,6 +63,8 @@ static bool matchOperations(KernelOp kernel, Product &product) {
 /// Fills in the operands, in terms of the contraction's dims.
 static bool matchOperands(KernelOp kernel, Product &product) {
   linalg::LinalgOp contraction = product.contraction;
+  if (auto bytes = matchByteProduct(contraction.getBlock()))
+    product.unsignedA = product.a == 0 ? bytes->unsignedA : bytes->unsignedB;
   product.aOperand = operandOf(contraction, product.a);
   product.bOperand = operandOf(contraction, product.b);
   product.outOperand = operandOf(contraction, 2);
@@ -114,7 +120,9 @@ static bool matchOperands(KernelOp kernel, Product &product) {
       !cast<RankedTensorType>(product.bOperand.value.getType())
            .hasStaticShape())
     return false;
-  return fromArguments && (isF32(product.out) || isBF16(product.out));
+  Type out = getElementTypeOrSelf(product.out.getType());
+  return fromArguments &&
+         (out.isF32() || out.isBF16() || out.isInteger(8) || out.isInteger(32));
 }
 
 /// Whether the loops over `outer` and `inner`, neighbours in one operand, are

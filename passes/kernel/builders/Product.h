@@ -17,6 +17,8 @@ struct Product {
   mlir::linalg::LinalgOp contraction;
   mlir::linalg::GenericOp epilogue; ///< may be null
   unsigned a, b;                    ///< numbers of the contraction's inputs
+  bool unsignedA = false; ///< of a product of bytes, whether a's are unsigned,
+                          ///< and b's signed, or the other way round
   mlir::linalg::UnPackOp packed; ///< what b is unpacked from, [..., columns /
                                  ///< pack, reduction / depth, pack] and depth,
                                  ///< if it is not 1; may be null
@@ -26,9 +28,10 @@ struct Product {
   mlir::BlockArgument out; ///< the kernel's destination
 
   /// How many steps of the reduction lie together in packed operands: narrow
-  /// numbers are multiplied in pairs.
+  /// numbers are multiplied in pairs, bytes in fours.
   int64_t depth() const {
-    return mlir::getElementTypeOrSelf(aOperand.value).isBF16() ? 2 : 1;
+    mlir::Type element = mlir::getElementTypeOrSelf(aOperand.value);
+    return element.isInteger(8) ? 4 : element.isBF16() ? 2 : 1;
   }
 
   /// A loop and the dims of the contraction that it runs over, outermost first.
@@ -62,7 +65,8 @@ struct Product {
   }
 };
 
-/// Reads the kernel's body; nothing when it is not such a product of f32, or of
-/// bfloat16 with sums in f32.
+/// Reads the kernel's body; nothing when it is not such a product of f32, of
+/// bfloat16 with sums in f32, or of an unsigned and a signed byte with sums in
+/// i32.
 std::optional<Product> matchProduct(KernelOp kernel);
 } // namespace fulgur

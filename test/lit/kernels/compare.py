@@ -46,6 +46,7 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule="", 
                             f"%s{i + 1} = arith.addi %s{i}, %p{i} : index" for i in range(len(dims)))
         value = {"f32": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%v = arith.subf %g, %e : f32",
                  "bf16": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%w = arith.subf %g, %e : f32\n%v = arith.truncf %w : f32 to bf16",
+                 "i8": "%e = arith.constant 8 : i32\n%d = arith.subi %n, %e : i32\n%f = arith.constant 15 : i32\n%w = arith.muli %d, %f : i32\n%v = arith.trunci %w : i32 to i8",
                  "index": "%v = arith.index_cast %n : i32 to index",
                  "i1": "%e = arith.constant 5 : i32\n%v = arith.cmpi slt, %n, %e : i32",
                  "i64": "%e = arith.constant 4 : i32\n%k = arith.remui %n, %e : i32\n%v = arith.extui %k : i32 to i64"}[element]
@@ -73,7 +74,8 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule="", 
         inner = f"%w{i + 1}" if i + 1 < len(result) else "%max"
         after = f"scf.yield {inner} : f32\n}}\n" + after
     newline = "\n  "
-    widen = "" if element == "f32" else f"%x = arith.extf %xn : {element} to f32\n  %y = arith.extf %yn : {element} to f32"
+    how = "sitofp" if element[0] == "i" else "extf"
+    widen = "" if element == "f32" else f"%x = arith.{how} %xn : {element} to f32\n  %y = arith.{how} %yn : {element} to f32"
     return f"""
 func.func private @compute(%call: !llvm.ptr, {parameters}) {{
   {kernel("%builtm", schedule, body)}

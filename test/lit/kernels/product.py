@@ -1,6 +1,7 @@
-# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [residual] [mask] [bf16] [narrow]: a product and its epilogue, as a
+# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [residual] [mask] [bf16] [us|su] [narrow]: a product and its epilogue, as a
 # module for %kernels. With `packed`, b comes in panels of so many columns, as PackWeights leaves it; with `picked`, its first dim is
-# picked by data from a table of so many. `bf16` are operands of that type, `narrow` a result.
+# picked by data from a table of so many. `bf16` are operands of that type, `narrow` a result; `us` and `su` are bytes, one unsigned
+# and one signed, with sums in i32, of which `narrow` makes bytes.
 import sys
 from compare import generic, module, sizes_of, tensor
 
@@ -9,8 +10,9 @@ sizes = sizes_of(a for a in rest if "=" in a)
 inputs, c = spec.split("->")
 a, b = inputs.split(",")
 loops = list(dict.fromkeys(c + a + b))
-out = tensor(c, sizes)
-number = "bf16" if "bf16" in rest else "f32"
+signs = "us" if "us" in rest else "su" if "su" in rest else ""
+number = "bf16" if "bf16" in rest else "i8" if signs else "f32"
+sum_type, depth = ("i32", 4) if signs else ("f32", 2)
 operands = [("a", a, number), ("b", b, number)]
 unpack = unrolled = ""
 if "packed" in sizes:
@@ -20,10 +22,10 @@ if "packed" in sizes:
     outer = [d for d in table if d not in (column, step)]
     panels, inner = "".join(outer) + "P" + step + "W", f"inner_dims_pos = [{table.index(column)}] inner_tiles = [{width}]"
     at = [*outer, f"{column} floordiv {width}", step, f"{column} mod {width}"]
-    if number == "bf16":  # in pairs of steps
-        sizes |= {"S": str(-(-int(sizes[step]) // 2)), "D": "2"}
-        panels, inner = "".join(outer) + "PSWD", f"inner_dims_pos = [{table.index(column)}, {table.index(step)}] inner_tiles = [{width}, 2]"
-        at[-2:] = [f"{step} floordiv 2", at[-1], f"{step} mod 2"]
+    if number != "f32":  # several steps together
+        sizes |= {"S": str(-(-int(sizes[step]) // depth)), "D": str(depth)}
+        panels, inner = "".join(outer) + "PSWD", f"inner_dims_pos = [{table.index(column)}, {table.index(step)}] inner_tiles = [{width}, {depth}]"
+        at[-2:] = [f"{step} floordiv {depth}", at[-1], f"{step} mod {depth}"]
     operands[1] = ("b", panels, number)
     packed, whole = tensor(panels, sizes, number), tensor(table, sizes, number)
     order = [table.index(d) for d in (*outer, column, step)]
@@ -59,22 +61,27 @@ if "picked" in sizes:
     }} -> {tensor(b, sizes, number)}
     """
     right = "%picked"
-widen = "" if number == "f32" else f"%xw = arith.extf %x : {number} to f32\n%yw = arith.extf %y : {number} to f32\n"
+extend = [{"u": "extui", "s": "extsi"}[s] for s in signs] or ["extf", "extf"]
+widen = "" if number == "f32" else "".join(f"%{x}w = arith.{how} %{x} : {number} to {sum_type}\n" for x, how in zip("xy", extend))
 factors = "%xw, %yw" if widen else "%x, %y"
 dynamic = ", ".join(f"%size_{d}" for d in c if str(sizes[d]).endswith("?"))
-narrow = "bf16" if "narrow" in rest else "f32"
-sums = "%out"
-body = pick + "%zero = arith.constant 0.0 : f32\n    "
-if narrow != "f32":  # the sums do not go to the destination
+epilogue = any(name in rest for name in ("bias", "residual", "mask"))
+narrow = ("i8" if signs else "bf16") if "narrow" in rest else "f32" if epilogue else sum_type
+sums, out = "%out", tensor(c, sizes, sum_type)
+body = pick + f"%zero = arith.constant {'0' if signs else '0.0'} : {sum_type}\n    "
+if narrow != sum_type:  # the sums do not go to the destination
     sums = "%sums"
     for position, d in enumerate(c):
         if str(sizes[d]).endswith("?"):
             body += f"%at{d} = arith.constant {position} : index\n    %size_{d} = tensor.dim %out, %at{d} : {tensor(c, sizes, narrow)}\n    "
     body += f"%sums = tensor.empty({dynamic}) : {out}\n    "
-body += f"%init = linalg.fill ins(%zero : f32) outs({sums} : {out}) -> {out}\n    "
+body += f"%init = linalg.fill ins(%zero : {sum_type}) outs({sums} : {out}) -> {out}\n    "
 body += generic([a, b, c], loops, [("%a", tensor(a, sizes, number)), (right, tensor(b, sizes, number))], ("%init", out),
-                f"^bb0(%x: {number}, %y: {number}, %s: f32):\n{widen}%m = arith.mulf {factors} : f32\n%t = arith.addf %s, %m : f32\nlinalg.yield %t : f32", 0)
-ins, maps, lines, arguments, value = [("%v0", out)], [c], [], ["%p: f32"], "%p"
+                f"^bb0(%x: {number}, %y: {number}, %s: {sum_type}):\n{widen}%m = arith.mul{sum_type[0]} {factors} : {sum_type}\n%t = arith.add{sum_type[0]} %s, %m : {sum_type}\nlinalg.yield %t : {sum_type}", 0)
+ins, maps, lines, arguments, value = [("%v0", out)], [c], [], [f"%p: {sum_type}"], "%p"
+if signs and (epilogue or "narrow" in rest):
+    lines.append("%r0 = arith.sitofp %p : i32 to f32")
+    value = "%r0"
 for name, dims, element, line in [("bias", c[-1], "f32", "%r{0} = arith.addf {1}, %bias_ : f32"),
                                   ("residual", c, "f32", "%r{0} = arith.subf {1}, %residual_ : f32"),
                                   ("mask", c[-1], "i1", "%f{0} = arith.constant -9.0 : f32\n%r{0} = arith.select %mask_, %f{0}, {1} : f32")]:
@@ -85,8 +92,12 @@ for name, dims, element, line in [("bias", c[-1], "f32", "%r{0} = arith.addf {1}
         arguments.append(f"%{name}_: {element}")
         lines.append(line.format(len(lines), value))
         value = f"%r{len(lines) - 1}"
-if narrow != "f32":
+if narrow == "bf16":
     lines.append(f"%n = arith.truncf {value} : f32 to {narrow}")
+elif narrow == "i8":
+    lines.append(f"%scale = arith.constant 0.0078125 : f32\n%q = arith.mulf {value}, %scale : f32\n%w = math.roundeven %q : f32\n"
+                 "%i = arith.fptosi %w : f32 to i32\n%n = arith.trunci %i : i32 to i8")
+if narrow in ("bf16", "i8"):
     value = "%n"
 yielded = "%v0"
 if lines:
