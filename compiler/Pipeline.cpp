@@ -43,6 +43,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   if (options.precision != Precision::f32)
     pm.addNestedPass<func::FuncOp>(
         createNarrowProducts({precisionName(options.precision).str()}));
+  pm.addPass(createDecomposeDequantize()); // what no product takes
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addPass(createCanonicalizerPass());
@@ -60,6 +61,7 @@ static void buildKernels(OpPassManager &pm, const Target &target) {
 static void finishKernels(OpPassManager &pm) {
   pm.addPass(createDecomposeAttention()); // what no builder takes
   pm.addPass(createDecomposeRowOps());
+  pm.addPass(createDecomposeDequantize());
   pm.addPass(createCSEPass());
 }
 

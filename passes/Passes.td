@@ -205,6 +205,11 @@ def DecomposeAttention : Pass<"fulgur-decompose-attention"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
 
+def DecomposeDequantize : Pass<"fulgur-decompose-dequantize"> {
+  let summary = "Writes fulgur.dequantize as loops, except where a product takes it, or a kernel whose schedule names a builder for it";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
+}
+
 def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
   let summary = "Rewrites the constant operands of products in the layout that their schedules ask for";
   let description = "A weight that several kernels use in the same layout is packed once.";

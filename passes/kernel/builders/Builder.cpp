@@ -14,15 +14,12 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {gemmBuilder,
-                                           softmaxBuilder,
-                                           normBuilder,
-                                           assembleBuilder,
-                                           attentionBuilder,
-                                           winogradBuilder,
-                                           directConvolutionBuilder,
-                                           depthwiseBuilder,
-                                           poolBuilder};
+  static const KernelBuilder builders[] = {
+      gemmBuilder,      blocksBuilder,
+      softmaxBuilder,   normBuilder,
+      assembleBuilder,  attentionBuilder,
+      winogradBuilder,  directConvolutionBuilder,
+      depthwiseBuilder, poolBuilder};
   return builders;
 }
 

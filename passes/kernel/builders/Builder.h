@@ -38,6 +38,7 @@ struct KernelBuilder {
 };
 
 extern const KernelBuilder gemmBuilder;
+extern const KernelBuilder blocksBuilder;
 extern const KernelBuilder poolBuilder;
 extern const KernelBuilder softmaxBuilder;
 extern const KernelBuilder normBuilder;
