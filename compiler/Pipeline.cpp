@@ -25,6 +25,23 @@ using namespace fulgur;
 static_assert(kAlignment == FULGUR_ALIGNMENT,
               "the memory plan and the C ABI agree on the alignment");
 
+/// What a model of float32 is computed with.
+static void addPrecision(OpPassManager &pm, Precision precision) {
+  switch (precision) {
+  case Precision::f32:
+    return;
+  case Precision::bf16:
+    pm.addNestedPass<func::FuncOp>(createNarrowProducts({"bf16"}));
+    return;
+  case Precision::int4Group32:
+    pm.addNestedPass<func::FuncOp>(createQuantizeWeights({/*block=*/32}));
+    return;
+  case Precision::int4Group128:
+    pm.addNestedPass<func::FuncOp>(createQuantizeWeights({/*block=*/128}));
+    return;
+  }
+}
+
 /// On tensors: operations still say what they mean.
 static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
@@ -40,9 +57,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
   pm.addNestedPass<func::FuncOp>(createFuseAttention());
   pm.addPass(createCanonicalizerPass());
-  if (options.precision != Precision::f32)
-    pm.addNestedPass<func::FuncOp>(
-        createNarrowProducts({precisionName(options.precision).str()}));
+  addPrecision(pm, options.precision);
   pm.addPass(createDecomposeDequantize()); // what no product takes
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   pm.addNestedPass<func::FuncOp>(createFoldScales());

@@ -59,6 +59,13 @@ def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];
 }
 
+def QuantizeWeights : Pass<"fulgur-quantize-weights", "mlir::func::FuncOp"> {
+  let summary = "Gives constants that products multiply 4 bits for each number, and a scale for each block of them";
+  let description = "Afterwards such a constant of f32 is a fulgur.dequantize. Other uses of it keep the constant.";
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect"];
+  let options = [Option<"block", "block", "int64_t", "32", "numbers along the reduction that share a scale">];
+}
+
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
