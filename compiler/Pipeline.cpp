@@ -25,6 +25,23 @@ using namespace fulgur;
 static_assert(kAlignment == FULGUR_ALIGNMENT,
               "the memory plan and the C ABI agree on the alignment");
 
+/// What a model of float32 is computed with.
+static void addPrecision(OpPassManager &pm, Precision precision) {
+  switch (precision) {
+  case Precision::f32:
+    return;
+  case Precision::bf16:
+    pm.addNestedPass<func::FuncOp>(createNarrowProducts({"bf16"}));
+    return;
+  case Precision::int4Group32:
+    pm.addNestedPass<func::FuncOp>(createQuantizeWeights({/*block=*/32}));
+    return;
+  case Precision::int4Group128:
+    pm.addNestedPass<func::FuncOp>(createQuantizeWeights({/*block=*/128}));
+    return;
+  }
+}
+
 /// On tensors: operations still say what they mean.
 static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
@@ -42,9 +59,8 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createSinkConcats());
   pm.addNestedPass<func::FuncOp>(createQuantizeProducts());
-  if (options.precision != Precision::f32)
-    pm.addNestedPass<func::FuncOp>(
-        createNarrowProducts({precisionName(options.precision).str()}));
+  addPrecision(pm, options.precision);
+  pm.addPass(createDecomposeDequantize()); // what no product takes
   // Behind what recognises whole operations, before loops are fused across the
   // places that slices leave.
   pm.addNestedPass<func::FuncOp>(createRaiseSlices());
@@ -69,6 +85,7 @@ static void buildKernels(OpPassManager &pm, const Target &target) {
 static void finishKernels(OpPassManager &pm) {
   pm.addPass(createDecomposeAttention()); // what no builder takes
   pm.addPass(createDecomposeRowOps());
+  pm.addPass(createDecomposeDequantize());
   pm.addPass(createCSEPass());
 }
 

@@ -6,10 +6,7 @@ namespace fulgur {
 
 /// The numbers that weights, and what they are multiplied with, are stored as.
 /// Sums, and everything between products, are float32 in any case.
-enum class Precision { f32, bf16 };
-
-inline llvm::StringRef precisionName(Precision precision) {
-  return precision == Precision::bf16 ? "bf16" : "f32";
-}
+/// `int4Group...` are weights of 4 bits, so many of which share a scale.
+enum class Precision { f32, bf16, int4Group32, int4Group128 };
 
 } // namespace fulgur

@@ -106,6 +106,105 @@ static LogicalResult verifyTrailing(Operation *op, Value input, Value parameter,
   return success();
 }
 
+LogicalResult DequantizeOp::verify() {
+  RankedTensorType type = resultType();
+  int64_t rank = type.getRank(), axis = getAxis(), block = getBlock(),
+          bits = getBits(), pack = getPack();
+  if (rank < 2 || axis < rank - 2 || axis >= rank)
+    return emitOpError() << "axis " << axis << " is not one of the last two of "
+                         << rank << " dims";
+  if ((bits != 4 && bits != 8) || block < 1 || pack < 0)
+    return emitOpError() << "has codes of " << bits << " bits in blocks of "
+                         << block << " and panels of " << pack;
+  if (int64_t perByte = getPerByte();
+      perByte != 1 && (perByte != 2 || bits != 4 || pack > 0))
+    return emitOpError() << "has " << perByte << " codes of " << bits
+                         << " bits in a byte";
+  if (!isa<FloatType>(type.getElementType()))
+    return emitOpError() << "gives " << type.getElementType()
+                         << ", which is no floating-point type";
+  SmallVector<int64_t> codes(type.getShape()), scales(type.getShape()), zeros;
+  if (pack) {
+    int64_t other = type.getDimSize(otherDim()), steps = codes[axis];
+    codes.truncate(rank - 2);
+    scales.truncate(rank - 2);
+    codes.append({llvm::divideCeilSigned(other, pack),
+                  llvm::divideCeilSigned(steps, depth()), pack, 4});
+    scales.append({llvm::divideCeilSigned(other, pack),
+                   llvm::divideCeilSigned(steps, block), pack});
+    zeros = scales;
+  } else {
+    scales[axis] = llvm::divideCeilSigned(scales[axis], block);
+    zeros = scales;
+    zeros.back() = llvm::divideCeilSigned(zeros.back(), getPerByte());
+    codes.back() = llvm::divideCeilSigned(codes.back(), getPerByte());
+  }
+  auto codesType = cast<RankedTensorType>(getCodes().getType());
+  if (!pack && codesType.getRank() == rank &&
+      codesType.getShape().back() > codes.back())
+    codes.back() = codesType.getShape().back();
+  if (codesType.getShape() != ArrayRef(codes) ||
+      !codesType.getElementType().isInteger(8))
+    return emitOpError() << "codes have the type " << codesType << ", not "
+                         << RankedTensorType::get(
+                                codes, IntegerType::get(getContext(), 8));
+  auto scaleType = cast<RankedTensorType>(getScale().getType());
+  if (scaleType.getShape() != ArrayRef(scales) ||
+      !isa<FloatType>(scaleType.getElementType()))
+    return emitOpError() << "scales have the type " << scaleType << ", not "
+                         << type.clone(scales);
+  if (!getZero())
+    return success();
+  auto zeroType = cast<RankedTensorType>(getZero().getType());
+  if (zeroType.getElementType().isInteger(8)
+          ? zeroType.getShape() == ArrayRef(zeros)
+          : zeroType.getShape() == ArrayRef(scales) &&
+                isa<FloatType>(zeroType.getElementType()))
+    return success();
+  return emitOpError() << "zeros have the type " << zeroType;
+}
+
+DequantizeOp::Place DequantizeOp::codeAt(ArrayRef<int64_t> element) {
+  Place place{llvm::to_vector(element)};
+  if (int64_t pack = getPack()) {
+    int64_t other = element[otherDim()], step = element[getAxis()];
+    place.index.truncate(element.size() - 2);
+    place.index.append({other / pack, step / depth(), other % pack, step % 4});
+    place.shift = step % depth() / 4 * 4;
+    return place;
+  }
+  place.index.back() /= getPerByte();
+  place.shift = element.back() % getPerByte() * getBits();
+  return place;
+}
+
+DequantizeOp::Place DequantizeOp::scaleAt(ArrayRef<int64_t> element) {
+  Place place{llvm::to_vector(element)};
+  int64_t block = element[getAxis()] / int64_t(getBlock());
+  if (int64_t pack = getPack()) {
+    int64_t other = element[otherDim()];
+    place.index.truncate(element.size() - 2);
+    place.index.append({other / pack, block, other % pack});
+  } else {
+    place.index[getAxis()] = block;
+  }
+  return place;
+}
+
+DequantizeOp::Place DequantizeOp::zeroAt(ArrayRef<int64_t> element) {
+  Place place = scaleAt(element);
+  if (getPack() || !getElementTypeOrSelf(getZero()).isInteger(8))
+    return place;
+  place.shift = place.index.back() % getPerByte() * getBits();
+  place.index.back() /= getPerByte();
+  return place;
+}
+
+int64_t DequantizeOp::decode(uint8_t byte, unsigned shift) {
+  uint64_t code = byte >> shift & llvm::maskTrailingOnes<uint64_t>(getBits());
+  return getIsSigned() ? llvm::SignExtend64(code, getBits()) : int64_t(code);
+}
+
 LogicalResult SoftmaxOp::verify() {
   return verifyAxis(*this, getInput(), getAxis());
 }

@@ -111,6 +111,48 @@ def Fulgur_SoftmaxOp : Fulgur_RowOp<"softmax"> {
   let hasVerifier = 1;
 }
 
+def Fulgur_DequantizeOp : Fulgur_Op<"dequantize", [Pure]> {
+  let summary = "(code - zero) * scale: the numbers that codes of 4 or 8 bits stand for";
+  let description = [{
+    Every `block` codes along `axis`, one of the last two dims, share a scale and a zero:
+
+        result[..., i, ...] = (code[..., i, ...] - zero[..., i / block, ...]) * scale[..., i / block, ...]
+
+    A zero that is left out is `offset`. Codes are unsigned, or two's complement with `is_signed`, and lie `per_byte` in a byte along
+    the last dim, the first in the lowest bits; integer zeros lie in the same way. There may be more codes along the last dim than the result has.
+
+    With `pack` of P the operands lie as products stream through them, in panels of P of the dim n that is not the axis k: scales (and zeros, one
+    in a byte) are [..., n / P, k / block, P], codes of 8 bits [..., n / P, k / 4, P, 4], and of codes of 4 bits, which are
+    [..., n / P, k / 8, P, 4], byte j has step j of eight in its lower half and step 4 + j in the upper one.
+  }];
+  let arguments = (ins AnyRankedTensor:$codes, AnyRankedTensor:$scale, Optional<AnyRankedTensor>:$zero, I64Attr:$bits, I64Attr:$block,
+    I64Attr:$axis, DefaultValuedAttr<I64Attr, "0">:$offset, UnitAttr:$is_signed, DefaultValuedAttr<I64Attr, "1">:$per_byte,
+    DefaultValuedAttr<I64Attr, "0">:$pack);
+  let results = (outs AnyStaticShapeTensor:$result);
+  let assemblyFormat = [{
+    $codes `,` $scale (`,` $zero^)? attr-dict `:` type($codes) `,` type($scale) (`,` type($zero)^)? `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::RankedTensorType resultType() { return ::llvm::cast<::mlir::RankedTensorType>(getType()); }
+    /// The dim of the last two that is not the axis.
+    int64_t otherDim() { return 2 * resultType().getRank() - 3 - int64_t(getAxis()); }
+    /// How many steps along the axis lie together in panels.
+    int64_t depth() { return getBits() == 4 ? 8 : 4; }
+
+    /// Where an operand has the bits that belong to an element of the result.
+    struct Place {
+      ::llvm::SmallVector<int64_t> index;
+      unsigned shift = 0;
+    };
+    Place codeAt(::llvm::ArrayRef<int64_t> element);
+    Place scaleAt(::llvm::ArrayRef<int64_t> element);
+    Place zeroAt(::llvm::ArrayRef<int64_t> element);
+    /// The integer that the bits above `shift` in a byte stand for.
+    int64_t decode(uint8_t byte, unsigned shift);
+  }];
+}
+
 def Fulgur_AttentionOp : Fulgur_Op<"attention", [Pure, AttrSizedOperandSegments, SingleBlock]> {
   let summary = "softmax over the keys of score(query · key), times value";
   let description = [{

@@ -94,6 +94,13 @@ def QuantizeProducts : Pass<"fulgur-quantize-products", "mlir::func::FuncOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
+def QuantizeWeights : Pass<"fulgur-quantize-weights", "mlir::func::FuncOp"> {
+  let summary = "Gives constants that products multiply 4 bits for each number, and a scale for each block of them";
+  let description = "Afterwards such a constant of f32 is a fulgur.dequantize. Other uses of it keep the constant.";
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect"];
+  let options = [Option<"block", "block", "int64_t", "32", "numbers along the reduction that share a scale">];
+}
+
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
   let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
@@ -246,6 +253,11 @@ def DecomposeRowOps : Pass<"fulgur-decompose-row-ops"> {
 def DecomposeAttention : Pass<"fulgur-decompose-attention"> {
   let summary = "Writes attention as products and a softmax between them, except in kernels whose schedule names a builder for it";
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
+}
+
+def DecomposeDequantize : Pass<"fulgur-decompose-dequantize"> {
+  let summary = "Writes fulgur.dequantize as loops, except where a product takes it, or a kernel whose schedule names a builder for it";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
 
 def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {

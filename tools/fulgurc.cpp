@@ -75,7 +75,12 @@ struct CommandLine {
       cl::cat(category), cl::init(Precision::f32),
       cl::values(clEnumValN(Precision::f32, "f32", "float32 (default)"),
                  clEnumValN(Precision::bf16, "bf16",
-                            "weights and what they multiply in bfloat16"))};
+                            "weights and what they multiply in bfloat16"),
+                 clEnumValN(Precision::int4Group32, "int4-weights",
+                            "weights of products in 4 bits, with a scale for "
+                            "each 32 of them"),
+                 clEnumValN(Precision::int4Group128, "int4-weights:group=128",
+                            "the same for each 128"))};
 
   cl::opt<std::string> target{
       "target", cl::desc("Target triple (default: this machine's)"),

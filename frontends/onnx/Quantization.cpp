@@ -2,6 +2,7 @@
 // x ≈ (q - zero) · scale. Integers are rounded to even and clamped to their
 // range; what the division is computed in, and rounded to, the operator says.
 #include "frontends/onnx/Quantization.h"
+#include "dialects/Fulgur.h"
 #include "frontends/onnx/Core.h"
 
 using namespace fulgur::onnx;
@@ -167,7 +168,51 @@ Tensor fulgur::onnx::dequantizeLinear(const Core &c, const Tensor &x,
   return c.reshape(y, x.shape);
 }
 
+Tensor fulgur::onnx::dequantizeCodes(const Core &c, const Codes &x,
+                                     ArrayRef<Extent> shape) {
+  mlir::OpBuilder &b = c.builder;
+  auto type = c.typeOf(shape, DType::f32);
+  auto integer = [&](int64_t value) { return b.getI64IntegerAttr(value); };
+  Value result =
+      DequantizeOp::create(b, c.loc, type, c.value(x.codes), c.value(x.scale),
+                           x.zero ? c.value(x.zero) : Value(), integer(x.bits),
+                           integer(x.block), integer(x.axis), integer(x.offset),
+                           x.isSigned ? b.getUnitAttr() : mlir::UnitAttr(),
+                           integer(x.perByte), integer(0));
+  return c.tensor(result, DType::f32, shape);
+}
+
 namespace {
+/// Weights in blocks along one of the last two dims: they stay as they are,
+/// for products.
+std::optional<Tensor> dequantizeWeights(const Core &c, const Site &s,
+                                        int64_t axis, int64_t block) {
+  Tensor x = s[0], scale = s[1], zero = s[2];
+  bool isSmall = x.type == DType::i4 || x.type == DType::u4,
+       isByte = x.type == DType::i8 || x.type == DType::u8;
+  if ((!isSmall && !isByte) || block < 1 || x.rank() < 2 ||
+      scale.rank() != x.rank() || scale.type == DType::f64 ||
+      !isReal(scale.type) || (zero && zero.rank() != x.rank()) ||
+      !constantCount(x.shape) ||
+      (!x.known() && !x.value().getDefiningOp<mlir::arith::ConstantOp>()))
+    return std::nullopt;
+  axis = c.axis(axis, x.rank());
+  if (axis < x.rank() - 2)
+    return std::nullopt;
+  for (int64_t k = 0; k < x.rank(); ++k) {
+    Extent size =
+        k == axis ? c.sizes.atoms.ceilDiv(x.shape[k], block) : x.shape[k];
+    c.requireEqual(scale.shape[k], size);
+    if (zero)
+      c.requireEqual(zero.shape[k], size);
+  }
+  if (zero && zero.type != x.type)
+    return std::nullopt;
+  Codes codes{x, scale, zero, isSmall ? 4 : 8, block, axis};
+  codes.isSigned = x.type == DType::i4 || x.type == DType::i8;
+  return dequantizeCodes(c, codes, x.shape);
+}
+
 Tensor importQuantizeLinear(const Core &c, const Site &s) {
   DType type = s.dtype("output_dtype", DType::undefined);
   if (type == DType::undefined)
@@ -182,9 +227,13 @@ Tensor importQuantizeLinear(const Core &c, const Site &s) {
 
 Tensor importDequantizeLinear(const Core &c, const Site &s) {
   DType type = s.dtype("output_dtype", DType::undefined);
-  return dequantizeLinear(c, s[0], s[1], s[2],
-                          type == DType::undefined ? s[1].type : type,
-                          s.integer("axis", 1), s.integer("block_size", 0));
+  if (type == DType::undefined)
+    type = s[1].type;
+  int64_t axis = s.integer("axis", 1), block = s.integer("block_size", 0);
+  if (type == DType::f32)
+    if (auto weights = dequantizeWeights(c, s, axis, block))
+      return *weights;
+  return dequantizeLinear(c, s[0], s[1], s[2], type, axis, block);
 }
 
 /// To uint8, with a scale and a zero point by which the least and the greatest

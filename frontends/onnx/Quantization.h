@@ -22,6 +22,19 @@ Tensor quantizeLinear(const Core &c, const Tensor &x, const Tensor &scale,
 Tensor dequantizeLinear(const Core &c, const Tensor &x, const Tensor &scale,
                         const Tensor &zero, DType type, int64_t axis = 1,
                         int64_t blockSize = 0);
+
+/// Codes of 4 or 8 bits, blocks of which share a scale along an axis that is
+/// one of the last two.
+struct Codes {
+  Tensor codes;       ///< bytes of `perByte` codes each along the last dim
+  Tensor scale, zero; ///< one for each block; `zero` may be empty
+  int64_t bits, block, axis, offset = 0, perByte = 1;
+  bool isSigned = false;
+};
+/// (code - zero) · scale as f32, for products to take as it is; without zeros,
+/// (code - offset) · scale.
+Tensor dequantizeCodes(const Core &c, const Codes &x, ArrayRef<Extent> shape);
+
 /// The uint8 tensor, its scale and its zero point.
 SmallVector<Tensor> dynamicQuantizeLinear(const Core &c, const Tensor &x);
 

@@ -106,6 +106,35 @@ static void normalize(Machine &machine, const Step &step, int64_t axis,
              });
 }
 
+static void runDequantize(Machine &machine, const Step &step) {
+  auto op = step.as<DequantizeOp>();
+  auto result = makeArray(step.resultFormats[0], op.resultType().getShape());
+  auto at = [&](unsigned operand, ArrayRef<int64_t> index) {
+    const Array &array = machine.array(step, operand);
+    int64_t element = array.offset;
+    for (auto [i, stride] : llvm::zip(index, array.strides))
+      element += i * stride;
+    return array.format.load(array.at(element));
+  };
+  auto codeOf = [&](unsigned operand, const DequantizeOp::Place &place) {
+    return double(op.decode(at(operand, place.index).integer, place.shift));
+  };
+  int64_t element = 0;
+  forEachIndex(result->sizes, [&](ArrayRef<int64_t> index) {
+    double code = codeOf(0, op.codeAt(index)), zero = op.getOffset();
+    if (op.getZero()) {
+      DequantizeOp::Place place = op.zeroAt(index);
+      zero = getElementTypeOrSelf(op.getZero()).isInteger(8)
+                 ? codeOf(2, place)
+                 : at(2, place.index).real;
+    }
+    double number = (code - zero) * at(1, op.scaleAt(index).index).real;
+    result->format.store(machine.real(result->format, number),
+                         result->at(element++));
+  });
+  machine.set(step, 0, result);
+}
+
 //===-- Kernels -----------------------------------------------------------===//
 
 /// On tensors the results are values, on buffers they are written into the
@@ -215,6 +244,7 @@ void registerFulgur(Registry &registry) {
   registry.add<CheckBoundsOp>(runCheckBounds);
   registry.add<SoftmaxOp>(runSoftmax);
   registry.add<AttentionOp>(runAttention);
+  registry.add<DequantizeOp>(runDequantize);
   registry.add<LayerNormOp>([](Machine &machine, const Step &step) {
     auto op = step.as<LayerNormOp>();
     normalize(machine, step, op.getAxis(), op.getEpsilon().convertToFloat(),

@@ -323,9 +323,37 @@ private:
       Type element = getElementTypeOrSelf(input.getType());
       if (gather && (element.isF32() || element.isBF16()) &&
           input.hasOneUse() && !taken.contains(gather->loop) &&
-          gather->table.getDefiningOp<arith::ConstantOp>() &&
+          gather->table.getDefiningOp() &&
+          isa<arith::ConstantOp, DequantizeOp>(gather->table.getDefiningOp()) &&
           gather->loop->getBlock() == product->getBlock())
         group.push_back(gather->loop);
+    }
+  }
+
+  /// A product makes numbers of weights of few bits while it reads them.
+  /// Several products of the same weights do so each.
+  void addFewBits(SmallVectorImpl<Operation *> &group) {
+    for (Operation *op : llvm::to_vector(group)) {
+      if (!isProduct(op) && !isElementwiseLoop(op))
+        continue;
+      llvm::SetVector<Value> used;
+      used.insert_range(op->getOperands());
+      getUsedValuesDefinedAbove(op->getRegions(), used);
+      for (Value value : used) {
+        auto weights = value.getDefiningOp<DequantizeOp>();
+        if (!weights || llvm::is_contained(group, weights.getOperation()))
+          continue;
+        if (!weights->hasOneUse()) {
+          OpBuilder builder(op);
+          auto copy = cast<DequantizeOp>(builder.clone(*weights));
+          op->replaceUsesOfWith(weights, copy);
+          for (Region &region : op->getRegions())
+            replaceAllUsesInRegionWith(weights, copy, region);
+          clones.push_back(copy);
+          weights = copy;
+        }
+        group.push_back(weights);
+      }
     }
   }
 
@@ -406,6 +434,7 @@ private:
     for (Operation *op : ArrayRef(group).take_front(2))
       if (isProduct(op))
         addPickedWeights(op, taken, group);
+    addFewBits(group);
     if (isRowOperation(root)) {
       Value input = root->getOperand(0);
       Operation *producer = input.getDefiningOp();

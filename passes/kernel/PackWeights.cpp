@@ -9,6 +9,7 @@
 #include "mlir/IR/Matchers.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
+#include "passes/kernel/builders/Blocks.h"
 #include "passes/kernel/builders/Convolution.h"
 #include "passes/kernel/builders/Product.h"
 #include "passes/kernel/builders/WinogradWeights.h"
@@ -172,10 +173,14 @@ struct PackWeights : impl::PackWeightsBase<PackWeights> {
       releaseWeight(cast<ElementsAttr>(source));
     sources.clear();
     packed.clear();
+    blocks.clear();
   }
 
 private:
   void pack(KernelOp kernel, int64_t width) {
+    if (std::optional<Product> product = matchProduct(kernel);
+        product && product->blocks)
+      return packBlocks(kernel, *product, width, blocks);
     std::optional<Packing> packing = packingOf(kernel, width);
     if (!packing)
       return;
@@ -248,6 +253,7 @@ private:
 
   /// Kernels that share a weight share its packed form.
   llvm::DenseMap<std::pair<Attribute, Attribute>, Attribute> packed;
+  llvm::DenseMap<Attribute, Attribute> blocks;
   llvm::SetVector<Attribute> sources;
 };
 } // namespace

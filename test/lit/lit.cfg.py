@@ -38,7 +38,8 @@ config.substitutions.append(("%include", os.path.join(root, "runtime")))
 
 # ... | %kernels builds the kernels of a module and runs its @main, which returns a number: the greatest difference between kernels and
 # their specifications, computed by the generic builder.
-passes = """fulgur-choose-schedules fulgur-decompose-attention fulgur-decompose-row-ops fulgur-outline-kernels fulgur-bufferize canonicalize cse fulgur-lower-linalg
+passes = """fulgur-choose-schedules fulgur-decompose-attention fulgur-decompose-row-ops
+  fulgur-decompose-dequantize fulgur-outline-kernels fulgur-bufferize canonicalize cse fulgur-lower-linalg
   scf-forall-to-for fulgur-approximate-math convert-vector-to-scf expand-strided-metadata lower-affine convert-scf-to-cf canonicalize cse
   fulgur-lower-to-llvm""".split()
 run = " | mlir-runner -O2 -e main -entry-point-result=f32"

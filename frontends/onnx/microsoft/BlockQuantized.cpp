@@ -9,6 +9,7 @@
 #include "frontends/onnx/microsoft/Operators.h"
 
 using namespace fulgur::onnx;
+using namespace fulgur::onnx::microsoft;
 using mlir::Value;
 
 Tensor fulgur::onnx::microsoft::unpackLast(const Core &c, const Tensor &bytes,
@@ -33,9 +34,9 @@ Tensor fulgur::onnx::microsoft::unpackLast(const Core &c, const Tensor &bytes,
   return c.reshape(codes, flat);
 }
 
-Tensor fulgur::onnx::microsoft::blockWeights(const Core &c,
-                                             const BlockQuantized &w,
-                                             DType type) {
+/// The matrix [rows, columns] as numbers: f32 where products take codes as they
+/// are, else of the type.
+static Tensor blockWeights(const Core &c, const BlockQuantized &w, DType type) {
   Extent rows = w.rows, columns = w.columns;
   int64_t size = w.blockSize;
   Extent blocks = c.sizes.atoms.ceilDiv(columns, size);
@@ -43,18 +44,32 @@ Tensor fulgur::onnx::microsoft::blockWeights(const Core &c,
     c.requireEqual(product(x.shape), product(shape));
     return c.reshape(x, shape);
   };
-  Extent bytes = c.sizes.atoms.ceilDiv(blocks * size * w.bits, 8);
+  Extent bytes = c.sizes.atoms.ceilDiv(blocks * size * w.bits, 8),
+         zeroBytes = c.sizes.atoms.ceilDiv(blocks * w.bits, 8);
+  bool hasReals = w.zeros && isReal(w.zeros.type);
+  if ((w.bits == 4 || w.bits == 8) && w.bytes.type == DType::u8 &&
+      rows.constant() && columns.constant()) {
+    Codes codes{counted(w.bytes, {rows, bytes}),
+                counted(w.scales, {rows, blocks}),
+                {},
+                w.bits,
+                size,
+                /*axis=*/1,
+                /*offset=*/w.zeros ? 0 : int64_t(1) << (w.bits - 1),
+                /*perByte=*/8 / w.bits};
+    if (w.zeros)
+      codes.zero = counted(w.zeros, {rows, hasReals ? blocks : zeroBytes});
+    return dequantizeCodes(c, codes, {rows, columns});
+  }
   Tensor codes =
       c.reshape(unpackLast(c, counted(w.bytes, {rows, bytes}), w.bits),
                 {rows, blocks, size});
-  Tensor scale = counted(w.scales, {rows, blocks, 1});
-  SmallVector<Tensor> in{codes, scale};
-  if (w.zeros && isReal(w.zeros.type)) {
+  SmallVector<Tensor> in{codes, counted(w.scales, {rows, blocks, 1})};
+  if (hasReals) {
     in.push_back(counted(w.zeros, {rows, blocks, 1}));
   } else if (w.zeros) {
     // Packed as the weights are, each row by itself.
-    Extent packed = c.sizes.atoms.ceilDiv(blocks * w.bits, 8);
-    Tensor zeros = unpackLast(c, counted(w.zeros, {rows, packed}), w.bits);
+    Tensor zeros = unpackLast(c, counted(w.zeros, {rows, zeroBytes}), w.bits);
     in.push_back(c.unsqueeze(c.slice(zeros, 1, 0, blocks), {2}));
   }
   Tensor all = c.map(in, type, [&](ArrayRef<Scalar> v) {
@@ -66,19 +81,36 @@ Tensor fulgur::onnx::microsoft::blockWeights(const Core &c,
   return c.slice(c.reshape(all, {rows, blocks * size}), 1, 0, columns);
 }
 
-namespace {
-using namespace fulgur::onnx::microsoft;
+Tensor fulgur::onnx::microsoft::timesBlocks(const Core &c, const Tensor &x,
+                                            const BlockQuantized &w) {
+  Tensor weights = blockWeights(c, w, x.type);
+  return c.cast(c.matmul2d(c.cast(x, weights.type), weights, true), x.type);
+}
 
-/// x · wᵀ for the rows of a tensor of any rank.
-Tensor timesRows(const Core &c, const Tensor &x, const Tensor &weights,
-                 bool transposed) {
+namespace {
+
+/// The product of a matrix and the rows of a tensor of any rank.
+Tensor timesRows(const Core &c, const Tensor &x, const Extent &columns,
+                 llvm::function_ref<Tensor(const Tensor &rows)> product) {
   if (x.rank() < 1)
     c.fail("a product needs a tensor of rank 1 or more");
-  Extent inner = x.shape.back();
   Shape shape(x.shape);
-  shape.back() = weights.shape[transposed ? 0 : 1];
-  Tensor flat = c.reshape(x, {product(ArrayRef(x.shape).drop_back()), inner});
-  return c.reshape(c.matmul2d(flat, weights, transposed), shape);
+  shape.back() = columns;
+  Extent rows = fulgur::onnx::product(ArrayRef(x.shape).drop_back());
+  return c.reshape(product(c.reshape(x, {rows, x.shape.back()})), shape);
+}
+
+Tensor timesRows(const Core &c, const Tensor &x, const Tensor &weights,
+                 bool transposed) {
+  return timesRows(c, x, weights.shape[transposed ? 0 : 1],
+                   [&](const Tensor &rows) {
+                     return c.matmul2d(rows, weights, transposed);
+                   });
+}
+
+Tensor timesRows(const Core &c, const Tensor &x, const BlockQuantized &w) {
+  return timesRows(c, x, w.rows,
+                   [&](const Tensor &rows) { return timesBlocks(c, rows, w); });
 }
 
 /// The attribute, which must be positive.
@@ -105,7 +137,7 @@ Tensor importMatMulNBits(const Core &c, const Site &s) {
                    positive(c, s, "K"),
                    s.integer("bits", 4),
                    positive(c, s, "block_size")};
-  Tensor y = timesRows(c, s[0], blockWeights(c, w, s[0].type), true);
+  Tensor y = timesRows(c, s[0], w);
   return s[5] ? c.add(y, s[5]) : y;
 }
 
@@ -138,7 +170,7 @@ public:
                      positive(c, s, "K"),
                      s.integer("bits", 4),
                      positive(c, s, "block_size")};
-    Tensor y = timesRows(c, x, blockWeights(c, w, x.type), true);
+    Tensor y = timesRows(c, x, w);
     return s[at + 2] ? c.add(y, s[at + 2]) : y;
   }
 

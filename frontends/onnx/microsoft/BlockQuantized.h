@@ -14,8 +14,8 @@ struct BlockQuantized {
   int64_t bits, blockSize;
 };
 
-/// The matrix [rows, columns] as numbers.
-Tensor blockWeights(const Core &c, const BlockQuantized &w, DType type);
+/// x · wᵀ for a matrix x.
+Tensor timesBlocks(const Core &c, const Tensor &x, const BlockQuantized &w);
 
 /// The elements of so many bits that bytes hold, the first of a byte in its low
 /// bits: the last dim grows.

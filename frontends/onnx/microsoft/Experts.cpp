@@ -84,15 +84,16 @@ Tensor ofExpert(const Core &c, const Tensor &all, int64_t expert) {
 
 /// A layer of all experts.
 struct Layer {
-  std::function<Tensor(int64_t expert)> weights; ///< [out, in]
+  /// The product of tokens and the transposed weights of one expert.
+  std::function<Tensor(const Tensor &x, int64_t expert)> times;
   Tensor bias; ///< [experts, out]; may be empty
-  explicit operator bool() const { return bool(weights); }
+  explicit operator bool() const { return bool(times); }
 };
 
 /// x · wᵀ + b with the weights of one expert.
 Tensor apply(const Core &c, const Tensor &x, const Layer &layer,
              int64_t expert) {
-  Tensor y = c.matmul2d(x, layer.weights(expert), true);
+  Tensor y = layer.times(x, expert);
   return layer.bias ? c.add(y, ofExpert(c, layer.bias, expert)) : y;
 }
 
@@ -226,8 +227,8 @@ Tensor importExperts(const Core &c, const Site &s) {
     if (!s[at])
       return {};
     requireExperts(c, s[at], experts);
-    return {[&c, weights = s[at]](int64_t expert) {
-              return ofExpert(c, weights, expert);
+    return {[&c, weights = s[at]](const Tensor &x, int64_t expert) {
+              return c.matmul2d(x, ofExpert(c, weights, expert), true);
             },
             s[at + 1]};
   };
@@ -262,7 +263,7 @@ Tensor importQuantizedExperts(const Core &c, const Site &s) {
     std::optional<int64_t> whole = columns.constant();
     if (!whole)
       c.fail("the weights' rows must be of constant size");
-    auto weights = [=, &c, type = s[0].type](int64_t expert) {
+    auto times = [=, &c](const Tensor &x, int64_t expert) {
       BlockQuantized w{ofExpert(c, bytes, expert),
                        ofExpert(c, scales, expert),
                        {},
@@ -271,15 +272,15 @@ Tensor importQuantizedExperts(const Core &c, const Site &s) {
                        bits,
                        block > 0 ? block : *whole};
       if (!zeros)
-        return blockWeights(c, w, type);
+        return timesBlocks(c, x, w);
       w.zeros = ofExpert(c, zeros, expert);
       // Of whole rows, the zero points are packed from row to row.
       if (w.zeros.rank() == 1)
         w.zeros = c.cast(c.slice(unpackLast(c, w.zeros, bits), 0, 0, rows),
                          DType::f32);
-      return blockWeights(c, w, type);
+      return timesBlocks(c, x, w);
     };
-    return {weights, s[at + 2]};
+    return {times, s[at + 2]};
   };
   return mixture(c, s,
                  {layer(2, 11, "fc1_expert_weight_bits"),

@@ -15,10 +15,10 @@ Value KernelSite::operand(Value value) const {
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
   static const KernelBuilder builders[] = {
-      gemmBuilder,     strassenBuilder,          softmaxBuilder,
-      normBuilder,     assembleBuilder,          attentionBuilder,
-      winogradBuilder, directConvolutionBuilder, depthwiseBuilder,
-      poolBuilder};
+      gemmBuilder,      strassenBuilder, blocksBuilder,
+      softmaxBuilder,   normBuilder,     assembleBuilder,
+      attentionBuilder, winogradBuilder, directConvolutionBuilder,
+      depthwiseBuilder, poolBuilder};
   return builders;
 }
 

@@ -39,6 +39,7 @@ struct KernelBuilder {
 
 extern const KernelBuilder gemmBuilder;
 extern const KernelBuilder strassenBuilder;
+extern const KernelBuilder blocksBuilder;
 extern const KernelBuilder poolBuilder;
 extern const KernelBuilder softmaxBuilder;
 extern const KernelBuilder normBuilder;

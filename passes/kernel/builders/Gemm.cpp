@@ -627,7 +627,8 @@ void Gemm::packSteps(Value panelIndex, Value from, Value to) {
 }
 
 static bool acceptsGemm(KernelOp kernel) {
-  return matchProduct(kernel).has_value();
+  std::optional<Product> product = matchProduct(kernel);
+  return product && !product->blocks;
 }
 
 static LogicalResult buildGemm(KernelSite &site) {

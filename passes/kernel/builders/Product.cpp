@@ -76,6 +76,7 @@ static bool matchOperands(KernelOp kernel, Product &product) {
     product.bOperand.value = product.gather->table;
   }
   product.packed = product.bOperand.value.getDefiningOp<linalg::UnPackOp>();
+  product.blocks = product.bOperand.value.getDefiningOp<DequantizeOp>();
   product.epilogueInputs.clear();
   if (product.epilogue) {
     // The epilogue's loops are the dims of the product, in the order of the map
@@ -110,10 +111,13 @@ static bool matchOperands(KernelOp kernel, Product &product) {
   product.outOperand.value = product.out;
   if (llvm::is_contained(product.outOperand.dims, -1))
     return false;
+  bool bFromArguments =
+      product.blocks   ? llvm::all_of(product.blocks->getOperands(),
+                                      llvm::IsaPred<BlockArgument>)
+      : product.packed ? isa<BlockArgument>(product.packed.getSource())
+                       : isa<BlockArgument>(product.bOperand.value);
   bool fromArguments =
-      isa<BlockArgument>(product.aOperand.value) &&
-      (product.packed ? isa<BlockArgument>(product.packed.getSource())
-                      : isa<BlockArgument>(product.bOperand.value));
+      isa<BlockArgument>(product.aOperand.value) && bFromArguments;
   // Masked accesses to bfloat16 become calls on CPUs that do not compute with
   // it: columns whose number is not known are for the generic builder.
   if (isBF16(product.bOperand.value) && !product.packed &&
@@ -138,7 +142,7 @@ static bool areNeighbours(const Product &product, unsigned outer,
   };
   // A packed dim has no neighbours, and positions along joined loops are not
   // known to the epilogue's linalg.index.
-  if (product.packed &&
+  if ((product.packed || product.blocks) &&
       (product.bOperand.has(outer) || product.bOperand.has(inner)))
     return false;
   if (product.gather && product.bOperand.dims[0] == int(outer))
@@ -149,7 +153,7 @@ static bool areNeighbours(const Product &product, unsigned outer,
                                .empty())
     return false;
   return inOperand(product.aOperand) &&
-         (product.packed || inOperand(product.bOperand)) &&
+         (product.packed || product.blocks || inOperand(product.bOperand)) &&
          inOperand(product.outOperand) &&
          llvm::all_of(product.epilogueInputs, inOperand);
 }

@@ -150,3 +150,43 @@ func.func @attention_window(%q: tensor<4x8xf32>, %k: tensor<6x8xf32>) -> tensor<
   } : tensor<4x8xf32>, tensor<6x8xf32>, tensor<6x8xf32> -> tensor<4x8xf32>
   return %r : tensor<4x8xf32>
 }
+
+// -----
+
+func.func @codes_axis(%codes: tensor<2x3x8xi8>, %scale: tensor<1x3x8xf32>) {
+  // expected-error@+1 {{axis 0 is not one of the last two of 3 dims}}
+  %0 = fulgur.dequantize %codes, %scale {axis = 0 : i64, bits = 8 : i64, block = 2 : i64} : tensor<2x3x8xi8>, tensor<1x3x8xf32> -> tensor<2x3x8xf32>
+  return
+}
+
+// -----
+
+func.func @codes_in_bytes(%codes: tensor<3x8xi8>, %scale: tensor<3x4xf32>) {
+  // expected-error@+1 {{has 2 codes of 8 bits in a byte}}
+  %0 = fulgur.dequantize %codes, %scale {axis = 1 : i64, bits = 8 : i64, block = 4 : i64, per_byte = 2 : i64} : tensor<3x8xi8>, tensor<3x4xf32> -> tensor<3x16xf32>
+  return
+}
+
+// -----
+
+func.func @scales_of_blocks(%codes: tensor<3x8xi8>, %scale: tensor<3x8xf32>) {
+  // expected-error@+1 {{scales have the type 'tensor<3x8xf32>', not 'tensor<3x2xf32>'}}
+  %0 = fulgur.dequantize %codes, %scale {axis = 1 : i64, bits = 8 : i64, block = 4 : i64} : tensor<3x8xi8>, tensor<3x8xf32> -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @zeros_of_blocks(%codes: tensor<3x8xi8>, %scale: tensor<3x2xf32>, %zero: tensor<3x1xi8>) {
+  // expected-error@+1 {{zeros have the type 'tensor<3x1xi8>'}}
+  %0 = fulgur.dequantize %codes, %scale, %zero {axis = 1 : i64, bits = 8 : i64, block = 4 : i64} : tensor<3x8xi8>, tensor<3x2xf32>, tensor<3x1xi8> -> tensor<3x8xf32>
+  return
+}
+
+// -----
+
+func.func @panels(%codes: tensor<1x1x16x4xi8>, %scale: tensor<1x2x16xf32>) {
+  // expected-error@+1 {{codes have the type 'tensor<1x1x16x4xi8>', not 'tensor<1x2x16x4xi8>'}}
+  %0 = fulgur.dequantize %codes, %scale {axis = 1 : i64, bits = 4 : i64, block = 8 : i64, pack = 16 : i64} : tensor<1x1x16x4xi8>, tensor<1x2x16xf32> -> tensor<3x16xf32>
+  return
+}

@@ -138,3 +138,15 @@ func.func @attends(%q: tensor<?x?x2x3x64xf32>, %k: tensor<?x2x?x64xf32>, %v: ten
   } : tensor<?x?x2x3x64xf32>, tensor<?x2x?x64xf32>, tensor<?x2x?x32xf32> -> tensor<?x?x2x3x32xf32>
   return %r : tensor<?x?x2x3x32xf32>
 }
+
+// CHECK-LABEL: @few_bits
+// CHECK: fulgur.dequantize %{{.*}}, %{{.*}} {axis = 1 : i64, bits = 4 : i64, block = 16 : i64, offset = 8 : i64, per_byte = 2 : i64} : tensor<3x16xi8>, tensor<3x2xf32> -> tensor<3x32xf32>
+// CHECK: fulgur.dequantize %{{.*}}, %{{.*}}, %{{.*}} {axis = 0 : i64, bits = 8 : i64, block = 16 : i64, is_signed} : tensor<32x3xi8>, tensor<2x3xf16>, tensor<2x3xi8> -> tensor<32x3xf32>
+// CHECK: fulgur.dequantize %{{.*}}, %{{.*}} {axis = 1 : i64, bits = 4 : i64, block = 16 : i64, pack = 16 : i64} : tensor<1x4x16x4xi8>, tensor<1x2x16xf32> -> tensor<3x32xf32>
+func.func @few_bits(%codes: tensor<3x16xi8>, %scale: tensor<3x2xf32>, %bytes: tensor<32x3xi8>, %scales: tensor<2x3xf16>, %zero: tensor<2x3xi8>,
+                    %panels: tensor<1x4x16x4xi8>, %inPanels: tensor<1x2x16xf32>) {
+  %0 = fulgur.dequantize %codes, %scale {axis = 1 : i64, bits = 4 : i64, block = 16 : i64, offset = 8 : i64, per_byte = 2 : i64} : tensor<3x16xi8>, tensor<3x2xf32> -> tensor<3x32xf32>
+  %1 = fulgur.dequantize %bytes, %scales, %zero {axis = 0 : i64, bits = 8 : i64, block = 16 : i64, is_signed} : tensor<32x3xi8>, tensor<2x3xf16>, tensor<2x3xi8> -> tensor<32x3xf32>
+  %2 = fulgur.dequantize %panels, %inPanels {axis = 1 : i64, bits = 4 : i64, block = 16 : i64, pack = 16 : i64} : tensor<1x4x16x4xi8>, tensor<1x2x16xf32> -> tensor<3x32xf32>
+  return
+}

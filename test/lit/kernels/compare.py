@@ -48,6 +48,7 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule="", 
         value = {"f32": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%v = arith.subf %g, %e : f32",
                  "bf16": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%w = arith.subf %g, %e : f32\n%v = arith.truncf %w : f32 to bf16",
                  "i8": "%e = arith.constant 8 : i32\n%d = arith.subi %n, %e : i32\n%f = arith.constant 15 : i32\n%w = arith.muli %d, %f : i32\n%v = arith.trunci %w : i32 to i8",
+                 "f16": "%g = arith.sitofp %n : i32 to f32\n%e = arith.constant 8.0 : f32\n%w = arith.subf %g, %e : f32\n%v = arith.truncf %w : f32 to f16",
                  "index": "%v = arith.index_cast %n : i32 to index",
                  "i1": "%e = arith.constant 5 : i32\n%v = arith.cmpi slt, %n, %e : i32",
                  "i64": "%e = arith.constant 4 : i32\n%k = arith.remui %n, %e : i32\n%v = arith.extui %k : i32 to i64"}[element]

@@ -376,3 +376,27 @@ func.func @parts_of_slices(%x: tensor<4x8xf32>, %w: tensor<8x4xf32>) -> tensor<4
   %c = tensor.concat dim(1) %n, %m, %s : (tensor<4x4xf32>, tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x12xf32>
   return %c : tensor<4x12xf32>
 }
+
+// Weights of few bits go with the product that takes them, with each one if there are several.
+// CHECK-LABEL: @few_bits
+// CHECK: fulgur.kernel ins({{.*}} : tensor<8x4xi8>, tensor<2x4xf32>, tensor<1x8xf32>)
+// CHECK: fulgur.dequantize
+// CHECK: linalg.matmul
+// CHECK: fulgur.kernel ins({{.*}} : tensor<8x4xi8>, tensor<2x4xf32>, tensor<3x8xf32>)
+// CHECK: fulgur.dequantize
+// CHECK: linalg.matmul
+// CHECK-NOT: fulgur.dequantize
+// CHECK: return
+func.func @few_bits(%x: tensor<1x8xf32>, %y: tensor<3x8xf32>) -> (tensor<1x4xf32>, tensor<3x4xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %codes = arith.constant dense<1> : tensor<8x4xi8>
+  %scale = arith.constant dense<1.0> : tensor<2x4xf32>
+  %w = fulgur.dequantize %codes, %scale {axis = 0 : i64, bits = 4 : i64, block = 4 : i64} : tensor<8x4xi8>, tensor<2x4xf32> -> tensor<8x4xf32>
+  %empty1 = tensor.empty() : tensor<1x4xf32>
+  %init1 = linalg.fill ins(%zero : f32) outs(%empty1 : tensor<1x4xf32>) -> tensor<1x4xf32>
+  %r1 = linalg.matmul ins(%x, %w : tensor<1x8xf32>, tensor<8x4xf32>) outs(%init1 : tensor<1x4xf32>) -> tensor<1x4xf32>
+  %empty3 = tensor.empty() : tensor<3x4xf32>
+  %init3 = linalg.fill ins(%zero : f32) outs(%empty3 : tensor<3x4xf32>) -> tensor<3x4xf32>
+  %r3 = linalg.matmul ins(%y, %w : tensor<3x8xf32>, tensor<8x4xf32>) outs(%init3 : tensor<3x4xf32>) -> tensor<3x4xf32>
+  return %r1, %r3 : tensor<1x4xf32>, tensor<3x4xf32>
+}

@@ -100,9 +100,33 @@ func.func @winograd(%a: tensor<1x4x4x1xf32>, %out: tensor<1x2x2x1xf32>) -> tenso
   return %r : tensor<1x2x2x1xf32>
 }
 
+// Codes of few bits become unsigned ones in words of eight steps, scales that are float16s become such.
+// CHECK-LABEL: @few_bits
+// CHECK-DAG: arith.constant dense_resource<[[CODES:.*]]> : tensor<2x1x2x4xi8>
+// CHECK-DAG: arith.constant dense_resource<[[SCALES:.*]]> : tensor<2x2x2xf16>
+// CHECK: fulgur.dequantize {{.*}} {axis = 0 : i64, bits = 4 : i64, block = 4 : i64, offset = 8 : i64, pack = 2 : i64}
+// CHECK-SAME: tensor<2x1x2x4xi8>, tensor<2x2x2xf16> -> tensor<8x3xf32>
+func.func @few_bits(%a: tensor<1x8xf32>, %out: tensor<1x3xf32>) -> tensor<1x3xf32> {
+  %codes = arith.constant dense<[[0, 1, -8], [1, 1, 7], [2, 1, 0], [3, 1, 0], [4, 2, 0], [5, 2, 0], [6, 2, 0], [7, 2, 0]]> : tensor<8x3xi8>
+  %scale = arith.constant dense<[[1.0, 2.0, 0.5], [1.5, 2.5, 4.0]]> : tensor<2x3xf32>
+  %r = fulgur.kernel ins(%a, %codes, %scale : tensor<1x8xf32>, tensor<8x3xi8>, tensor<2x3xf32>) outs(%out : tensor<1x3xf32>)
+      schedule(<kind = "blocks", tile = [1, 1], lanes = 2, pack = 2>) {
+  ^bb0(%x: tensor<1x8xf32>, %c: tensor<8x3xi8>, %s: tensor<2x3xf32>, %o: tensor<1x3xf32>):
+    %zero = arith.constant 0.0 : f32
+    %w = fulgur.dequantize %c, %s {axis = 0 : i64, bits = 4 : i64, block = 4 : i64, is_signed} : tensor<8x3xi8>, tensor<2x3xf32> -> tensor<8x3xf32>
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x3xf32>) -> tensor<1x3xf32>
+    %p = linalg.matmul ins(%x, %w : tensor<1x8xf32>, tensor<8x3xf32>) outs(%init : tensor<1x3xf32>) -> tensor<1x3xf32>
+    fulgur.yield %p : tensor<1x3xf32>
+  } -> tensor<1x3xf32>
+  return %r : tensor<1x3xf32>
+}
+
 // The bytes: (1, 2) and (4, 5), then (3, 0) and (6, 0).
 // CHECK: [[PACKED]]: "0x400000000000803F0000004000008040{{0000A0400000404000000000}}0000C04000000000"
 // Filters 0 and 1, then filter 2: [1 5], [3 7], [2 6], [4 8]; [9 0], [11 0], [10 0], [12 0].
 // CHECK: [[FILTERS]]: "0x400000000000803F0000A040{{000040400000E040000000400000C0400000804000000041}}
 // The middle of the window's rows 1 2 1 is (1 + 2 + 1) / 2 and (1 - 2 + 1) / 2, of its columns as well.
 // CHECK: [[TRANSFORMED]]: "0x400000000000803F00000000000000400000000000000000000000000000803F00000000
+// Steps 0 to 3 in the lower halves, 4 to 7 in the upper ones: columns 0 and 1, then 2.
+// CHECK-DAG: [[CODES]]: "0x40000000C8D9EAFBA9A9A9A9808F888800000000"
+// CHECK-DAG: [[SCALES]]: "0x40000000003C0040003E0041003800000044{{0000}}"

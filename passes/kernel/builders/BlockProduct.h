@@ -1,0 +1,121 @@
+// What the parts of the kernel of products with weights of few bits share.
+#pragma once
+#include "passes/kernel/builders/Blocks.h"
+#include "passes/kernel/builders/Elementwise.h"
+#include "passes/kernel/builders/Multiply.h"
+
+namespace fulgur {
+struct BlockProduct {
+  using Value = mlir::Value;
+  using Values = llvm::SmallVector<mlir::Value>;
+
+  KernelSite &site;
+  Product &product;
+  ScheduleAttr schedule;
+  Emitter e{site.builder, site.loc};
+  DequantizeOp blocks = product.blocks;
+  int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1],
+          lanes = schedule.getLanes(), width = vectors * lanes;
+  int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
+  int64_t bits = blocks.getBits(), block = blocks.getBlock(),
+          depth = blocks.depth(), packWidth = blocks.getPack();
+  int64_t steps = *product.size(product.reduction());
+  int64_t groups = llvm::divideCeilSigned(steps, block);
+
+  Values sizes{};
+  Value outerCount{}; ///< points of the outer loops
+  Access a{}, codes{}, scales{}, zeros{}, out{};
+  llvm::SmallVector<Access> epilogueInputs{};
+  // One task.
+  Value outerPoint{};
+  Values point{}; ///< the indices of the outer loops; the others are null
+  Value sums{}, panel{};
+  Value picked{}; ///< the index of b's first dim, where data picks it
+
+  unsigned row() { return product.row(); }
+  unsigned column() { return product.column(); }
+  unsigned reduction() { return product.reduction(); }
+  mlir::VectorType realType() {
+    return mlir::VectorType::get(lanes, e.builder.getF32Type());
+  }
+  mlir::VectorType wordType() {
+    return mlir::VectorType::get(lanes, e.builder.getI32Type());
+  }
+  bool wholePanels() {
+    return known(sizes[column()]) && *known(sizes[column()]) % width == 0;
+  }
+  Value isOneRow() {
+    return e.builder.createOrFold<mlir::arith::CmpIOp>(
+        e.loc, mlir::arith::CmpIPredicate::eq, sizes[row()], e.index(1));
+  }
+
+  void build();
+  void access();
+  void choosePoint(Value outer);
+  void task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
+            Value panelTo);
+  void someRows(Value panelIndex, Value rowFrom, Value rowTo);
+  void fewRows(Value panelIndex, Value rowFrom, Value count);
+  void manyRows(Value panelIndex, Value rowFrom, Value rowTo);
+
+  // As numbers in registers, or on the stack.
+  void direct(Value panelIndex, Value row, int64_t count);
+  Values sumUp(llvm::ArrayRef<Value> aRows, Value group, int64_t steps,
+               mlir::ValueRange totals);
+  Values sumScaled(llvm::ArrayRef<Value> aRows, Value group, int64_t steps,
+                   mlir::ValueRange totals);
+  void unpack(Value from, Value to);
+  void tile(Value rowFrom, Value row, int64_t count, Value from, Value to);
+
+  // As integers (BlockDigits.cpp).
+  Multiplication bytes{e.builder.getI8Type(), /*unsignedRow=*/false, lanes,
+                       site.target};
+  Value digits{};       ///< [point, digit, step]: of the one row
+  Value factors{};      ///< [point, block]: what its lowest digit counts
+  Value sumsOfDigits{}; ///< [point, block, digit]
+  Value sumsOfRow{};    ///< [point, block]
+  bool hasDigits();
+  void makeDigits();
+  void digitsOfBlock(Value outer, Value group, int64_t steps);
+  void oneRow(Value panelIndex);
+  void addWords(Value octet, Values &sums);
+  Values sumDigits(Value group, int64_t steps, mlir::ValueRange totals);
+
+  /// How many words of `count` are taken at once.
+  static int64_t unrollOf(int64_t count) {
+    return count % 4 == 0 ? 4 : count % 2 == 0 ? 2 : 1;
+  }
+
+  // The panel that is read.
+  Value codesAt{}, scalesAt{}, zerosAt{};
+  void choosePanel(Value panelIndex);
+  Value word(Value octet, int64_t vector);
+  /// Whether a table of 16 numbers is one register.
+  bool hasTable() { return bits == 4 && lanes == 16; }
+  bool isCentred() {
+    return !blocks.getZero() &&
+           int64_t(blocks.getOffset()) == int64_t(1) << (bits - 1);
+  }
+  Value numbers(Value octet, int64_t vector);
+  Value number(Value word, int64_t part);
+  Value scale(Value group, int64_t vector);
+  Value zero(Value group, int64_t vector);
+  /// What is added to code * scale, where blocks have zeros of their own.
+  Value shift(Value group, int64_t vector, Value scale);
+  Value scaled(Value number, Value scale, Value shift);
+  Value element(Value aRow, Value step);
+  /// The step of part `part` of a word.
+  int64_t stepOf(int64_t part) {
+    return bits == 4 ? part / 2 + part % 2 * 4 : part;
+  }
+
+  // What is done with the sums.
+  void finish(Value panelIndex, Value row, Value count);
+  void finishRow(Value sumsAt, Value row, Value column0, bool masked);
+  Value indexOf(unsigned epilogueLoop);
+  Value columnMask(Value column0, int64_t vector);
+
+  Value words(int64_t value); ///< in all lanes
+  Value onStack(int64_t count);
+};
+} // namespace fulgur

@@ -1,0 +1,16 @@
+// Weights of few bits, with a scale for each block of them, as products take
+// them: which can be packed, and into what.
+#pragma once
+#include "passes/kernel/builders/Product.h"
+
+namespace fulgur {
+/// Whether the product's weights of few bits lie in panels, or are constants
+/// that packBlocks can lay so.
+bool hasBlocks(KernelOp kernel, const Product &product);
+
+/// Lays the constants that the product's weights are made of in panels of
+/// `width` columns. Codes become unsigned ones; scales become float16 where
+/// that changes none.
+void packBlocks(KernelOp kernel, const Product &product, int64_t width,
+                llvm::DenseMap<mlir::Attribute, mlir::Attribute> &packed);
+} // namespace fulgur
