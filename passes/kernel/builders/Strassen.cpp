@@ -411,10 +411,6 @@ ScheduleAttr fulgur::strassenSchedule(KernelOp kernel, const Product &product,
                            plain.getPack(), kHalfRows / rows * rows);
 }
 
-static bool accepts(KernelOp kernel) {
-  return matchProduct(kernel).has_value();
-}
-
 static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   return gemmBuilder.schedule(kernel, target);
 }
@@ -431,6 +427,8 @@ static LogicalResult build(KernelSite &site) {
       [&] { gemm.build(); }, [&] { strassen.build(); });
   return success();
 }
+
+static bool accepts(KernelOp kernel) { return gemmBuilder.accepts(kernel); }
 
 const KernelBuilder fulgur::strassenBuilder = {"strassen", accepts, schedule,
                                                build, gemmBuilder.alternatives};
