@@ -156,7 +156,7 @@ void BlockProduct::oneRow(Value panelIndex) {
   for (auto [vector, total] : llvm::enumerate(totals))
     vector::StoreOp::create(e.builder, e.loc, total, sums,
                             e.index(vector * lanes));
-  finish(panelIndex, e.index(0), e.index(1));
+  finish(panelIndex, e.index(0), e.index(0), e.index(1));
 }
 
 /// Adds the products of the codes of one word of each column to the sums of

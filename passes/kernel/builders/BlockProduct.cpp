@@ -14,85 +14,30 @@ static constexpr int64_t kDirectRows = 4; // that share codes in registers
 static constexpr int64_t kPanelBytes = 32 << 10; // of numbers on the stack
 static constexpr int64_t kWeightRows =
     132; // that one task computes with a panel
-static constexpr int64_t kTaskOperations = 2 << 20;
 static constexpr int64_t kRowsOfStream =
     2; // reading costs as much as computing these
 
 //===-- Where things are --------------------------------------------------===//
 
-/// Sizes of all loops and the accesses of all operands.
 void BlockProduct::access() {
-  unsigned count = product.loops.size();
-  SmallVector<int> loopOf(product.contraction.getNumLoops(), -1);
-  for (auto [loop, dims] : llvm::enumerate(product.loops))
-    for (unsigned dim : dims)
-      loopOf[dim] = loop;
-  // Of neighbours that share a loop, the stride is the innermost one's.
-  SmallVector<int64_t> ranges = product.contraction.getStaticLoopRanges();
-  auto innermost = [&](const Product::Loop &dims) {
-    for (unsigned dim : llvm::reverse(dims))
-      if (ranges[dim] != 1)
-        return dim;
-    return dims.back();
-  };
-  auto loops = [&](const Product::Operand &operand) {
-    SmallVector<int> result;
-    for (int dim : operand.dims)
-      result.push_back(dim < 0 || innermost(product.loops[loopOf[dim]]) !=
-                                      unsigned(dim)
-                           ? -1
-                           : loopOf[dim]);
-    return result;
-  };
-  Value aBuffer = site.operand(product.aOperand.value),
-        outBuffer = site.operand(product.out);
-  auto sizeOf = [&](unsigned dim) -> Value {
-    if (!ShapedType::isDynamic(ranges[dim]))
-      return e.index(ranges[dim]);
-    for (auto [operand, buffer] : {std::pair(&product.aOperand, aBuffer),
-                                   {&product.outOperand, outBuffer}})
-      if (operand->has(dim))
-        return e.dim(buffer, llvm::find(operand->dims, int(dim)) -
-                                 operand->dims.begin());
-    llvm_unreachable("the dims of weights are known");
-  };
-  for (const Product::Loop &dims : product.loops) {
-    Value size = e.index(1);
-    for (unsigned dim : dims)
-      size = e.mul(size, sizeOf(dim));
-    sizes.push_back(size);
-  }
-  a = accessOf(e, aBuffer, loops(product.aOperand), count);
-  out = accessOf(e, outBuffer, loops(product.outOperand), count);
-  for (const Product::Operand &input : product.epilogueInputs)
-    epilogueInputs.push_back(
-        input.value
-            ? accessOf(e, site.operand(input.value), loops(input), count)
-            : Access());
-  // The panel is one loop more; that over the steps counts words, or blocks.
-  SmallVector<int> panels;
-  for (int loop : loops(product.bOperand))
-    if (loop != int(column()) && loop != int(reduction()))
-      panels.push_back(loop);
-  panels.append({int(count), int(reduction()), -1});
-  scales = accessOf(e, site.operand(blocks.getScale()), panels, count + 1);
+  accessOperands(/*bBuffer=*/{});
+  accessEpilogue();
+  // The loop over the steps counts words, or blocks.
+  SmallVector<int> panels = loopsOfPanels();
+  unsigned count = product.loops.size() + 1;
+  scales = accessOf(e, site.operand(blocks.getScale()), panels, count);
   if (blocks.getZero())
-    zeros = accessOf(e, site.operand(blocks.getZero()), panels, count + 1);
+    zeros = accessOf(e, site.operand(blocks.getZero()), panels, count);
   panels.push_back(-1);
-  codes = accessOf(e, site.operand(blocks.getCodes()), panels, count + 1);
+  codes = accessOf(e, site.operand(blocks.getCodes()), panels, count);
 }
 
 void BlockProduct::choosePanel(Value panelIndex) {
   SmallVector<Value> at = point;
   Value tiles = e.index(packWidth / width); // of one packed panel
   at.back() = e.floorDiv(panelIndex, tiles);
-  if (picked) {
-    unsigned gatherLoop =
-        llvm::find(product.loops,
-                   Product::Loop{unsigned(product.bOperand.dims[0])}) -
-        product.loops.begin();
-    at[gatherLoop] = picked;
-  }
+  if (picked)
+    at[gatherLoop()] = picked;
   Value first = e.mul(e.remainder(panelIndex, tiles), width);
   codesAt = e.add(codes.at(e, at), e.mul(first, 4));
   scalesAt = e.add(scales.at(e, at), first);
@@ -105,12 +50,6 @@ Value BlockProduct::words(int64_t value) {
       e.builder, e.loc,
       DenseElementsAttr::get(wordType(), APInt(32, value, /*isSigned=*/false,
                                                /*implicitTrunc=*/true)));
-}
-
-Value BlockProduct::onStack(int64_t count) {
-  return memref::AllocaOp::create(
-      e.builder, e.loc, MemRefType::get(count, e.builder.getF32Type()),
-      e.builder.getI64IntegerAttr(64));
 }
 
 /// `lanes` words of the panel.
@@ -237,61 +176,28 @@ Value BlockProduct::element(Value aRow, Value step) {
 
 void BlockProduct::build() {
   access();
-  outerCount = e.index(1);
-  for (Value size : ArrayRef(sizes).drop_back(3))
-    outerCount = e.mul(outerCount, size);
+  outerCount = outerPoints();
   if (hasDigits())
     makeDigits();
-  Value panels = e.ceilDiv(sizes[column()], e.index(width)),
-        rowBlocks = e.ceilDiv(sizes[row()], e.index(taskRows));
-  // Equal chunks of rows, whole tiles each.
-  Value blockRows =
-      e.mul(e.ceilDiv(e.ceilDiv(sizes[row()], e.max(rowBlocks, e.index(1))),
-                      e.index(rows)),
-            rows);
-  Value rowsOfTask =
-      e.max(e.min(sizes[row()], blockRows), e.index(kRowsOfStream));
-  Value operations = e.mul(rowsOfTask, 2 * width * steps);
-  Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
-  // Equal chunks of panels.
-  Value chunks = e.ceilDiv(panels, taskPanels);
-  taskPanels = e.ceilDiv(panels, e.max(chunks, e.index(1)));
-  e.parallel(e.mul(e.mul(outerCount, rowBlocks), chunks), [&](Value index) {
-    Value part = e.remainder(index, rowBlocks),
-          rest = e.floorDiv(index, rowBlocks);
-    Value rowFrom = e.mul(part, blockRows),
-          panelFrom = e.mul(e.remainder(rest, chunks), taskPanels);
-    task(e.floorDiv(rest, chunks), rowFrom,
-         e.min(e.add(rowFrom, blockRows), sizes[row()]), panelFrom,
-         e.min(e.add(panelFrom, taskPanels), panels));
+  forTasks(kRowsOfStream, [&](Value outer, Value rowFrom, Value rowTo,
+                              Value panelFrom, Value panelTo) {
+    task(outer, rowFrom, rowTo, panelFrom, panelTo);
   });
-}
-
-/// Indices of the outer loops from the number of their point.
-void BlockProduct::choosePoint(Value outer) {
-  point.assign(product.loops.size() + 1, Value());
-  for (unsigned loop = row(); loop-- > 0;) {
-    point[loop] = e.remainder(outer, sizes[loop]);
-    outer = e.floorDiv(outer, sizes[loop]);
-  }
 }
 
 void BlockProduct::task(Value outer, Value rowFrom, Value rowTo,
                         Value panelFrom, Value panelTo) {
   outerPoint = outer;
   choosePoint(outer);
-  if (product.gather) {
-    unsigned loop =
-        llvm::find(product.loops,
-                   Product::Loop{unsigned(product.bOperand.dims[0])}) -
-        product.loops.begin();
-    picked = pickRow(e, site, *product.gather, point[loop]);
-  }
+  if (product.gather)
+    picked = pickRow(e, site, *product.gather, point[gatherLoop()]);
   auto allRows = known(sizes[row()]);
   bool isFew = allRows && *allRows <= kDirectRows;
-  sums = onStack((isFew ? *allRows : std::max(taskRows, kDirectRows)) * width);
+  sums = onStack((isFew ? *allRows : std::max(taskRows, kDirectRows)) * width,
+                 e.builder.getF32Type());
   if (!isFew)
-    panel = onStack(std::min(kPanelBytes / 4, steps * width));
+    panel = onStack(std::min(kPanelBytes / 4, steps * width),
+                    e.builder.getF32Type());
   e.loop(panelFrom, panelTo, 1, [&](Value panelIndex) {
     choosePanel(panelIndex);
     if (isFew)
@@ -310,25 +216,13 @@ void BlockProduct::someRows(Value panelIndex, Value rowFrom, Value rowTo) {
   e.branch(
       e.less(e.index(kDirectRows), count),
       [&] { manyRows(panelIndex, rowFrom, rowTo); },
-      [&] { fewRows(panelIndex, rowFrom, count); });
+      [&] {
+        e.choose(count, 1, kDirectRows + 1,
+                 [&](int64_t few) { direct(panelIndex, rowFrom, few); });
+      });
 }
 
 //===-- Few rows ----------------------------------------------------------===//
-
-void BlockProduct::fewRows(Value panelIndex, Value rowFrom, Value count) {
-  SmallVector<int64_t> cases =
-      llvm::to_vector(llvm::seq_inclusive<int64_t>(1, kDirectRows));
-  auto choose = scf::IndexSwitchOp::create(e.builder, e.loc, TypeRange(), count,
-                                           cases, cases.size());
-  OpBuilder::InsertionGuard guard(e.builder);
-  e.builder.createBlock(&choose.getDefaultRegion());
-  scf::YieldOp::create(e.builder, e.loc);
-  for (auto [region, rows] : llvm::zip(choose.getCaseRegions(), cases)) {
-    e.builder.createBlock(&region);
-    direct(panelIndex, rowFrom, rows);
-    scf::YieldOp::create(e.builder, e.loc);
-  }
-}
 
 /// All sums of `count` rows with the panel.
 void BlockProduct::direct(Value panelIndex, Value row, int64_t count) {
@@ -356,7 +250,7 @@ void BlockProduct::direct(Value panelIndex, Value row, int64_t count) {
   for (auto [place, total] : llvm::enumerate(totals))
     vector::StoreOp::create(e.builder, e.loc, total, sums,
                             e.index(place * lanes));
-  finish(panelIndex, row, e.index(count));
+  finish(panelIndex, e.index(0), row, e.index(count));
 }
 
 /// totals + scale * sum of a block.
@@ -446,29 +340,20 @@ void BlockProduct::manyRows(Value panelIndex, Value rowFrom, Value rowTo) {
           full = e.sub(rowTo, rest);
     e.loop(rowFrom, full, rows,
            [&](Value row) { tile(rowFrom, row, rows, from, to); });
-    SmallVector<int64_t> cases = llvm::to_vector(llvm::seq<int64_t>(1, rows));
     if (auto left = known(rest)) {
       if (*left)
         tile(rowFrom, full, *left, from, to);
       return;
     }
-    auto choose = scf::IndexSwitchOp::create(e.builder, e.loc, TypeRange(),
-                                             rest, cases, cases.size());
-    OpBuilder::InsertionGuard guard(e.builder);
-    e.builder.createBlock(&choose.getDefaultRegion());
-    scf::YieldOp::create(e.builder, e.loc);
-    for (auto [region, left] : llvm::zip(choose.getCaseRegions(), cases)) {
-      e.builder.createBlock(&region);
-      tile(rowFrom, full, left, from, to);
-      scf::YieldOp::create(e.builder, e.loc);
-    }
+    e.choose(rest, 1, rows,
+             [&](int64_t left) { tile(rowFrom, full, left, from, to); });
   };
   int64_t pieces = llvm::divideCeil(steps, most),
           piece = llvm::alignTo(llvm::divideCeil(steps, pieces), depth);
   e.loop(e.index(0), e.index(steps), piece, [&](Value from) {
     part(from, e.min(e.add(from, piece), e.index(steps)));
   });
-  finish(panelIndex, rowFrom, e.sub(rowTo, rowFrom));
+  finish(panelIndex, e.index(0), rowFrom, e.sub(rowTo, rowFrom));
 }
 
 /// The steps [from, to) of the panel as numbers on the stack.
@@ -534,67 +419,6 @@ void BlockProduct::tile(Value rowFrom, Value row, int64_t count, Value from,
                             e.add(sumsAt, sum * lanes));
 }
 
-//===-- The epilogue ------------------------------------------------------===//
-
-Value BlockProduct::columnMask(Value column0, int64_t vector) {
-  return e.lanesBelow(e.sub(sizes[column()], e.add(column0, vector * lanes)),
-                      lanes);
-}
-
-void BlockProduct::finish(Value panelIndex, Value row, Value count) {
-  Value column0 = e.mul(panelIndex, width);
-  auto all = [&](bool masked) {
-    e.loop(e.index(0), count, 1, [&](Value r) {
-      finishRow(e.mul(r, width), e.add(row, r), column0, masked);
-    });
-  };
-  if (wholePanels())
-    return all(false);
-  e.branch(
-      e.less(sizes[column()], e.add(column0, width)), [&] { all(true); },
-      [&] { all(false); });
-}
-
-void BlockProduct::finishRow(Value sumsAt, Value row, Value column0,
-                             bool masked) {
-  for (int64_t vector : llvm::seq(vectors)) {
-    Value firstColumn = e.add(column0, vector * lanes);
-    Columns columns{lanes, masked ? columnMask(column0, vector) : Value()};
-    Value result = vector::LoadOp::create(e.builder, e.loc, realType(), sums,
-                                          e.add(sumsAt, vector * lanes));
-    point[this->row()] = row;
-    point[column()] = firstColumn;
-    if (product.epilogue) {
-      SmallVector<Value> arguments;
-      for (Access &input : epilogueInputs)
-        arguments.push_back(input.flat
-                                ? readColumns(e, input.flat, input.at(e, point),
-                                              input.steps[column()], columns)
-                                : result);
-      result = computeLanes(e, site, product.epilogue, arguments, lanes,
-                            [&](unsigned loop) { return indexOf(loop); })[0];
-    }
-    writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()],
-                 columns);
-  }
-  point[this->row()] = point[column()] = {};
-}
-
-/// The lanes' indices along a loop of the epilogue.
-Value BlockProduct::indexOf(unsigned epilogueLoop) {
-  int dim = product.epilogueDims[epilogueLoop];
-  unsigned loop =
-      llvm::find_if(
-          product.loops,
-          [&](auto &dims) { return llvm::is_contained(dims, unsigned(dim)); }) -
-      product.loops.begin();
-  Value index = e.broadcast(point[loop], lanes);
-  if (loop != column())
-    return index;
-  return arith::AddIOp::create(e.builder, e.loc, index,
-                               e.iota(lanes, e.builder.getIndexType()));
-}
-
 //===-- The builder -------------------------------------------------------===//
 
 static bool acceptsBlocks(KernelOp kernel) {
@@ -607,7 +431,7 @@ static LogicalResult buildBlocks(KernelSite &site) {
   ScheduleAttr schedule = site.kernel.getScheduleAttr();
   if (!schedule)
     schedule = blocksBuilder.schedule(site.kernel, site.target);
-  BlockProduct{site, *product, schedule}.build();
+  BlockProduct{{site, *product, schedule}}.build();
   return success();
 }
 

@@ -1,48 +1,31 @@
 // What the parts of the kernel of products with weights of few bits share.
 #pragma once
 #include "passes/kernel/builders/Blocks.h"
-#include "passes/kernel/builders/Elementwise.h"
 #include "passes/kernel/builders/Multiply.h"
+#include "passes/kernel/builders/ProductLoops.h"
 
 namespace fulgur {
-struct BlockProduct {
+struct BlockProduct : ProductLoops {
   using Value = mlir::Value;
   using Values = llvm::SmallVector<mlir::Value>;
 
-  KernelSite &site;
-  Product &product;
-  ScheduleAttr schedule;
-  Emitter e{site.builder, site.loc};
   DequantizeOp blocks = product.blocks;
-  int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1],
-          lanes = schedule.getLanes(), width = vectors * lanes;
-  int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
   int64_t bits = blocks.getBits(), block = blocks.getBlock(),
           depth = blocks.depth(), packWidth = blocks.getPack();
   int64_t steps = *product.size(product.reduction());
   int64_t groups = llvm::divideCeilSigned(steps, block);
 
-  Values sizes{};
   Value outerCount{}; ///< points of the outer loops
-  Access a{}, codes{}, scales{}, zeros{}, out{};
-  llvm::SmallVector<Access> epilogueInputs{};
+  Access codes{}, scales{}, zeros{};
   // One task.
   Value outerPoint{};
-  Values point{}; ///< the indices of the outer loops; the others are null
-  Value sums{}, panel{};
-  Value picked{}; ///< the index of b's first dim, where data picks it
+  Value panel{};
 
-  unsigned row() { return product.row(); }
-  unsigned column() { return product.column(); }
-  unsigned reduction() { return product.reduction(); }
   mlir::VectorType realType() {
     return mlir::VectorType::get(lanes, e.builder.getF32Type());
   }
   mlir::VectorType wordType() {
     return mlir::VectorType::get(lanes, e.builder.getI32Type());
-  }
-  bool wholePanels() {
-    return known(sizes[column()]) && *known(sizes[column()]) % width == 0;
   }
   Value isOneRow() {
     return e.builder.createOrFold<mlir::arith::CmpIOp>(
@@ -51,11 +34,9 @@ struct BlockProduct {
 
   void build();
   void access();
-  void choosePoint(Value outer);
   void task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
             Value panelTo);
   void someRows(Value panelIndex, Value rowFrom, Value rowTo);
-  void fewRows(Value panelIndex, Value rowFrom, Value count);
   void manyRows(Value panelIndex, Value rowFrom, Value rowTo);
 
   // As numbers in registers, or on the stack.
@@ -109,13 +90,6 @@ struct BlockProduct {
     return bits == 4 ? part / 2 + part % 2 * 4 : part;
   }
 
-  // What is done with the sums.
-  void finish(Value panelIndex, Value row, Value count);
-  void finishRow(Value sumsAt, Value row, Value column0, bool masked);
-  Value indexOf(unsigned epilogueLoop);
-  Value columnMask(Value column0, int64_t vector);
-
   Value words(int64_t value); ///< in all lanes
-  Value onStack(int64_t count);
 };
 } // namespace fulgur

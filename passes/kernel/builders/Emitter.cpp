@@ -184,3 +184,18 @@ void Emitter::branch(Value condition, llvm::function_ref<void()> then,
   builder.setInsertionPointToStart(op.elseBlock());
   otherwise();
 }
+
+void Emitter::choose(Value value, int64_t from, int64_t to,
+                     llvm::function_ref<void(int64_t)> body) {
+  SmallVector<int64_t> cases = llvm::to_vector(llvm::seq(from, to));
+  auto choice = scf::IndexSwitchOp::create(builder, loc, TypeRange(), value,
+                                           cases, cases.size());
+  OpBuilder::InsertionGuard guard(builder);
+  builder.createBlock(&choice.getDefaultRegion());
+  scf::YieldOp::create(builder, loc);
+  for (auto [region, number] : llvm::zip(choice.getCaseRegions(), cases)) {
+    builder.createBlock(&region);
+    body(number);
+    scf::YieldOp::create(builder, loc);
+  }
+}

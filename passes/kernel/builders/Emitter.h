@@ -60,6 +60,10 @@ struct Emitter {
   /// known.
   void branch(mlir::Value condition, llvm::function_ref<void()> then,
               llvm::function_ref<void()> otherwise = nullptr);
+  /// The body for the number in [from, to) that `value` is; nothing when it is
+  /// none of them.
+  void choose(mlir::Value value, int64_t from, int64_t to,
+              llvm::function_ref<void(int64_t)> body);
 };
 
 /// The value of a constant index, if it is one.

@@ -21,83 +21,24 @@ constexpr int64_t kPanelBytes = 32 << 10; // of a panel on the stack
 constexpr int64_t kWeightRows = 132; // that one task computes with a panel of
                                      // weights
 constexpr int64_t kPackedRows = 256; // the same for a panel that it packs first
-constexpr int64_t kTaskOperations = 2 << 20; // about 20 microseconds
-constexpr int64_t kTasks = 16;               // are enough
+constexpr int64_t kTasks = 16;       // are enough
 constexpr int64_t kRowsOfStream =
     4; // reading b costs as much as computing this many rows
 } // namespace
 
-/// Sizes of all loops and the accesses of all operands.
 void Gemm::access() {
-  unsigned count = product.loops.size();
-  SmallVector<int> loopOf(product.contraction.getNumLoops(), -1);
-  for (auto [loop, dims] : llvm::enumerate(product.loops))
-    for (unsigned dim : dims)
-      loopOf[dim] = loop;
-  // Neighbours that share a loop are one dim there: only the innermost one's
-  // stride is the loop's, and that of a dim of size 1 is none.
-  SmallVector<int64_t> ranges = product.contraction.getStaticLoopRanges();
-  auto innermost = [&](const Product::Loop &dims) {
-    for (unsigned dim : llvm::reverse(dims))
-      if (ranges[dim] != 1)
-        return dim;
-    return dims.back();
-  };
-  auto loops = [&](const Product::Operand &operand) {
-    SmallVector<int> result;
-    for (int dim : operand.dims)
-      result.push_back(dim < 0 || innermost(product.loops[loopOf[dim]]) !=
-                                      unsigned(dim)
-                           ? -1
-                           : loopOf[dim]);
-    return result;
-  };
-  Value aBuffer = site.operand(product.aOperand.value),
-        outBuffer = site.operand(product.out);
-  Value bBuffer = site.operand(product.packed ? product.packed.getSource()
-                                              : product.bOperand.value);
-
-  auto sizeOf = [&](unsigned dim) -> Value {
-    if (!ShapedType::isDynamic(ranges[dim]))
-      return e.index(ranges[dim]);
-    for (auto [operand, buffer] : {std::pair(&product.aOperand, aBuffer),
-                                   {&product.outOperand, outBuffer},
-                                   {&product.bOperand, bBuffer}})
-      // A table has more matrices than there are picked.
-      if (operand->has(dim) &&
-          !(operand == &product.bOperand && product.gather &&
-            operand->dims[0] == int(dim)))
-        return e.dim(buffer, llvm::find(operand->dims, int(dim)) -
-                                 operand->dims.begin());
-    llvm_unreachable("a dim of a contraction is in one of its operands");
-  };
-  for (const Product::Loop &dims : product.loops) {
-    Value size = e.index(1);
-    for (unsigned dim : dims)
-      size = e.mul(size, sizeOf(dim));
-    sizes.push_back(size);
-  }
-
-  a = accessOf(e, aBuffer, loops(product.aOperand), count);
-  out = accessOf(e, outBuffer, loops(product.outOperand), count);
+  Value buffer = site.operand(product.packed ? product.packed.getSource()
+                                             : product.bOperand.value);
+  accessOperands(buffer);
   if (product.packed) {
-    // The panel is one loop more.
-    SmallVector<int> packedLoops;
-    for (int loop : loops(product.bOperand))
-      if (loop != int(column()) && loop != int(reduction()))
-        packedLoops.push_back(loop);
-    packedLoops.append({int(count), int(reduction()), -1});
+    SmallVector<int> panels = loopsOfPanels();
     if (depth > 1)
-      packedLoops.push_back(-1);
-    b = accessOf(e, bBuffer, packedLoops, count + 1);
+      panels.push_back(-1);
+    b = accessOf(e, buffer, panels, sizes.size() + 1);
   } else {
-    b = accessOf(e, bBuffer, loops(product.bOperand), count);
+    b = accessOf(e, buffer, loopsOf(product.bOperand), sizes.size());
   }
-  for (const Product::Operand &input : product.epilogueInputs)
-    epilogueInputs.push_back(
-        input.value
-            ? accessOf(e, site.operand(input.value), loops(input), count)
-            : Access());
+  accessEpilogue();
 }
 
 void Gemm::build() {
@@ -120,50 +61,18 @@ void Gemm::build() {
   if (layout == Layout::InPlace)
     blockSteps = 0;
 
-  Value outerCount = e.index(1);
-  for (Value size : ArrayRef(sizes).drop_back(3))
-    outerCount = e.mul(outerCount, size);
-  Value panels = e.ceilDiv(sizes[column()], e.index(width)),
-        rowBlocks = e.ceilDiv(sizes[row()], e.index(taskRows));
-  // Equal chunks of rows, whole tiles each.
-  Value blockRows =
-      e.mul(e.ceilDiv(e.ceilDiv(sizes[row()], e.max(rowBlocks, e.index(1))),
-                      e.index(rows)),
-            rows);
-  Value rowsOfTask =
-      e.max(e.min(sizes[row()], blockRows), e.index(kRowsOfStream));
-  Value operations = e.mul(e.max(sizes[reduction()], e.index(1)),
-                           e.mul(rowsOfTask, 2 * width));
-  Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
-  // Equal chunks of panels.
-  Value chunks = e.ceilDiv(panels, taskPanels);
-  taskPanels = e.ceilDiv(panels, e.max(chunks, e.index(1)));
   // All rows of a panel follow each other: it is still in the cache then.
-  e.parallel(e.mul(e.mul(outerCount, rowBlocks), chunks), [&](Value index) {
-    Value block = e.remainder(index, rowBlocks),
-          rest = e.floorDiv(index, rowBlocks);
-    Value rowFrom = e.mul(block, blockRows),
-          panelFrom = e.mul(e.remainder(rest, chunks), taskPanels);
-    task(e.floorDiv(rest, chunks), rowFrom,
-         e.min(e.add(rowFrom, blockRows), sizes[row()]), panelFrom,
-         e.min(e.add(panelFrom, taskPanels), panels));
+  forTasks(kRowsOfStream, [&](Value outer, Value rowFrom, Value rowTo,
+                              Value panelFrom, Value panelTo) {
+    task(outer, rowFrom, rowTo, panelFrom, panelTo);
   });
 }
 
 void Gemm::task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
                 Value panelTo) {
-  point.assign(product.loops.size() + 1, Value());
-  for (unsigned loop = row(); loop-- > 0;) {
-    point[loop] = e.remainder(outer, sizes[loop]);
-    outer = e.floorDiv(outer, sizes[loop]);
-  }
+  choosePoint(outer);
   if (product.gather)
     picked = pickRow(e, site, *product.gather, point[gatherLoop()]);
-  auto onStack = [&](int64_t count, Type element) -> Value {
-    auto type = MemRefType::get(count, element);
-    return memref::AllocaOp::create(e.builder, e.loc, type,
-                                    e.builder.getI64IntegerAttr(64));
-  };
   sums = onStack((blockSteps ? taskRows : rows) * width, elements.sumType());
   if (layout == Layout::OnStack)
     panel = onStack((blockSteps
@@ -206,24 +115,9 @@ void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from,
   }
   if (rows == 1)
     return;
-  SmallVector<int64_t> cases = llvm::to_vector(llvm::seq<int64_t>(1, rows));
-  auto choose = scf::IndexSwitchOp::create(e.builder, e.loc, TypeRange(), rest,
-                                           cases, cases.size());
-  OpBuilder::InsertionGuard guard(e.builder);
-  auto fill = [&](Region &region, int64_t left) {
-    e.builder.createBlock(&region);
-    if (left)
-      tile(panelIndex, rowFrom, full, left, from, to);
-    scf::YieldOp::create(e.builder, e.loc);
-  };
-  fill(choose.getDefaultRegion(), 0);
-  for (auto [region, left] : llvm::zip(choose.getCaseRegions(), cases))
-    fill(region, left);
-}
-
-Value Gemm::columnMask(Value column0, int64_t vector) {
-  return e.lanesBelow(e.sub(sizes[column()], e.add(column0, vector * lanes)),
-                      lanes);
+  e.choose(rest, 1, rows, [&](int64_t left) {
+    tile(panelIndex, rowFrom, full, left, from, to);
+  });
 }
 
 /// One vector of b's row `step`.
@@ -395,61 +289,6 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
       e.builder, e.loc, more,
       arith::ConstantIntOp::create(e.builder, e.loc, 1, 1));
   e.branch(last, [&] { finish(panelIndex, sumsFrom, row, e.index(count)); });
-}
-
-/// The epilogue of `count` rows.
-void Gemm::finish(Value panelIndex, Value sumsFrom, Value row, Value count) {
-  Value column0 = e.mul(panelIndex, width);
-  auto all = [&](bool masked) {
-    e.loop(e.index(0), count, 1, [&](Value r) {
-      finishRow(e.mul(e.add(sumsFrom, r), width), e.add(row, r), column0,
-                masked);
-    });
-  };
-  if (wholePanels())
-    return all(false);
-  e.branch(
-      e.less(sizes[column()], e.add(column0, width)), [&] { all(true); },
-      [&] { all(false); });
-}
-
-void Gemm::finishRow(Value sumsAt, Value row, Value column0, bool masked) {
-  for (int64_t vector : llvm::seq(vectors)) {
-    Value firstColumn = e.add(column0, vector * lanes);
-    Columns columns{lanes, masked ? columnMask(column0, vector) : Value()};
-    Value result = vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
-                                          e.add(sumsAt, vector * lanes));
-    point[this->row()] = row;
-    point[column()] = firstColumn;
-    if (product.epilogue) {
-      SmallVector<Value> arguments;
-      for (Access &input : epilogueInputs)
-        arguments.push_back(input.flat
-                                ? readColumns(e, input.flat, input.at(e, point),
-                                              input.steps[column()], columns)
-                                : result);
-      result = computeLanes(e, site, product.epilogue, arguments, lanes,
-                            [&](unsigned loop) { return indexOf(loop); })[0];
-    }
-    writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()],
-                 columns);
-  }
-  point[this->row()] = point[column()] = {};
-}
-
-/// The lanes' indices along a loop of the epilogue.
-Value Gemm::indexOf(unsigned epilogueLoop) {
-  int dim = product.epilogueDims[epilogueLoop];
-  unsigned loop =
-      llvm::find_if(
-          product.loops,
-          [&](auto &dims) { return llvm::is_contained(dims, unsigned(dim)); }) -
-      product.loops.begin();
-  Value index = e.broadcast(point[loop], lanes);
-  if (loop != column())
-    return index;
-  return arith::AddIOp::create(e.builder, e.loc, index,
-                               e.iota(lanes, e.builder.getIndexType()));
 }
 
 /// Copies the panel of b for the steps [from, to) to the stack. Columns that do
@@ -636,7 +475,7 @@ static LogicalResult buildGemm(KernelSite &site) {
   ScheduleAttr schedule = site.kernel.getScheduleAttr();
   if (!schedule)
     schedule = gemmBuilder.schedule(site.kernel, site.target);
-  Gemm gemm{site, *product, schedule};
+  Gemm gemm{{site, *product, schedule}};
   gemm.access();
   gemm.build();
   return success();
@@ -691,7 +530,8 @@ ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
   auto stepCount = product.size(product.reduction());
   if (weight && columnCount && stepCount) {
     int64_t ofRow = 2 * std::max<int64_t>(*columnCount * *stepCount, 1),
-            worthIt = llvm::divideCeil(kTaskOperations / 2, ofRow);
+            worthIt =
+                llvm::divideCeil(ProductLoops::kTaskOperations / 2, ofRow);
     taskRows = std::max(
         taskRows, rowCount ? std::min(worthIt, *rowCount / kTasks) : worthIt);
   }

@@ -1,18 +1,10 @@
-// The loops of a matrix product: what the ways of computing it share.
+// A matrix product by tiles of rows and panels of columns.
 #pragma once
-#include "passes/kernel/builders/Elementwise.h"
 #include "passes/kernel/builders/Multiply.h"
-#include "passes/kernel/builders/Product.h"
+#include "passes/kernel/builders/ProductLoops.h"
 
 namespace fulgur {
-struct Gemm {
-  KernelSite &site;
-  Product &product;
-  ScheduleAttr schedule;
-  Emitter e{site.builder, site.loc};
-  int64_t rows = schedule.getTile()[0], vectors = schedule.getTile()[1],
-          lanes = schedule.getLanes(), width = vectors * lanes;
-  int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
+struct Gemm : ProductLoops {
   Multiplication elements{mlir::getElementTypeOrSelf(product.aOperand.value),
                           product.unsignedA, lanes, site.target};
   int64_t depth = elements.depth;
@@ -20,33 +12,14 @@ struct Gemm {
   enum class Layout { Packed, OnStack, InPlace };
   Layout layout = Layout::Packed;
   int64_t blockSteps = 0; // of the reduction; 0: it is not cut
-  llvm::SmallVector<mlir::Value> sizes{};
-  Access a{}, b{}, out{};
-  llvm::SmallVector<Access> epilogueInputs{};
-  // One task.
-  llvm::SmallVector<mlir::Value>
-      point{}; // the indices of the outer loops; the others are null
-  mlir::Value sums{}, panel{};
-  mlir::Value picked{}; ///< the index of b's first dim, where data picks it
+  Access b{};
+  mlir::Value panel{}; ///< on the stack
 
   mlir::VectorType vectorType() {
     return mlir::VectorType::get(lanes, elements.sumType());
   }
-  unsigned row() { return product.row(); }
-  unsigned column() { return product.column(); }
-  unsigned reduction() { return product.reduction(); }
   int64_t packWidth() {
     return product.packed ? product.packed.getStaticInnerTiles()[0] : width;
-  }
-  bool wholePanels() {
-    return known(sizes[column()]) && *known(sizes[column()]) % width == 0;
-  }
-
-  /// The loop over what data picks.
-  unsigned gatherLoop() {
-    return llvm::find(product.loops,
-                      Product::Loop{unsigned(product.bOperand.dims[0])}) -
-           product.loops.begin();
   }
   /// The position in b of `point`.
   mlir::Value positionInB() {
@@ -68,12 +41,6 @@ struct Gemm {
             int64_t count, mlir::Value from, mlir::Value to);
   void pack(mlir::Value panelIndex, mlir::Value from, mlir::Value to);
   void packSteps(mlir::Value panelIndex, mlir::Value from, mlir::Value to);
-  void finish(mlir::Value panelIndex, mlir::Value sumsFrom, mlir::Value row,
-              mlir::Value count);
-  void finishRow(mlir::Value sumsAt, mlir::Value row, mlir::Value column0,
-                 bool masked);
-  mlir::Value indexOf(unsigned epilogueLoop);
-  mlir::Value columnMask(mlir::Value column0, int64_t vector);
   mlir::Value vectorOfB(mlir::Value base, mlir::Value step, mlir::Value column0,
                         int64_t vector);
   /// Whether the last step of the reduction may be of fewer elements.

@@ -97,11 +97,6 @@ struct Strassen : Gemm {
     return vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
                                   position);
   }
-  Value onStack(int64_t count) {
-    return memref::AllocaOp::create(
-        e.builder, e.loc, MemRefType::get(count, e.builder.getF32Type()),
-        e.builder.getI64IntegerAttr(64));
-  }
   /// The quadrants of the result, one after the other: number, first row,
   /// number of rows, panel.
   void forQuadrants(
@@ -151,9 +146,6 @@ void Strassen::build() {
       llvm::divideCeil(steps, llvm::divideCeil(steps, kSteps)), lanes);
   pitch = blockSteps + lanes; // not a power of two either
 
-  Value outerCount = e.index(1);
-  for (Value size : ArrayRef(sizes).drop_back(3))
-    outerCount = e.mul(outerCount, size);
   // Equal blocks of rows, whole tiles each, and enough of them for a few
   // threads.
   Value rowBlocks = e.max(e.ceilDiv(halfRows, e.index(taskRows)),
@@ -161,24 +153,21 @@ void Strassen::build() {
         blockRows = e.mul(
             e.ceilDiv(e.ceilDiv(halfRows, rowBlocks), e.index(rows)), rows);
   rowBlocks = e.ceilDiv(halfRows, blockRows);
-  e.parallel(e.mul(e.mul(outerCount, rowBlocks), halfPanels), [&](Value index) {
-    Value rest = e.floorDiv(index, rowBlocks);
-    rowFrom = e.mul(e.remainder(index, rowBlocks), blockRows);
-    rowTo = e.min(e.add(rowFrom, blockRows), halfRows);
-    panelIndex = e.remainder(rest, halfPanels);
-    task(e.floorDiv(rest, halfPanels));
-  });
+  e.parallel(e.mul(e.mul(outerPoints(), rowBlocks), halfPanels),
+             [&](Value index) {
+               Value rest = e.floorDiv(index, rowBlocks);
+               rowFrom = e.mul(e.remainder(index, rowBlocks), blockRows);
+               rowTo = e.min(e.add(rowFrom, blockRows), halfRows);
+               panelIndex = e.remainder(rest, halfPanels);
+               task(e.floorDiv(rest, halfPanels));
+             });
 }
 
 void Strassen::task(Value outer) {
-  point.assign(product.loops.size() + 1, Value());
-  for (unsigned loop = row(); loop-- > 0;) {
-    point[loop] = e.remainder(outer, sizes[loop]);
-    outer = e.floorDiv(outer, sizes[loop]);
-  }
-  sums = onStack(4 * taskRows * width);
+  choosePoint(outer);
+  sums = onStack(4 * taskRows * width, e.builder.getF32Type());
   if (rowsCollide())
-    copies = onStack(taskRows * pitch);
+    copies = onStack(taskRows * pitch, e.builder.getF32Type());
   e.loop(e.index(0), halfSteps, blockSteps, [&](Value from) {
     start = e.mul(from, 2);
     length = e.min(e.sub(halfSteps, from), e.index(blockSteps));
@@ -418,8 +407,8 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
 static LogicalResult build(KernelSite &site) {
   std::optional<Product> product = matchProduct(site.kernel);
   ScheduleAttr schedule = *site.kernel.getSchedule();
-  Gemm gemm{site, *product, schedulePlainProduct(site.kernel, site.target)};
-  Strassen strassen{{site, *product, schedule}};
+  Gemm gemm{{site, *product, schedulePlainProduct(site.kernel, site.target)}};
+  Strassen strassen{{{site, *product, schedule}}};
   gemm.access();
   strassen.access();
   gemm.e.branch(
