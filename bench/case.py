@@ -27,6 +27,7 @@ class Case:
     set: int = 0  # of the entry's sets
     scripts: str = ""  # folder with the corpus's make_models.py
     scale: str = "full"
+    load_weights: bool = False  # Fulgur's, into huge pages
 
     def arrays(self):
         with np.load(self.inputs) as stored:

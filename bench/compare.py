@@ -34,6 +34,7 @@ def add_options(parser):
     parser.add_argument("--corpus-scripts", default="", metavar="DIR", help="folder with make_models.py, which torch needs")
     parser.add_argument("--fulgurc", default=str(root / "build" / "dev" / "bin" / "fulgurc"), metavar="FILE")
     parser.add_argument("--fulgur-args", default="", metavar="ARGS", help="more arguments for fulgurc, in one string")
+    parser.add_argument("--load-weights", action="store_true", help="load Fulgur's weights into huge pages instead of mapping the file")
     parser.add_argument("--no-roofline", action="store_true", help="do not measure what the machine can do")
 
 
@@ -76,6 +77,7 @@ def main():
                 case.dims = {} if arguments.dynamic else cases.sizes(case.model, case.arrays())
         except cases.Missing as error:
             sys.exit(f"compare.py: error: {error}")
+        case.load_weights = arguments.load_weights
         roof = None if arguments.no_roofline else roofline.measured(max(arguments.threads))
         records = list(measure(case, arguments, roof))
     if arguments.json:

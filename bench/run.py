@@ -81,6 +81,7 @@ def main():
         try:
             case = cases.of_entry(arguments.corpus / described["entry"], described["name"], described.get("dims"),
                                   not arguments.dynamic, arguments.corpus_scripts)
+            case.load_weights = arguments.load_weights or described.get("load_weights", False)
         except cases.Missing as missing:
             print(f"{described['name']}: left out, {missing}\n")
             continue

@@ -61,7 +61,7 @@ typedef enum fulgur_status {
                                  or not this model's */
   FULGUR_VERSION_MISMATCH =
       10,                   /* the model was compiled for another ABI version */
-  FULGUR_OUT_OF_MEMORY = 11 /* a program's allocator gave nothing */
+  FULGUR_OUT_OF_MEMORY = 11 /* an allocator, or the system, gave nothing */
 } fulgur_status;
 
 /* Element types, with ONNX's TensorProto.DataType numbers, and the two kinds of
@@ -440,6 +440,16 @@ FULGUR_API fulgur_status fulgur_weights_map(const fulgur_model *model,
                                             const char *path, int verify,
                                             const void **weights,
                                             size_t *weights_bytes);
+/* The same, but reads the segment into memory of this process's own, in huge
+ * pages where the system has them: loading costs time and the memory is shared
+ * with nobody, but runs that read all weights, such as a decoder's steps, do so
+ * faster than from a mapping with its small pages. FULGUR_OUT_OF_MEMORY when
+ * there is no room. */
+FULGUR_API fulgur_status fulgur_weights_load(const fulgur_model *model,
+                                             const char *path, int verify,
+                                             const void **weights,
+                                             size_t *weights_bytes);
+/* Gives back what fulgur_weights_map() or fulgur_weights_load() gave. */
 FULGUR_API void fulgur_weights_unmap(const void *weights, size_t weights_bytes);
 
 #ifdef __cplusplus

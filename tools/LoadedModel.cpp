@@ -107,8 +107,9 @@ LoadedModel::LoadedModel(const std::string &path, const Options &options) {
       options.weights.empty()
           ? fs::path(path).replace_extension(".weights").string()
           : options.weights;
-  if (fulgur_weights_map(model, weights.c_str(), options.verifyWeights, &mapped,
-                         &mappedBytes) != FULGUR_OK)
+  auto *get = options.loadWeights ? fulgur_weights_load : fulgur_weights_map;
+  if (get(model, weights.c_str(), options.verifyWeights, &mapped,
+          &mappedBytes) != FULGUR_OK)
     throw std::runtime_error(fulgur_last_message());
 }
 

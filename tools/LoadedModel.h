@@ -11,6 +11,7 @@ public:
     std::string symbol;  ///< of the descriptor; empty: the library's only one
     std::string weights; ///< file; empty: beside the library
     bool verifyWeights = false; ///< hash them
+    bool loadWeights = false;   ///< into huge pages, instead of mapping them
     std::string variant; ///< code for which CPUs; empty: the best for this one
   };
 

@@ -107,6 +107,8 @@ void addOptions(CLI::App &app, Options &options) {
   app.add_option("--weights", options.load.weights,
                  "Weights file; default: MODEL's name with .weights")
       ->type_name("FILE");
+  app.add_flag("--load-weights", options.load.loadWeights,
+               "Read the weights file into huge pages instead of mapping it");
   app.add_option("--compare-weights", options.loadCompared.weights,
                  "Weights file of OTHER")
       ->type_name("FILE");

@@ -71,6 +71,8 @@ void addOptions(CLI::App &app, Options &options) {
   app.add_option("--weights", options.load.weights,
                  "Weights file; default: MODEL's name with .weights")
       ->type_name("FILE");
+  app.add_flag("--load-weights", options.load.loadWeights,
+               "Read the weights file into huge pages instead of mapping it");
   app.add_flag("--verify-weights", options.load.verifyWeights,
                "Check the hash of the weights file");
   app.add_option("--cpu-variant", options.load.variant,

@@ -52,7 +52,7 @@ def build(case, folder, options):
     if not compiler.exists():
         raise Unavailable(f"there is no {compiler}; build it, or name another with --fulgurc")
     stem = Path(folder) / "m"
-    command = [str(compiler), case["model"], "-o", str(stem), "--emit=so", "--mcpu=native"]
+    command = [str(compiler), case["model"], "-o", str(stem), "--emit=so", "--mcpu=native", "--weights=file"]
     for name, size in case["dims"].items():
         if re.fullmatch(r"[A-Za-z_]\w*", name):  # not an expression such as "past + new"
             command += ["--dim", f"{name}={size}"]
@@ -70,10 +70,12 @@ def build(case, folder, options):
     if process.returncode:
         reason = [line for line in text.splitlines() if "error" in line] or text.splitlines() or ["no output"]
         raise Unavailable(f"fulgurc ended with code {process.returncode}: {reason[0]}")
-    library = stem.with_suffix(".so")
-    return {"library": str(library), "runtime": str(compiler.parents[1] / "lib" / "libfulgur_rt.so"), "compile_seconds": seconds,
-            "compile_cpu_seconds": usage.ru_utime + usage.ru_stime, "compile_peak_bytes": usage.ru_maxrss * 1024,
-            "artifact_bytes": library.stat().st_size}
+    library, weights = stem.with_suffix(".so"), stem.with_suffix(".weights")
+    runtime = compiler.parents[1] / "lib" / "libfulgur_rt.so"
+    return {"library": str(library), "weights": str(weights) if weights.exists() else None,
+            "runtime": str(runtime), "compile_seconds": seconds, "compile_cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "compile_peak_bytes": usage.ru_maxrss * 1024, "code_bytes": library.stat().st_size,
+            "artifact_bytes": sum(file.stat().st_size for file in (library, weights) if file.exists())}
 
 
 def describe(array):
@@ -103,6 +105,10 @@ class Engine:
         self.runtime.fulgur_context_init(ctypes.byref(self.context))
         self.context.arena = -(-self.memory.ctypes.data // ALIGNMENT) * ALIGNMENT
         self.context.arena_bytes = arena.value
+        if built["weights"]:  # in huge pages, or as processes share them
+            get = self.runtime.fulgur_weights_load if case["load_weights"] else self.runtime.fulgur_weights_map
+            self.check(get(ctypes.byref(self.model), os.fsencode(built["weights"]), 0, ctypes.byref(self.context, Context.weights.offset),
+                           ctypes.byref(self.context, Context.weights_bytes.offset)))
         if threads > 1:
             self.context.executor = self.runtime.fulgur_pool_create(threads)
         self.buffers = []
@@ -111,8 +117,7 @@ class Engine:
             array = None if FROM_RUN in dims else np.zeros(dims, TYPES[tensor.dtype])
             self.buffers.append(array)
             tensor.data, tensor.bytes = (None, 0) if array is None else (array.ctypes.data, array.nbytes)
-        weights = self.model.weights_bytes
-        self.facts = {"arena_bytes": arena.value, "weights_bytes": weights, "code_bytes": built["artifact_bytes"] - weights}
+        self.facts = {"arena_bytes": arena.value, "weights_bytes": self.model.weights_bytes, "code_bytes": built["code_bytes"]}
 
     def check(self, status):
         if status:

@@ -75,12 +75,16 @@ struct WeightsFile : testing::Test {
     fclose(file);
   }
 
-  /// Maps, expecting failure; the message without the path.
+  /// Maps and loads, expecting failure; the message without the path.
   std::string failure(int verify = 0) {
     EXPECT_EQ(
         fulgur_weights_map(&demo.model, path.c_str(), verify, &mapped, &bytes),
         FULGUR_INVALID_WEIGHTS);
     std::string message = fulgur_last_message();
+    EXPECT_EQ(
+        fulgur_weights_load(&demo.model, path.c_str(), verify, &mapped, &bytes),
+        FULGUR_INVALID_WEIGHTS);
+    EXPECT_EQ(fulgur_last_message(), message);
     size_t at = message.find(path);
     EXPECT_NE(at, std::string::npos) << message;
     return at == std::string::npos ? message
@@ -88,21 +92,24 @@ struct WeightsFile : testing::Test {
   }
 };
 
-TEST_F(WeightsFile, mapsAndRuns) {
+TEST_F(WeightsFile, mapsAndLoadsAndRuns) {
   write();
-  for (int verify : {0, 1}) {
-    ASSERT_EQ(
-        fulgur_weights_map(&demo.model, path.c_str(), verify, &mapped, &bytes),
-        FULGUR_OK)
-        << fulgur_last_message();
-    EXPECT_EQ(bytes, sizeof weights);
-    EXPECT_EQ(memcmp(mapped, weights, sizeof weights), 0);
-    demo.context.weights = mapped;
-    demo.context.weights_bytes = bytes;
-    EXPECT_EQ(demo.run(), FULGUR_OK) << fulgur_last_message();
-    EXPECT_TRUE(demo.right());
-    fulgur_weights_unmap(mapped, bytes);
-  }
+  for (auto *get : {fulgur_weights_map, fulgur_weights_load})
+    for (int verify : {0, 1}) {
+      ASSERT_EQ(get(&demo.model, path.c_str(), verify, &mapped, &bytes),
+                FULGUR_OK)
+          << fulgur_last_message();
+      EXPECT_EQ(bytes, sizeof weights);
+      EXPECT_EQ(memcmp(mapped, weights, sizeof weights), 0);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(mapped) %
+                    (get == fulgur_weights_load ? 2u << 20 : 4096u),
+                0u);
+      demo.context.weights = mapped;
+      demo.context.weights_bytes = bytes;
+      EXPECT_EQ(demo.run(), FULGUR_OK) << fulgur_last_message();
+      EXPECT_TRUE(demo.right());
+      fulgur_weights_unmap(mapped, bytes);
+    }
   fulgur_weights_unmap(nullptr, 0);
 }
 
@@ -170,6 +177,9 @@ TEST_F(WeightsFile, wrongArguments) {
   EXPECT_STREQ(fulgur_last_message(), "fulgur_weights_map: 'model' is null");
   EXPECT_EQ(fulgur_weights_map(&demo.model, "", 0, nullptr, &bytes),
             FULGUR_INVALID_ARGUMENT);
+  EXPECT_EQ(fulgur_weights_load(&demo.model, nullptr, 0, &mapped, &bytes),
+            FULGUR_INVALID_ARGUMENT);
+  EXPECT_STREQ(fulgur_last_message(), "fulgur_weights_load: 'path' is null");
   demo.model.abi_version = 3;
   EXPECT_EQ(fulgur_weights_map(&demo.model, "", 0, &mapped, &bytes),
             FULGUR_VERSION_MISMATCH);
