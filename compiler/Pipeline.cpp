@@ -76,9 +76,9 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
 /// Still on tensors: what becomes one native function each, and how.
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
-  pm.addPass(
-      createChooseSchedules({target.vectorBytes, target.vectorRegisters,
-                             target.bf16, target.strassen, target.vnni}));
+  pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters,
+                                    target.bf16, target.strassen, target.amx,
+                                    target.vnni}));
   pm.addPass(createPackWeights());
 }
 
@@ -175,9 +175,9 @@ void fulgur::buildFork(OpPassManager &pm, const PipelineOptions &options,
     return;
   case Stage::kernel:
     parts(pm, options)
-        .addPass(
-            createChooseSchedules({target.vectorBytes, target.vectorRegisters,
-                                   target.bf16, target.strassen, target.vnni}));
+        .addPass(createChooseSchedules(
+            {target.vectorBytes, target.vectorRegisters, target.bf16,
+             target.strassen, target.amx, target.vnni}));
     return finishKernels(parts(pm, options));
   case Stage::memory:
     buildBuffers(parts(pm, options), target);
@@ -217,6 +217,7 @@ void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
   split.chosenOnly = chosenOnly;
   split.bf16 = options.target.bf16;
   split.strassen = options.target.strassen;
+  split.amx = options.target.amx;
   split.vnni = options.target.vnni;
   split.sizes = llvm::to_vector(sizes);
   parts.addPass(createSplitKernels(split));

@@ -117,11 +117,14 @@ static fulgur::Target vectorUnitOf(const Triple &triple, uint64_t cpuFeatures) {
   if (!triple.isX86())
     return {.vectorBytes = 16, .vectorRegisters = 32, .fma = true};
   bool fma = cpuFeatures & FULGUR_CPU_FMA;
+  constexpr uint64_t amx =
+      FULGUR_CPU_AMX_TILE | FULGUR_CPU_AMX_INT8 | FULGUR_CPU_AMX_BF16;
   if (cpuFeatures & FULGUR_CPU_AVX512F)
     return {.vectorBytes = 64,
             .vectorRegisters = 32,
             .fma = true,
             .bf16 = bool(cpuFeatures & FULGUR_CPU_AVX512BF16),
+            .amx = (cpuFeatures & amx) == amx,
             .vnni = bool(cpuFeatures & FULGUR_CPU_AVX512VNNI)};
   return {.vectorBytes = cpuFeatures & FULGUR_CPU_AVX ? 32 : 16,
           .vectorRegisters = 16,

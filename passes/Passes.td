@@ -226,6 +226,7 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
     Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
+    Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
     Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">
   ];
 }
@@ -240,6 +241,7 @@ def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
     Option<"chosenOnly", "chosen-only", "bool", "false", "every kernel, with the schedule that it would get">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
     Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
+    Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
     Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];

@@ -13,6 +13,7 @@ struct Target {
                      ///< instruction, and so is rounding to it
   bool strassen = false; ///< large products gain by Strassen's algorithm:
                          ///< additions run beside multiplications
+  bool amx = false;      ///< tiles of bfloat16 and of bytes
   bool vnni = false; ///< sums of four products of bytes are one instruction
 
   /// How many elements of `bits` bits one register holds.

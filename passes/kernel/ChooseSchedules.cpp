@@ -54,6 +54,7 @@ struct ChooseSchedules : impl::ChooseSchedulesBase<ChooseSchedules> {
     target.vectorRegisters = vectorRegisters;
     target.bf16 = bf16;
     target.strassen = strassen;
+    target.amx = amx;
     target.vnni = vnni;
     getOperation().walk([&](KernelOp kernel) {
       if (kernel.getSchedule())

@@ -205,6 +205,7 @@ struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
     target.vectorRegisters = vectorRegisters;
     target.bf16 = bf16;
     target.strassen = strassen;
+    target.amx = amx;
     target.vnni = vnni;
     if (failed(readSizes()))
       return signalPassFailure();

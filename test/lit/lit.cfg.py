@@ -50,6 +50,15 @@ bf16 = {name: wide[name] + " bf16=true" for name in vectors} | {"fulgur-lower-to
 config.substitutions.append(("%kernels512bf16", "fulgur-opt " + " ".join(shlex.quote("--" + bf16.get(name, name)) for name in passes) + run))
 vnni = {name: wide[name] + " vnni=true" for name in vectors}
 config.substitutions.append(("%kernels512vnni", "fulgur-opt " + " ".join(shlex.quote("--" + vnni.get(name, name)) for name in passes) + run))
+# AMX is emulated: test/emulation.
+emulation = os.path.join(build, "lib", "libfulgur_amx_emulation.so")
+if os.path.exists(emulation):
+    config.available_features.add("amx-emulation")
+amx = {name: vnni[name] + " bf16=true" for name in vectors} | {"fulgur-lower-to-llvm": "fulgur-lower-to-llvm=bf16=true"}
+amx["fulgur-choose-schedules"] += " amx=true"
+config.substitutions.append(("%kernelsamx", "fulgur-opt " + " ".join(shlex.quote("--" + amx.get(name, name)) for name in passes) +
+                             f" | env LD_PRELOAD={shlex.quote(emulation)} mlir-runner -O2 -e main -entry-point-result=f32" +
+                             " --mattr=+amx-tile,+amx-int8,+amx-bf16"))
 narrow = {name: name + "=vector-bytes=16" for name in vectors}
 config.substitutions.append(("%kernels128", "fulgur-opt " + " ".join(shlex.quote("--" + narrow.get(name, name)) for name in passes) + run))
 config.substitutions.append(("%kernels512", "fulgur-opt " + " ".join(shlex.quote("--" + wide.get(name, name)) for name in passes) + run))

@@ -15,9 +15,11 @@ Value KernelSite::operand(Value value) const {
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
   static const KernelBuilder builders[] = {
-      gemmBuilder,      strassenBuilder, blocksBuilder,
-      softmaxBuilder,   normBuilder,     assembleBuilder,
-      attentionBuilder, winogradBuilder, directConvolutionBuilder,
+      gemmBuilder,      strassenBuilder,
+      amxBuilder,       blocksBuilder,
+      softmaxBuilder,   normBuilder,
+      assembleBuilder,  attentionBuilder,
+      winogradBuilder,  directConvolutionBuilder,
       depthwiseBuilder, poolBuilder};
   return builders;
 }

@@ -39,6 +39,7 @@ struct KernelBuilder {
 
 extern const KernelBuilder gemmBuilder;
 extern const KernelBuilder strassenBuilder;
+extern const KernelBuilder amxBuilder;
 extern const KernelBuilder blocksBuilder;
 extern const KernelBuilder poolBuilder;
 extern const KernelBuilder softmaxBuilder;

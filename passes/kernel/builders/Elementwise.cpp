@@ -30,11 +30,7 @@ Access fulgur::accessOf(Emitter &e, Value buffer, ArrayRef<int> loops,
   return access;
 }
 
-/// The address of an element of so many bytes. Booleans are bytes in memory,
-/// but a vector of i1 would be read as bits: reads and writes them as i8.
-/// Masked accesses to bfloat16 are those of their bits: a CPU that does not
-/// compute with the type would call functions for them.
-static Value pointerTo(Emitter &e, Value flat, Value position, int64_t bytes) {
+Value fulgur::pointerTo(Emitter &e, Value flat, Value position, int64_t bytes) {
   Value base =
       memref::ExtractAlignedPointerAsIndexOp::create(e.builder, e.loc, flat);
   Value address =
@@ -45,6 +41,10 @@ static Value pointerTo(Emitter &e, Value flat, Value position, int64_t bytes) {
       address);
 }
 
+/// Booleans are bytes in memory,
+/// but a vector of i1 would be read as bits: reads and writes them as i8.
+/// Masked accesses to bfloat16 are those of their bits: a CPU that does not
+/// compute with the type would call functions for them.
 static Value byteVector(Emitter &e, int64_t value, VectorType type) {
   return arith::ConstantOp::create(
       e.builder, e.loc,

@@ -25,6 +25,10 @@ struct Access {
 Access accessOf(Emitter &e, mlir::Value buffer, llvm::ArrayRef<int> loops,
                 unsigned count);
 
+/// The address of an element of so many bytes.
+mlir::Value pointerTo(Emitter &e, mlir::Value flat, mlir::Value position,
+                      int64_t bytes);
+
 /// Consecutive columns: `lanes` of them, of which those outside `mask` (when it
 /// is there) do not exist.
 struct Columns {

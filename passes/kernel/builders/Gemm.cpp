@@ -8,6 +8,7 @@
 // the number of rows. Long reductions are cut into blocks; the buffer then
 // keeps the partial sums of all rows of the task.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "passes/kernel/builders/AmxProduct.h"
 #include "passes/kernel/builders/Strassen.h"
 #include "passes/kernel/builders/Transpose.h"
 
@@ -546,17 +547,18 @@ ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
 }
 
 static ScheduleAttr scheduleGemm(KernelOp kernel, const Target &target) {
-  ScheduleAttr plain = schedulePlainProduct(kernel, target);
-  ScheduleAttr strassen =
-      target.strassen
-          ? strassenSchedule(kernel, *matchProduct(kernel), target, plain)
-          : ScheduleAttr();
-  return strassen ? strassen : plain;
+  ScheduleAttr plain = schedulePlainProduct(kernel, target), other;
+  Product product = *matchProduct(kernel);
+  if (target.amx)
+    other = amxSchedule(kernel, product, plain);
+  if (!other && target.strassen)
+    other = strassenSchedule(kernel, product, target, plain);
+  return other ? other : plain;
 }
 
-/// The plain product or Strassen's, whichever was not chosen; with the plain
-/// one, other tiles that fit the registers; with the chosen tile, other steps
-/// of the reduction and other tasks.
+/// The plain product, or Strassen's where the plain one was chosen; with the
+/// plain one, other tiles that fit the registers; with the chosen tile, other
+/// steps of the reduction and other tasks.
 static SmallVector<ScheduleAttr>
 alternativesOfGemm(KernelOp kernel, const Target &target, ScheduleAttr chosen) {
   Product product = *matchProduct(kernel);

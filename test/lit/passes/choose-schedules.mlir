@@ -1,6 +1,7 @@
 // RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 strassen" | FileCheck %s --check-prefix=STRASSEN
+// RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 bf16 vnni amx" | FileCheck %s --check-prefix=AMX
 // RUN: fulgur-opt %s --fulgur-choose-schedules --remarks-filter-missed=fulgur.* --remark-format=emitRemark -o %t 2>&1 | FileCheck %s --check-prefix=REMARK
 // The tile of a product fits the registers; weights get a packing.
 
@@ -49,6 +50,50 @@ func.func @odd_number_of_panels(%a: tensor<128x384xf32>, %out: tensor<128x320xf3
     fulgur.yield %p : tensor<128x320xf32>
   } -> tensor<128x320xf32>
   return %r : tensor<128x320xf32>
+}
+
+// AMX's tiles take 32 steps of bfloat16 at a time, packed as for the plain product.
+// AMX-LABEL: @narrow
+// AMX: schedule(<kind = "amx", tile = [32, 2], lanes = 16, pack = 64, grain = 128>)
+func.func @narrow(%a: tensor<?x64xbf16>, %out: tensor<?x256xf32>) -> tensor<?x256xf32> {
+  %weight = arith.constant dense<1.0> : tensor<64x256xbf16>
+  %r = fulgur.kernel ins(%a, %weight : tensor<?x64xbf16>, tensor<64x256xbf16>) outs(%out : tensor<?x256xf32>) {
+  ^bb0(%x: tensor<?x64xbf16>, %w: tensor<64x256xbf16>, %o: tensor<?x256xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<?x256xf32>) -> tensor<?x256xf32>
+    %p = linalg.matmul ins(%x, %w : tensor<?x64xbf16>, tensor<64x256xbf16>) outs(%init : tensor<?x256xf32>) -> tensor<?x256xf32>
+    fulgur.yield %p : tensor<?x256xf32>
+  } -> tensor<?x256xf32>
+  return %r : tensor<?x256xf32>
+}
+
+// AMX-LABEL: @steps_that_fill_no_tile
+// AMX: kind = "gemm"
+func.func @steps_that_fill_no_tile(%a: tensor<?x48xbf16>, %out: tensor<?x256xf32>) -> tensor<?x256xf32> {
+  %weight = arith.constant dense<1.0> : tensor<48x256xbf16>
+  %r = fulgur.kernel ins(%a, %weight : tensor<?x48xbf16>, tensor<48x256xbf16>) outs(%out : tensor<?x256xf32>) {
+  ^bb0(%x: tensor<?x48xbf16>, %w: tensor<48x256xbf16>, %o: tensor<?x256xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<?x256xf32>) -> tensor<?x256xf32>
+    %p = linalg.matmul ins(%x, %w : tensor<?x48xbf16>, tensor<48x256xbf16>) outs(%init : tensor<?x256xf32>) -> tensor<?x256xf32>
+    fulgur.yield %p : tensor<?x256xf32>
+  } -> tensor<?x256xf32>
+  return %r : tensor<?x256xf32>
+}
+
+// Weights for too few rows: reading them is what takes time.
+// AMX-LABEL: @few_rows
+// AMX: kind = "gemm"
+func.func @few_rows(%a: tensor<4x64xbf16>, %out: tensor<4x256xf32>) -> tensor<4x256xf32> {
+  %weight = arith.constant dense<1.0> : tensor<64x256xbf16>
+  %r = fulgur.kernel ins(%a, %weight : tensor<4x64xbf16>, tensor<64x256xbf16>) outs(%out : tensor<4x256xf32>) {
+  ^bb0(%x: tensor<4x64xbf16>, %w: tensor<64x256xbf16>, %o: tensor<4x256xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<4x256xf32>) -> tensor<4x256xf32>
+    %p = linalg.matmul ins(%x, %w : tensor<4x64xbf16>, tensor<64x256xbf16>) outs(%init : tensor<4x256xf32>) -> tensor<4x256xf32>
+    fulgur.yield %p : tensor<4x256xf32>
+  } -> tensor<4x256xf32>
+  return %r : tensor<4x256xf32>
 }
 
 // One row: more columns at once instead. Nothing to pack.
