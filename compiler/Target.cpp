@@ -115,7 +115,11 @@ static std::string withoutUnchecked(const MCSubtargetInfo &subtarget,
 
 static fulgur::Target vectorUnitOf(const Triple &triple, uint64_t cpuFeatures) {
   if (!triple.isX86())
-    return {.vectorBytes = 16, .vectorRegisters = 32, .fma = true};
+    return {.vectorBytes = 16,
+            .vectorRegisters = 32,
+            .fma = true,
+            .vnni = bool(cpuFeatures & FULGUR_CPU_ARM_I8MM),
+            .dotprod = bool(cpuFeatures & FULGUR_CPU_ARM_DOTPROD)};
   bool fma = cpuFeatures & FULGUR_CPU_FMA;
   constexpr uint64_t amx =
       FULGUR_CPU_AMX_TILE | FULGUR_CPU_AMX_INT8 | FULGUR_CPU_AMX_BF16;

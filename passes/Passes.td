@@ -163,7 +163,8 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
     Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
-    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">,
+    Option<"dotprod", "dotprod", "bool", "false", "whether the target has AArch64's DotProd">
   ];
 }
 
@@ -227,7 +228,7 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
     Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
     Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
-    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">
   ];
 }
 
@@ -242,7 +243,7 @@ def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
     Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
     Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
-    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI or AVX-VNNI">,
+    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
   ];
 }

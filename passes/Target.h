@@ -14,7 +14,9 @@ struct Target {
   bool strassen = false; ///< large products gain by Strassen's algorithm:
                          ///< additions run beside multiplications
   bool amx = false;      ///< tiles of bfloat16 and of bytes
-  bool vnni = false; ///< sums of four products of bytes are one instruction
+  bool vnni = false; ///< sums of four products of an unsigned and a signed byte
+                     ///< are one instruction: AVX512-VNNI, AVX-VNNI, I8MM
+  bool dotprod = false; ///< the same of two unsigned ones: AArch64's DotProd
 
   /// How many elements of `bits` bits one register holds.
   int64_t lanes(int64_t bits = 32) const { return vectorBytes * 8 / bits; }

@@ -14,7 +14,9 @@ Multiplication::Multiplication(Type element, bool unsignedRow, int64_t lanes,
   } else if (element.isInteger(8)) {
     depth = 4;
     // Vectors of 32 and 64 bytes are those of x86.
-    parts = lanes < 8 ? 4 : target.vnni ? 1 : 2;
+    bool one = target.vnni || (lanes == 4 && target.dotprod);
+    parts = one ? 1 : lanes < 8 ? 4 : 2;
+    bothUnsigned = one && !target.vnni;
   }
 }
 
@@ -82,8 +84,6 @@ Value Multiplication::part(Emitter &e, Value step, int64_t number,
   OpBuilder &b = e.builder;
   if (depth == 1)
     return step;
-  if (parts == 1) // as the instruction's type wants it
-    return LLVM::BitcastOp::create(b, e.loc, memoryType(), step);
   auto constant = [&](VectorType type, int64_t value) {
     return arith::ConstantOp::create(
         b, e.loc,
@@ -93,6 +93,11 @@ Value Multiplication::part(Emitter &e, Value step, int64_t number,
                                          /*isSigned=*/false,
                                          /*implicitTrunc=*/true))));
   };
+  if (bothUnsigned && ofRow != unsignedRow)
+    step =
+        arith::XOrIOp::create(b, e.loc, step, constant(laneType(), 0x80808080));
+  if (parts == 1) // as the instruction's type wants it
+    return LLVM::BitcastOp::create(b, e.loc, memoryType(), step);
   if (element.isBF16()) { // the upper half of an f32
     Value bits =
         number == 0
@@ -132,6 +137,22 @@ Value Multiplication::multiply(Emitter &e, Value row, Value column,
   if (parts == 1) { // takes the unsigned bytes first
     if (!unsignedRow)
       std::swap(row, column);
+    if (bothUnsigned) { // u * (s + 128) - u * 128
+      Value offset = arith::ConstantOp::create(
+          b, e.loc,
+          DenseElementsAttr::get(memoryType(),
+                                 b.getIntegerAttr(b.getI8Type(), -128)));
+      auto dot = [&](Value sum, Value column) {
+        return call(sum.getType(), "llvm.aarch64.neon.udot.v4i32.v16i8",
+                    {sum, row, column});
+      };
+      Value added = dot(sum, column),
+            surplus = dot(e.zero(sum.getType()), offset);
+      return arith::SubIOp::create(b, e.loc, added, surplus);
+    }
+    if (lanes == 4)
+      return call(sum.getType(), "llvm.aarch64.neon.usdot.v4i32.v16i8",
+                  {sum, row, column});
     return call(sum.getType(),
                 lanes == 16 ? "llvm.x86.avx512.vpdpbusd.512"
                             : "llvm.x86.avx512.vpdpbusd.256",

@@ -13,9 +13,11 @@ namespace fulgur {
 /// of 16 bits (the even ones, then the odd ones), and else one after the other.
 struct Multiplication {
   int64_t lanes, depth = 1, parts = 1;
-  mlir::Type element; ///< in memory
-  bool unsignedRow;   ///< of bytes: whether the row's are unsigned, and the
-                      ///< columns' signed, or the other way round
+  mlir::Type element;        ///< in memory
+  bool bothUnsigned = false; ///< of bytes, what the instruction multiplies:
+                             ///< signed ones are offset by 128
+  bool unsignedRow; ///< of bytes: whether the row's are unsigned, and the
+                    ///< columns' signed, or the other way round
 
   Multiplication(mlir::Type element, bool unsignedRow, int64_t lanes,
                  const Target &target);
