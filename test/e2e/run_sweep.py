@@ -1,6 +1,6 @@
 """A sweep over the operators of ai.onnx and ai.onnx.ml, to find faults: run_sweep.py [PATTERN] [options]
 
-Takes the settings of sweep_cases.py (every operator, in every version of its schema, with types, attributes, shapes and special values)
+Takes the settings of the package sweep (every operator, in every version of its schema, with types, attributes, shapes and special values)
 and the random graphs of sweep_graphs.py, and makes of each up to six models:
     static    sizes are numbers, parameters (axes, pads, a new shape, ...) are initializers
     constant  all inputs are initializers
@@ -286,10 +286,10 @@ def judge_in(scratch, model, feeds, arguments, setting, told, silent):
 
 def all_settings(pattern):
     """{name: setting} of all cases whose names match, with the variants that they have."""
-    import sweep_cases
+    import sweep
     import sweep_graphs
 
-    for name, setting in [*sweep_cases.all_cases(pattern), *sweep_graphs.all_cases(pattern)]:
+    for name, setting in [*sweep.all_cases(pattern), *sweep_graphs.all_cases(pattern)]:
         yield name, setting
 
 

@@ -17,7 +17,7 @@ FLOAT, INT, BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(bool)
 
 @dataclasses.dataclass
 class Graph:
-    """One random model; what it shares with a Setting of sweep_cases.py is what the judge asks for."""
+    """One random model; what it shares with a Setting of sweep is what the judge asks for."""
 
     seed: int
     expect: object = None
