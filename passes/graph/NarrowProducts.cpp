@@ -144,7 +144,10 @@ bool isWorthIt(linalg::LinalgOp op) {
 /// their own, and all of them for a few queries.
 bool isWorthIt(AttentionOp op) {
   auto isComputed = [](Value value) {
-    return isa_and_nonnull<linalg::LinalgOp>(sourceOf(value).getDefiningOp());
+    Value source = sourceOf(value);
+    while (auto slice = source.getDefiningOp<tensor::ExtractSliceOp>())
+      source = sourceOf(slice.getSource());
+    return isa_and_nonnull<linalg::LinalgOp>(source.getDefiningOp());
   };
   int64_t queries = ShapedType::kDynamic;
   for (auto [value, map] : {std::pair(op.getQuery(), op.mapList().front()),
@@ -325,6 +328,16 @@ private:
       reshape->setOperand(0, source);
       reshape->getResult(0).setType(withNarrowElements(value.getType()));
       result = reshape->getResult(0);
+    } else if (auto slice = dyn_cast_or_null<tensor::ExtractSliceOp>(op)) {
+      // All of it is rounded, once for all slices.
+      Value source = narrowOf(slice.getSource());
+      if (!source)
+        return {};
+      auto part = cast<tensor::ExtractSliceOp>(builder.clone(*op));
+      part.getSourceMutable().assign(source);
+      part.getResult().setType(
+          cast<RankedTensorType>(withNarrowElements(value.getType())));
+      result = part;
     } else if (auto pad = dyn_cast_or_null<tensor::PadOp>(op);
                pad &&
                matchPattern(pad.getConstantPaddingValue(), m_AnyZeroFloat())) {
