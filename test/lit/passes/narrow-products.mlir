@@ -112,6 +112,36 @@ func.func @attention(%x: tensor<20x64xf32>) -> tensor<20x16xf32> {
 
 // -----
 
+// Slices of one computed value are slices of it rounded; those of an argument, such as a cache, stay.
+#query = affine_map<(i, d, j, n) -> (i, d)>
+#key = affine_map<(i, d, j, n) -> (j, d)>
+#value = affine_map<(i, d, j, n) -> (j, n)>
+#result = affine_map<(i, d, j, n) -> (i, n)>
+// CHECK-LABEL: @attention_of_slices
+// CHECK: %[[ALL:.*]] = linalg.generic {{.*}} ins(%{{.*}} : tensor<20x64xf32>) outs(%{{.*}} : tensor<20x64xbf16>)
+// CHECK-DAG: %[[QUERY:.*]] = tensor.extract_slice %[[ALL]][0, 0] [20, 32] [1, 1] : tensor<20x64xbf16> to tensor<20x32xbf16>
+// CHECK-DAG: %[[KEY:.*]] = tensor.extract_slice %[[ALL]][0, 32] [20, 32] [1, 1] : tensor<20x64xbf16> to tensor<20x32xbf16>
+// CHECK: fulgur.attention %[[QUERY]], %[[KEY]], %[[KEY]]
+// CHECK: : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+func.func @attention_of_slices(%x: tensor<20x64xf32>) -> (tensor<20x32xf32>, tensor<20x32xf32>) {
+  %empty = tensor.empty() : tensor<20x64xf32>
+  %all = linalg.abs ins(%x : tensor<20x64xf32>) outs(%empty : tensor<20x64xf32>) -> tensor<20x64xf32>
+  %q = tensor.extract_slice %all[0, 0] [20, 32] [1, 1] : tensor<20x64xf32> to tensor<20x32xf32>
+  %k = tensor.extract_slice %all[0, 32] [20, 32] [1, 1] : tensor<20x64xf32> to tensor<20x32xf32>
+  %a = fulgur.attention %q, %k, %k maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+  %cached = tensor.extract_slice %x[0, 32] [20, 32] [1, 1] : tensor<20x64xf32> to tensor<20x32xf32>
+  %b = fulgur.attention %q, %cached, %cached maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+  return %a, %b : tensor<20x32xf32>, tensor<20x32xf32>
+}
+
+// -----
+
 // Few queries, keys from elsewhere, rows that are not of whole vectors of pairs; a result that somebody needs as it is.
 #query = affine_map<(i, d, j, n) -> (i, d)>
 #key = affine_map<(i, d, j, n) -> (j, d)>
