@@ -372,8 +372,8 @@ private:
     }
   }
 
-  /// Attention, and loops whose results are put together, read slices of what
-  /// others have computed where they are.
+  /// Attention, transpositions and loops whose results are put together read
+  /// slices of what others have computed where they are.
   void addSlices(Operation *reader, unsigned operands,
                  SmallVectorImpl<Operation *> &group) {
     for (unsigned number : llvm::seq(operands)) {
@@ -472,6 +472,8 @@ private:
     }
     if (auto attention = dyn_cast<AttentionOp>(root))
       addSlices(attention, /*query, key, value*/ 3, group);
+    if (isa<linalg::TransposeOp>(root))
+      addSlices(root, /*input*/ 1, group);
     addPreparation(root, group);
     if (linalg::GenericOp loop = assembledLoop(group);
         loop && !taken.contains(loop))

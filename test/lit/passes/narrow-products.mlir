@@ -294,3 +294,35 @@ func.func @images(%x: tensor<1x6x6x16xf32>) -> tensor<1x4x4x16xf32> {
   } -> tensor<1x4x4x16xf32>
   return %r : tensor<1x4x4x16xf32>
 }
+
+// -----
+
+// Channels that do not lie together are put last, before the padding.
+#input = affine_map<(n, x, f, u, c) -> (n, c, x * 2 + u)>
+#weights = affine_map<(n, x, f, u, c) -> (f, c, u)>
+#image = affine_map<(n, x, f, u, c) -> (n, x, f)>
+// CHECK-DAG: #[[INPUT:.*]] = affine_map<(d0, d1, d2, d3, d4) -> (d0, d1 * 2 + d3, d4)>
+// CHECK-LABEL: @channels_first
+// CHECK: %[[T:.*]] = linalg.transpose ins(%{{.*}} : tensor<1x80x30xf32>) outs(%{{.*}} : tensor<1x30x80xf32>) permutation = [0, 2, 1]
+// CHECK: %[[R:.*]] = linalg.generic {{.*}} ins(%[[T]] : tensor<1x30x80xf32>) outs(%{{.*}} : tensor<1x30x80xbf16>)
+// CHECK: %[[P:.*]] = tensor.pad %[[R]] low[0, 1, 0] high[0, 2, 0]
+// CHECK: linalg.generic {indexing_maps = [#[[INPUT]], {{.*}} ins(%[[P]], %{{.*}} : tensor<1x33x80xbf16>, tensor<16x80x3xbf16>) outs(%{{.*}} : tensor<1x16x16xf32>)
+func.func @channels_first(%x: tensor<1x80x30xf32>) -> tensor<1x16x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<16x80x3xf32>
+  %padded = tensor.pad %x low[0, 0, 1] high[0, 0, 2] {
+  ^bb0(%a: index, %b: index, %c: index):
+    tensor.yield %zero : f32
+  } : tensor<1x80x30xf32> to tensor<1x80x33xf32>
+  %empty = tensor.empty() : tensor<1x16x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<1x16x16xf32>) -> tensor<1x16x16xf32>
+  %r = linalg.generic {indexing_maps = [#input, #weights, #image],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%padded, %w : tensor<1x80x33xf32>, tensor<16x80x3xf32>) outs(%init : tensor<1x16x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<1x16x16xf32>
+  return %r : tensor<1x16x16xf32>
+}
