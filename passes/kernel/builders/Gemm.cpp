@@ -180,7 +180,7 @@ void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
 
 /// Asks for what the epilogue of a row reads and writes while its tile is
 /// computed: otherwise it would wait for it line by line, and the next tile
-/// with it.
+/// with it. Not of a panel whose last columns do not exist.
 void Gemm::prefetchEpilogue(Value panelIndex, Value row) {
   auto ask = [&](Access &access, bool isWrite) {
     if (!access.flat || !access.steps[this->row()] ||
@@ -195,9 +195,12 @@ void Gemm::prefetchEpilogue(Value panelIndex, Value row) {
                                  /*localityHint=*/3, /*isDataCache=*/true);
   };
   point[this->row()] = row, point[column()] = e.mul(panelIndex, width);
-  ask(out, /*isWrite=*/true);
-  for (Access &input : epilogueInputs)
-    ask(input, /*isWrite=*/false);
+  Value end = e.mul(e.add(panelIndex, 1), width);
+  e.branch(e.less(end, e.add(sizes[column()], 1)), [&] {
+    ask(out, /*isWrite=*/true);
+    for (Access &input : epilogueInputs)
+      ask(input, /*isWrite=*/false);
+  });
   point[this->row()] = point[column()] = {};
 }
 
@@ -305,7 +308,7 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
           return next;
         });
   };
-  if (nextRows.empty() || !wholePanels()) {
+  if (nextRows.empty()) {
     state = run(from, unrolledTo, state);
   } else { // a part for each row of the epilogue
     Value part = e.mul(
