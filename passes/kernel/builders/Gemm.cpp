@@ -184,7 +184,8 @@ void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
 void Gemm::prefetchEpilogue(Value panelIndex, Value row) {
   auto ask = [&](Access &access, bool isWrite) {
     if (!access.flat || !access.steps[this->row()] ||
-        known(access.steps[column()]) != 1)
+        known(access.steps[column()]) != 1 ||
+        !access.elementType().isIntOrFloat())
       return;
     int64_t ofLine =
         kLineBytes * 8 / access.elementType().getIntOrFloatBitWidth();
@@ -216,9 +217,9 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
     aRows.push_back(a.at(e, point));
   }
   // The next tile's rows come closer meanwhile, as long as they are steps that
-  // lie together.
+  // lie together. What computes for longer than it waits does without.
   SmallVector<Value> nextRows;
-  if (count == rows && count >= kRowsOfStream &&
+  if (count == rows && count >= kRowsOfStream && elements.parts == 1 &&
       known(a.steps[reduction()]) == 1)
     for (int64_t r : llvm::seq(count)) {
       point[this->row()] =
