@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/Convolution.h"
 #include "passes/Dims.h"
@@ -86,8 +87,9 @@ bool isWorthItAsConvolution(linalg::LinalgOp op) {
   int64_t channels = sizes[dims->inputChannel[0]];
   AffineMap input = op.getIndexingMapsArray()[0];
   if (channels < kShortestSum || channels % 2 != 0 ||
-      input.getResults().back() !=
-          getAffineDimExpr(dims->inputChannel[0], op.getContext()))
+      !llvm::is_contained(
+          input.getResults(),
+          getAffineDimExpr(dims->inputChannel[0], op.getContext())))
     return false;
   auto isOne = [](int64_t step) { return step == 1; };
   int64_t filters = 1;
@@ -144,7 +146,10 @@ bool isWorthIt(linalg::LinalgOp op) {
 /// their own, and all of them for a few queries.
 bool isWorthIt(AttentionOp op) {
   auto isComputed = [](Value value) {
-    return isa_and_nonnull<linalg::LinalgOp>(sourceOf(value).getDefiningOp());
+    Value source = sourceOf(value);
+    while (auto slice = source.getDefiningOp<tensor::ExtractSliceOp>())
+      source = sourceOf(slice.getSource());
+    return isa_and_nonnull<linalg::LinalgOp>(source.getDefiningOp());
   };
   int64_t queries = ShapedType::kDynamic;
   for (auto [value, map] : {std::pair(op.getQuery(), op.mapList().front()),
@@ -206,17 +211,20 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
 private:
   /// The same product of narrow operands, which its body widens.
   LogicalResult rewrite(linalg::LinalgOp op) {
-    SmallVector<Value> inputs;
-    for (Value input : op.getDpsInputs()) {
-      inputs.push_back(narrowOf(input));
-      if (!inputs.back())
+    SmallVector<Value> inputs = op.getDpsInputs();
+    SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+    OpBuilder builder(op);
+    if (isConvolution(op))
+      putChannelsLast(builder, op, inputs[0], maps[0]);
+    for (Value &input : inputs) {
+      input = input ? narrowOf(input) : Value();
+      if (!input)
         return op.emitError("has an operand whose dims are not known");
     }
-    OpBuilder builder(op);
     Value init = op.getDpsInits()[0];
-    auto generic = linalg::GenericOp::create(
-        builder, op.getLoc(), init.getType(), inputs, init,
-        op.getIndexingMapsArray(), op.getIteratorTypesArray());
+    auto generic =
+        linalg::GenericOp::create(builder, op.getLoc(), init.getType(), inputs,
+                                  init, maps, op.getIteratorTypesArray());
     IRMapping mapping;
     op->getRegion(0).cloneInto(&generic.getRegion(), mapping);
     Block *body = generic.getBody();
@@ -225,6 +233,52 @@ private:
     op->replaceAllUsesWith(generic);
     op->erase();
     return success();
+  }
+
+  /// Pairs are of neighbouring channels: the image that a convolution reads
+  /// gets them last. They are elsewhere where the model's input enters. Null if
+  /// its dims are not known.
+  void putChannelsLast(OpBuilder &builder, linalg::LinalgOp op, Value &image,
+                       AffineMap &map) {
+    Location loc = op.getLoc();
+    AffineExpr channel = getAffineDimExpr(
+        linalg::inferConvolutionDims(op)->inputChannel[0], op.getContext());
+    int64_t rank = map.getNumResults(),
+            from = llvm::find(map.getResults(), channel) -
+                   map.getResults().begin();
+    if (from == rank - 1)
+      return;
+    SmallVector<int64_t> order;
+    for (int64_t dim : llvm::seq(rank))
+      if (dim != from)
+        order.push_back(dim);
+    order.push_back(from);
+    auto pad = image.getDefiningOp<tensor::PadOp>();
+    Value source = pad ? pad.getSource() : image;
+    FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(builder, source);
+    if (failed(dims)) {
+      image = {};
+      return;
+    }
+    Value empty = tensor::EmptyOp::create(
+        builder, loc, applyPermutation(*dims, order), builder.getF32Type());
+    source = linalg::TransposeOp::create(builder, loc, source, empty, order)
+                 ->getResult(0);
+    if (pad) {
+      auto type = cast<RankedTensorType>(pad.getType());
+      type = RankedTensorType::get(applyPermutation(type.getShape(), order),
+                                   type.getElementType());
+      source =
+          tensor::PadOp::create(builder, loc, type, source,
+                                applyPermutation(pad.getMixedLowPad(), order),
+                                applyPermutation(pad.getMixedHighPad(), order),
+                                pad.getConstantPaddingValue());
+    }
+    image = source;
+    map = AffineMap::get(
+        map.getNumDims(), 0,
+        applyPermutation(llvm::to_vector(map.getResults()), order),
+        op.getContext());
   }
 
   /// The argument of a body becomes a narrow one.
@@ -325,6 +379,16 @@ private:
       reshape->setOperand(0, source);
       reshape->getResult(0).setType(withNarrowElements(value.getType()));
       result = reshape->getResult(0);
+    } else if (auto slice = dyn_cast_or_null<tensor::ExtractSliceOp>(op)) {
+      // All of it is rounded, once for all slices.
+      Value source = narrowOf(slice.getSource());
+      if (!source)
+        return {};
+      auto part = cast<tensor::ExtractSliceOp>(builder.clone(*op));
+      part.getSourceMutable().assign(source);
+      part.getResult().setType(
+          cast<RankedTensorType>(withNarrowElements(value.getType())));
+      result = part;
     } else if (auto pad = dyn_cast_or_null<tensor::PadOp>(op);
                pad &&
                matchPattern(pad.getConstantPaddingValue(), m_AnyZeroFloat())) {

@@ -332,6 +332,13 @@ struct RaiseSlices : impl::RaiseSlicesBase<RaiseSlices> {
 private:
   /// Finds what `op` needs for what is used of its result.
   void visit(Operation *op) {
+    // What nobody uses needs nothing.
+    if (op->getNumResults() > 0 && isMemoryEffectFree(op) &&
+        llvm::all_of(op->getResults(), [&](Value result) {
+          return isa<RankedTensorType>(result.getType()) &&
+                 !used.contains(result);
+        }))
+      return;
     auto whole = [&](Value value) { use(value, wholeOf(value)); };
     for (Region &region : op->getRegions())
       visitUsedValuesDefinedAbove(

@@ -17,6 +17,7 @@
 #include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "passes/kernel/builders/Gather.h"
+#include "passes/kernel/builders/Rows.h"
 #include "passes/kernel/builders/View.h"
 
 using namespace mlir;
@@ -49,6 +50,20 @@ bool isElementwiseLoop(Operation *op) {
 bool isProduct(Operation *op) {
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
   return linalgOp && linalg::isaContractionOpInterface(linalgOp);
+}
+
+/// The normalization whose rows `op` rounds to bfloat16 and does nothing else
+/// with: its kernel writes them rounded, too.
+Operation *roundedNorm(Operation *op) {
+  auto loop = dyn_cast<linalg::GenericOp>(op);
+  if (!loop || !isRoundingLoop(loop))
+    return nullptr;
+  Operation *norm = loop.getDpsInputs()[0].getDefiningOp();
+  return isa_and_nonnull<LayerNormOp, RMSNormOp>(norm) &&
+                 norm->getBlock() == op->getBlock() &&
+                 getElementTypeOrSelf(norm->getOperand(0).getType()).isF32()
+             ? norm
+             : nullptr;
 }
 
 /// What keeps its sums in registers until they are complete.
@@ -357,8 +372,8 @@ private:
     }
   }
 
-  /// Attention, and loops whose results are put together, read slices of what
-  /// others have computed where they are.
+  /// Attention, transpositions and loops whose results are put together read
+  /// slices of what others have computed where they are.
   void addSlices(Operation *reader, unsigned operands,
                  SmallVectorImpl<Operation *> &group) {
     for (unsigned number : llvm::seq(operands)) {
@@ -435,12 +450,18 @@ private:
       if (isProduct(op))
         addPickedWeights(op, taken, group);
     addFewBits(group);
-    if (isRowOperation(root)) {
-      Value input = root->getOperand(0);
+    Operation *rows = root;
+    if (Operation *norm = roundedNorm(root); norm && !taken.contains(norm)) {
+      group.push_back(norm);
+      // A producer's rows are kept where the rows go that are not rounded.
+      rows = norm->hasOneUse() ? nullptr : norm;
+    }
+    if (rows && isRowOperation(rows)) {
+      Value input = rows->getOperand(0);
       Operation *producer = input.getDefiningOp();
       if (producer && !taken.contains(producer) &&
           isElementwiseLoop(producer) && input.hasOneUse() &&
-          producer->getBlock() == root->getBlock() &&
+          producer->getBlock() == rows->getBlock() &&
           llvm::none_of(
               cast<linalg::GenericOp>(producer).getBody()->getOperations(),
               [](Operation &op) {
@@ -451,6 +472,8 @@ private:
     }
     if (auto attention = dyn_cast<AttentionOp>(root))
       addSlices(attention, /*query, key, value*/ 3, group);
+    if (isa<linalg::TransposeOp>(root))
+      addSlices(root, /*input*/ 1, group);
     addPreparation(root, group);
     if (linalg::GenericOp loop = assembledLoop(group);
         loop && !taken.contains(loop))
@@ -467,12 +490,17 @@ private:
     return group;
   }
 
-  /// Makes the kernel of `group`, whose last operation gives the results.
+  /// Makes the kernel of `group`, whose last operation gives the results, and
+  /// of the others a row operation, if somebody else reads it.
   LogicalResult form(ArrayRef<Operation *> group) {
     Operation *root = group.back();
     OpBuilder builder(root);
-    SmallVector<Value> outs;
-    for (Value result : root->getResults()) {
+    SmallVector<Value> outs,
+        results = llvm::to_vector_of<Value>(root->getResults());
+    for (Operation *op : group.drop_back())
+      if (isRowOperation(op) && !op->hasOneUse())
+        results.push_back(op->getResult(0));
+    for (Value result : results) {
       if (!isa<RankedTensorType>(result.getType()))
         return root->emitOpError(
             "yields a value that is no tensor, which a kernel cannot");
@@ -555,11 +583,10 @@ private:
     for (Operation *op : group)
       builder.clone(*op, mapping);
     SmallVector<Value> yielded;
-    for (Value result : root->getResults())
+    for (Value result : results)
       yielded.push_back(mapping.lookup(result));
     YieldOp::create(builder, root->getLoc(), yielded);
-    for (auto [result, value] :
-         llvm::zip(root->getResults(), kernel.getResults()))
+    for (auto [result, value] : llvm::zip(results, kernel.getResults()))
       result.replaceAllUsesWith(value);
     return success();
   }

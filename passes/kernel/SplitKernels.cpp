@@ -222,6 +222,11 @@ struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
       SmallVector<ScheduleAttr> schedules = schedulesOf(kernel, target);
       if (schedules.empty())
         continue;
+      if (!llvm::all_of(kernel->getOperandTypes(), canBePort)) {
+        remark(kernel, getArgument(),
+               "it is not measured: it has a tensor of indices");
+        continue;
+      }
       Trial trial{kernel, key.str(), unsigned(uses.size()), {}};
       if (failed(measure(trial))) {
         remark(kernel, getArgument(),
@@ -236,6 +241,13 @@ struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
   }
 
 private:
+  /// A model can neither take nor give tensors of indices, such as a kernel's
+  /// that finds where a mask begins.
+  static bool canBePort(Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    return !tensor || !tensor.getElementType().isIndex();
+  }
+
   /// Symbols that can have one size only, and those that the option tells.
   LogicalResult readSizes() {
     known.symbols.clear();

@@ -15,6 +15,13 @@ static ScheduleAttr scheduleAttention(KernelOp kernel, const Target &target) {
   int64_t lanes = target.lanes(),
           rowElements = attention.depth + attention.columns;
   int64_t queries = 64, keys = 96;
+  // Each block of queries puts the values together in pairs: with more of them
+  // that is less work, but their scores leave the first-level cache.
+  constexpr int64_t kManyQueries = 512;
+  auto all = attention.size(attention.op.queryLoop());
+  if (attention.narrow && target.bf16 && lanes == 16 && all &&
+      *all >= kManyQueries)
+    queries = 128;
   for (; queries > lanes && queries * rowElements > 16384; queries /= 2)
     ;
   // A multiple of 24, and so of every tile's rows.

@@ -103,9 +103,16 @@ Value AttentionEmitter::power(Value score, Value greatest) {
   Location loc = e.loc;
   Type type = score.getType();
   Type bits = cast<VectorType>(type).clone(b.getI32Type());
+  double factor = powerFactor();
+  if (pairs() && attention.plain) {
+    // Products that nothing is added to are far from overflowing.
+    Value scale = e.real(factor, type);
+    Value base = arith::MulFOp::create(b, loc, greatest, e.real(-factor, type));
+    return narrowPower(vector::FMAOp::create(b, loc, score, scale, base));
+  }
   Value x = arith::SubFOp::create(b, loc, score, greatest);
   // Not before: the least score times log2(e) is not finite.
-  if (double factor = powerFactor(); factor != 1)
+  if (factor != 1)
     x = arith::MulFOp::create(b, loc, x, e.real(factor, type));
   if (pairs())
     return narrowPower(x);

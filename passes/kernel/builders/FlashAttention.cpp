@@ -642,13 +642,18 @@ void Flash::copyValuePairs(const Rows &values) {
 /// Rounds the powers of two neighbouring keys and puts them together.
 Value Flash::packPowers(Value first, Value second) {
   OpBuilder &b = e.builder;
-  auto type = VectorType::get(lanes, b.getBF16Type());
+  // One instruction rounds both; the second operand goes to the lower half.
+  Value both = LLVM::CallIntrinsicOp::create(
+                   b, e.loc, VectorType::get(2 * lanes, b.getBF16Type()),
+                   b.getStringAttr("llvm.x86.avx512bf16.cvtne2ps2bf16.512"),
+                   ValueRange{second, first})
+                   .getResults();
+  auto bits = VectorType::get(2 * lanes, b.getI16Type());
+  both = LLVM::BitcastOp::create(b, e.loc, bits, both);
   SmallVector<int64_t> order;
   for (int64_t lane : llvm::seq(lanes))
     order.append({lane, lanes + lane});
-  Value both = vector::ShuffleOp::create(
-      b, e.loc, arith::TruncFOp::create(b, e.loc, type, first),
-      arith::TruncFOp::create(b, e.loc, type, second), order);
+  both = vector::ShuffleOp::create(b, e.loc, both, both, order);
   return vector::BitCastOp::create(b, e.loc, a.vectorType(), both);
 }
 

@@ -178,6 +178,33 @@ void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
                                /*isDataCache=*/true);
 }
 
+/// Asks for what the epilogue of a row reads and writes while its tile is
+/// computed: otherwise it would wait for it line by line, and the next tile
+/// with it. Not of a panel whose last columns do not exist.
+void Gemm::prefetchEpilogue(Value panelIndex, Value row) {
+  auto ask = [&](Access &access, bool isWrite) {
+    if (!access.flat || !access.steps[this->row()] ||
+        known(access.steps[column()]) != 1 ||
+        !access.elementType().isIntOrFloat())
+      return;
+    int64_t ofLine =
+        kLineBytes * 8 / access.elementType().getIntOrFloatBitWidth();
+    Value from = access.at(e, point);
+    for (int64_t element = 0; element < width; element += ofLine)
+      memref::PrefetchOp::create(e.builder, e.loc, access.flat,
+                                 e.add(from, element), isWrite,
+                                 /*localityHint=*/3, /*isDataCache=*/true);
+  };
+  point[this->row()] = row, point[column()] = e.mul(panelIndex, width);
+  Value end = e.mul(e.add(panelIndex, 1), width);
+  e.branch(e.less(end, e.add(sizes[column()], 1)), [&] {
+    ask(out, /*isWrite=*/true);
+    for (Access &input : epilogueInputs)
+      ask(input, /*isWrite=*/false);
+  });
+  point[this->row()] = point[column()] = {};
+}
+
 /// `count` rows from `row` on: products of the steps [from, to) into the buffer
 /// of sums, and the epilogue after the last ones.
 void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
@@ -189,6 +216,16 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
     point[this->row()] = e.add(row, r);
     aRows.push_back(a.at(e, point));
   }
+  // The next tile's rows come closer meanwhile, as long as they are steps that
+  // lie together. What computes for longer than it waits does without.
+  SmallVector<Value> nextRows;
+  if (count == rows && count >= kRowsOfStream && elements.parts == 1 &&
+      known(a.steps[reduction()]) == 1)
+    for (int64_t r : llvm::seq(count)) {
+      point[this->row()] =
+          e.min(e.add(row, count + r), e.sub(sizes[this->row()], e.index(1)));
+      nextRows.push_back(a.at(e, point));
+    }
   point[this->row()] = {};
   Value bBase;
   if (layout == Layout::OnStack) {
@@ -256,16 +293,35 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   Value unrolledTo =
       e.sub(to, e.remainder(e.sub(to, from), e.index(unroll * depth)));
   Prefetch ahead = prefetchOf(rowFrom, row, bBase, from, to);
-  state = e.loop(
-      from, unrolledTo, unroll * depth, state,
-      [&](Value k, ValueRange carried) {
-        SmallVector<Value> next = llvm::to_vector(carried);
-        prefetch(ahead, from, k);
-        for (int64_t u : llvm::seq(unroll))
-          step(e.add(k, u * depth),
-               MutableArrayRef(next).slice(u % sets * tileSums, tileSums));
-        return next;
-      });
+  Value start = from;
+  auto run = [&](Value from, Value to, ValueRange state) {
+    return e.loop(
+        from, to, unroll * depth, state, [&](Value k, ValueRange carried) {
+          SmallVector<Value> next = llvm::to_vector(carried);
+          prefetch(ahead, start, k);
+          for (Value nextRow : nextRows)
+            memref::PrefetchOp::create(
+                e.builder, e.loc, a.flat, e.add(nextRow, k),
+                /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+          for (int64_t u : llvm::seq(unroll))
+            step(e.add(k, u * depth),
+                 MutableArrayRef(next).slice(u % sets * tileSums, tileSums));
+          return next;
+        });
+  };
+  if (nextRows.empty()) {
+    state = run(from, unrolledTo, state);
+  } else { // a part for each row of the epilogue
+    Value part = e.mul(
+        e.ceilDiv(e.sub(unrolledTo, from), e.index(count * unroll * depth)),
+        unroll * depth);
+    state = e.loop(
+        e.index(0), e.index(count), 1, state, [&](Value r, ValueRange carried) {
+          prefetchEpilogue(panelIndex, e.add(row, r));
+          Value begin = e.add(from, e.mul(part, r));
+          return run(begin, e.min(e.add(begin, part), unrolledTo), carried);
+        });
+  }
   for (int64_t set : llvm::seq<int64_t>(1, sets))
     for (int64_t sum : llvm::seq(tileSums))
       state[sum] = elements.add(e, state[sum], state[set * tileSums + sum]);

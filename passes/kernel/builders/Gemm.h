@@ -56,6 +56,7 @@ struct Gemm : ProductLoops {
   int64_t lineElements() const { return kLineBytes / 4 * depth; }
   Prefetch prefetchOf(mlir::Value rowFrom, mlir::Value row, mlir::Value bBase,
                       mlir::Value from, mlir::Value to);
+  void prefetchEpilogue(mlir::Value panelIndex, mlir::Value row);
   void prefetch(const Prefetch &what, mlir::Value from, mlir::Value step);
 };
 

@@ -11,9 +11,35 @@ static bool isF32Argument(Value value) {
                     getElementTypeOrSelf(value.getType()).isF32());
 }
 
+bool fulgur::isRoundingLoop(linalg::GenericOp loop) {
+  if (loop.getNumDpsInputs() != 1 || loop.getNumResults() != 1 ||
+      loop.getNumReductionLoops() != 0 ||
+      !llvm::all_of(loop.getIndexingMapsArray(),
+                    [](AffineMap map) { return map.isIdentity(); }))
+    return false;
+  Block *body = loop.getBody();
+  auto rounding =
+      body->getTerminator()->getOperand(0).getDefiningOp<arith::TruncFOp>();
+  return rounding && rounding.getIn() == body->getArgument(0) &&
+         rounding.getIn().getType().isF32() && rounding.getType().isBF16();
+}
+
 std::optional<RowKernel> fulgur::matchRows(KernelOp kernel) {
   RowKernel rows{};
-  OperandRange yielded = kernel.yield().getValues();
+  SmallVector<Value> yielded = llvm::to_vector(kernel.yield().getValues());
+  if (auto loop = yielded[0].getDefiningOp<linalg::GenericOp>();
+      loop && isRoundingLoop(loop)) {
+    Value wide = loop.getDpsInputs()[0];
+    if (isa_and_nonnull<SoftmaxOp>(wide.getDefiningOp()) ||
+        (yielded.size() > 1 && yielded[1] != wide))
+      return std::nullopt;
+    rows.roundedOut = 0;
+    if (yielded.size() > 1)
+      rows.out = 1;
+    yielded = {wide};
+  } else {
+    rows.out = 0;
+  }
   rows.operation = yielded[0].getDefiningOp();
   if (auto softmax = dyn_cast_or_null<SoftmaxOp>(rows.operation))
     rows.axis = softmax.getAxis();
@@ -38,7 +64,7 @@ std::optional<RowKernel> fulgur::matchRows(KernelOp kernel) {
   if (isa<BlockArgument>(input) && !rows.producerOut)
     return rows;
   rows.producer = input.getDefiningOp<linalg::GenericOp>();
-  if (!rows.producer || !lastDim || !isLanewise(rows.producer) ||
+  if (!rows.producer || !rows.out || !lastDim || !isLanewise(rows.producer) ||
       rows.producer.getNumDpsInits() != 1 ||
       rows.producer.getNumLoops() != type.getRank() ||
       !rows.producer.getMatchingIndexingMap(rows.producer.getDpsInitOperand(0))
@@ -84,12 +110,12 @@ SmallVector<ScheduleAttr> fulgur::alternativesOfRows(KernelOp kernel,
 }
 
 void RowEmitter::rows(llvm::function_ref<void()> row) {
-  out = site.outs[0];
-  auto type = cast<MemRefType>(out.getType());
+  Value any = site.outs[0];
+  auto type = cast<MemRefType>(any.getType());
   columns = e.index(1);
   Value rowCount = e.index(1);
   for (int64_t position : llvm::seq(type.getRank())) {
-    Value size = e.dim(out, position);
+    Value size = e.dim(any, position);
     (position < kernel.axis ? rowCount : columns) =
         e.mul(position < kernel.axis ? rowCount : columns, size);
     if (position < kernel.axis)
@@ -100,11 +126,14 @@ void RowEmitter::rows(llvm::function_ref<void()> row) {
       producerInputs.push_back(accessOf(e, site.operand(value),
                                         loopsOf(kernel.producer, number),
                                         type.getRank()));
-    input = e.flatten(site.outs[kernel.producerOut.value_or(0)]);
+    input = e.flatten(site.outs[kernel.producerOut.value_or(*kernel.out)]);
   } else {
     input = e.flatten(site.operand(kernel.operation->getOperand(0)));
   }
-  out = e.flatten(out);
+  if (kernel.out)
+    out = e.flatten(site.outs[*kernel.out]);
+  if (kernel.roundedOut)
+    rounded = e.flatten(site.outs[*kernel.roundedOut]);
   Value grain = schedule.getGrain()
                     ? e.index(schedule.getGrain())
                     : e.add(e.floorDiv(e.index(kTaskElements),
@@ -206,7 +235,14 @@ Value RowEmitter::read(Value column, Columns cols) {
 }
 
 void RowEmitter::write(Value vector, Value column, Columns cols) {
-  writeColumns(e, vector, out, e.add(rowAt, column), {}, cols);
+  Value position = e.add(rowAt, column);
+  if (out)
+    writeColumns(e, vector, out, position, {}, cols);
+  if (!rounded)
+    return;
+  auto type = cast<VectorType>(vector.getType()).clone(e.builder.getBF16Type());
+  writeColumns(e, arith::TruncFOp::create(e.builder, e.loc, type, vector),
+               rounded, position, {}, cols);
 }
 
 Value RowEmitter::where(Columns cols, Value vector, double other) {

@@ -6,14 +6,19 @@
 
 namespace fulgur {
 /// A row operation on the trailing dims of f32 rows, and the elementwise
-/// operation that computes its input, if any.
+/// operation that computes its input, if any, and to bfloat16 afterwards.
 struct RowKernel {
   mlir::Operation *operation;       ///< fulgur.softmax, layer_norm or rms_norm
   mlir::linalg::GenericOp producer; ///< may be null
   int64_t axis;                     ///< the row's first dim
   std::optional<unsigned> producerOut; ///< the destination that also gets the
                                        ///< row before the operation
+  std::optional<unsigned> out, roundedOut; ///< the destinations of the rows,
+                                           ///< and of these rounded to bfloat16
 };
+
+/// Whether the loop rounds its operand to bfloat16, element by element.
+bool isRoundingLoop(mlir::linalg::GenericOp loop);
 
 /// Reads the kernel's body; nothing when it is not one row operation that the
 /// emitter below can compute.
@@ -38,6 +43,7 @@ struct RowEmitter {
   mlir::Value columns{};      ///< their number
   mlir::Value input{}, out{}; ///< where the rows come from after the first
                               ///< pass, and where they go
+  mlir::Value rounded{};      ///< where they go rounded; either may be null
   mlir::Value rowAt{};        ///< the position of the row in both
 
   /// Emits everything around `row`, which emits what happens to one row.

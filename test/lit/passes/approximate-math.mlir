@@ -82,7 +82,8 @@ func.func @angles_of_vectors(%x: vector<8xf32>) -> vector<8xf32> {
 
 // What is rounded to bfloat16 and may be approximate has fewer terms, unless somebody sees it before.
 // CHECK-LABEL: @rounded
-// CHECK: arith.constant 0.00685
+// CHECK-DAG: arith.constant 7.55{{.*}}E-6
+// CHECK-DAG: arith.constant 2.616
 // CHECK-NOT: arith.constant 0.00209
 // CHECK: arith.truncf
 func.func @rounded(%x: f32) -> bf16 {
@@ -92,6 +93,19 @@ func.func @rounded(%x: f32) -> bf16 {
   %2 = arith.mulf %1, %x : f32
   %3 = arith.truncf %2 : f32 to bf16
   return %3 : bf16
+}
+// A factor is in the coefficients.
+// CHECK-LABEL: @rounded_of_product
+// CHECK-DAG: arith.constant 8.34{{.*}}E-8
+// CHECK-DAG: arith.constant 3.70
+// CHECK-NOT: arith.constant 0.707
+// CHECK: arith.truncf
+func.func @rounded_of_product(%x: f32) -> bf16 {
+  %factor = arith.constant 0.707106769 : f32
+  %scaled = arith.mulf %x, %factor : f32
+  %0 = math.erf %scaled fastmath<afn> : f32
+  %1 = arith.truncf %0 : f32 to bf16
+  return %1 : bf16
 }
 // CHECK-LABEL: @seen
 // CHECK: arith.constant 0.00209

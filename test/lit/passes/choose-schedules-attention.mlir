@@ -1,5 +1,6 @@
 // RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
+// RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 bf16" | FileCheck %s --check-prefix=PAIRS
 // Blocks of queries and keys that stay in the cache with their rows.
 
 #query = affine_map<(i, d, j, n) -> (i, d)>
@@ -21,6 +22,37 @@ func.func @usual(%q: tensor<?x64xf32>, %k: tensor<?x64xf32>, %out: tensor<?x64xf
     fulgur.yield %s : tensor<?x64xf32>
   } -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
+}
+
+// Values are put together in pairs for every block of queries: of many, blocks are larger.
+// PAIRS-LABEL: @pairs
+// PAIRS: schedule(<kind = "attention", tile = [128, 96], lanes = 16>)
+// WIDE-LABEL: @pairs
+// WIDE: schedule(<kind = "attention", tile = [64, 96], lanes = 16>)
+func.func @pairs(%q: tensor<600x64xbf16>, %out: tensor<600x64xbf16>) -> tensor<600x64xbf16> {
+  %r = fulgur.kernel ins(%q : tensor<600x64xbf16>) outs(%out : tensor<600x64xbf16>) {
+  ^bb0(%a: tensor<600x64xbf16>, %o: tensor<600x64xbf16>):
+    %s = fulgur.attention %a, %a, %a maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<600x64xbf16>, tensor<600x64xbf16>, tensor<600x64xbf16> -> tensor<600x64xbf16>
+    fulgur.yield %s : tensor<600x64xbf16>
+  } -> tensor<600x64xbf16>
+  return %r : tensor<600x64xbf16>
+}
+
+// PAIRS-LABEL: @few_pairs
+// PAIRS: schedule(<kind = "attention", tile = [64, 96], lanes = 16>)
+func.func @few_pairs(%q: tensor<500x64xbf16>, %out: tensor<500x64xbf16>) -> tensor<500x64xbf16> {
+  %r = fulgur.kernel ins(%q : tensor<500x64xbf16>) outs(%out : tensor<500x64xbf16>) {
+  ^bb0(%a: tensor<500x64xbf16>, %o: tensor<500x64xbf16>):
+    %s = fulgur.attention %a, %a, %a maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<500x64xbf16>, tensor<500x64xbf16>, tensor<500x64xbf16> -> tensor<500x64xbf16>
+    fulgur.yield %s : tensor<500x64xbf16>
+  } -> tensor<500x64xbf16>
+  return %r : tensor<500x64xbf16>
 }
 
 // CHECK-LABEL: @deep

@@ -400,3 +400,55 @@ func.func @few_bits(%x: tensor<1x8xf32>, %y: tensor<3x8xf32>) -> (tensor<1x4xf32
   %r3 = linalg.matmul ins(%y, %w : tensor<3x8xf32>, tensor<8x4xf32>) outs(%init3 : tensor<3x4xf32>) -> tensor<3x4xf32>
   return %r1, %r3 : tensor<1x4xf32>, tensor<3x4xf32>
 }
+
+// A normalization writes its rows rounded, too, and only so when nobody else reads them.
+// CHECK-LABEL: @rounded_norm
+// CHECK: %[[R:.*]] = fulgur.kernel ins(%{{.*}}, %{{.*}} : tensor<4x16xf32>, tensor<16xf32>) outs(%{{.*}} : tensor<4x16xbf16>)
+// CHECK: fulgur.rms_norm
+// CHECK: arith.truncf
+// CHECK: fulgur.yield %{{.*}} : tensor<4x16xbf16>
+// CHECK-NOT: fulgur.kernel
+// CHECK: return %[[R]]
+func.func @rounded_norm(%x: tensor<4x16xf32>, %scale: tensor<16xf32>) -> tensor<4x16xbf16> {
+  %norm = fulgur.rms_norm %x, %scale {axis = 1 : i64, epsilon = 1.0e-5 : f32} : tensor<4x16xf32>, tensor<16xf32>
+  %empty = tensor.empty() : tensor<4x16xbf16>
+  %r = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%norm : tensor<4x16xf32>) outs(%empty : tensor<4x16xbf16>) {
+  ^bb0(%a: f32, %o: bf16):
+    %z = arith.truncf %a : f32 to bf16
+    linalg.yield %z : bf16
+  } -> tensor<4x16xbf16>
+  return %r : tensor<4x16xbf16>
+}
+
+// CHECK-LABEL: @rounded_norm_of_two_users
+// CHECK: %[[R:.*]]:2 = fulgur.kernel ins(%{{.*}} : tensor<4x16xf32>, tensor<4x16xf32>, tensor<16xf32>) outs(%{{.*}} : tensor<4x16xbf16>, tensor<4x16xf32>)
+// CHECK: arith.addf
+// CHECK: %[[N:.*]] = fulgur.rms_norm
+// CHECK: fulgur.yield %{{.*}}, %[[N]] : tensor<4x16xbf16>, tensor<4x16xf32>
+// CHECK: fulgur.kernel ins(%[[R]]#1
+// CHECK: arith.negf
+func.func @rounded_norm_of_two_users(%x: tensor<4x16xf32>, %y: tensor<4x16xf32>, %scale: tensor<16xf32>) -> (tensor<4x16xbf16>, tensor<4x16xf32>) {
+  %wide = tensor.empty() : tensor<4x16xf32>
+  %sum = linalg.generic {indexing_maps = [#identity, #identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %y : tensor<4x16xf32>, tensor<4x16xf32>) outs(%wide : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %z = arith.addf %a, %b : f32
+    linalg.yield %z : f32
+  } -> tensor<4x16xf32>
+  %norm = fulgur.rms_norm %sum, %scale {axis = 1 : i64, epsilon = 1.0e-5 : f32} : tensor<4x16xf32>, tensor<16xf32>
+  %empty = tensor.empty() : tensor<4x16xbf16>
+  %r = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%norm : tensor<4x16xf32>) outs(%empty : tensor<4x16xbf16>) {
+  ^bb0(%a: f32, %o: bf16):
+    %z = arith.truncf %a : f32 to bf16
+    linalg.yield %z : bf16
+  } -> tensor<4x16xbf16>
+  %n = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%norm : tensor<4x16xf32>) outs(%wide : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %z = arith.negf %a : f32
+    linalg.yield %z : f32
+  } -> tensor<4x16xf32>
+  return %r, %n : tensor<4x16xbf16>, tensor<4x16xf32>
+}

@@ -112,6 +112,36 @@ func.func @attention(%x: tensor<20x64xf32>) -> tensor<20x16xf32> {
 
 // -----
 
+// Slices of one computed value are slices of it rounded; those of an argument, such as a cache, stay.
+#query = affine_map<(i, d, j, n) -> (i, d)>
+#key = affine_map<(i, d, j, n) -> (j, d)>
+#value = affine_map<(i, d, j, n) -> (j, n)>
+#result = affine_map<(i, d, j, n) -> (i, n)>
+// CHECK-LABEL: @attention_of_slices
+// CHECK: %[[ALL:.*]] = linalg.generic {{.*}} ins(%{{.*}} : tensor<20x64xf32>) outs(%{{.*}} : tensor<20x64xbf16>)
+// CHECK-DAG: %[[QUERY:.*]] = tensor.extract_slice %[[ALL]][0, 0] [20, 32] [1, 1] : tensor<20x64xbf16> to tensor<20x32xbf16>
+// CHECK-DAG: %[[KEY:.*]] = tensor.extract_slice %[[ALL]][0, 32] [20, 32] [1, 1] : tensor<20x64xbf16> to tensor<20x32xbf16>
+// CHECK: fulgur.attention %[[QUERY]], %[[KEY]], %[[KEY]]
+// CHECK: : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+func.func @attention_of_slices(%x: tensor<20x64xf32>) -> (tensor<20x32xf32>, tensor<20x32xf32>) {
+  %empty = tensor.empty() : tensor<20x64xf32>
+  %all = linalg.abs ins(%x : tensor<20x64xf32>) outs(%empty : tensor<20x64xf32>) -> tensor<20x64xf32>
+  %q = tensor.extract_slice %all[0, 0] [20, 32] [1, 1] : tensor<20x64xf32> to tensor<20x32xf32>
+  %k = tensor.extract_slice %all[0, 32] [20, 32] [1, 1] : tensor<20x64xf32> to tensor<20x32xf32>
+  %a = fulgur.attention %q, %k, %k maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+  %cached = tensor.extract_slice %x[0, 32] [20, 32] [1, 1] : tensor<20x64xf32> to tensor<20x32xf32>
+  %b = fulgur.attention %q, %cached, %cached maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+  return %a, %b : tensor<20x32xf32>, tensor<20x32xf32>
+}
+
+// -----
+
 // Few queries, keys from elsewhere, rows that are not of whole vectors of pairs; a result that somebody needs as it is.
 #query = affine_map<(i, d, j, n) -> (i, d)>
 #key = affine_map<(i, d, j, n) -> (j, d)>
@@ -263,4 +293,36 @@ func.func @images(%x: tensor<1x6x6x16xf32>) -> tensor<1x4x4x16xf32> {
     linalg.yield %t : f32
   } -> tensor<1x4x4x16xf32>
   return %r : tensor<1x4x4x16xf32>
+}
+
+// -----
+
+// Channels that do not lie together are put last, before the padding.
+#input = affine_map<(n, x, f, u, c) -> (n, c, x * 2 + u)>
+#weights = affine_map<(n, x, f, u, c) -> (f, c, u)>
+#image = affine_map<(n, x, f, u, c) -> (n, x, f)>
+// CHECK-DAG: #[[INPUT:.*]] = affine_map<(d0, d1, d2, d3, d4) -> (d0, d1 * 2 + d3, d4)>
+// CHECK-LABEL: @channels_first
+// CHECK: %[[T:.*]] = linalg.transpose ins(%{{.*}} : tensor<1x80x30xf32>) outs(%{{.*}} : tensor<1x30x80xf32>) permutation = [0, 2, 1]
+// CHECK: %[[R:.*]] = linalg.generic {{.*}} ins(%[[T]] : tensor<1x30x80xf32>) outs(%{{.*}} : tensor<1x30x80xbf16>)
+// CHECK: %[[P:.*]] = tensor.pad %[[R]] low[0, 1, 0] high[0, 2, 0]
+// CHECK: linalg.generic {indexing_maps = [#[[INPUT]], {{.*}} ins(%[[P]], %{{.*}} : tensor<1x33x80xbf16>, tensor<16x80x3xbf16>) outs(%{{.*}} : tensor<1x16x16xf32>)
+func.func @channels_first(%x: tensor<1x80x30xf32>) -> tensor<1x16x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<16x80x3xf32>
+  %padded = tensor.pad %x low[0, 0, 1] high[0, 0, 2] {
+  ^bb0(%a: index, %b: index, %c: index):
+    tensor.yield %zero : f32
+  } : tensor<1x80x30xf32> to tensor<1x80x33xf32>
+  %empty = tensor.empty() : tensor<1x16x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<1x16x16xf32>) -> tensor<1x16x16xf32>
+  %r = linalg.generic {indexing_maps = [#input, #weights, #image],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%padded, %w : tensor<1x80x33xf32>, tensor<16x80x3xf32>) outs(%init : tensor<1x16x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<1x16x16xf32>
+  return %r : tensor<1x16x16xf32>
 }

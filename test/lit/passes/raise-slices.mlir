@@ -1,7 +1,7 @@
 // RUN: fulgur-opt %s --split-input-file --fulgur-raise-slices --canonicalize --cse | FileCheck %s
 // RUN: fulgur-opt %s --split-input-file --verify-numerics-each --fulgur-raise-slices -o %t.mlir 2>&1 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: error
-// RIGHT-COUNT-11: numerics: 1 changes of the IR checked{{$}}
+// RIGHT-COUNT-12: numerics: 1 changes of the IR checked{{$}}
 // What a slice is taken of is computed for the slice only.
 
 // An operand that has the dim is sliced, one that has not stays; so the slice goes up to what is given.
@@ -319,5 +319,29 @@ module attributes {fulgur.model = "past", fulgur.symbols = [{max = 9 : i64, min 
     } : tensor<5x8xf32>, tensor<?x8xf32>, tensor<?x8xf32> -> tensor<5x8xf32>
     %rows = tensor.extract_slice %a[3, 0] [2, 8] [1, 1] : tensor<5x8xf32> to tensor<2x8xf32>
     return %rows : tensor<2x8xf32>
+  }
+}
+
+// -----
+
+// What nobody uses does not count as a user.
+// CHECK-LABEL: fulgur.model = "unused"
+// CHECK: @main(%[[X:[a-z0-9]+]]: tensor<8x4xf32>
+// CHECK: %[[XS:.*]] = tensor.extract_slice %[[X]][3, 0] [1, 4] [1, 1]
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} ins(%[[XS]] : tensor<1x4xf32>)
+// CHECK: return %[[SUM]]
+#id2 = affine_map<(i, j) -> (i, j)>
+module attributes {fulgur.model = "unused", fulgur.symbols = []} {
+  func.func @main(%x: tensor<8x4xf32>) -> tensor<1x4xf32> {
+    %empty = tensor.empty() : tensor<8x4xf32>
+    %sum = linalg.generic {indexing_maps = [#id2, #id2], iterator_types = ["parallel", "parallel"]}
+        ins(%x : tensor<8x4xf32>) outs(%empty : tensor<8x4xf32>) {
+    ^bb0(%a: f32, %o: f32):
+      %c = arith.addf %a, %a : f32
+      linalg.yield %c : f32
+    } -> tensor<8x4xf32>
+    %row = tensor.extract_slice %sum[3, 0] [1, 4] [1, 1] : tensor<8x4xf32> to tensor<1x4xf32>
+    %unused = tensor.expand_shape %sum [[0, 1], [2]] output_shape [2, 4, 4] : tensor<8x4xf32> into tensor<2x4x4xf32>
+    return %row : tensor<1x4xf32>
   }
 }

@@ -1,7 +1,7 @@
 // RUN: fulgur-opt %s --fulgur-split-kernels="sizes=rows=6" --remarks-filter-missed=.* --remark-format=emitRemark 2>&1 | FileCheck %s
 // RUN: not fulgur-opt %s --fulgur-split-kernels="sizes=rows" 2>&1 | FileCheck %s --check-prefix=BAD
 // BAD: error: size 'rows' is not NAME=N
-// RUN: fulgur-opt %s --fulgur-split-kernels="sizes=rows=6 chosen-only" | FileCheck %s --check-prefix=CHOSEN
+// RUN: fulgur-opt %s --fulgur-split-kernels="sizes=rows=6 chosen-only" --remarks-filter-missed=.* --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=CHOSEN
 // A small model for each schedule of each different kernel: dynamic dims are symbols named after their sizes, weights are constants.
 
 // CHECK: remark: {{.*}}it is not measured: its sizes are not known
@@ -24,6 +24,7 @@
 // CHECK-NOT: kind = "gemm"
 // CHECK-NOT: f64
 // Or each different kernel once, as it would be built.
+// CHOSEN: remark: {{.*}}it is not measured: it has a tensor of indices
 // CHOSEN: module @k{{.*}}_0 {{.*}} uses = 2
 // CHOSEN: fulgur.kernel {{.*}} schedule(<kind = "gemm"
 // CHOSEN: module @k{{.*}}_0 {{.*}} uses = 1
@@ -74,6 +75,14 @@ module attributes {fulgur.symbols = [{max = 9 : i64, min = 0 : i64, name = "rows
       %s = fulgur.softmax %i {axis = 1 : i64} : tensor<8x256xf64>
       fulgur.yield %s : tensor<8x256xf64>
     } -> tensor<8x256xf64>
+    // Indices, which no model takes or gives.
+    %places = tensor.empty() : tensor<8xindex>
+    %f = fulgur.kernel ins(%z : tensor<8x256xf64>) outs(%places : tensor<8xindex>) {
+    ^bb0(%i: tensor<8x256xf64>, %o: tensor<8xindex>):
+      %zero = arith.constant 0 : index
+      %s = linalg.fill ins(%zero : index) outs(%o : tensor<8xindex>) -> tensor<8xindex>
+      fulgur.yield %s : tensor<8xindex>
+    } -> tensor<8xindex>
     return %a, %c, %d, %e : tensor<?x256xf32>, tensor<?x256xf32>, tensor<?x64xf32>, tensor<8x256xf64>
   }
 }
