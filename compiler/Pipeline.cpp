@@ -66,6 +66,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createRaiseSlices());
   pm.addPass(createFoldWeightViews());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  pm.addNestedPass<func::FuncOp>(createSplitRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addNestedPass<func::FuncOp>(createMergeProducts());

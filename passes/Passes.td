@@ -107,10 +107,19 @@ def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
 }
 
+def SplitRequantization : Pass<"fulgur-split-requantization", "mlir::func::FuncOp"> {
+  let summary = "Gives each product of bytes a loop of its own that quantizes its sums";
+  let description = "Where a loop quantizes the sums of several products, or of one and adds up the results, it reads bytes instead.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FoldRequantization : Pass<"fulgur-fold-requantization", "mlir::func::FuncOp"> {
-  let summary = "Keeps as floats what is quantized and dequantized again, and divides the sums of products of bytes by multiplying";
-  let description = "A scale's reciprocal is rounded once more: a quotient halfway between two integers may become the other one.";
-  let dependentDialects = ["mlir::arith::ArithDialect"];
+  let summary = "Quantizes the sums of products of bytes with few operations";
+  let description = [{
+    What is quantized and dequantized again stays a float. Scales and biases become one factor and one shift, which are rounded once more: a
+    quotient halfway between two integers may become the other one.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect"];
 }
 
 //===-- kernel ----------------------------------------------------------------------------------------------------===//

@@ -6,12 +6,20 @@
 //
 //   A product's sums are divided by a scale as they are multiplied by others:
 //   by its reciprocal.
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+//
+//   What is added to them and multiplied, before they are rounded, is one
+//   factor and one shift for each filter, and one more factor for what another
+//   product gave: each is one instruction.
+//
+//   A number is clamped before it is rounded, so that rounding and converting
+//   are one instruction: the bounds are whole numbers.
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/ByteProduct.h"
 #include "passes/Passes.h"
+#include "passes/graph/LinearForm.h"
 #include <cmath>
 
 using namespace mlir;
@@ -130,6 +138,14 @@ template <typename Conversion> struct StayFloat : OpRewritePattern<Conversion> {
   }
 };
 
+/// Whether `loop` reads the sums of a product of bytes.
+bool readsSums(linalg::GenericOp loop) {
+  return llvm::any_of(loop.getInputs(), [](Value input) {
+    auto product = input.getDefiningOp<linalg::LinalgOp>();
+    return product && matchByteProduct(product.getBlock());
+  });
+}
+
 /// x / scale as x * (1 / scale), in the loop that reads a product's sums.
 struct MultiplyByReciprocal : OpRewritePattern<arith::DivFOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -141,10 +157,7 @@ struct MultiplyByReciprocal : OpRewritePattern<arith::DivFOp> {
     if (!std::isnormal(reciprocal) || !loop || !op->hasOneUse() ||
         !isa<math::RoundEvenOp>(*op->user_begin()))
       return rewriter.notifyMatchFailure(op, "is not by a constant scale");
-    if (llvm::none_of(loop.getInputs(), [](Value input) {
-          auto product = input.getDefiningOp<linalg::LinalgOp>();
-          return product && matchByteProduct(product.getBlock());
-        }))
+    if (!readsSums(loop))
       return rewriter.notifyMatchFailure(op, "is not of a product's sums");
     Value factor = arith::ConstantOp::create(
         rewriter, op.getLoc(), rewriter.getF32FloatAttr(reciprocal));
@@ -153,12 +166,83 @@ struct MultiplyByReciprocal : OpRewritePattern<arith::DivFOp> {
   }
 };
 
+/// The byte of a clamped whole number as that of a clamped number, rounded.
+struct ClampFirst : OpRewritePattern<arith::TruncIOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::TruncIOp op,
+                                PatternRewriter &rewriter) const override {
+    std::optional<Quantization> q = quantizationOf(op.getResult());
+    if (!q)
+      return rewriter.notifyMatchFailure(op, "is no clamped whole number");
+    Location loc = op.getLoc();
+    auto number = [&](float x) -> Value {
+      return arith::ConstantOp::create(rewriter, loc,
+                                       rewriter.getF32FloatAttr(x));
+    };
+    Value x = q->rounded.getOperand(), least = number(q->least - q->zero),
+          greatest = number(q->greatest - q->zero);
+    auto above = arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::OLT,
+                                       least, x);
+    x = arith::SelectOp::create(rewriter, loc, above, x, least);
+    auto below = arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::OLT,
+                                       x, greatest);
+    x = arith::SelectOp::create(rewriter, loc, below, x, greatest);
+    x = math::RoundEvenOp::create(rewriter, loc, x);
+    Type i32 = rewriter.getI32Type();
+    Value whole = arith::FPToSIOp::create(rewriter, loc, i32, x);
+    if (q->zero != 0)
+      whole = arith::AddIOp::create(
+          rewriter, loc, whole,
+          arith::ConstantIntOp::create(rewriter, loc, i32, int64_t(q->zero)));
+    rewriter.replaceOpWithNewOp<arith::TruncIOp>(op, op.getType(), whole);
+    return success();
+  }
+};
+
+/// Whether f32 has all of its numbers.
+bool isFinite(const LinearForm &form) {
+  auto are = [](const Numbers &numbers) {
+    return llvm::all_of(numbers.values,
+                        [](double x) { return std::isfinite(float(x)); });
+  };
+  return are(form.shift) && llvm::all_of(form.terms, [&](const auto &term) {
+           return are(term.factor);
+         });
+}
+
+/// Computes what `loop` rounds with as few operations as can be.
+void shorten(linalg::GenericOp loop) {
+  SmallVector<std::pair<Value, LinearForm>, 0> forms;
+  for (auto rounded : loop.getBody()->getOps<math::RoundEvenOp>()) {
+    Value value = rounded.getOperand();
+    if (!value.getType().isF32() || !value.hasOneUse())
+      continue;
+    std::optional<LinearForm> form = matchLinearForm(loop, value);
+    if (form && isFinite(*form) &&
+        int64_t(form->terms.size()) < form->operations)
+      forms.push_back({value, *form});
+  }
+  if (!forms.empty())
+    replaceByForms(loop, forms);
+}
+
 struct FoldRequantization : impl::FoldRequantizationBase<FoldRequantization> {
   void runOnOperation() override {
-    RewritePatternSet patterns(&getContext());
-    patterns.add<StayFloat<arith::SIToFPOp>, StayFloat<arith::UIToFPOp>,
-                 MultiplyByReciprocal>(&getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+    MLIRContext *context = &getContext();
+    RewritePatternSet first(context), second(context);
+    first.add<StayFloat<arith::SIToFPOp>, StayFloat<arith::UIToFPOp>,
+              MultiplyByReciprocal>(context);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(first))))
+      return signalPassFailure();
+    SmallVector<linalg::GenericOp> loops;
+    getOperation().walk([&](linalg::GenericOp loop) {
+      if (loop.getNumReductionLoops() == 0 && readsSums(loop))
+        loops.push_back(loop);
+    });
+    llvm::for_each(loops, shorten);
+    second.add<ClampFirst>(context);
+    linalg::populateEraseUnusedOperandsAndResultsPatterns(second);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(second))))
       signalPassFailure();
   }
 };
