@@ -11,14 +11,15 @@
 //   factor and one shift for each filter, and one more factor for what another
 //   product gave: each is one instruction.
 //
-//   A number is clamped before it is rounded, so that rounding and converting
-//   are one instruction: the bounds are whole numbers.
+//   A number is clamped before it is rounded or behind, so that rounding and
+//   converting are one instruction: the bounds are whole numbers.
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/ByteProduct.h"
 #include "passes/Passes.h"
+#include "passes/WeightStore.h"
 #include "passes/graph/LinearForm.h"
 #include <cmath>
 
@@ -166,35 +167,95 @@ struct MultiplyByReciprocal : OpRewritePattern<arith::DivFOp> {
   }
 };
 
-/// The byte of a clamped whole number as that of a clamped number, rounded.
-struct ClampFirst : OpRewritePattern<arith::TruncIOp> {
+/// What no value is farther from 0 than.
+double boundOf(Value value) {
+  constexpr double kUnknown = INFINITY;
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    auto loop = dyn_cast<linalg::GenericOp>(argument.getOwner()->getParentOp());
+    if (!loop || argument.getArgNumber() >= loop.getNumDpsInputs())
+      return kUnknown;
+    value = loop.getDpsInputs()[argument.getArgNumber()];
+  }
+  if (ElementsAttr table; getElementTypeOrSelf(value.getType()).isF32() &&
+                          matchPattern(value, m_Constant(&table))) {
+    ArrayRef<char> bytes = weightBytes(table);
+    ArrayRef<float> elements(reinterpret_cast<const float *>(bytes.data()),
+                             bytes.size() / sizeof(float));
+    double most = elements.empty() ? kUnknown : 0;
+    for (float x : elements)
+      most = std::max(most, std::fabs(double(x)));
+    return most;
+  }
+  if (std::optional<float> number = numberOf(value))
+    return std::fabs(double(*number));
+  if (auto upper = boundOf(value, /*isLower=*/false))
+    if (auto lower = boundOf(upper->value, /*isLower=*/true))
+      return std::max(std::fabs(double(upper->bound)),
+                      std::fabs(double(lower->bound)));
+  Operation *op = value.getDefiningOp();
+  if (isa_and_nonnull<arith::SIToFPOp, arith::UIToFPOp>(op)) {
+    Value integer = op->getOperand(0);
+    Operation *wide = integer.getDefiningOp();
+    if (isa_and_nonnull<arith::ExtUIOp, arith::ExtSIOp>(wide))
+      integer = wide->getOperand(0);
+    return std::exp2(double(integer.getType().getIntOrFloatBitWidth()));
+  }
+  if (isa_and_nonnull<math::RoundEvenOp>(op))
+    return boundOf(op->getOperand(0)) + 1;
+  if (isa_and_nonnull<arith::MulFOp>(op))
+    return boundOf(op->getOperand(0)) * boundOf(op->getOperand(1));
+  if (isa_and_nonnull<arith::AddFOp, arith::SubFOp>(op))
+    return boundOf(op->getOperand(0)) + boundOf(op->getOperand(1));
+  if (isa_and_nonnull<math::FmaOp>(op))
+    return boundOf(op->getOperand(0)) * boundOf(op->getOperand(1)) +
+           boundOf(op->getOperand(2));
+  return kUnknown;
+}
+
+/// `x` rounded and clamped, as an i32: clamped as one when it fits in any case,
+/// else first.
+Value clamped(OpBuilder &builder, Location loc, Value x, float zero,
+              float least, float greatest) {
+  Type i32 = builder.getI32Type();
+  auto integer = [&](float number) -> Value {
+    return arith::ConstantIntOp::create(builder, loc, i32, int64_t(number));
+  };
+  bool fits = boundOf(x) + std::fabs(zero) < std::exp2(31.0) - 512;
+  if (!fits) {
+    auto number = [&](float x) -> Value {
+      return arith::ConstantOp::create(builder, loc,
+                                       builder.getF32FloatAttr(x));
+    };
+    Value low = number(least - zero), high = number(greatest - zero);
+    Value above =
+        arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, low, x);
+    x = arith::SelectOp::create(builder, loc, above, x, low);
+    Value below =
+        arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, x, high);
+    x = arith::SelectOp::create(builder, loc, below, x, high);
+  }
+  x = math::RoundEvenOp::create(builder, loc, x);
+  x = arith::FPToSIOp::create(builder, loc, i32, x);
+  if (zero != 0)
+    x = arith::AddIOp::create(builder, loc, x, integer(zero));
+  if (!fits)
+    return x;
+  x = arith::MaxSIOp::create(builder, loc, x, integer(least));
+  return arith::MinSIOp::create(builder, loc, x, integer(greatest));
+}
+
+/// The byte of a clamped whole number.
+struct ClampByte : OpRewritePattern<arith::TruncIOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(arith::TruncIOp op,
                                 PatternRewriter &rewriter) const override {
     std::optional<Quantization> q = quantizationOf(op.getResult());
     if (!q)
       return rewriter.notifyMatchFailure(op, "is no clamped whole number");
-    Location loc = op.getLoc();
-    auto number = [&](float x) -> Value {
-      return arith::ConstantOp::create(rewriter, loc,
-                                       rewriter.getF32FloatAttr(x));
-    };
-    Value x = q->rounded.getOperand(), least = number(q->least - q->zero),
-          greatest = number(q->greatest - q->zero);
-    auto above = arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::OLT,
-                                       least, x);
-    x = arith::SelectOp::create(rewriter, loc, above, x, least);
-    auto below = arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::OLT,
-                                       x, greatest);
-    x = arith::SelectOp::create(rewriter, loc, below, x, greatest);
-    x = math::RoundEvenOp::create(rewriter, loc, x);
-    Type i32 = rewriter.getI32Type();
-    Value whole = arith::FPToSIOp::create(rewriter, loc, i32, x);
-    if (q->zero != 0)
-      whole = arith::AddIOp::create(
-          rewriter, loc, whole,
-          arith::ConstantIntOp::create(rewriter, loc, i32, int64_t(q->zero)));
-    rewriter.replaceOpWithNewOp<arith::TruncIOp>(op, op.getType(), whole);
+    rewriter.replaceOpWithNewOp<arith::TruncIOp>(
+        op, op.getType(),
+        clamped(rewriter, op.getLoc(), q->rounded.getOperand(), q->zero,
+                q->least, q->greatest));
     return success();
   }
 };
@@ -240,7 +301,7 @@ struct FoldRequantization : impl::FoldRequantizationBase<FoldRequantization> {
         loops.push_back(loop);
     });
     llvm::for_each(loops, shorten);
-    second.add<ClampFirst>(context);
+    second.add<ClampByte>(context);
     linalg::populateEraseUnusedOperandsAndResultsPatterns(second);
     if (failed(applyPatternsGreedily(getOperation(), std::move(second))))
       signalPassFailure();

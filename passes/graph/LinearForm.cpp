@@ -74,12 +74,34 @@ static bool scale(LinearForm &form, const Numbers &by,
 
 static double product(double a, double b) { return a * b; }
 
+/// A byte less a zero point: as floats, both are exact.
+static std::optional<LinearForm> matchByte(Operation *op) {
+  auto conversion = dyn_cast_or_null<arith::SIToFPOp>(op);
+  auto sub =
+      conversion ? conversion.getIn().getDefiningOp<arith::SubIOp>() : nullptr;
+  Operation *wide = sub ? sub.getLhs().getDefiningOp() : nullptr;
+  APInt zero;
+  if (!isa_and_nonnull<arith::ExtUIOp, arith::ExtSIOp>(wide) ||
+      !wide->getOperand(0).getType().isInteger(8) ||
+      !conversion.getType().isF32() ||
+      !matchPattern(sub.getRhs(), m_ConstantInt(&zero)) ||
+      zero.abs().ugt(UINT8_MAX))
+    return std::nullopt;
+  OpBuilder builder(op);
+  Value byte = arith::SIToFPOp::create(builder, op->getLoc(),
+                                       conversion.getType(), sub.getLhs());
+  return LinearForm{
+      {{byte, Numbers{{1}}}}, Numbers{{-double(zero.getSExtValue())}}, 1};
+}
+
 std::optional<LinearForm> fulgur::matchLinearForm(linalg::GenericOp loop,
                                                   Value value) {
   if (auto numbers = numbersOf(loop, value))
     return LinearForm{{}, *numbers};
   Operation *op = value.getDefiningOp();
   LinearForm itself{{{value, Numbers{{1}}}}, {}};
+  if (std::optional<LinearForm> byte = matchByte(op))
+    return byte;
   if (!isa_and_nonnull<arith::AddFOp, arith::SubFOp, arith::MulFOp,
                        arith::DivFOp>(op))
     return itself;
