@@ -59,6 +59,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createSinkConcats());
   pm.addNestedPass<func::FuncOp>(createQuantizeProducts());
+  pm.addNestedPass<func::FuncOp>(createQuantizePools());
   addPrecision(pm, options.precision);
   pm.addPass(createDecomposeDequantize()); // what no product takes
   // Behind what recognises whole operations, before loops are fused across the

@@ -94,6 +94,12 @@ def QuantizeProducts : Pass<"fulgur-quantize-products", "mlir::func::FuncOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
+def QuantizePools : Pass<"fulgur-quantize-pools", "mlir::func::FuncOp"> {
+  let summary = "Takes the maximum of the integers of quantized numbers";
+  let description = "Afterwards a pool that takes the maximum of dequantized bytes takes that of the bytes, which are dequantized behind it.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def QuantizeWeights : Pass<"fulgur-quantize-weights", "mlir::func::FuncOp"> {
   let summary = "Gives constants that products multiply 4 bits for each number, and a scale for each block of them";
   let description = "Afterwards such a constant of f32 is a fulgur.dequantize. Other uses of it keep the constant.";

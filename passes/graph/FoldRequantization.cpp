@@ -1,6 +1,8 @@
 // Quantizing costs a few operations for each element, which count where they
 // follow a product of bytes.
 //
+//   quantize(dequantize(x)) is x.
+//
 //   dequantize(quantize(x)) is a rounded and clamped x: it stays a float, and
 //   the zero point, added and subtracted again, moves into the bounds.
 //
@@ -135,6 +137,41 @@ template <typename Conversion> struct StayFloat : OpRewritePattern<Conversion> {
     Value below = arith::CmpFOp::create(
         rewriter, loc, arith::CmpFPredicate::OLT, result, greatest);
     rewriter.replaceOpWithNewOp<arith::SelectOp>(op, below, result, greatest);
+    return success();
+  }
+};
+
+/// quantize(dequantize(x)) with the same scale and zero point, which gives x:
+/// its quotient is nearer to it than to another whole number.
+struct SameByte : OpRewritePattern<arith::TruncIOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::TruncIOp op,
+                                PatternRewriter &rewriter) const override {
+    std::optional<Quantization> q = quantizationOf(op.getResult());
+    auto div =
+        q ? q->rounded.getOperand().getDefiningOp<arith::DivFOp>() : nullptr;
+    auto mul = div ? div.getLhs().getDefiningOp<arith::MulFOp>() : nullptr;
+    std::optional<float> scale = mul ? numberOf(div.getRhs()) : std::nullopt;
+    if (!scale || !std::isnormal(*scale) || numberOf(mul.getRhs()) != scale)
+      return rewriter.notifyMatchFailure(op, "is not divided by what it is "
+                                             "multiplied with");
+    auto conversion = mul.getLhs().getDefiningOp<arith::SIToFPOp>();
+    Value integer = conversion ? conversion.getIn() : Value();
+    APInt zero(32, 0);
+    if (auto sub = integer ? integer.getDefiningOp<arith::SubIOp>() : nullptr) {
+      if (!matchPattern(sub.getRhs(), m_ConstantInt(&zero)))
+        return rewriter.notifyMatchFailure(op, "has a zero point not known");
+      integer = sub.getLhs();
+    }
+    Operation *wide = integer ? integer.getDefiningOp() : nullptr;
+    bool isUnsigned = isa_and_nonnull<arith::ExtUIOp>(wide);
+    if ((!isUnsigned && !isa_and_nonnull<arith::ExtSIOp>(wide)) ||
+        wide->getOperand(0).getType() != op.getType() ||
+        q->zero != float(zero.getSExtValue()) ||
+        q->least != (isUnsigned ? 0 : INT8_MIN) ||
+        q->greatest != (isUnsigned ? UINT8_MAX : INT8_MAX))
+      return rewriter.notifyMatchFailure(op, "is of another kind of byte");
+    rewriter.replaceOp(op, wide->getOperand(0));
     return success();
   }
 };
@@ -291,7 +328,7 @@ struct FoldRequantization : impl::FoldRequantizationBase<FoldRequantization> {
   void runOnOperation() override {
     MLIRContext *context = &getContext();
     RewritePatternSet first(context), second(context);
-    first.add<StayFloat<arith::SIToFPOp>, StayFloat<arith::UIToFPOp>,
+    first.add<SameByte, StayFloat<arith::SIToFPOp>, StayFloat<arith::UIToFPOp>,
               MultiplyByReciprocal>(context);
     if (failed(applyPatternsGreedily(getOperation(), std::move(first))))
       return signalPassFailure();

@@ -301,10 +301,6 @@ private:
     auto pad = op->getOperand(0).getDefiningOp<tensor::PadOp>();
     if (!pad || !pad.getConstantPaddingValue())
       return;
-    // Bytes may be padded with something that is not nothing.
-    if (getElementTypeOrSelf(pad.getType()).isInteger(8) &&
-        !matchPattern(pad.getConstantPaddingValue(), m_Zero()))
-      return;
     if (!pad->hasOneUse()) {
       OpBuilder builder(op);
       pad = cast<tensor::PadOp>(builder.clone(*pad));

@@ -158,9 +158,12 @@ static bool matchOperands(Convolution &c) {
   c.weights = op.getInputs()[1];
   if (auto pad = c.input.getDefiningOp<tensor::PadOp>()) {
     Value filler = pad.getConstantPaddingValue();
+    APInt byte;
     if (!filler || (!matchPattern(filler, m_AnyZeroFloat()) &&
-                    !matchPattern(filler, m_Zero())))
+                    !matchPattern(filler, m_ConstantInt(&byte))))
       return false;
+    if (filler.getType().isInteger())
+      c.filler = uint8_t(byte.getZExtValue());
     c.padded = true;
     c.input = pad.getSource();
     SmallVector<OpFoldResult> low = pad.getMixedLowPad(),

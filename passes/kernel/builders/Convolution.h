@@ -9,7 +9,7 @@ namespace fulgur {
 /// out[n, o..., g, f] = epilogue(sum over w..., c of
 ///   input[n, o * stride + w * dilation - low..., g, c] * weights[g, f, w, c])
 ///
-/// where what is outside of the input counts as 0. The dims of the input and of
+/// where what is outside of the input counts as `filler`. The dims of the input and of
 /// the weights may be in any order; batch, group, filter and channel may be
 /// missing. Loops are those of the convolution's operation.
 struct Convolution {
@@ -35,6 +35,7 @@ struct Convolution {
   };
   llvm::SmallVector<Spatial, 3> spatial; ///< in the order of the result
   bool padded = false; ///< whether windows reach outside of the input
+  uint8_t filler = 0;  ///< what is there; 0 but for bytes
 
   /// For each dim of an operand the loop that moves it; for spatial dims of the
   /// input, the one over the positions of the window. -1: size 1.
