@@ -17,6 +17,7 @@
 #include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "passes/kernel/builders/Gather.h"
+#include "passes/kernel/builders/Pixels.h"
 #include "passes/kernel/builders/View.h"
 
 using namespace mlir;
@@ -78,7 +79,6 @@ linalg::GenericOp epilogueOf(Operation *product) {
   if (type.getShape() != result.getShape() ||
       (!sums.isF32() && !sums.isInteger(32)) ||
       (!element.isF32() && !element.isBF16() && !isInteger) ||
-      (sums.isF32() && isInteger && !isProduct(product)) ||
       llvm::any_of(generic.getBody()->getOperations(), [](Operation &op) {
         return isa<linalg::IndexOp, tensor::ExtractOp>(op);
       }))
@@ -310,6 +310,23 @@ private:
     group.push_back(pad);
   }
 
+  /// What gives the bytes whose planes are joined.
+  static void addPlanes(Operation *root, SmallVectorImpl<Operation *> &group,
+                        const llvm::SetVector<Operation *> &taken) {
+    std::optional<Pixels> pixels = matchPixels(root);
+    if (!pixels)
+      return;
+    group.push_back(pixels->pad);
+    linalg::GenericOp loop = pixels->loop;
+    if (loop && !taken.contains(loop) &&
+        llvm::none_of(loop.getDpsInputs(), [&](Value input) {
+          Operation *producer = input.getDefiningOp();
+          return producer && isAccumulation(producer) &&
+                 epilogueOf(producer) == loop;
+        }))
+      group.push_back(loop);
+  }
+
   /// A product reads weights that data picks from a table where they are.
   static void addPickedWeights(Operation *product,
                                const llvm::SetVector<Operation *> &taken,
@@ -427,6 +444,7 @@ private:
       }
     }
     addPadding(root, group);
+    addPlanes(root, group, taken);
     for (Operation *op : ArrayRef(group).take_front(2))
       if (isProduct(op))
         addPickedWeights(op, taken, group);

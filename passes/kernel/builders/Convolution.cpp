@@ -47,7 +47,7 @@ static bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
 }
 
-/// Whether the epilogue of sums in i32 may give elements of this type.
+/// Whether an epilogue may give elements of this type.
 static bool isStored(Value value) {
   Type element = getElementTypeOrSelf(value.getType());
   return element.isF32() || element.isBF16() || element.isInteger(8) ||
@@ -269,8 +269,8 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
   if (!c.op)
     return std::nullopt;
   auto bytes = matchByteProduct(c.op.getBody());
-  if (bytes ? !bytes->unsignedA || bytes->unsignedB || !isStored(c.out)
-            : !isMultiplyAdd(c.op) || !(isF32(c.out) || isBF16(c.out)))
+  if (!isStored(c.out) ||
+      (bytes ? !bytes->unsignedA || bytes->unsignedB : !isMultiplyAdd(c.op)))
     return std::nullopt;
   auto fill = c.op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
   if (!fill ||
