@@ -151,8 +151,8 @@ private:
     if (!linalg::isaContractionOpInterface(op) &&
         (!b.q.constant || !zeroOfWeight(b.q).is(0)))
       return "the weights of a convolution have a zero point";
-    if (isFloat && !linalg::isaContractionOpInterface(op) &&
-        channelsOf(op) % kDepth != 0 && !planesOf(op, a))
+    if (isFloat && isConvolution(op) && channelsOf(op) % kDepth != 0 &&
+        !planesOf(op, a))
       return "its channels are not a multiple of four";
     // Integers wrap around, in both orders of the same sum.
     if (isFloat && !isShort(op, a.map))
@@ -173,7 +173,7 @@ private:
     return channels;
   }
 
-  /// An image of few channels, each a plane of its own: [batch, channel,
+  /// An image whose channels are planes of their own: [batch, channel,
   /// places...], at most padded along places.
   struct Planes {
     unsigned channel; ///< loop
@@ -183,9 +183,8 @@ private:
     FailureOr<linalg::ConvolutionDimensions> dims =
         linalg::inferConvolutionDims(op);
     if (failed(dims) || !dims->depth.empty() || dims->batch.size() != 1 ||
-        dims->inputChannel.size() != 1 || channelsOf(op) >= kDepth ||
-        a.q.constant || a.q.moves.size() > 1 || a.q.zero.scalar ||
-        a.q.zero.numbers.size() != 1)
+        dims->inputChannel.size() != 1 || a.q.constant ||
+        a.q.moves.size() > 1 || a.q.zero.scalar || a.q.zero.numbers.size() != 1)
       return std::nullopt;
     AffineExpr batch = getAffineDimExpr(dims->batch[0], op->getContext()),
                channel =
@@ -206,19 +205,22 @@ private:
     return planes;
   }
 
-  /// Puts the channels of an image last and fills them up to a step of the
+  /// Puts the channels of an image last and fills them up to whole steps of the
   /// sums, and so those of the weights, with zeros.
   static bool joinPlanes(linalg::LinalgOp op, Operand &a, Operand &b,
                          Planes planes) {
     OpBuilder builder(op);
     Location loc = op.getLoc();
-    int64_t rank = a.map.getNumResults(), channels = channelsOf(op);
+    int64_t rank = a.map.getNumResults(), channels = channelsOf(op),
+            filled = llvm::alignTo(channels, kDepth);
     Value filler = arith::ConstantIntOp::create(
         builder, loc, builder.getI8Type(), a.q.zero.numbers[0]);
     SmallVector<OpFoldResult> none(rank, builder.getIndexAttr(0)), added = none;
-    added[1] = builder.getIndexAttr(kDepth - channels);
-    Value image = tensor::PadOp::create(builder, loc, Type(), a.q.source, none,
-                                        added, filler);
+    added[1] = builder.getIndexAttr(filled - channels);
+    Value image = a.q.source;
+    if (filled != channels)
+      image = tensor::PadOp::create(builder, loc, Type(), image, none, added,
+                                    filler);
     SmallVector<int64_t> order{0};
     llvm::append_range(order, llvm::seq<int64_t>(2, rank));
     order.push_back(1);
@@ -238,18 +240,22 @@ private:
       image = tensor::PadOp::create(builder, planes.pad.getLoc(), Type(), image,
                                     low, high, filler);
     }
-    a.integers = image;
     SmallVector<AffineExpr> exprs(a.map.getResults());
     applyPermutationToVector(exprs, order);
     a.map = AffineMap::get(a.map.getNumDims(), 0, exprs, op->getContext());
 
+    a.integers = image;
+    if (filled == channels) {
+      b.integers = moved(builder, b.q);
+      return b.integers != nullptr;
+    }
     // The weights: [..., channels, inner].
     ShapedType type = b.q.constant.getShapedType();
     SmallVector<int64_t> shape(type.getShape());
     int64_t inner = 1;
     for (int64_t dim = shape.size(); dim-- > 0; inner *= shape[dim])
       if (b.map.getResult(dim) == builder.getAffineDimExpr(planes.channel)) {
-        shape[dim] = kDepth;
+        shape[dim] = filled;
         break;
       }
     ArrayRef<char> from = weightBytes(b.q.constant);
@@ -314,15 +320,14 @@ private:
     if (!empty || !setUnsigned(a.q, unsignedA, flipped) ||
         !setUnsigned(b.q, !unsignedA, flipped))
       return false;
-    bool isJoined = isFloat && !linalg::isaContractionOpInterface(op) &&
-                    channelsOf(op) % kDepth != 0;
+    std::optional<Planes> planes =
+        isFloat && isConvolution(op) ? planesOf(op, a) : std::nullopt;
     for (Operand *operand : {&a, &b}) {
       operand->map = withoutTranspose(operand->q, operand->map, builder);
-      bool isImage = isJoined && operand == &a;
-      if (!isImage && !(operand->integers = moved(builder, operand->q)))
+      if (!planes && !(operand->integers = moved(builder, operand->q)))
         return false;
     }
-    if (isJoined && !joinPlanes(op, a, b, *planesOf(op, a)))
+    if (planes && !joinPlanes(op, a, b, *planes))
       return false;
     Value zero = arith::ConstantIntOp::create(builder, loc, i32, 0);
     Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
