@@ -88,23 +88,22 @@ struct SplitRequantization
 
 private:
   static bool split(linalg::GenericOp loop) {
-    SmallVector<OpOperand *> sums;
+    SmallVector<unsigned> sums; // numbers of operands, which move
     Operation *kept = nullptr;
     for (OpOperand *operand : loop.getDpsInputOperands())
       if (Operation *product = productOf(loop, *operand)) {
-        sums.push_back(operand);
+        sums.push_back(operand->getOperandNumber());
         if (!kept || kept->isBeforeInBlock(product))
           kept = product;
       }
     bool any = false;
-    for (OpOperand *operand : sums) {
-      if (loop.getNumReductionLoops() == 0 &&
-          operand->get().getDefiningOp() == kept)
+    for (unsigned number : sums) {
+      Value value = loop->getOperand(number);
+      if (loop.getNumReductionLoops() == 0 && value.getDefiningOp() == kept)
         continue;
-      BlockArgument sum = loop.getMatchingBlockArgument(operand);
-      auto [byte, slice] = byteOf(loop, sum);
+      auto [byte, slice] = byteOf(loop, loop.getBody()->getArgument(number));
       if (byte)
-        any |= split(loop, operand->get(), byte, slice);
+        any |= split(loop, value, byte, slice);
     }
     return any;
   }
