@@ -152,7 +152,7 @@ private:
         (!b.q.constant || !zeroOfWeight(b.q).is(0)))
       return "the weights of a convolution have a zero point";
     if (isFloat && isConvolution(op) && channelsOf(op) % kDepth != 0 &&
-        !planesOf(op, a))
+        !planesOf(op, a) && !isDepthwise(op))
       return "its channels are not a multiple of four";
     // Integers wrap around, in both orders of the same sum.
     if (isFloat && !isShort(op, a.map))
@@ -171,6 +171,16 @@ private:
                              getAffineDimExpr(loop, op->getContext())))
         channels = size;
     return channels;
+  }
+
+  /// A convolution of each channel by itself, which lie side by side.
+  static bool isDepthwise(linalg::LinalgOp op) {
+    FailureOr<linalg::ConvolutionDimensions> dims =
+        linalg::inferConvolutionDims(op);
+    return succeeded(dims) && dims->depth.size() == 1 &&
+           dims->inputChannel.empty() && dims->outputChannel.empty() &&
+           op.getIndexingMapsArray()[0].getResults().back() ==
+               getAffineDimExpr(dims->depth[0], op->getContext());
   }
 
   /// An image whose channels are planes of their own: [batch, channel,

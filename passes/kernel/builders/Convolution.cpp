@@ -278,7 +278,8 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
        !matchPattern(fill.getInputs()[0], m_Zero())) ||
       !matchLoops(c) || !matchOperands(c) || !matchEpilogue(c))
     return std::nullopt;
-  if (c.isOfBytes() && (!c.channel || c.size(c.channel) % c.depth() != 0))
+  if (c.isOfBytes() && !c.isDepthwise() &&
+      (!c.channel || c.size(c.channel) % c.depth() != 0))
     return std::nullopt;
   // Vectors lie along the last dim of the result that has more than one
   // element.
