@@ -255,10 +255,9 @@ private:
     a.map = AffineMap::get(a.map.getNumDims(), 0, exprs, op->getContext());
 
     a.integers = image;
-    if (filled == channels) {
-      b.integers = moved(builder, b.q);
+    b.integers = moved(builder, b.q);
+    if (!b.integers || filled == channels)
       return b.integers != nullptr;
-    }
     // The weights: [..., channels, inner].
     ShapedType type = b.q.constant.getShapedType();
     SmallVector<int64_t> shape(type.getShape());
@@ -274,8 +273,8 @@ private:
         addWeight(RankedTensorType::get(shape, builder.getI8Type()), "filled",
                   [&](MutableArrayRef<char> to) {
                     for (int64_t k : llvm::seq<int64_t>(0, to.size())) {
-                      int64_t at = k % (inner * kDepth),
-                              source = k / (inner * kDepth) * piece + at;
+                      int64_t at = k % (inner * filled),
+                              source = k / (inner * filled) * piece + at;
                       to[k] =
                           at >= piece ? 0 : from[from.size() == 1 ? 0 : source];
                     }
@@ -331,7 +330,7 @@ private:
         !setUnsigned(b.q, !unsignedA, flipped))
       return false;
     std::optional<Planes> planes =
-        isFloat && isConvolution(op) ? planesOf(op, a) : std::nullopt;
+        isConvolution(op) ? planesOf(op, a) : std::nullopt;
     for (Operand *operand : {&a, &b}) {
       operand->map = withoutTranspose(operand->q, operand->map, builder);
       if (!planes && !(operand->integers = moved(builder, operand->q)))
