@@ -59,6 +59,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createSinkConcats());
   pm.addNestedPass<func::FuncOp>(createQuantizeProducts());
+  pm.addNestedPass<func::FuncOp>(createQuantizePools());
   addPrecision(pm, options.precision);
   pm.addPass(createDecomposeDequantize()); // what no product takes
   // Behind what recognises whole operations, before loops are fused across the
@@ -66,6 +67,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createRaiseSlices());
   pm.addPass(createFoldWeightViews());
   pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  pm.addNestedPass<func::FuncOp>(createSplitRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
   pm.addNestedPass<func::FuncOp>(createMergeProducts());

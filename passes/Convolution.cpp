@@ -47,9 +47,13 @@ bool fulgur::isPool(Operation *op) {
     return false;
   Block *body = linalgOp.getBlock();
   Operation *fold = body->getTerminator()->getOperand(0).getDefiningOp();
-  if (!isa_and_nonnull<arith::AddFOp, arith::MaximumFOp, arith::MinimumFOp>(
-          fold) ||
-      !fold->getResult(0).getType().isF32())
+  if (!fold)
+    return false;
+  Type type = fold->getResult(0).getType();
+  bool isOfReals =
+           isa<arith::AddFOp, arith::MaximumFOp, arith::MinimumFOp>(fold),
+       isOfBytes = isa<arith::MaxUIOp, arith::MaxSIOp>(fold);
+  if ((!isOfReals || !type.isF32()) && (!isOfBytes || !type.isInteger(8)))
     return false;
   Value in = body->getArgument(0), out = body->getArgument(2);
   return (fold->getOperand(0) == in && fold->getOperand(1) == out) ||

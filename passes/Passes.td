@@ -94,6 +94,12 @@ def QuantizeProducts : Pass<"fulgur-quantize-products", "mlir::func::FuncOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
+def QuantizePools : Pass<"fulgur-quantize-pools", "mlir::func::FuncOp"> {
+  let summary = "Takes the maximum of the integers of quantized numbers";
+  let description = "Afterwards a pool that takes the maximum of dequantized bytes takes that of the bytes, which are dequantized behind it.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def QuantizeWeights : Pass<"fulgur-quantize-weights", "mlir::func::FuncOp"> {
   let summary = "Gives constants that products multiply 4 bits for each number, and a scale for each block of them";
   let description = "Afterwards such a constant of f32 is a fulgur.dequantize. Other uses of it keep the constant.";
@@ -107,10 +113,19 @@ def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
 }
 
+def SplitRequantization : Pass<"fulgur-split-requantization", "mlir::func::FuncOp"> {
+  let summary = "Gives each product of bytes a loop of its own that quantizes its sums";
+  let description = "Where a loop quantizes the sums of several products, or of one and adds up the results, it reads bytes instead.";
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def FoldRequantization : Pass<"fulgur-fold-requantization", "mlir::func::FuncOp"> {
-  let summary = "Keeps as floats what is quantized and dequantized again, and divides the sums of products of bytes by multiplying";
-  let description = "A scale's reciprocal is rounded once more: a quotient halfway between two integers may become the other one.";
-  let dependentDialects = ["mlir::arith::ArithDialect"];
+  let summary = "Quantizes the sums of products of bytes with few operations";
+  let description = [{
+    What is quantized and dequantized again stays a float. Scales and biases become one factor and one shift, which are rounded once more: a
+    quotient halfway between two integers may become the other one.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect"];
 }
 
 //===-- kernel ----------------------------------------------------------------------------------------------------===//

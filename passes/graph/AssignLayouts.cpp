@@ -73,7 +73,8 @@ std::optional<unsigned> loopOf(AffineExpr expr) {
 bool isZeroFill(Value value) {
   auto fill = value.getDefiningOp<linalg::FillOp>();
   return fill && fill.getDpsInits()[0].getDefiningOp<tensor::EmptyOp>() &&
-         matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
+         (matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) ||
+          matchPattern(fill.getInputs()[0], m_Zero()));
 }
 
 class Layouts {
@@ -195,12 +196,17 @@ private:
   LogicalResult convert(linalg::LinalgOp op) {
     FailureOr<linalg::ConvolutionDimensions> dims =
         linalg::inferConvolutionDims(op);
+    // Integers are those of quantized numbers.
     auto isF32 = [](Value value) {
       return getElementTypeOrSelf(value.getType()).isF32();
     };
+    auto isI32 = [](Value value) {
+      return getElementTypeOrSelf(value.getType()).isInteger(32);
+    };
     if (failed(dims) || dims->depth.size() > 1 ||
         dims->inputChannel.size() > 1 || dims->outputChannel.size() > 1 ||
-        !llvm::all_of(op->getOperands(), isF32) ||
+        (!llvm::all_of(op->getOperands(), isF32) &&
+         !llvm::all_of(op->getOperands(), isI32)) ||
         !isZeroFill(op.getDpsInits()[0]))
       return failure();
     SmallVector<int64_t> sizes = op.getStaticLoopRanges();
@@ -212,7 +218,7 @@ private:
       isCheap &= !ShapedType::isDynamic(sizes[loop]);
       window *= sizes[loop];
     }
-    if (isCheap && window < kCheapWindow && !layoutOf(in))
+    if (isCheap && window < kCheapWindow && !layoutOf(in) && isF32(in))
       return failure();
 
     SmallVector<AffineMap> maps = op.getIndexingMapsArray();

@@ -1,6 +1,7 @@
 // Computes what depends on constants only: elementwise operations whose
 // results are exact, such as the scale and shift that a batch normalization
-// makes of its statistics, and reshapes of weights, which keep their bytes.
+// makes of its statistics or the biases of quantized products, and reshapes of
+// weights, which keep their bytes.
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/Matchers.h"
@@ -8,6 +9,7 @@
 #include "passes/WeightStore.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
+#include <cstring>
 
 using namespace mlir;
 
@@ -20,24 +22,27 @@ namespace {
 /// Elements of a result: what is larger is weights, not what is made of them.
 constexpr int64_t kMostElements = 1 << 16;
 
-/// A constant tensor of f32.
+/// A constant tensor of f32, or of i32 that are made f32: the biases of
+/// quantized products. (Of bytes are weights, which products take as they are.)
 struct Table {
-  ArrayRef<float> elements; ///< one of a splat
+  ArrayRef<char> bytes;
+  bool isInteger;
   SmallVector<int64_t> strides;
 
   static std::optional<Table> of(Value value) {
     ElementsAttr attr;
     auto type = dyn_cast<RankedTensorType>(value.getType());
-    if (!type || !type.getElementType().isF32() ||
+    if (!type ||
+        (!type.getElementType().isF32() &&
+         !type.getElementType().isInteger(32)) ||
         !matchPattern(value, m_Constant(&attr)))
       return std::nullopt;
-    ArrayRef<char> bytes = weightBytes(attr);
-    Table table{{reinterpret_cast<const float *>(bytes.data()),
-                 bytes.size() / sizeof(float)},
+    Table table{weightBytes(attr), type.getElementType().isInteger(),
                 computeStrides(type.getShape())};
-    if (table.elements.size() == 1)
+    int64_t count = table.bytes.size() / sizeof(float);
+    if (count == 1) // a splat
       table.strides.assign(table.strides.size(), 0);
-    else if (int64_t(table.elements.size()) != type.getNumElements())
+    else if (count != type.getNumElements())
       return std::nullopt;
     return table;
   }
@@ -47,7 +52,14 @@ struct Table {
     for (auto [expr, stride] : llvm::zip(map.getResults(), strides))
       if (auto dim = dyn_cast<AffineDimExpr>(expr))
         place += index[dim.getPosition()] * stride;
-    return elements[place];
+    return isInteger ? float(get<int32_t>(place)) : get<float>(place);
+  }
+
+private:
+  template <typename T> T get(int64_t place) const {
+    T element;
+    std::memcpy(&element, bytes.data() + place * sizeof(T), sizeof(T));
+    return element;
   }
 };
 
@@ -62,6 +74,7 @@ std::optional<float> compute(Operation &op, ArrayRef<float> in) {
       .Case([&](arith::NegFOp) { return -in[0]; })
       .Case([&](math::SqrtOp) { return std::sqrt(in[0]); })
       .Case([&](math::AbsFOp) { return std::fabs(in[0]); })
+      .Case([&](arith::SIToFPOp) { return in[0]; }) // of an element, see Table
       .Default([](Operation *) { return std::nullopt; });
 }
 

@@ -32,6 +32,9 @@ constexpr StringLiteral kName = "fulgur-quantize-products";
 /// Sums of more products of differences of bytes may not fit 32 bits.
 constexpr int64_t kLongestSum = INT32_MAX / (255 * 255);
 
+/// So many bytes are multiplied at a time.
+constexpr int64_t kDepth = 4;
+
 bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
 }
@@ -148,8 +151,8 @@ private:
     if (!linalg::isaContractionOpInterface(op) &&
         (!b.q.constant || !zeroOfWeight(b.q).is(0)))
       return "the weights of a convolution have a zero point";
-    if (isFloat && !linalg::isaContractionOpInterface(op) &&
-        channelsOf(op) % 4 != 0)
+    if (isFloat && isConvolution(op) && channelsOf(op) % kDepth != 0 &&
+        !planesOf(op, a) && !isDepthwise(op))
       return "its channels are not a multiple of four";
     // Integers wrap around, in both orders of the same sum.
     if (isFloat && !isShort(op, a.map))
@@ -168,6 +171,117 @@ private:
                              getAffineDimExpr(loop, op->getContext())))
         channels = size;
     return channels;
+  }
+
+  /// A convolution of each channel by itself, which lie side by side.
+  static bool isDepthwise(linalg::LinalgOp op) {
+    FailureOr<linalg::ConvolutionDimensions> dims =
+        linalg::inferConvolutionDims(op);
+    return succeeded(dims) && dims->depth.size() == 1 &&
+           dims->inputChannel.empty() && dims->outputChannel.empty() &&
+           op.getIndexingMapsArray()[0].getResults().back() ==
+               getAffineDimExpr(dims->depth[0], op->getContext());
+  }
+
+  /// An image whose channels are planes of their own: [batch, channel,
+  /// places...], at most padded along places.
+  struct Planes {
+    unsigned channel; ///< loop
+    tensor::PadOp pad;
+  };
+  static std::optional<Planes> planesOf(linalg::LinalgOp op, const Operand &a) {
+    FailureOr<linalg::ConvolutionDimensions> dims =
+        linalg::inferConvolutionDims(op);
+    if (failed(dims) || !dims->depth.empty() || dims->batch.size() != 1 ||
+        dims->inputChannel.size() != 1 || a.q.constant ||
+        a.q.moves.size() > 1 || a.q.zero.scalar || a.q.zero.numbers.size() != 1)
+      return std::nullopt;
+    AffineExpr batch = getAffineDimExpr(dims->batch[0], op->getContext()),
+               channel =
+                   getAffineDimExpr(dims->inputChannel[0], op->getContext());
+    if (a.map.getNumResults() < 3 || a.map.getResult(0) != batch ||
+        a.map.getResult(1) != channel)
+      return std::nullopt;
+    Planes planes{dims->inputChannel[0], {}};
+    if (a.q.moves.empty())
+      return planes;
+    planes.pad = dyn_cast<tensor::PadOp>(a.q.moves[0]);
+    if (!planes.pad)
+      return std::nullopt;
+    for (unsigned dim : {0, 1})
+      if (!isConstantIntValue(planes.pad.getMixedLowPad()[dim], 0) ||
+          !isConstantIntValue(planes.pad.getMixedHighPad()[dim], 0))
+        return std::nullopt;
+    return planes;
+  }
+
+  /// Puts the channels of an image last and fills them up to whole steps of the
+  /// sums, and so those of the weights, with zeros.
+  static bool joinPlanes(linalg::LinalgOp op, Operand &a, Operand &b,
+                         Planes planes) {
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    int64_t rank = a.map.getNumResults(), channels = channelsOf(op),
+            filled = llvm::alignTo(channels, kDepth);
+    Value filler = arith::ConstantIntOp::create(
+        builder, loc, builder.getI8Type(), a.q.zero.numbers[0]);
+    SmallVector<OpFoldResult> none(rank, builder.getIndexAttr(0)), added = none;
+    added[1] = builder.getIndexAttr(filled - channels);
+    Value image = a.q.source;
+    if (filled != channels)
+      image = tensor::PadOp::create(builder, loc, Type(), image, none, added,
+                                    filler);
+    SmallVector<int64_t> order{0};
+    llvm::append_range(order, llvm::seq<int64_t>(2, rank));
+    order.push_back(1);
+    FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(builder, image);
+    if (failed(sizes))
+      return false;
+    applyPermutationToVector(*sizes, order);
+    Value init =
+        tensor::EmptyOp::create(builder, loc, *sizes, builder.getI8Type());
+    image = linalg::TransposeOp::create(builder, loc, image, init, order)
+                ->getResult(0);
+    if (planes.pad) {
+      SmallVector<OpFoldResult> low = planes.pad.getMixedLowPad(),
+                                high = planes.pad.getMixedHighPad();
+      applyPermutationToVector(low, order);
+      applyPermutationToVector(high, order);
+      image = tensor::PadOp::create(builder, planes.pad.getLoc(), Type(), image,
+                                    low, high, filler);
+    }
+    SmallVector<AffineExpr> exprs(a.map.getResults());
+    applyPermutationToVector(exprs, order);
+    a.map = AffineMap::get(a.map.getNumDims(), 0, exprs, op->getContext());
+
+    a.integers = image;
+    b.integers = moved(builder, b.q);
+    if (!b.integers || filled == channels)
+      return b.integers != nullptr;
+    // The weights: [..., channels, inner].
+    ShapedType type = b.q.constant.getShapedType();
+    SmallVector<int64_t> shape(type.getShape());
+    int64_t inner = 1;
+    for (int64_t dim = shape.size(); dim-- > 0; inner *= shape[dim])
+      if (b.map.getResult(dim) == builder.getAffineDimExpr(planes.channel)) {
+        shape[dim] = filled;
+        break;
+      }
+    ArrayRef<char> from = weightBytes(b.q.constant);
+    int64_t piece = inner * channels;
+    b.q.constant =
+        addWeight(RankedTensorType::get(shape, builder.getI8Type()), "filled",
+                  [&](MutableArrayRef<char> to) {
+                    for (int64_t k : llvm::seq<int64_t>(0, to.size())) {
+                      int64_t at = k % (inner * filled),
+                              source = k / (inner * filled) * piece + at;
+                      to[k] =
+                          at >= piece ? 0 : from[from.size() == 1 ? 0 : source];
+                    }
+                  });
+    b.integers =
+        arith::ConstantOp::create(builder, loc, cast<TypedAttr>(b.q.constant));
+    return true;
   }
 
   /// The zero point of a constant when it is signed bytes.
@@ -215,11 +329,15 @@ private:
     if (!empty || !setUnsigned(a.q, unsignedA, flipped) ||
         !setUnsigned(b.q, !unsignedA, flipped))
       return false;
+    std::optional<Planes> planes =
+        isConvolution(op) ? planesOf(op, a) : std::nullopt;
     for (Operand *operand : {&a, &b}) {
       operand->map = withoutTranspose(operand->q, operand->map, builder);
-      if (!(operand->integers = moved(builder, operand->q)))
+      if (!planes && !(operand->integers = moved(builder, operand->q)))
         return false;
     }
+    if (planes && !joinPlanes(op, a, b, *planes))
+      return false;
     Value zero = arith::ConstantIntOp::create(builder, loc, i32, 0);
     Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
     auto product = linalg::GenericOp::create(

@@ -17,6 +17,7 @@
 #include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "passes/kernel/builders/Gather.h"
+#include "passes/kernel/builders/Pixels.h"
 #include "passes/kernel/builders/Rows.h"
 #include "passes/kernel/builders/View.h"
 
@@ -93,7 +94,6 @@ linalg::GenericOp epilogueOf(Operation *product) {
   if (type.getShape() != result.getShape() ||
       (!sums.isF32() && !sums.isInteger(32)) ||
       (!element.isF32() && !element.isBF16() && !isInteger) ||
-      (sums.isF32() && isInteger && !isProduct(product)) ||
       llvm::any_of(generic.getBody()->getOperations(), [](Operation &op) {
         return isa<linalg::IndexOp, tensor::ExtractOp>(op);
       }))
@@ -316,10 +316,6 @@ private:
     auto pad = op->getOperand(0).getDefiningOp<tensor::PadOp>();
     if (!pad || !pad.getConstantPaddingValue())
       return;
-    // Bytes may be padded with something that is not nothing.
-    if (getElementTypeOrSelf(pad.getType()).isInteger(8) &&
-        !matchPattern(pad.getConstantPaddingValue(), m_Zero()))
-      return;
     if (!pad->hasOneUse()) {
       OpBuilder builder(op);
       pad = cast<tensor::PadOp>(builder.clone(*pad));
@@ -327,6 +323,23 @@ private:
       clones.push_back(pad);
     }
     group.push_back(pad);
+  }
+
+  /// What gives the bytes whose planes are joined.
+  static void addPlanes(Operation *root, SmallVectorImpl<Operation *> &group,
+                        const llvm::SetVector<Operation *> &taken) {
+    std::optional<Pixels> pixels = matchPixels(root);
+    if (!pixels)
+      return;
+    group.push_back(pixels->pad);
+    linalg::GenericOp loop = pixels->loop;
+    if (loop && !taken.contains(loop) &&
+        llvm::none_of(loop.getDpsInputs(), [&](Value input) {
+          Operation *producer = input.getDefiningOp();
+          return producer && isAccumulation(producer) &&
+                 epilogueOf(producer) == loop;
+        }))
+      group.push_back(loop);
   }
 
   /// A product reads weights that data picks from a table where they are.
@@ -446,6 +459,7 @@ private:
       }
     }
     addPadding(root, group);
+    addPlanes(root, group, taken);
     for (Operation *op : ArrayRef(group).take_front(2))
       if (isProduct(op))
         addPickedWeights(op, taken, group);

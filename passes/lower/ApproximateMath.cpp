@@ -565,6 +565,23 @@ template <typename Function> struct Approximate : OpRewritePattern<Function> {
   }
 };
 
+/// Rounding to even and converting are one instruction.
+struct RoundToInteger : OpRewritePattern<arith::FPToSIOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::FPToSIOp op,
+                                PatternRewriter &rewriter) const override {
+    auto rounded = op.getIn().getDefiningOp<math::RoundEvenOp>();
+    auto vector = dyn_cast<VectorType>(op.getType());
+    if (!rounded || !getElementTypeOrSelf(op.getType()).isInteger(32) ||
+        !getElementTypeOrSelf(op.getIn().getType()).isF32() ||
+        (vector && (vector.getRank() != 1 || vector.isScalable())))
+      return rewriter.notifyMatchFailure(op, "is not of a rounded f32");
+    rewriter.replaceOpWithNewOp<LLVM::LrintOp>(op, op.getType(),
+                                               rounded.getOperand());
+    return success();
+  }
+};
+
 struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
   void runOnOperation() override {
     scaleSubnormals(getOperation());
@@ -577,7 +594,8 @@ struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
                  Approximate<math::CosOp>, Approximate<math::TanOp>,
                  Approximate<math::Log10Op>, Approximate<math::SinhOp>,
                  Approximate<math::AsinhOp>, Approximate<math::AcoshOp>,
-                 Approximate<math::AtanhOp>, ApproximatePower>(&getContext());
+                 Approximate<math::AtanhOp>, ApproximatePower, RoundToInteger>(
+        &getContext());
     math::populateExpansionPatterns(patterns, {"rsqrt", "cosh", "fpowi"});
     populateMathAlgebraicSimplificationPatterns(patterns);
     populateMathF32ExpansionPatterns(patterns, [](StringRef) { return true; });

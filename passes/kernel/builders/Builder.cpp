@@ -20,7 +20,8 @@ llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
       softmaxBuilder,   normBuilder,
       assembleBuilder,  attentionBuilder,
       winogradBuilder,  directConvolutionBuilder,
-      depthwiseBuilder, poolBuilder};
+      depthwiseBuilder, poolBuilder,
+      pixelsBuilder};
   return builders;
 }
 

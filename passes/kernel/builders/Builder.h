@@ -42,6 +42,7 @@ extern const KernelBuilder strassenBuilder;
 extern const KernelBuilder amxBuilder;
 extern const KernelBuilder blocksBuilder;
 extern const KernelBuilder poolBuilder;
+extern const KernelBuilder pixelsBuilder;
 extern const KernelBuilder softmaxBuilder;
 extern const KernelBuilder normBuilder;
 extern const KernelBuilder assembleBuilder;

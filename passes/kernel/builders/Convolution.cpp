@@ -47,7 +47,7 @@ static bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
 }
 
-/// Whether the epilogue of sums in i32 may give elements of this type.
+/// Whether an epilogue may give elements of this type.
 static bool isStored(Value value) {
   Type element = getElementTypeOrSelf(value.getType());
   return element.isF32() || element.isBF16() || element.isInteger(8) ||
@@ -158,9 +158,12 @@ static bool matchOperands(Convolution &c) {
   c.weights = op.getInputs()[1];
   if (auto pad = c.input.getDefiningOp<tensor::PadOp>()) {
     Value filler = pad.getConstantPaddingValue();
+    APInt byte;
     if (!filler || (!matchPattern(filler, m_AnyZeroFloat()) &&
-                    !matchPattern(filler, m_Zero())))
+                    !matchPattern(filler, m_ConstantInt(&byte))))
       return false;
+    if (filler.getType().isInteger())
+      c.filler = uint8_t(byte.getZExtValue());
     c.padded = true;
     c.input = pad.getSource();
     SmallVector<OpFoldResult> low = pad.getMixedLowPad(),
@@ -266,8 +269,8 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
   if (!c.op)
     return std::nullopt;
   auto bytes = matchByteProduct(c.op.getBody());
-  if (bytes ? !bytes->unsignedA || bytes->unsignedB || !isStored(c.out)
-            : !isMultiplyAdd(c.op) || !(isF32(c.out) || isBF16(c.out)))
+  if (!isStored(c.out) ||
+      (bytes ? !bytes->unsignedA || bytes->unsignedB : !isMultiplyAdd(c.op)))
     return std::nullopt;
   auto fill = c.op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
   if (!fill ||
@@ -275,7 +278,8 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
        !matchPattern(fill.getInputs()[0], m_Zero())) ||
       !matchLoops(c) || !matchOperands(c) || !matchEpilogue(c))
     return std::nullopt;
-  if (c.isOfBytes() && (!c.channel || c.size(c.channel) % c.depth() != 0))
+  if (c.isOfBytes() && !c.isDepthwise() &&
+      (!c.channel || c.size(c.channel) % c.depth() != 0))
     return std::nullopt;
   // Vectors lie along the last dim of the result that has more than one
   // element.

@@ -9,9 +9,9 @@ namespace fulgur {
 /// out[n, o..., g, f] = epilogue(sum over w..., c of
 ///   input[n, o * stride + w * dilation - low..., g, c] * weights[g, f, w, c])
 ///
-/// where what is outside of the input counts as 0. The dims of the input and of
-/// the weights may be in any order; batch, group, filter and channel may be
-/// missing. Loops are those of the convolution's operation.
+/// where what is outside of the input counts as `filler`. The dims of the input
+/// and of the weights may be in any order; batch, group, filter and channel may
+/// be missing. Loops are those of the convolution's operation.
 struct Convolution {
   mlir::linalg::GenericOp op;
   mlir::linalg::GenericOp epilogue; ///< may be null
@@ -35,6 +35,7 @@ struct Convolution {
   };
   llvm::SmallVector<Spatial, 3> spatial; ///< in the order of the result
   bool padded = false; ///< whether windows reach outside of the input
+  uint8_t filler = 0;  ///< what is there; 0 but for bytes
 
   /// For each dim of an operand the loop that moves it; for spatial dims of the
   /// input, the one over the positions of the window. -1: size 1.
@@ -63,9 +64,9 @@ struct Convolution {
   /// group, filter, windows, channel.
   llvm::SmallVector<int64_t> weightOrder() const;
   /// How many channels are multiplied at once: bytes in fours, other narrow
-  /// numbers in pairs.
+  /// numbers in pairs, where there are several.
   int64_t depth() const {
-    return isOfBytes()                                    ? 4
+    return isOfBytes() ? isDepthwise() ? 1 : 4
            : mlir::getElementTypeOrSelf(weights).isBF16() ? 2
                                                           : 1;
   }
@@ -75,7 +76,7 @@ struct Convolution {
 
 /// Reads the kernel's body; nothing when it is not such a convolution of f32,
 /// of bfloat16 with sums in f32 and pairs of neighbouring channels, of each
-/// channel of a bfloat16 input with f32, or of bytes with sums in i32 and
-/// channels that are a multiple of four; with weights of known shape.
+/// channel of a bfloat16 input with f32, or of bytes with sums in i32, each
+/// channel by itself or of a multiple of four; with weights of known shape.
 std::optional<Convolution> matchConvolution(KernelOp kernel);
 } // namespace fulgur

@@ -38,7 +38,7 @@ struct ConvolutionLoops {
   int64_t lanes, width, pack;
   Multiplication elements{mlir::getElementTypeOrSelf(c.weights),
                           /*unsignedRow=*/true, lanes, site.target};
-  int64_t depth = elements.depth;
+  int64_t depth = c.depth();
   Emitter e{site.builder, site.loc};
 
   llvm::SmallVector<mlir::Value> sizes; ///< of the convolution's loops

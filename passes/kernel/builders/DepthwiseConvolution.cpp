@@ -2,7 +2,8 @@
 // a tile is `pixels` neighbours of one row. Every column of the input under the
 // tile is read once and added to all pixels whose windows have it; the weights
 // of small windows stay in registers for the whole row, which takes code of its
-// own for rows whose windows reach outside of the input.
+// own for rows whose windows reach outside of the input. Bytes are multiplied
+// and added as floats, whose sums are exact for any window of a usual size.
 #include "passes/kernel/builders/ConvolutionLoops.h"
 
 using namespace mlir;
@@ -10,6 +11,7 @@ using namespace fulgur;
 
 namespace {
 constexpr int64_t kTaskOperations = 1 << 18; // 5 to 10 microseconds
+constexpr int64_t kExactSteps = (1 << 24) / (UINT8_MAX * 128); // of bytes
 
 struct Depthwise : ConvolutionLoops {
   using State = SmallVector<Value>;
@@ -20,18 +22,38 @@ struct Depthwise : ConvolutionLoops {
       : ConvolutionLoops(site, convolution, s) {}
 
   Columns columns() { return {lanes, mask}; }
+  VectorType realType() {
+    return VectorType::get(lanes, e.builder.getF32Type());
+  }
   Value weight(Value tap) {
-    return vector::LoadOp::create(e.builder, e.loc, vectorType(), weights,
-                                  e.add(weightsOf(channel), e.mul(tap, pack)));
+    auto type = VectorType::get(lanes, elements.element);
+    return widened(
+        vector::LoadOp::create(e.builder, e.loc, type, weights,
+                               e.add(weightsOf(channel), e.mul(tap, pack))),
+        /*isSigned=*/true);
+  }
+  /// As f32.
+  Value widened(Value element, bool isSigned) {
+    OpBuilder &b = e.builder;
+    if (element.getType() == realType())
+      return element;
+    if (!getElementTypeOrSelf(element.getType()).isInteger())
+      return arith::ExtFOp::create(b, e.loc, realType(), element);
+    auto i32 = VectorType::get(lanes, b.getI32Type());
+    element = isSigned
+                  ? arith::ExtSIOp::create(b, e.loc, i32, element).getResult()
+                  : arith::ExtUIOp::create(b, e.loc, i32, element);
+    return arith::SIToFPOp::create(b, e.loc, realType(), element);
   }
 
   void build();
   void row(const Task &task, bool keepWeights);
   void tile(Value column, int64_t count, Reach reach);
+  /// `isOutside`: the window's place in an outer dim is not in the input.
   State windows(unsigned k, Value column, Reach reach, Value inputAt, Value tap,
-                State sums);
+                State sums, bool isOutside = false);
   State rowOfWindow(Value column, Reach reach, Value inputAt, Value tap,
-                    State sums);
+                    State sums, bool isOutside);
 };
 } // namespace
 
@@ -75,60 +97,87 @@ void Depthwise::tile(Value column, int64_t count, Reach reach) {
   Value inputAt =
       e.add(e.add(inputBase(), windowStart(rowDim(), column)), channel);
   State sums = windows(0, column, reach, inputAt, e.index(0),
-                       State(count, e.real(0, vectorType())));
+                       State(count, e.real(0, realType())));
   for (int64_t pixel : llvm::seq(count)) {
     point[c.spatial.back().image] = e.add(column, pixel);
-    finish(sums[pixel], channel, mask);
+    Value sum = sums[pixel];
+    if (c.isOfBytes())
+      sum = arith::FPToSIOp::create(e.builder, e.loc, vectorType(), sum);
+    finish(sum, channel, mask);
   }
 }
 
 /// Adds what the dims of the window from k on contribute.
 Depthwise::State Depthwise::windows(unsigned k, Value column, Reach reach,
-                                    Value inputAt, Value tap, State sums) {
+                                    Value inputAt, Value tap, State sums,
+                                    bool isOutside) {
   if (k == rowDim())
-    return rowOfWindow(column, reach, inputAt, tap, sums);
+    return rowOfWindow(column, reach, inputAt, tap, sums, isOutside);
   const Convolution::Spatial &dim = c.spatial[k];
-  auto next = [&](Value position, State sums) {
+  auto next = [&](Value position, State sums, bool outside) {
     Value step = inputStep(k) ? inputStep(k) : e.index(0);
     return windows(k + 1, column, reach,
                    e.add(inputAt, e.mul(e.mul(position, dim.dilation), step)),
-                   e.add(e.mul(tap, size(dim.window)), position), sums);
+                   e.add(e.mul(tap, size(dim.window)), position), sums,
+                   outside);
   };
   if (!kept.empty()) {
     for (int64_t position : llvm::seq(size(dim.window)))
-      sums = next(e.index(position), sums);
+      sums = next(e.index(position), sums, false);
     return sums;
   }
+  auto rows = [&](Value from, Value to, State sums, bool outside) {
+    return e.loop(from, to, 1, sums, [&](Value position, ValueRange carried) {
+      return next(position, llvm::to_vector(carried), outside);
+    });
+  };
+  Value zero = e.index(0), all = e.index(size(dim.window));
+  if (isOutside)
+    return rows(zero, all, sums, true);
   auto [from, to] = insideOf(k, point[dim.image]);
-  return e.loop(from, to, 1, sums, [&](Value position, ValueRange carried) {
-    return next(position, llvm::to_vector(carried));
-  });
+  if (!c.filler)
+    return rows(from, to, sums, false);
+  sums = rows(zero, from, sums, true);
+  sums = rows(from, to, sums, false);
+  return rows(to, all, sums, true);
 }
 
 Depthwise::State Depthwise::rowOfWindow(Value column, Reach reach,
-                                        Value inputAt, Value tap, State sums) {
+                                        Value inputAt, Value tap, State sums,
+                                        bool isOutside) {
   const Convolution::Spatial &dim = c.spatial.back();
   Value step = inputStep(rowDim()) ? inputStep(rowDim()) : e.index(0),
         first = e.mul(tap, taps());
   auto read = [&](Value offset) -> Value {
-    Value element =
-        readColumns(e, input.flat, e.add(inputAt, e.mul(step, offset)),
-                    e.index(1), columns());
-    if (element.getType() == vectorType())
-      return element;
-    return arith::ExtFOp::create(e.builder, e.loc, vectorType(), element);
+    if (isOutside)
+      return e.real(c.filler, realType());
+    return widened(readColumns(e, input.flat,
+                               e.add(inputAt, e.mul(step, offset)), e.index(1),
+                               columns()),
+                   /*isSigned=*/false);
   };
   auto add = [&](Value element, Value weight, Value &sum) {
     sum = vector::FMAOp::create(e.builder, e.loc, element, weight, sum);
   };
   if (reach == Reach::Single) {
+    auto taps = [&](Value from, Value to, State sums, bool outside) {
+      return e.loop(from, to, 1, sums, [&](Value position, ValueRange carried) {
+        State next = llvm::to_vector(carried);
+        add(outside ? e.real(c.filler, realType())
+                    : read(e.mul(position, dim.dilation)),
+            weight(e.add(first, position)), next[0]);
+        return next;
+      });
+    };
+    Value zero = e.index(0), all = e.index(this->taps());
+    if (isOutside)
+      return taps(zero, all, sums, true);
     auto [from, to] = insideOf(rowDim(), column);
-    return e.loop(from, to, 1, sums, [&](Value position, ValueRange carried) {
-      State next = llvm::to_vector(carried);
-      add(read(e.mul(position, dim.dilation)), weight(e.add(first, position)),
-          next[0]);
-      return next;
-    });
+    if (!c.filler)
+      return taps(from, to, sums, false);
+    sums = taps(zero, from, sums, true);
+    sums = taps(from, to, sums, false);
+    return taps(to, all, sums, true);
   }
   State row;
   for (int64_t position : llvm::seq(taps()))
@@ -141,12 +190,14 @@ Depthwise::State Depthwise::rowOfWindow(Value column, Reach reach,
     for (int64_t pixel : llvm::seq(count)) {
       int64_t inWindow = offset - pixel * dim.stride,
               position = inWindow / dim.dilation;
-      if (inWindow < 0 || inWindow % dim.dilation != 0 || position >= taps() ||
-          (reach == Reach::Known &&
-           !isInside(*known(column) + pixel, position)))
+      if (inWindow < 0 || inWindow % dim.dilation != 0 || position >= taps())
+        continue;
+      bool beyond =
+          reach == Reach::Known && !isInside(*known(column) + pixel, position);
+      if (beyond && !c.filler)
         continue;
       if (!element)
-        element = read(e.index(offset));
+        element = beyond ? e.real(c.filler, realType()) : read(e.index(offset));
       add(element, row[position], sums[pixel]);
     }
   }
@@ -156,7 +207,8 @@ Depthwise::State Depthwise::rowOfWindow(Value column, Reach reach,
 static bool accepts(KernelOp kernel) {
   std::optional<Convolution> c = matchConvolution(kernel);
   // Vectors of the input lie along its last dim.
-  return c && c->isDepthwise() && !c->isOfBytes() &&
+  return c && c->isDepthwise() &&
+         (!c->isOfBytes() || c->steps() <= kExactSteps) &&
          llvm::all_of(llvm::reverse(c->inputLoops),
                       [&, behind = true](int loop) mutable {
                         behind &= loop != int(*c->group);

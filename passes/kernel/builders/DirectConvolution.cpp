@@ -2,10 +2,10 @@
 // `pixels` neighbours of one row times `vectors` vectors of filters stays in
 // registers over the whole sum: windows in the order of the weights, and the
 // channels of each. Outer dims of the window are cut to what is inside of the
-// input, so padding costs nothing there. Along the row, tiles whose windows
-// all are inside take a row of the window as one long sum; tiles at the border,
-// known when compiling, leave out the pixels that a tap does not reach. In rows
-// of unknown length, pixels at the border are computed one by one.
+// input, so padding with zeros costs nothing there. Along the row, tiles whose
+// windows all are inside take a row of the window as one long sum; tiles at the
+// border, known when compiling, leave out the pixels that a tap does not reach.
+// In rows of unknown length, pixels at the border are computed one by one.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
 
@@ -37,10 +37,20 @@ struct DirectConvolution : ConvolutionLoops {
 
   void build();
   void tile(Value column, int64_t count, Reach reach);
+  /// `isOutside`: the window's place in an outer dim is not in the input.
   State windows(unsigned k, Value column, int64_t count, Reach reach,
-                Value inputAt, Value tap, State state);
+                Value inputAt, Value tap, State state, bool isOutside = false);
+  /// Pixels that `isFilled` read the filler instead of the input.
   State sum(Value inputAt, Value weightsAt, int64_t length, Value step,
-            const Pixels &pixels, int64_t count, State state);
+            const Pixels &pixels, int64_t count, State state,
+            llvm::function_ref<bool(int64_t)> isFilled);
+  /// One step of a row of what is outside.
+  Value filler() {
+    auto type = elements.laneType();
+    return arith::ConstantOp::create(
+        e.builder, e.loc,
+        DenseElementsAttr::get(type, APInt(32, c.filler * 0x01010101u)));
+  }
 };
 } // namespace
 
@@ -94,7 +104,8 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
 DirectConvolution::State DirectConvolution::windows(unsigned k, Value column,
                                                     int64_t count, Reach reach,
                                                     Value inputAt, Value tap,
-                                                    State state) {
+                                                    State state,
+                                                    bool isOutside) {
   const Convolution::Spatial &dim = c.spatial[k];
   int64_t extent = size(dim.window);
   auto at = [&](Value position) {
@@ -106,32 +117,49 @@ DirectConvolution::State DirectConvolution::windows(unsigned k, Value column,
     return e.add(e.mul(tap, extent), position);
   };
   if (k != rowDim()) {
+    auto rows = [&](Value from, Value to, bool outside, State state) {
+      return e.loop(
+          from, to, 1, state, [&](Value position, ValueRange carried) {
+            return windows(k + 1, column, count, reach, at(position),
+                           tapAt(position), llvm::to_vector(carried), outside);
+          });
+    };
+    Value zero = e.index(0), all = e.index(extent);
+    if (isOutside)
+      return rows(zero, all, true, state);
     auto [from, to] = insideOf(k, point[dim.image]);
-    return e.loop(from, to, 1, state, [&](Value position, ValueRange carried) {
-      return windows(k + 1, column, count, reach, at(position), tapAt(position),
-                     llvm::to_vector(carried));
-    });
+    if (!c.filler)
+      return rows(from, to, false, state);
+    state = rows(zero, from, true, state);
+    state = rows(from, to, false, state);
+    return rows(to, all, true, state);
   }
-  auto sumOf = [&](Value position, const Pixels &pixels, State state) {
+  auto sumOf = [&](Value position, const Pixels &pixels, State state,
+                   llvm::function_ref<bool(int64_t)> isFilled) {
     Value weightsAt =
         e.add(weightsOf(column0), e.mul(tapAt(position), channels() * pack));
     return sum(at(position), weightsAt, channels(), channelStep(), pixels,
-               count, state);
+               count, state, isFilled);
   };
+  auto always = [&](int64_t) { return isOutside; };
   Pixels all = llvm::to_vector(llvm::seq<int64_t>(0, count));
   if (reach == Reach::Known) {
     for (int64_t position : llvm::seq(extent)) {
-      Pixels reached = all;
-      llvm::erase_if(reached, [&](int64_t pixel) {
+      auto isBeyond = [&](int64_t pixel) {
         return !isInside(*known(column) + pixel, position);
-      });
+      };
+      Pixels reached = all;
+      if (!c.filler)
+        llvm::erase_if(reached, isBeyond);
       if (!reached.empty())
-        state = sumOf(e.index(position), reached, state);
+        state = sumOf(e.index(position), reached, state, [&](int64_t pixel) {
+          return isOutside || isBeyond(pixel);
+        });
     }
     return state;
   }
   Value from = e.index(0), to = e.index(extent);
-  if (reach == Reach::Single) {
+  if (reach == Reach::Single && !isOutside) {
     std::tie(from, to) = insideOf(k, column);
   } else if (auto step = inputStep(k) ? known(inputStep(k)) : 0;
              dim.dilation == 1 && step == channels() &&
@@ -140,19 +168,29 @@ DirectConvolution::State DirectConvolution::windows(unsigned k, Value column,
     Value weightsAt =
         e.add(weightsOf(column0), e.mul(tapAt(e.index(0)), channels() * pack));
     return sum(inputAt, weightsAt, extent * channels(), e.index(1), all, count,
-               state);
+               state, always);
   }
-  return e.loop(from, to, 1, state, [&](Value position, ValueRange carried) {
-    return sumOf(position, all, llvm::to_vector(carried));
-  });
+  auto taps = [&](Value from, Value to, State state,
+                  llvm::function_ref<bool(int64_t)> isFilled) {
+    return e.loop(from, to, 1, state, [&](Value position, ValueRange carried) {
+      return sumOf(position, all, llvm::to_vector(carried), isFilled);
+    });
+  };
+  if (reach != Reach::Single || !c.filler || isOutside)
+    return taps(from, to, state, always);
+  auto beyond = [](int64_t) { return true; };
+  state = taps(e.index(0), from, state, beyond);
+  state = taps(from, to, state, always);
+  return taps(to, e.index(extent), state, beyond);
 }
 
 /// Adds `length` steps of the sum, a multiple of `depth`, to those of some of
 /// the pixels: the input's elements are `step` apart.
-DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
-                                                int64_t length, Value step,
-                                                const Pixels &pixels,
-                                                int64_t count, State state) {
+DirectConvolution::State
+DirectConvolution::sum(Value inputAt, Value weightsAt, int64_t length,
+                       Value step, const Pixels &pixels, int64_t count,
+                       State state,
+                       llvm::function_ref<bool(int64_t)> isFilled) {
   int64_t tileSums = count * plan.vectors, sets = state.size() / tileSums;
   // Only the sums that change are carried.
   SmallVector<int64_t> changed;
@@ -179,9 +217,10 @@ DirectConvolution::State DirectConvolution::sum(Value inputAt, Value weightsAt,
         right.push_back(elements.part(e, vector, part, /*ofRow=*/false));
       for (auto [number, pixel] : llvm::enumerate(pixels)) {
         Value position = e.add(first, e.mul(pixelStep, pixel * row().stride));
-        Value element = elements.part(
-            e, elements.row(e, input.flat, position, step, /*count=*/{}), part,
-            /*ofRow=*/true);
+        Value read = isFilled(pixel) ? filler()
+                                     : elements.row(e, input.flat, position,
+                                                    step, /*count=*/{});
+        Value element = elements.part(e, read, part, /*ofRow=*/true);
         for (int64_t vector : llvm::seq(plan.vectors)) {
           Value &sum = sums[set * setSums + number * plan.vectors + vector];
           sum = elements.multiply(e, element, right[vector], sum);

@@ -22,7 +22,7 @@ struct Window {
 struct PoolOp {
   linalg::GenericOp op;
   Operation *fold;
-  FloatAttr start;
+  TypedAttr start;
   Value input; ///< argument of the body
   BlockArgument out;
   SmallVector<int> inputLoops, outLoops;
@@ -104,7 +104,7 @@ static std::optional<PoolOp> matchPool(KernelOp kernel) {
     return std::nullopt;
   pool.input = pool.op.getInputs()[0];
   if (auto pad = pool.input.getDefiningOp<tensor::PadOp>()) {
-    FloatAttr filler;
+    TypedAttr filler;
     Value padding = pad.getConstantPaddingValue();
     if (!padding || !matchPattern(padding, m_Constant(&filler)) ||
         filler != pool.start)
@@ -214,8 +214,9 @@ void PoolLoops::pixel() {
 /// The accumulators of `vectors` vectors of channels.
 void PoolLoops::channels(Value from, int64_t vectors, Value mask) {
   point[channel] = from;
-  auto type = VectorType::get(lanes, e.builder.getF32Type());
-  Value start = e.real(pool.start.getValueAsDouble(), type);
+  auto type = VectorType::get(lanes, pool.start.getType());
+  Value start = arith::ConstantOp::create(
+      e.builder, e.loc, DenseElementsAttr::get(type, pool.start));
   SmallVector<Value> outer(point);
   Value position = e.index(0);
   for (auto [window, dim] : llvm::zip(windows, windowDims)) {
@@ -266,16 +267,28 @@ SmallVector<Value> PoolLoops::fold(unsigned k, Value position, Value mask,
 
 static bool accepts(KernelOp kernel) { return matchPool(kernel).has_value(); }
 
+/// A register of the channels; of bytes, no more than there are.
+static int64_t lanesOf(const PoolOp &pool, const Target &target) {
+  int64_t bits = pool.start.getType().getIntOrFloatBitWidth(),
+          channels =
+              cast<RankedTensorType>(pool.out.getType()).getShape().back();
+  if (bits == 8 && !ShapedType::isDynamic(channels))
+    return std::clamp<int64_t>(llvm::bit_floor(uint64_t(channels)), 8,
+                               target.lanes(bits));
+  return target.lanes(bits);
+}
+
 static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   return ScheduleAttr::get(kernel.getContext(), poolBuilder.kind, {},
-                           target.lanes(), /*unroll=*/1, /*pack=*/0,
-                           /*grain=*/1);
+                           lanesOf(*matchPool(kernel), target), /*unroll=*/1,
+                           /*pack=*/0, /*grain=*/1);
 }
 
 static LogicalResult build(KernelSite &site) {
   PoolOp pool = *matchPool(site.kernel);
   ScheduleAttr given = site.kernel.getScheduleAttr();
-  PoolLoops{site, pool, given ? given.getLanes() : site.target.lanes()}.build();
+  PoolLoops{site, pool, given ? given.getLanes() : lanesOf(pool, site.target)}
+      .build();
   return success();
 }
 

@@ -1,7 +1,7 @@
-# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [winograd=2,16] [bias] [residual] [bf16] [image] [bytes] [narrow]:
+# convolution.py h=9:3 w=20?:3,s2,d1,p1+1 n=2 g=1 f=40 c=5 in=nhwgc weights=gfhwc [winograd=2,16] [bias] [residual] [bf16] [image] [bytes] [narrow] [fill=9]:
 # a convolution over the spatial dims d, h, w (size:window, then stride, dilation, padding in front + behind) with its epilogue, as a module
 # for %kernels. `bf16` are operands of that type, `image` an input alone, `narrow` a result. Of `bytes`, the input is unsigned and the
-# weights are signed, and `narrow` makes bytes of their sums.
+# weights are signed, and `narrow` makes bytes of their sums; `fill` is what they are padded with.
 import re
 import sys
 from compare import generic, module, tensor
@@ -44,7 +44,8 @@ out, given = tensor(result, sizes, sums), tensor(order, sizes, number)
 operands = [("a", list(order), number), ("b", weights, factor)]
 body, source = "", ("%a", given)
 for name, kind in [("zero", sums), ("none", number)]:
-    body += f"%{name} = arith.constant {'0' if kind.startswith('i') else '0.0'} : {kind}\n"
+    value = options.get("fill", "0") if name == "none" else "0"
+    body += f"%{name} = arith.constant {value if kind.startswith('i') else '0.0'} : {kind}\n"
 if any(low.values()) or any(high.values()):
     padding = lambda by: ", ".join(str(by.get(d, 0)) for d in order)
     indices = ", ".join(f"%p{i}: index" for i in range(len(order)))

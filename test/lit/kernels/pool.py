@@ -1,5 +1,5 @@
-# pool.py max|sum h=9:3,s2,d1,p1+1 w=20?:3 n=2 c=5 in=nhwc: a pool over the spatial dims d, h, w (size:window, then stride, dilation,
-# padding in front + behind), as a module for %kernels.
+# pool.py max|sum|maxui|maxsi h=9:3,s2,d1,p1+1 w=20?:3 n=2 c=5 in=nhwc: a pool over the spatial dims d, h, w (size:window, then stride, dilation,
+# padding in front + behind), as a module for %kernels. maxui and maxsi are of bytes.
 import sys
 from compare import generic, module, tensor
 
@@ -28,21 +28,23 @@ for d in spatial:
 result = ["o" + d if d in spatial else d for d in order]
 taps = ["k" + d for d in spatial]
 places = [f"o{d} * {stride[d]} + k{d} * {dilation[d]}" if d in spatial else d for d in order]
-start, fold = ("0.0", "arith.addf") if kind == "sum" else ("0xFF800000", "arith.maximumf")
-out, given = tensor(result, sizes), tensor(order, sizes)
+start, fold = {"sum": ("0.0", "arith.addf"), "max": ("0xFF800000", "arith.maximumf"),  # the last two are of bytes
+               "maxui": ("0", "arith.maxui"), "maxsi": ("-128", "arith.maxsi")}[kind]
+element = "i8" if kind.endswith("i") else "f32"
+out, given = tensor(result, sizes, element), tensor(order, sizes, element)
 source, padded = ("%a", given), any(low.values()) or any(high.values())
-body = f"%start = arith.constant {start} : f32\n"
+body = f"%start = arith.constant {start} : {element}\n"
 if padded:
     padding = lambda by: ", ".join(str(by.get(d, 0)) for d in order)
     indices = ", ".join(f"%p{i}: index" for i in range(len(order)))
-    source = ("%padded", tensor([d.upper() if d in spatial else d for d in order], sizes))
+    source = ("%padded", tensor([d.upper() if d in spatial else d for d in order], sizes, element))
     body += f"""%padded = tensor.pad %a low[{padding(low)}] high[{padding(high)}] {{
     ^bb0({indices}):
-      tensor.yield %start : f32
+      tensor.yield %start : {element}
     }} : {given} to {source[1]}
     """
 body += f"%window = tensor.empty() : {tensor(taps, sizes)}\n"
-body += f"%init = linalg.fill ins(%start : f32) outs(%out : {out}) -> {out}\n"
+body += f"%init = linalg.fill ins(%start : {element}) outs(%out : {out}) -> {out}\n"
 body += generic([places, taps, result], result + taps, [source, ("%window", tensor(taps, sizes))], ("%init", out),
-                f"^bb0(%x: f32, %y: f32, %s: f32):\n%t = {fold} %s, %x : f32\nlinalg.yield %t : f32", 0)
-print(module(sizes, [("a", list(order), "f32")], result, body, "%v0"))
+                f"^bb0(%x: {element}, %y: f32, %s: {element}):\n%t = {fold} %s, %x : {element}\nlinalg.yield %t : {element}", 0)
+print(module(sizes, [("a", list(order), element)], result, body, "%v0", element=element))

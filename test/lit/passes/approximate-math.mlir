@@ -121,3 +121,16 @@ func.func @exact(%x: f32) -> bf16 {
   %1 = arith.truncf %0 : f32 to bf16
   return %1 : bf16
 }
+
+// Rounding and converting are one instruction, of f32 that become i32.
+// CHECK-LABEL: @whole
+// CHECK: llvm.intr.lrint(%{{.*}}) : (vector<8xf32>) -> vector<8xi32>
+// CHECK: math.roundeven
+// CHECK-NEXT: arith.fptosi
+func.func @whole(%x: vector<8xf32>, %y: f64) -> (vector<8xi32>, i32) {
+  %0 = math.roundeven %x : vector<8xf32>
+  %1 = arith.fptosi %0 : vector<8xf32> to vector<8xi32>
+  %2 = math.roundeven %y : f64
+  %3 = arith.fptosi %2 : f64 to i32
+  return %1, %3 : vector<8xi32>, i32
+}

@@ -173,20 +173,37 @@ func.func @join(%x: tensor<1x3x6x6xf32>, %w: tensor<16x3x3x3xf32>, %v: tensor<16
 
 // -----
 
+// Integers of 32 bits are those of quantized numbers: a convolution of few of them, and one of each channel, put theirs last.
+// CHECK-LABEL: @integers
+// CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<1x4x4x8xi32>)
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<1x6x6x4xi32>, tensor<4x3x3xi32>) outs(%{{.*}} : tensor<1x4x4x4xi32>)
+func.func @integers(%i: tensor<1x4x6x6xi32>, %v: tensor<8x4x3x3xi32>, %w: tensor<4x3x3xi32>) -> (tensor<1x8x4x4xi32>, tensor<1x4x4x4xi32>) {
+  %zero = arith.constant 0 : i32
+  %e = tensor.empty() : tensor<1x8x4x4xi32>
+  %f = tensor.empty() : tensor<1x4x4x4xi32>
+  %a = linalg.fill ins(%zero : i32) outs(%e : tensor<1x8x4x4xi32>) -> tensor<1x8x4x4xi32>
+  %b = linalg.fill ins(%zero : i32) outs(%f : tensor<1x4x4x4xi32>) -> tensor<1x4x4x4xi32>
+  %y = linalg.conv_2d_nchw_fchw ins(%i, %v : tensor<1x4x6x6xi32>, tensor<8x4x3x3xi32>) outs(%a : tensor<1x8x4x4xi32>) -> tensor<1x8x4x4xi32>
+  %z = linalg.depthwise_conv_2d_nchw_chw ins(%i, %w : tensor<1x4x6x6xi32>, tensor<4x3x3xi32>) outs(%b : tensor<1x4x4x4xi32>) -> tensor<1x4x4x4xi32>
+  return %y, %z : tensor<1x8x4x4xi32>, tensor<1x4x4x4xi32>
+}
+
+// -----
+
 // A small depthwise convolution costs less than two transpositions; other types stay as they are.
 // CHECK-LABEL: @negative
 // CHECK: linalg.depthwise_conv_2d_nchw_chw
 // CHECK: linalg.conv_2d_nchw_fchw
 // CHECK-NOT: linalg.transpose
-func.func @negative(%x: tensor<1x4x6x6xf32>, %w: tensor<4x3x3xf32>, %i: tensor<1x4x6x6xi32>, %v: tensor<4x4x3x3xi32>)
-    -> (tensor<1x4x4x4xf32>, tensor<1x4x4x4xi32>) {
+func.func @negative(%x: tensor<1x4x6x6xf32>, %w: tensor<4x3x3xf32>, %i: tensor<1x4x6x6xi64>, %v: tensor<4x4x3x3xi64>)
+    -> (tensor<1x4x4x4xf32>, tensor<1x4x4x4xi64>) {
   %zero = arith.constant 0.0 : f32
   %empty = tensor.empty() : tensor<1x4x4x4xf32>
   %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<1x4x4x4xf32>) -> tensor<1x4x4x4xf32>
   %y = linalg.depthwise_conv_2d_nchw_chw ins(%x, %w : tensor<1x4x6x6xf32>, tensor<4x3x3xf32>) outs(%init : tensor<1x4x4x4xf32>) -> tensor<1x4x4x4xf32>
-  %none = arith.constant 0 : i32
-  %integers = tensor.empty() : tensor<1x4x4x4xi32>
-  %start = linalg.fill ins(%none : i32) outs(%integers : tensor<1x4x4x4xi32>) -> tensor<1x4x4x4xi32>
-  %z = linalg.conv_2d_nchw_fchw ins(%i, %v : tensor<1x4x6x6xi32>, tensor<4x4x3x3xi32>) outs(%start : tensor<1x4x4x4xi32>) -> tensor<1x4x4x4xi32>
-  return %y, %z : tensor<1x4x4x4xf32>, tensor<1x4x4x4xi32>
+  %none = arith.constant 0 : i64
+  %integers = tensor.empty() : tensor<1x4x4x4xi64>
+  %start = linalg.fill ins(%none : i64) outs(%integers : tensor<1x4x4x4xi64>) -> tensor<1x4x4x4xi64>
+  %z = linalg.conv_2d_nchw_fchw ins(%i, %v : tensor<1x4x6x6xi64>, tensor<4x4x3x3xi64>) outs(%start : tensor<1x4x4x4xi64>) -> tensor<1x4x4x4xi64>
+  return %y, %z : tensor<1x4x4x4xf32>, tensor<1x4x4x4xi64>
 }

@@ -47,3 +47,35 @@ func.func @negative_inexact() -> tensor<2xf32> {
 }
 
 {-# dialect_resources: { builtin: { weight: "0x040000000000803F000000400000404000008040" } } #-}
+
+// The bias of a quantized product is a constant.
+// CHECK-LABEL: @bias
+// CHECK-NEXT: %[[B:.*]] = arith.constant dense<[2.500000e+00, -5.000000e-01]> : tensor<2xf32>
+// CHECK-NEXT: return %[[B]]
+func.func @bias() -> tensor<2xf32> {
+  %b = arith.constant dense<[5, -2]> : tensor<2xi32>
+  %scale = arith.constant dense<[0.5, 0.25]> : tensor<2xf32>
+  %empty = tensor.empty() : tensor<2xf32>
+  %s = linalg.generic {indexing_maps = [#each, #each, #each], iterator_types = ["parallel"]}
+      ins(%b, %scale : tensor<2xi32>, tensor<2xf32>) outs(%empty : tensor<2xf32>) {
+  ^bb0(%i: i32, %j: f32, %out: f32):
+    %f = arith.sitofp %i : i32 to f32
+    %p = arith.mulf %f, %j : f32
+    linalg.yield %p : f32
+  } -> tensor<2xf32>
+  return %s : tensor<2xf32>
+}
+
+// Weights of bytes stay what they are.
+// CHECK-LABEL: @negative_bytes
+// CHECK: arith.sitofp
+func.func @negative_bytes() -> tensor<2xf32> {
+  %b = arith.constant dense<[5, -2]> : tensor<2xi8>
+  %empty = tensor.empty() : tensor<2xf32>
+  %s = linalg.generic {indexing_maps = [#each, #each], iterator_types = ["parallel"]} ins(%b : tensor<2xi8>) outs(%empty : tensor<2xf32>) {
+  ^bb0(%i: i8, %out: f32):
+    %f = arith.sitofp %i : i8 to f32
+    linalg.yield %f : f32
+  } -> tensor<2xf32>
+  return %s : tensor<2xf32>
+}

@@ -452,3 +452,29 @@ func.func @rounded_norm_of_two_users(%x: tensor<4x16xf32>, %y: tensor<4x16xf32>,
   } -> tensor<4x16xf32>
   return %r, %n : tensor<4x16xbf16>, tensor<4x16xf32>
 }
+
+// Planes that become pixels are one kernel with the loop that makes their bytes; what pads the channels is in it.
+// CHECK-LABEL: @pixels
+// CHECK: fulgur.kernel ins(%{{.*}} : tensor<1x3x4x4xf32>) outs(%{{.*}} : tensor<1x4x4x4xi8>)
+// CHECK: linalg.generic
+// CHECK: tensor.pad
+// CHECK: linalg.transpose
+// CHECK: fulgur.yield
+// CHECK-NOT: fulgur.kernel
+func.func @pixels(%x: tensor<1x3x4x4xf32>) -> tensor<1x4x4x4xi8> {
+  %z = arith.constant 5 : i8
+  %e = tensor.empty() : tensor<1x3x4x4xi8>
+  %t = tensor.empty() : tensor<1x4x4x4xi8>
+  %b = linalg.generic {indexing_maps = [affine_map<(n, c, h, w) -> (n, c, h, w)>, affine_map<(n, c, h, w) -> (n, c, h, w)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%x : tensor<1x3x4x4xf32>) outs(%e : tensor<1x3x4x4xi8>) {
+  ^bb0(%i: f32, %o: i8):
+    %0 = arith.fptosi %i : f32 to i8
+    linalg.yield %0 : i8
+  } -> tensor<1x3x4x4xi8>
+  %p = tensor.pad %b low[0, 0, 0, 0] high[0, 1, 0, 0] {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    tensor.yield %z : i8
+  } : tensor<1x3x4x4xi8> to tensor<1x4x4x4xi8>
+  %y = linalg.transpose ins(%p : tensor<1x4x4x4xi8>) outs(%t : tensor<1x4x4x4xi8>) permutation = [0, 2, 3, 1]
+  return %y : tensor<1x4x4x4xi8>
+}

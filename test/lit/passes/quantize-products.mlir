@@ -217,3 +217,125 @@ func.func @convolution(%x: tensor<1x4x4xi8>) -> tensor<1x4x3xf32> {
   } -> tensor<1x4x3xf32>
   return %p : tensor<1x4x3xf32>
 }
+
+// -----
+
+// The planes of an image become pixels of four bytes, the last of them the zero point; weights get zeros.
+// CHECK-LABEL: @image
+// CHECK-SAME: %[[X:.*]]: tensor<1x3x5x5xi8>
+// CHECK-DAG: %[[Z:.*]] = arith.constant 7 : i8
+// CHECK-DAG: %[[W:.*]] = arith.constant dense_resource<filled> : tensor<2x4x3x3xi8>
+// CHECK: %[[A:.*]] = tensor.pad %[[X]] low[0, 0, 0, 0] high[0, 1, 0, 0]
+// CHECK: tensor.yield %[[Z]] : i8
+// CHECK: %[[T:.*]] = linalg.transpose ins(%[[A]] : tensor<1x4x5x5xi8>) outs(%{{.*}} : tensor<1x5x5x4xi8>) permutation = [0, 2, 3, 1]
+// CHECK: %[[P:.*]] = tensor.pad %[[T]] low[0, 1, 1, 0] high[0, 1, 1, 0]
+// CHECK: tensor.yield %[[Z]] : i8
+// CHECK: linalg.generic {{.*}} ins(%[[P]], %[[W]] : tensor<1x7x7x4xi8>, tensor<2x4x3x3xi8>) outs(%{{.*}} : tensor<1x5x5x2xi32>)
+#id = affine_map<(n, c, h, w) -> (n, c, h, w)>
+func.func @image(%x: tensor<1x3x5x5xi8>) -> tensor<1x5x5x2xf32> {
+  %w = arith.constant dense<3> : tensor<2x3x3x3xi8>
+  %s = arith.constant 0.5 : f32
+  %z = arith.constant 7 : i32
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x3x5x5xf32>
+  %f = tensor.empty() : tensor<2x3x3x3xf32>
+  %g = tensor.empty() : tensor<1x5x5x2xf32>
+  %a = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%x : tensor<1x3x5x5xi8>) outs(%e : tensor<1x3x5x5xf32>) {
+  ^bb0(%i: i8, %o: f32):
+    %0 = arith.extui %i : i8 to i32
+    %1 = arith.subi %0, %z : i32
+    %2 = arith.sitofp %1 : i32 to f32
+    %3 = arith.mulf %2, %s : f32
+    linalg.yield %3 : f32
+  } -> tensor<1x3x5x5xf32>
+  %p = tensor.pad %a low[0, 0, 1, 1] high[0, 0, 1, 1] {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    tensor.yield %zero : f32
+  } : tensor<1x3x5x5xf32> to tensor<1x3x7x7xf32>
+  %b = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%w : tensor<2x3x3x3xi8>) outs(%f : tensor<2x3x3x3xf32>) {
+  ^bb0(%i: i8, %o: f32):
+    %0 = arith.sitofp %i : i8 to f32
+    %1 = arith.mulf %0, %s : f32
+    linalg.yield %1 : f32
+  } -> tensor<2x3x3x3xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%g : tensor<1x5x5x2xf32>) -> tensor<1x5x5x2xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, c, i, j) -> (n, c, h + i, w + j)>, affine_map<(n, h, w, f, c, i, j) -> (f, c, i, j)>, affine_map<(n, h, w, f, c, i, j) -> (n, h, w, f)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]} ins(%p, %b : tensor<1x3x7x7xf32>, tensor<2x3x3x3xf32>) outs(%init : tensor<1x5x5x2xf32>) {
+  ^bb0(%i: f32, %j: f32, %o: f32):
+    %0 = arith.mulf %i, %j : f32
+    %1 = arith.addf %o, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<1x5x5x2xf32>
+  return %y : tensor<1x5x5x2xf32>
+}
+
+// -----
+
+// Sums of integers, of planes that are no whole steps: weights get zeros between those that they have.
+// CHECK-LABEL: @planes
+// CHECK: tensor.pad %{{.*}} low[0, 0, 0, 0] high[0, 3, 0, 0]
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<1x5x5x8xi8>, tensor<2x8x2x2xi8>) outs(%{{.*}} : tensor<1x4x4x2xi32>)
+#id = affine_map<(n, c, h, w) -> (n, c, h, w)>
+func.func @planes(%x: tensor<1x5x5x5xi8>) -> tensor<1x4x4x2xi32> {
+  %w = arith.constant dense<[[[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[9, 10], [11, 12]], [[-1, -2], [-3, -4]], [[-5, -6], [-7, -8]]],
+                             [[[2, 2], [3, 4]], [[5, 6], [7, 3]], [[9, 10], [11, 2]], [[-1, -2], [-3, 6]], [[-5, -6], [-7, 9]]]]> : tensor<2x5x2x2xi32>
+  %z = arith.constant 7 : i32
+  %zero = arith.constant 0 : i32
+  %e = tensor.empty() : tensor<1x5x5x5xi32>
+  %g = tensor.empty() : tensor<1x4x4x2xi32>
+  %a = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%x : tensor<1x5x5x5xi8>) outs(%e : tensor<1x5x5x5xi32>) {
+  ^bb0(%i: i8, %o: i32):
+    %0 = arith.extui %i : i8 to i32
+    %1 = arith.subi %0, %z : i32
+    linalg.yield %1 : i32
+  } -> tensor<1x5x5x5xi32>
+  %init = linalg.fill ins(%zero : i32) outs(%g : tensor<1x4x4x2xi32>) -> tensor<1x4x4x2xi32>
+  %y = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, c, i, j) -> (n, c, h + i, w + j)>, affine_map<(n, h, w, f, c, i, j) -> (f, c, i, j)>, affine_map<(n, h, w, f, c, i, j) -> (n, h, w, f)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]} ins(%a, %w : tensor<1x5x5x5xi32>, tensor<2x5x2x2xi32>) outs(%init : tensor<1x4x4x2xi32>) {
+  ^bb0(%i: i32, %j: i32, %o: i32):
+    %0 = arith.muli %i, %j : i32
+    %1 = arith.addi %o, %0 : i32
+    linalg.yield %1 : i32
+  } -> tensor<1x4x4x2xi32>
+  return %y : tensor<1x4x4x2xi32>
+}
+
+// -----
+
+// Channels by themselves, which lie last.
+// CHECK-LABEL: @depthwise
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<1x5x5x4xi8>, tensor<4x2x2xi8>) outs(%{{.*}} : tensor<1x4x4x4xi32>)
+#id = affine_map<(n, h, w, c) -> (n, h, w, c)>
+#id3 = affine_map<(c, i, j) -> (c, i, j)>
+func.func @depthwise(%x: tensor<1x5x5x4xi8>) -> tensor<1x4x4x4xf32> {
+  %w = arith.constant dense<[[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[9, 10], [11, 12]], [[-1, -2], [-3, -4]]]> : tensor<4x2x2xi8>
+  %s = arith.constant 0.5 : f32
+  %z = arith.constant 7 : i32
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x5x5x4xf32>
+  %f = tensor.empty() : tensor<4x2x2xf32>
+  %g = tensor.empty() : tensor<1x4x4x4xf32>
+  %a = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%x : tensor<1x5x5x4xi8>) outs(%e : tensor<1x5x5x4xf32>) {
+  ^bb0(%i: i8, %o: f32):
+    %0 = arith.extui %i : i8 to i32
+    %1 = arith.subi %0, %z : i32
+    %2 = arith.sitofp %1 : i32 to f32
+    %3 = arith.mulf %2, %s : f32
+    linalg.yield %3 : f32
+  } -> tensor<1x5x5x4xf32>
+  %b = linalg.generic {indexing_maps = [#id3, #id3], iterator_types = ["parallel", "parallel", "parallel"]} ins(%w : tensor<4x2x2xi8>) outs(%f : tensor<4x2x2xf32>) {
+  ^bb0(%i: i8, %o: f32):
+    %0 = arith.sitofp %i : i8 to f32
+    %1 = arith.mulf %0, %s : f32
+    linalg.yield %1 : f32
+  } -> tensor<4x2x2xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%g : tensor<1x4x4x4xf32>) -> tensor<1x4x4x4xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(n, h, w, c, i, j) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, c, i, j) -> (c, i, j)>, affine_map<(n, h, w, c, i, j) -> (n, h, w, c)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction"]} ins(%a, %b : tensor<1x5x5x4xf32>, tensor<4x2x2xf32>) outs(%init : tensor<1x4x4x4xf32>) {
+  ^bb0(%i: f32, %j: f32, %o: f32):
+    %0 = arith.mulf %i, %j : f32
+    %1 = arith.addf %o, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<1x4x4x4xf32>
+  return %y : tensor<1x4x4x4xf32>
+}
