@@ -53,7 +53,7 @@ struct Gemm : ProductLoops {
     int64_t lines = 0;   ///< per `unroll` steps
   };
   static constexpr int64_t kLineBytes = 64; ///< of a cache line
-  int64_t lineElements() const { return kLineBytes / 4 * depth; }
+  int64_t lineElements() const { return kLineBytes / elements.storedBytes(); }
   Prefetch prefetchOf(mlir::Value rowFrom, mlir::Value row, mlir::Value bBase,
                       mlir::Value from, mlir::Value to);
   void prefetch(const Prefetch &what, mlir::Value from, mlir::Value step);

@@ -22,7 +22,9 @@ struct Product {
   mlir::linalg::UnPackOp packed; ///< what b is unpacked from, [..., columns /
                                  ///< pack, reduction / depth, pack] and depth,
                                  ///< if it is not 1; may be null
-  DequantizeOp blocks; ///< what makes b of codes of few bits; may be null
+  DequantizeOp blocks;   ///< what makes b of codes of few bits; may be null
+  RoundBlocksOp rounded; ///< what makes a's elements bytes with scales, for
+                         ///< `blocks`: a's value is its input; may be null
   std::optional<RowGather>
       gather; ///< how b's first dim, an outer loop, is picked from a table:
               ///< b's value is the table then

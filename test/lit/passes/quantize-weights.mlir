@@ -42,3 +42,50 @@ func.func @negative_activations(%x: tensor<1x4xf32>, %w: tensor<4x2xf32>, %sums:
   return %y : tensor<1x2xf32>
 }
 
+// RUN: fulgur-opt %s --fulgur-quantize-weights="bits=8 block=0 round=true" | FileCheck %s --check-prefix=BYTES
+// RUN: fulgur-opt %s --fulgur-quantize-weights="bits=4 block=16 round=true" | FileCheck %s --check-prefix=ROUND
+
+// Rows become bytes, with a scale for all of a sum or for each block of it; rows that are picked from the weight are picked from its codes.
+// CHECK-LABEL: @rows
+// BYTES-LABEL: @rows
+// BYTES-SAME: %[[x:.*]]: tensor<1x32xf32>
+// BYTES: %[[w:.*]] = fulgur.dequantize {{.*}} {axis = 1 : i64, bits = 8 : i64, block = 32 : i64, offset = 128 : i64} : tensor<2x32xi8>, tensor<2x1xf32>
+// BYTES-DAG: %[[rounded:.*]] = fulgur.round_blocks %[[x]] {block = 32 : i64}
+// BYTES-DAG: tensor.extract %[[w]][%{{.*}}, %{{.*}}]
+// BYTES: ins(%[[rounded]], %[[w]] :
+// ROUND-LABEL: @rows
+// ROUND: fulgur.dequantize {{.*}} {axis = 1 : i64, bits = 4 : i64, block = 16 : i64, offset = 8 : i64}
+// ROUND: fulgur.round_blocks %{{.*}} {block = 16 : i64}
+func.func @rows(%x: tensor<1x32xf32>, %sums: tensor<1x2xf32>, %i: tensor<3xi64>) -> (tensor<1x2xf32>, tensor<3x32xf32>) {
+  %w = arith.constant dense<0.5> : tensor<2x32xf32>
+  %e = tensor.empty() : tensor<3x32xf32>
+  %picked = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+      ins(%i : tensor<3xi64>) outs(%e : tensor<3x32xf32>) {
+  ^bb0(%n: i64, %o: f32):
+    %row = arith.index_cast %n : i64 to index
+    %column = linalg.index 1 : index
+    %v = tensor.extract %w[%row, %column] : tensor<2x32xf32>
+    linalg.yield %v : f32
+  } -> tensor<3x32xf32>
+  %y = linalg.matmul indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+    ins(%x, %w : tensor<1x32xf32>, tensor<2x32xf32>) outs(%sums : tensor<1x2xf32>) -> tensor<1x2xf32>
+  return %y, %picked : tensor<1x2xf32>, tensor<3x32xf32>
+}
+
+// Short sums stay float32, and rows that are not along the last dim stay numbers.
+// BYTES-LABEL: @negative_short
+// BYTES-NOT: fulgur.dequantize
+// BYTES-LABEL: @negative_columns
+// BYTES: fulgur.dequantize
+// BYTES-NOT: fulgur.round_blocks
+func.func @negative_short(%x: tensor<1x8xf32>, %sums: tensor<1x2xf32>) -> tensor<1x2xf32> {
+  %w = arith.constant dense<1.0> : tensor<8x2xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<1x8xf32>, tensor<8x2xf32>) outs(%sums : tensor<1x2xf32>) -> tensor<1x2xf32>
+  return %y : tensor<1x2xf32>
+}
+func.func @negative_columns(%x: tensor<32x5xf32>, %sums: tensor<5x2xf32>) -> tensor<5x2xf32> {
+  %w = arith.constant dense<1.0> : tensor<32x2xf32>
+  %y = linalg.matmul indexing_maps = [affine_map<(m, n, k) -> (k, m)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>]
+    ins(%x, %w : tensor<32x5xf32>, tensor<32x2xf32>) outs(%sums : tensor<5x2xf32>) -> tensor<5x2xf32>
+  return %y : tensor<5x2xf32>
+}
