@@ -21,8 +21,8 @@ bool BlockProduct::hasDigits() {
   if (product.rounded)
     return true;
   auto rows = known(sizes[row()]);
-  return bytes.parts == 1 && (!rows || *rows == 1) && block % lanes == 0 &&
-         steps % lanes == 0 && block <= kMostSteps;
+  return (bytes.parts == 1 || hasPairs()) && (!rows || *rows == 1) &&
+         block % lanes == 0 && steps % lanes == 0 && block <= kMostSteps;
 }
 
 /// The number of the line that a row of this task is.
@@ -244,7 +244,6 @@ void BlockProduct::digitTile(Value row, int64_t count, Value from, Value to,
 void BlockProduct::addWords(ArrayRef<Value> lines, Value octet, Value start,
                             Values &sums, Values &pairs) {
   OpBuilder &b = e.builder;
-  bool hasPairs = !pairs.empty();
   auto asBytes = [&](Value words) {
     return LLVM::BitcastOp::create(
         b, e.loc, VectorType::get(lanes * 4, b.getI8Type()), words);
@@ -280,7 +279,7 @@ void BlockProduct::addWords(ArrayRef<Value> lines, Value octet, Value start,
         Value left = bytes.row(e, digits, at, e.index(1), /*count=*/{});
         int64_t first = (number * digitCount + digit) * vectors;
         for (int64_t vector : llvm::seq(vectors)) {
-          if (hasPairs) {
+          if (hasPairs()) {
             Value &sum = pairs[first + vector];
             Value both = multiplyPairs(asBytes(right[vector]), asBytes(left));
             sum = sum ? arith::AddIOp::create(b, e.loc, sum, both) : both;
@@ -297,8 +296,8 @@ void BlockProduct::addWords(ArrayRef<Value> lines, Value octet, Value start,
   }
 }
 
-/// Sums of two products of codes of four bits and bytes each, of which 16 bits
-/// hold eight.
+/// Sums of two products of codes of four bits and digits each. 16 bits hold
+/// eight of them, 8 * 2 * 15 * 128.
 Value BlockProduct::multiplyPairs(Value codes, Value row) {
   OpBuilder &b = e.builder;
   return LLVM::CallIntrinsicOp::create(
@@ -336,12 +335,10 @@ Values BlockProduct::sumDigits(ArrayRef<Value> lines, Value group,
                   load(sumsOfDigits, e.add(e.mul(place, digitCount), digit)));
   int64_t count = steps / depth, atOnce = unrollOf(count);
   Value first = e.mul(group, block / depth);
-  // Of bytes, not of the lowest digit, which may be -128.
-  bool hasPairs = product.rounded && bits == 4 && bytes.parts == 2;
   sums = e.loop(e.index(0), e.index(count), atOnce, sums,
                 [&](Value at, ValueRange carried) {
                   Values next = llvm::to_vector(carried),
-                         pairs(hasPairs ? next.size() : 0);
+                         pairs(hasPairs() ? next.size() : 0);
                   for (int64_t u : llvm::seq(atOnce))
                     addWords(lines, e.add(e.add(first, at), u), start, next,
                              pairs);

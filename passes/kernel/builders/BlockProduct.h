@@ -72,6 +72,8 @@ struct BlockProduct : ProductLoops {
                     ///< byte, on the stack
   void addWords(mlir::ArrayRef<Value> lines, Value octet, Value start,
                 Values &sums, Values &pairs);
+  /// Whether pairs of products are summed in 16 bits first.
+  bool hasPairs() { return bits == 4 && bytes.parts == 2; }
   Value multiplyPairs(Value codes, Value row);
   Value addPairs(Value pairs, Value sum);
   Values sumDigits(mlir::ArrayRef<Value> lines, Value group, int64_t steps,
