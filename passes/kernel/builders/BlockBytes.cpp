@@ -7,6 +7,11 @@ using namespace fulgur;
 
 static constexpr int64_t kPanelBytes = 16 << 10; // of codes on the stack
 
+/// Bytes are what they are; long blocks stay packed.
+bool BlockProduct::unpacksBytes() {
+  return bits == 4 && block * width <= kPanelBytes;
+}
+
 /// All sums of `count` rows with the panel.
 void BlockProduct::fewLines(Value panelIndex, Value row, int64_t count) {
   digitTile(row, count, e.index(0), e.index(steps), e.index(0), /*start=*/{});
@@ -14,8 +19,7 @@ void BlockProduct::fewLines(Value panelIndex, Value row, int64_t count) {
 }
 
 void BlockProduct::manyLines(Value panelIndex, Value rowFrom, Value rowTo) {
-  // Bytes are what they are; long blocks stay packed.
-  bool isUnpacked = bits == 4 && block * width <= kPanelBytes;
+  bool isUnpacked = unpacksBytes();
   int64_t piece = isUnpacked ? kPanelBytes / width / block * block
                              : llvm::alignTo(steps, block);
   if (isUnpacked)

@@ -202,6 +202,8 @@ void BlockProduct::task(Value outer, Value rowFrom, Value rowTo,
 void BlockProduct::someRows(Value panelIndex, Value rowFrom, Value rowTo) {
   Value count = e.sub(rowTo, rowFrom);
   bool isRounded = product.rounded != nullptr;
+  if (isRounded && !unpacksBytes()) // a few rows are nothing else then
+    return manyLines(panelIndex, rowFrom, rowTo);
   int64_t most = isRounded ? rows : kDirectRows;
   e.branch(
       e.less(e.index(most), count),

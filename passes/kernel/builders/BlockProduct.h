@@ -80,6 +80,7 @@ struct BlockProduct : ProductLoops {
                    Value start, mlir::ValueRange totals);
 
   // Rows of bytes (BlockBytes.cpp).
+  bool unpacksBytes();
   void fewLines(Value panelIndex, Value row, int64_t count);
   void manyLines(Value panelIndex, Value rowFrom, Value rowTo);
   void unpackBytes(Value from, Value to);
