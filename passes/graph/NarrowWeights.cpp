@@ -3,6 +3,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/Convolution.h"
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
 #include "passes/WeightStore.h"
@@ -69,7 +70,9 @@ struct NarrowWeights : impl::NarrowWeightsBase<NarrowWeights> {
     narrowed.clear();
     SmallVector<linalg::LinalgOp> products;
     getOperation().walk([&](linalg::LinalgOp op) {
-      if (isLong(op))
+      if (isConvolution(op) && weightOf(op->getOperand(1)))
+        remark(op, getArgument(), "the weights of convolutions stay float32");
+      else if (isLong(op))
         products.push_back(op);
     });
     for (linalg::LinalgOp product : products)

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "passes/Convolution.h"
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
 #include "passes/WeightStore.h"
@@ -129,6 +130,11 @@ struct QuantizeWeights : impl::QuantizeWeightsBase<QuantizeWeights> {
     roundings.clear();
     SmallVector<linalg::LinalgOp> products;
     getOperation().walk([&](linalg::LinalgOp op) {
+      if (isConvolution(op)) {
+        if (weightOf(op->getOperand(1)))
+          remark(op, getArgument(), "the weights of convolutions stay float32");
+        return;
+      }
       if (op.hasPureTensorSemantics() && linalg::isaContractionOpInterface(op))
         products.push_back(op);
     });

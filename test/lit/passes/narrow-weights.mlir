@@ -1,4 +1,5 @@
 // RUN: fulgur-opt %s --fulgur-narrow-weights | FileCheck %s
+// RUN: fulgur-opt %s --fulgur-narrow-weights --remarks-filter-missed=.* --remark-format=emitRemark -o %t 2>&1 | FileCheck %s --check-prefix=REMARK
 
 // A product reads a weight as float16; so does a loop that picks rows of it.
 // CHECK-LABEL: @product
@@ -48,7 +49,7 @@ func.func @experts(%x: tensor<3x1x16xf32>, %i: tensor<3xi64>, %sums: tensor<3x1x
 
 // What float16 cannot hold, short sums, and matrices that are no constants.
 // CHECK-LABEL: @negative
-// CHECK-NOT: f16
+// CHECK-NOT: f16>
 func.func @negative(%x: tensor<1x16xf32>, %z: tensor<1x2xf32>, %v: tensor<16x2xf32>, %sums: tensor<1x2xf32>)
     -> (tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>) {
   %w = arith.constant dense<1.0e5> : tensor<16x2xf32>
@@ -57,4 +58,15 @@ func.func @negative(%x: tensor<1x16xf32>, %z: tensor<1x2xf32>, %v: tensor<16x2xf
   %b = linalg.matmul ins(%z, %short : tensor<1x2xf32>, tensor<2x2xf32>) outs(%sums : tensor<1x2xf32>) -> tensor<1x2xf32>
   %c = linalg.matmul ins(%x, %v : tensor<1x16xf32>, tensor<16x2xf32>) outs(%sums : tensor<1x2xf32>) -> tensor<1x2xf32>
   return %a, %b, %c : tensor<1x2xf32>, tensor<1x2xf32>, tensor<1x2xf32>
+}
+
+// Nor do those of convolutions, which is said.
+// REMARK: remark: {{.*}}float16 cannot hold
+// REMARK: remark: [Missed]{{.*}}the weights of convolutions stay float32
+// CHECK-LABEL: @negative_convolution
+// CHECK: arith.constant dense<1.000000e+00> : tensor<3x3x16x2xf32>
+func.func @negative_convolution(%x: tensor<1x5x5x16xf32>, %sums: tensor<1x3x3x2xf32>) -> tensor<1x3x3x2xf32> {
+  %w = arith.constant dense<1.0> : tensor<3x3x16x2xf32>
+  %y = linalg.conv_2d_nhwc_hwcf ins(%x, %w : tensor<1x5x5x16xf32>, tensor<3x3x16x2xf32>) outs(%sums : tensor<1x3x3x2xf32>) -> tensor<1x3x3x2xf32>
+  return %y : tensor<1x3x3x2xf32>
 }

@@ -43,6 +43,7 @@ func.func @negative_activations(%x: tensor<1x4xf32>, %w: tensor<4x2xf32>, %sums:
 }
 
 // RUN: fulgur-opt %s --fulgur-quantize-weights="bits=8 block=0 round=true" | FileCheck %s --check-prefix=BYTES
+// RUN: fulgur-opt %s --fulgur-quantize-weights="bits=8 block=0 round=true" --remarks-filter-missed=.* --remark-format=emitRemark -o %t 2>&1 | FileCheck %s --check-prefix=REMARK
 // RUN: fulgur-opt %s --fulgur-quantize-weights="bits=4 block=16 round=true" | FileCheck %s --check-prefix=ROUND
 
 // Rows become bytes, with a scale for all of a sum or for each block of it; rows that are picked from the weight are picked from its codes.
@@ -88,4 +89,16 @@ func.func @negative_columns(%x: tensor<32x5xf32>, %sums: tensor<5x2xf32>) -> ten
   %y = linalg.matmul indexing_maps = [affine_map<(m, n, k) -> (k, m)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>]
     ins(%x, %w : tensor<32x5xf32>, tensor<32x2xf32>) outs(%sums : tensor<5x2xf32>) -> tensor<5x2xf32>
   return %y : tensor<5x2xf32>
+}
+
+// The weights do not change in convolutions, which is said.
+// REMARK: remark: {{.*}}stays float32: its sums are short
+// REMARK: remark: {{.*}}its sums do not go along the last dim
+// REMARK: remark: [Missed]{{.*}}the weights of convolutions stay float32
+// BYTES-LABEL: @negative_convolution
+// BYTES: arith.constant dense<1.000000e+00> : tensor<3x3x16x2xf32>
+func.func @negative_convolution(%x: tensor<1x5x5x16xf32>, %sums: tensor<1x3x3x2xf32>) -> tensor<1x3x3x2xf32> {
+  %w = arith.constant dense<1.0> : tensor<3x3x16x2xf32>
+  %y = linalg.conv_2d_nhwc_hwcf ins(%x, %w : tensor<1x5x5x16xf32>, tensor<3x3x16x2xf32>) outs(%sums : tensor<1x3x3x2xf32>) -> tensor<1x3x3x2xf32>
+  return %y : tensor<1x3x3x2xf32>
 }
