@@ -28,6 +28,11 @@ constexpr int64_t kShortestSum = 16;
 /// Sums of more products of bytes may not fit 32 bits.
 constexpr int64_t kLongestSum = 1 << 15;
 
+/// Weights of so many fewer columns than steps stay as they are: they are a
+/// small part of any model, and such products often decide something, such as
+/// which experts rows go to, or which class an input is of.
+constexpr int64_t kStepsPerColumn = 16;
+
 /// The constant of f32 that `value` is; null when it is none.
 ElementsAttr weightOf(Value value) {
   ElementsAttr weight;
@@ -217,12 +222,14 @@ private:
   int64_t blockOf(int64_t steps) const { return block == 0 ? steps : block; }
 
   /// Why a weight stays as it is; empty when it need not.
-  std::string reasonFor(int64_t steps) const {
+  std::string reasonFor(int64_t steps, int64_t columns, bool isTable) const {
     int64_t block = blockOf(steps);
     std::string text;
     llvm::raw_string_ostream os(text);
     if (this->block == 0 && steps < kShortestSum)
       os << "its sums are short";
+    else if (!isTable && columns * kStepsPerColumn <= steps)
+      os << "it has few columns";
     else if (steps % block != 0)
       os << "they are no whole number of blocks";
     else if (round && (block % kShortestSum != 0 || block > kLongestSum))
@@ -236,7 +243,10 @@ private:
     ElementsAttr weight = weightOf(value);
     auto type = cast<RankedTensorType>(weight.getType());
     int64_t steps = type.getDimSize(axis);
-    if (std::string reason = reasonFor(steps); !reason.empty()) {
+    int64_t rank = type.getRank(),
+            columns = type.getDimSize(2 * rank - 3 - axis);
+    if (std::string reason = reasonFor(steps, columns, rank > 2);
+        !reason.empty()) {
       remark(value.getDefiningOp(), getArgument(),
              "a weight of " + Twine(steps) + " steps stays float32: " + reason);
       return {};
@@ -250,7 +260,6 @@ private:
     SmallVector<int64_t> scaleShape(type.getShape());
     scaleShape[axis] = steps / block;
     ArrayRef<char> bytes = weightBytes(weight);
-    int64_t rank = type.getRank();
     Quantized parts{{reinterpret_cast<const float *>(bytes.data()),
                      bytes.size() / sizeof(float)},
                     llvm::product_of(type.getShape().drop_back(2)),
