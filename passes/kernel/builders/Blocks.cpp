@@ -21,7 +21,7 @@ static ElementsAttr constantOf(KernelOp kernel, Value value) {
 
 bool fulgur::hasBlocks(KernelOp kernel, const Product &product) {
   DequantizeOp blocks = product.blocks;
-  if (!blocks)
+  if (!blocks || !getElementTypeOrSelf(product.aOperand.value).isF32())
     return false;
   auto isDim = [&](int64_t dim, unsigned loop) {
     return product.loops[loop] ==

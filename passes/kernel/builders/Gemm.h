@@ -5,8 +5,8 @@
 
 namespace fulgur {
 struct Gemm : ProductLoops {
-  Multiplication elements{mlir::getElementTypeOrSelf(product.aOperand.value),
-                          product.unsignedA, lanes, site.target};
+  Multiplication elements{product.elementType(), product.unsignedA, lanes,
+                          site.target};
   int64_t depth = elements.depth;
 
   enum class Layout { Packed, OnStack, InPlace };

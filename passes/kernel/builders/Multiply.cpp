@@ -58,8 +58,12 @@ VectorType Multiplication::laneType() const {
 Value Multiplication::row(Emitter &e, Value flat, Value position, Value stride,
                           Value count) const {
   OpBuilder &b = e.builder;
-  if (depth == 1)
-    return e.broadcast(memref::LoadOp::create(b, e.loc, flat, position), lanes);
+  if (depth == 1) {
+    Value number = memref::LoadOp::create(b, e.loc, flat, position);
+    if (number.getType() != element)
+      number = arith::ExtFOp::create(b, e.loc, element, number);
+    return e.broadcast(number, lanes);
+  }
   Value step;
   int64_t bits = 32 / depth;
   if (!count && stride && known(stride) == 1) {

@@ -23,16 +23,14 @@ static bool isF16(Value value) {
   return getElementTypeOrSelf(value.getType()).isF16();
 }
 
-/// Whether operands and sums are of types that can be multiplied: one of two
-/// f32 may be stored as float16.
+/// Whether operands and sums are of types that can be multiplied: f32 may be
+/// stored as float16.
 static bool areMultiplied(linalg::LinalgOp contraction) {
   if (auto bytes = matchByteProduct(contraction.getBlock()))
     return bytes->unsignedA != bytes->unsignedB;
   auto inputs = contraction.getDpsInputs();
-  bool areWide =
-      llvm::any_of(inputs, isF32) && llvm::all_of(inputs, [](Value value) {
-        return isF32(value) || isF16(value);
-      });
+  bool areWide = llvm::all_of(
+      inputs, [](Value value) { return isF32(value) || isF16(value); });
   return (areWide || llvm::all_of(inputs, isBF16)) &&
          isF32(contraction.getDpsInits()[0]);
 }
@@ -148,9 +146,8 @@ static bool matchOperands(KernelOp kernel, Product &product) {
            .hasStaticShape())
     return false;
   // Float16 is read as whole vectors of packed weights only.
-  if (isF16(product.aOperand.value) ||
-      (isF16(product.bOperand.value) && !product.packed &&
-       !isConstant(kernel, product.bOperand.value)))
+  if (isF16(product.bOperand.value) && !product.packed &&
+      !isConstant(kernel, product.bOperand.value))
     return false;
   Type out = getElementTypeOrSelf(product.out.getType());
   return fromArguments &&

@@ -30,10 +30,15 @@ struct Product {
               ///< b's value is the table then
   mlir::BlockArgument out; ///< the kernel's destination
 
+  /// What elements are multiplied as; float16 as f32.
+  mlir::Type elementType() const {
+    mlir::Type type = mlir::getElementTypeOrSelf(aOperand.value);
+    return type.isF16() ? mlir::Float32Type::get(type.getContext()) : type;
+  }
   /// How many steps of the reduction lie together in packed operands: narrow
   /// numbers are multiplied in pairs, bytes in fours.
   int64_t depth() const {
-    mlir::Type element = mlir::getElementTypeOrSelf(aOperand.value);
+    mlir::Type element = elementType();
     return element.isInteger(8) ? 4 : element.isBF16() ? 2 : 1;
   }
 
