@@ -61,8 +61,8 @@ func.func @negative(%x: tensor<1x16xf32>, %z: tensor<1x2xf32>, %v: tensor<16x2xf
 }
 
 // Nor do those of convolutions, which is said.
-// REMARK: remark: {{.*}}float16 cannot hold
-// REMARK: remark: [Missed]{{.*}}the weights of convolutions stay float32
+// REMARK-DAG: remark: {{.*}}float16 cannot hold
+// REMARK-DAG: remark: [Missed]{{.*}}the weights of convolutions stay float32
 // CHECK-LABEL: @negative_convolution
 // CHECK: arith.constant dense<1.000000e+00> : tensor<3x3x16x2xf32>
 func.func @negative_convolution(%x: tensor<1x5x5x16xf32>, %sums: tensor<1x3x3x2xf32>) -> tensor<1x3x3x2xf32> {
