@@ -47,7 +47,7 @@ def engines(measurement, least):
         rows.append([f"{result['name']} {result['version']}", *(milliseconds(figures[key]) for key in ("p50", "p90", "p99", "min")),
                      milliseconds(result["cpu_ms"]), f"{result['cpu_ms'] / figures['p50']:.2f}", share(figures["p50"] / 1e3, least),
                      milliseconds(result["load_ms"]), milliseconds(result["first_ms"]), size(result["peak_bytes"]),
-                     f"{result['difference']:.1e}"])
+                     "–" if result["difference"] is None else f"{result['difference']:.1e}"])
     return rows
 
 

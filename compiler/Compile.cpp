@@ -103,6 +103,8 @@ public:
       return error;
     if (Error error = writeLibraries())
       return error;
+    if (Error error = measureAccuracy())
+      return error;
     if (Error error = writeHeaderAndPkgConfig())
       return error;
     if (Error error = writeReport())
@@ -123,8 +125,10 @@ private:
 
   bool wants(Artifact artifact) const { return files.files.count(artifact); }
   bool wantsObject() const {
-    return wants(Artifact::object) || wants(Artifact::archive) ||
-           wants(Artifact::shared);
+    return wants(Artifact::object) || wants(Artifact::archive) || wantsShared();
+  }
+  bool wantsShared() const {
+    return wants(Artifact::shared) || options.measureAccuracy;
   }
   bool embedsWeights() const { return options.weights == WeightsMode::embed; }
 
@@ -150,6 +154,7 @@ private:
   Error writeWeights();
   Error writeObject();
   Error writeLibraries();
+  Error measureAccuracy();
   Error writeHeaderAndPkgConfig();
   Error writeReport();
   Error writeDependencies();
@@ -200,7 +205,8 @@ private:
   Code code;
   std::vector<uint64_t> codeBytes; ///< of each of `targets`
   std::optional<uint64_t> weightsHash;
-  std::string objectFile; ///< where m.o is at the moment
+  std::string objectFile;              ///< where m.o is at the moment
+  std::string weightsFile, sharedFile; ///< and m.weights, and m.so
 };
 
 } // namespace
@@ -673,6 +679,7 @@ Error Compilation::writeWeights() {
   if (!hash)
     return hash.takeError();
   weightsHash = *hash;
+  weightsFile = *path;
   return Error::success();
 }
 
@@ -757,16 +764,19 @@ Error Compilation::writeLibraries() {
     if (Error error = writeArchive(*path, objectFile, member, exported))
       return error;
   }
-  if (!wants(Artifact::shared))
+  if (!wantsShared())
     return Error::success();
   phases.begin("link");
-  const std::string &final = files.files.at(Artifact::shared);
+  std::string final = wants(Artifact::shared) ? files.files.at(Artifact::shared)
+                                              : files.stem + ".so";
   Expected<std::string> runtime = findRuntime();
   if (!runtime)
     return runtime.takeError();
-  Expected<std::string> path = outputs.stage(final);
+  Expected<std::string> path =
+      wants(Artifact::shared) ? outputs.stage(final) : outputs.scratch(final);
   if (!path)
     return path.takeError();
+  sharedFile = *path;
   SharedLibrary library;
   library.path = *path;
   library.soname = llvm::sys::path::filename(final).str();
@@ -775,6 +785,26 @@ Error Compilation::writeLibraries() {
   llvm::append_range(library.exports, symbols->exported());
   library.linker = options.linker;
   return linkShared(library, target);
+}
+
+/// Says how far the outputs are from those of the same model in float32.
+Error Compilation::measureAccuracy() {
+  if (!options.measureAccuracy)
+    return Error::success();
+  phases.begin("accuracy");
+  Expected<Accuracy> accuracy =
+      options.measureAccuracy(sharedFile, weightsFile);
+  if (!accuracy)
+    return accuracy.takeError();
+  for (const OutputError &error : accuracy->outputs)
+    diagnostics.note(
+        llvm::formatv("accuracy: output '{0}' is at most {1:E2} from float32, "
+                      "{2:E2} of its largest value (rms {3:E2}), on {4}",
+                      error.output, error.maxAbsolute, error.maxRelative,
+                      error.rms, accuracy->data)
+            .str());
+  report.accuracy = std::move(*accuracy);
+  return Error::success();
 }
 
 Error Compilation::writeHeaderAndPkgConfig() {

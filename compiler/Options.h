@@ -1,6 +1,7 @@
 // Everything that a compilation can be told, in one struct; tools turn their
 // command lines into it.
 #pragma once
+#include "compiler/Accuracy.h"
 #include "compiler/Precision.h"
 #include "compiler/Stage.h"
 #include "frontends/onnx/Import.h"
@@ -41,7 +42,8 @@ struct Options {
                                    ///< else the whole library
   WeightsMode weights = WeightsMode::embed;
   onnx::ImportOptions import;
-  Precision precision = Precision::f32; ///< of what is float32 in the model
+  Precision precision;             ///< of what is float32 in the model
+  MeasureAccuracy measureAccuracy; ///< null: nobody asks for it
 
   std::string triple; ///< empty: the host's
   std::string

@@ -26,20 +26,28 @@ static_assert(kAlignment == FULGUR_ALIGNMENT,
               "the memory plan and the C ABI agree on the alignment");
 
 /// What a model of float32 is computed with.
-static void addPrecision(OpPassManager &pm, Precision precision) {
-  switch (precision) {
+static void addPrecision(OpPassManager &pm, const Precision &precision) {
+  QuantizeWeightsOptions quantize;
+  switch (precision.kind) {
   case Precision::f32:
+    return;
+  case Precision::f16:
+    pm.addNestedPass<func::FuncOp>(createNarrowWeights());
     return;
   case Precision::bf16:
     pm.addNestedPass<func::FuncOp>(createNarrowProducts({"bf16"}));
     return;
-  case Precision::int4Group32:
-    pm.addNestedPass<func::FuncOp>(createQuantizeWeights({/*block=*/32}));
-    return;
-  case Precision::int4Group128:
-    pm.addNestedPass<func::FuncOp>(createQuantizeWeights({/*block=*/128}));
-    return;
+  case Precision::int8Dynamic:
+    quantize.bits = 8;
+    quantize.block = 0;
+    quantize.round = true;
+    break;
+  case Precision::int4Weights:
+    quantize.block = precision.group;
+    quantize.round = precision.byteActivations;
+    break;
   }
+  pm.addNestedPass<func::FuncOp>(createQuantizeWeights(quantize));
 }
 
 /// On tensors: operations still say what they mean.

@@ -14,7 +14,7 @@ struct PipelineOptions {
   std::string prefix = "model"; ///< of the generated functions
   Target target;
   bool isProgram = false; ///< whether the module holds parts and a driver
-  Precision precision = Precision::f32;
+  Precision precision{};
 };
 
 /// Appends the passes that lead from the stage before `stage` to it. Nothing is

@@ -1,12 +1,29 @@
 // What a model of float32 is computed with.
 #pragma once
 #include "llvm/ADT/StringRef.h"
+#include <cstdint>
+#include <optional>
 
 namespace fulgur {
 
 /// The numbers that weights, and what they are multiplied with, are stored as.
 /// Sums, and everything between products, are float32 in any case.
-/// `int4Group...` are weights of 4 bits, so many of which share a scale.
-enum class Precision { f32, bf16, int4Group32, int4Group128 };
+struct Precision {
+  enum Kind {
+    f32,
+    f16,         ///< weights only
+    bf16,        ///< and what they are multiplied with
+    int8Dynamic, ///< both, with scales that follow from the numbers
+    int4Weights
+  };
+  Kind kind = f32;
+  int64_t group = 32;           ///< of weights of 4 bits, share a scale
+  bool byteActivations = false; ///< what those are multiplied with, too
+
+  /// "f32", "int8-dynamic", "int4-weights:group=64,activations=int8". Nothing,
+  /// and why, when it is none.
+  static std::optional<Precision> parse(llvm::StringRef text,
+                                        std::string &complaint);
+};
 
 } // namespace fulgur

@@ -198,6 +198,18 @@ json::Value Report::json() const {
   for (const Code &each : code)
     codeList.push_back(
         json::Object{{"cpu", text(each.cpu)}, {"bytes", int64_t(each.bytes)}});
+  json::Value errors = nullptr;
+  if (accuracy) {
+    json::Array outputs;
+    for (const OutputError &error : accuracy->outputs)
+      outputs.push_back(json::Object{{"output", text(error.output)},
+                                     {"type", error.type},
+                                     {"max_absolute", error.maxAbsolute},
+                                     {"max_relative", error.maxRelative},
+                                     {"rms", error.rms}});
+    errors = json::Object{{"data", text(accuracy->data)},
+                          {"outputs", std::move(outputs)}};
+  }
   for (const Phase &phase : phases)
     phaseList.push_back(
         json::Object{{"name", phase.name}, {"seconds", phase.seconds}});
@@ -213,6 +225,7 @@ json::Value Report::json() const {
                               {"stack_bytes", int64_t(stackBytes)}}},
       {"weights", json::Object{{"bytes", int64_t(weightsBytes)},
                                {"largest", std::move(weightList)}}},
+      {"accuracy", std::move(errors)},
       {"code", std::move(codeList)},
       {"phases", std::move(phaseList)}};
 }

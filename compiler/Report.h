@@ -1,5 +1,6 @@
 // What a compilation tells about its result: m.report.json and m.report.html.
 #pragma once
+#include "compiler/Accuracy.h"
 #include "compiler/RemarkLog.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/Support/JSON.h"
@@ -50,6 +51,7 @@ struct Report {
   std::vector<Weight> weights; ///< the largest first
   std::vector<Code> code;      ///< for each kind of CPUs
   std::vector<Phase> phases;
+  std::optional<Accuracy> accuracy; ///< where it was measured
 
   /// Reads the kernels that `module` has before they become functions.
   void addKernels(mlir::ModuleOp module);

@@ -77,6 +77,20 @@ void Report::writeHtml(raw_ostream &os) const {
   row(os, "td", {"stack of a thread, at most", bytesText(stackBytes)});
   os << "</table>\n";
 
+  if (accuracy) {
+    os << formatv("<h2>Accuracy</h2>\n<p>Differences from the same model in "
+                  "float32, on {0}.</p>\n<table>\n",
+                  escape(accuracy->data));
+    row(os, "th", {"output", "type", "largest", "of the largest value", "rms"});
+    for (const OutputError &error : accuracy->outputs)
+      row(os, "td",
+          {escape(error.output), escape(error.type),
+           formatv("{0:E2}", error.maxAbsolute).str(),
+           formatv("{0:E2}", error.maxRelative).str(),
+           formatv("{0:E2}", error.rms).str()});
+    os << "</table>\n";
+  }
+
   os << "<h2>Kernels</h2>\n<table>\n";
   row(os, "th",
       {"function", "kind", "schedule", "calls", "operations", "operands",

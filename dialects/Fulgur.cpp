@@ -209,6 +209,18 @@ LogicalResult SoftmaxOp::verify() {
   return verifyAxis(*this, getInput(), getAxis());
 }
 
+LogicalResult RoundBlocksOp::verify() {
+  auto type = cast<RankedTensorType>(getInput().getType());
+  if (!type.getElementType().isF32() || type.getRank() == 0)
+    return emitOpError() << "takes a tensor of f32 with a last dim, not "
+                         << type;
+  int64_t size = type.getShape().back(), block = getBlock();
+  if (block < 1 || ShapedType::isDynamic(size) || size % block != 0)
+    return emitOpError() << "has a last dim of " << type
+                         << " that is no whole number of blocks of " << block;
+  return success();
+}
+
 LogicalResult RMSNormOp::verify() {
   if (failed(verifyAxis(*this, getInput(), getAxis())))
     return failure();

@@ -111,6 +111,22 @@ def Fulgur_SoftmaxOp : Fulgur_RowOp<"softmax"> {
   let hasVerifier = 1;
 }
 
+def Fulgur_RoundBlocksOp : Fulgur_RowOp<"round_blocks"> {
+  let summary = "x as bytes, with a scale for each block along the last dim, and those as numbers again";
+  let description = [{
+    With g the largest absolute value of a block of `block` numbers, and s = g / 127:
+
+        result = s * round(x * (127 / g))
+
+    to the nearest integer, halves to even; 0 where g is below 2^-120. Of a block that is not finite, nothing is: all of it is NaN. It is how
+    products take rows with weights of few bits when a model asks for sums of integers.
+  }];
+  let arguments = (ins AnyRankedTensor:$input, I64Attr:$block);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasVerifier = 1;
+}
+
 def Fulgur_DequantizeOp : Fulgur_Op<"dequantize", [Pure]> {
   let summary = "(code - zero) * scale: the numbers that codes of 4 or 8 bits stand for";
   let description = [{

@@ -159,7 +159,7 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
         return dims;
       })
       .Case([&](scf::ForOp op) { return dimsOf(b, op.getInitArgs()[number]); })
-      .Case<SoftmaxOp, LayerNormOp, RMSNormOp>(
+      .Case<SoftmaxOp, LayerNormOp, RMSNormOp, RoundBlocksOp>(
           [&](auto op) { return dimsOf(b, op.getInput()); })
       .Case([&](AttentionOp op) -> Sizes {
         // Each dim of the result is a loop that the query or the value has too.

@@ -101,10 +101,26 @@ def QuantizePools : Pass<"fulgur-quantize-pools", "mlir::func::FuncOp"> {
 }
 
 def QuantizeWeights : Pass<"fulgur-quantize-weights", "mlir::func::FuncOp"> {
-  let summary = "Gives constants that products multiply 4 bits for each number, and a scale for each block of them";
-  let description = "Afterwards such a constant of f32 is a fulgur.dequantize. Other uses of it keep the constant.";
+  let summary = "Gives constants that products multiply 4 or 8 bits for each number, and a scale for each block of them";
+  let description = [{
+    Afterwards such a constant of f32 is a fulgur.dequantize, and so is a table that rows are picked from if a product has it, too. With
+    `round`, what it is multiplied with is a fulgur.round_blocks.
+  }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect"];
-  let options = [Option<"block", "block", "int64_t", "32", "numbers along the reduction that share a scale">];
+  let options = [
+    Option<"bits", "bits", "int64_t", "4", "of a number: 4 or 8">,
+    Option<"block", "block", "int64_t", "32", "numbers along the reduction that share a scale; 0: all of them">,
+    Option<"round", "round", "bool", "false", "whether the other operand is rounded to bytes">
+  ];
+}
+
+def NarrowWeights : Pass<"fulgur-narrow-weights", "mlir::func::FuncOp"> {
+  let summary = "Stores constants that products multiply, and tables that rows are picked from, as float16";
+  let description = [{
+    Where they are read they become f32 again, so that everything is computed as before. A constant with an element that float16 cannot hold,
+    and the weights of convolutions, stay.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect"];
 }
 
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {

@@ -15,6 +15,8 @@ static int64_t onnxType(Type type) {
     return 10;
   if (type.isBF16())
     return 16;
+  if (type.isIndex()) // of kernels that are measured by themselves
+    return 7;
   switch (type.getIntOrFloatBitWidth()) {
   case 1:
     return 9;

@@ -1,5 +1,6 @@
 // fulgurc: compiles a model to an object, libraries and a header. This file
 // turns the command line into Options.
+#include "Accuracy.h"
 #include "compiler/Compile.h"
 #include "compiler/KernelCache.h"
 #include "compiler/Target.h"
@@ -70,17 +71,17 @@ struct CommandLine {
           clEnumValN(WeightsMode::embed, "embed", "into the object (default)"),
           clEnumValN(WeightsMode::file, "file",
                      "into a file that the product maps"))};
-  cl::opt<Precision> precision{
-      "precision", cl::desc("What float32 models are computed with:"),
-      cl::cat(category), cl::init(Precision::f32),
-      cl::values(clEnumValN(Precision::f32, "f32", "float32 (default)"),
-                 clEnumValN(Precision::bf16, "bf16",
-                            "weights and what they multiply in bfloat16"),
-                 clEnumValN(Precision::int4Group32, "int4-weights",
-                            "weights of products in 4 bits, with a scale for "
-                            "each 32 of them"),
-                 clEnumValN(Precision::int4Group128, "int4-weights:group=128",
-                            "the same for each 128"))};
+  cl::opt<std::string> precision{
+      "precision",
+      cl::desc("What float32 models are computed with: f32 (default), bf16, "
+               "f16, int8-dynamic, int4-weights[:group=N,activations=int8]"),
+      cl::value_desc("type"), cl::init("f32"), cl::cat(category)};
+
+  cl::opt<std::string> accuracy{
+      "accuracy",
+      cl::desc("Compile for f32 as well, run both (on data in a folder, or on "
+               "made-up inputs), and print how far the outputs are apart"),
+      cl::value_desc("folder"), cl::ValueOptional, cl::cat(category)};
 
   cl::opt<std::string> target{
       "target", cl::desc("Target triple (default: this machine's)"),
@@ -272,7 +273,11 @@ Options CommandLine::options() const {
       if (!is_contained(result.artifacts, artifact))
         result.artifacts.push_back(artifact);
   result.weights = weights;
-  result.precision = precision;
+  std::string complaint;
+  auto chosen = Precision::parse(precision, complaint);
+  if (!chosen)
+    usageError("--precision=" + precision + ": " + complaint);
+  result.precision = *chosen;
   if (strassen != cl::BOU_UNSET)
     result.strassen = strassen == cl::BOU_TRUE;
   for (StringRef dim : dims)
@@ -310,7 +315,7 @@ Options CommandLine::options() const {
   result.timeTrace = timeTrace;
   result.crashDir = crashDir;
   if (remarks.getNumOccurrences()) {
-    std::string complaint, wanted = remarks;
+    std::string wanted = remarks;
     if (wanted.empty())
       wanted = ".*";
     if (!Regex(wanted).isValid(complaint))
@@ -413,6 +418,8 @@ int main(int argc, char **argv) {
   Options options = commandLine.options();
   options.programPath =
       sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&main));
+  if (commandLine.accuracy.getNumOccurrences())
+    options.measureAccuracy = accuracyOf(options, commandLine.accuracy);
 
   install_bad_alloc_error_handler(onBadAlloc);
   install_fatal_error_handler(onFatalError);

@@ -2,6 +2,7 @@
 
     NAME                          as tables show it
     PRECISIONS                    what it can be asked to compute in
+    COMPUTES_THE_SAME             False where only times can be compared (True unless said)
     missing()                     why it cannot be used here, or None
     build(case, folder, options)  optional: what is done ahead of time, in processes that the caller waits for; a dict for the worker
     Engine(case, threads, precision, built)
@@ -16,7 +17,7 @@ tells somebody who wants low latency; each file says what that is.
 
 import importlib
 
-ALL = ("fulgur", "onnxruntime", "openvino", "torch", "torch_compile", "iree")
+ALL = ("fulgur", "onnxruntime", "openvino", "torch", "torch_compile", "iree", "llama_cpp")
 DEFAULT = ("fulgur", "onnxruntime", "openvino", "torch")
 
 

@@ -106,6 +106,26 @@ static void normalize(Machine &machine, const Step &step, int64_t axis,
              });
 }
 
+static void runRoundBlocks(Machine &machine, const Step &step) {
+  int64_t block = step.as<RoundBlocksOp>().getBlock();
+  Format format = step.resultFormats[0];
+  forEachRow(machine, step, product(machine.array(step, 0).sizes) / block,
+             block, 1, [&](MutableArrayRef<double> row) {
+               double greatest = 0;
+               for (double x : row)
+                 greatest = std::isnan(x) || std::isnan(greatest)
+                                ? NAN
+                                : std::max(greatest, std::fabs(x));
+               double inverse = greatest >= 0x1p-120
+                                    ? machine.real(format, 127 / greatest).real
+                                    : 0;
+               double scale = machine.real(format, greatest / 127).real;
+               for (double &x : row)
+                 x = scale *
+                     std::nearbyint(machine.real(format, x * inverse).real);
+             });
+}
+
 static void runDequantize(Machine &machine, const Step &step) {
   auto op = step.as<DequantizeOp>();
   auto result = makeArray(step.resultFormats[0], op.resultType().getShape());
@@ -245,6 +265,7 @@ void registerFulgur(Registry &registry) {
   registry.add<SoftmaxOp>(runSoftmax);
   registry.add<AttentionOp>(runAttention);
   registry.add<DequantizeOp>(runDequantize);
+  registry.add<RoundBlocksOp>(runRoundBlocks);
   registry.add<LayerNormOp>([](Machine &machine, const Step &step) {
     auto op = step.as<LayerNormOp>();
     normalize(machine, step, op.getAxis(), op.getEpsilon().convertToFloat(),

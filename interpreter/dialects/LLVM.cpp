@@ -114,10 +114,44 @@ static void runPairSums(Machine &machine, const Step &step) {
   machine.set(step, 0, result);
 }
 
+/// Sums of `count` products of integers each, on top of the first operand if
+/// there are three.
+static void runDotProducts(Machine &machine, const Step &step, unsigned count,
+                           bool firstIsUnsigned) {
+  unsigned first = step.operands.size() - 2;
+  auto &a = machine.lanes(step, first).lanes,
+       &b = machine.lanes(step, first + 1).lanes;
+  Format format = step.resultFormats[0], element = step.formats[first];
+  auto result = llvm::makeIntrusiveRefCnt<Lanes>();
+  for (size_t k = 0; k < a.size() / count; ++k) {
+    int64_t total = first ? machine.lanes(step, 0).lanes[k].integer : 0;
+    for (size_t lane = k * count; lane < (k + 1) * count; ++lane) {
+      int64_t x = llvm::SignExtend64(a[lane].integer, element.bits),
+              y = llvm::SignExtend64(b[lane].integer, element.bits);
+      if (firstIsUnsigned)
+        x &= llvm::maskTrailingOnes<uint64_t>(element.bits);
+      total += x * y;
+    }
+    if (format.bits == 16) // these saturate
+      total = std::clamp<int64_t>(total, INT16_MIN, INT16_MAX);
+    result->lanes.push_back(Scalar::of(format.wrap(total)));
+  }
+  machine.set(step, 0, result);
+}
+
 static void runIntrinsic(Machine &machine, const Step &step) {
   StringRef name = step.as<LLVM::CallIntrinsicOp>().getIntrin();
   if (name == "llvm.x86.avx512bf16.dpbf16ps.512")
     return runPairSums(machine, step);
+  if (name == "llvm.x86.avx512.vpdpbusd.512" ||
+      name == "llvm.x86.avx512.vpdpbusd.256")
+    return runDotProducts(machine, step, 4, /*firstIsUnsigned=*/true);
+  if (name == "llvm.x86.avx512.pmaddubs.w.512" ||
+      name == "llvm.x86.avx2.pmadd.ub.sw")
+    return runDotProducts(machine, step, 2, /*firstIsUnsigned=*/true);
+  if (name == "llvm.x86.avx512.pmaddw.d.512" ||
+      name == "llvm.x86.avx2.pmadd.wd")
+    return runDotProducts(machine, step, 2, /*firstIsUnsigned=*/false);
   machine.unknown(step, "the intrinsic " + name);
 }
 

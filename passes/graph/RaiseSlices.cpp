@@ -262,6 +262,11 @@ std::optional<Needs> needsOf(Operation *op, ArrayRef<DimPart> part) {
       .Case<linalg::LinalgOp, AttentionOp, SoftmaxOp, tensor::ConcatOp,
             tensor::CollapseShapeOp, tensor::ExtractSliceOp>(
           [&](auto op) { return needsOf(op, part); })
+      .Case([&](RoundBlocksOp op) -> std::optional<Needs> {
+        if (!part.back().empty())
+          return std::nullopt;
+        return Needs{{0, Part(part)}};
+      })
       .Case<LayerNormOp, RMSNormOp>(
           [&](auto op) { return needsOfNorm(op, part); })
       .Case([&](tensor::ExpandShapeOp op) {

@@ -1,5 +1,5 @@
 // Numbers of few bits that no product takes as they are, as a loop that makes
-// floats of them.
+// floats of them; where a loop picks single ones, there.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
@@ -36,8 +36,9 @@ bool isTakenBy(Operation *user, Value weights) {
 bool isTaken(DequantizeOp op) {
   if (auto kernel = op->getParentOfType<KernelOp>())
     return kernel.getSchedule() && kernel.getSchedule()->getKind() != "generic";
+  // Codes that rows are picked from may be packed for a product.
   return llvm::all_of(op->getUsers(), [&](Operation *user) {
-    return isTakenBy(user, op.getResult());
+    return isa<tensor::ExtractOp>(user) || isTakenBy(user, op.getResult());
   });
 }
 
@@ -158,6 +159,17 @@ struct DecomposeDequantize
       if (isTaken(op))
         return;
       OpBuilder builder(op);
+      for (Operation *user : llvm::make_early_inc_range(op->getUsers()))
+        if (auto pick = dyn_cast<tensor::ExtractOp>(user)) {
+          builder.setInsertionPoint(pick);
+          Element element{op, builder, pick.getLoc(),
+                          llvm::to_vector(pick.getIndices())};
+          pick.replaceAllUsesWith(element.number());
+          pick.erase();
+        }
+      if (op->use_empty())
+        return op.erase();
+      builder.setInsertionPoint(op);
       RankedTensorType type = op.resultType();
       int64_t rank = type.getRank();
       Value empty = tensor::EmptyOp::create(

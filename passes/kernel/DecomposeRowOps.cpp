@@ -1,4 +1,4 @@
-// Row operations that no builder takes (other axes, other element types) as
+// Row operations that no builder takes (other axes, other element types), as
 // reductions and elementwise loops, which the generic builder can compute.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -20,6 +20,7 @@ struct Rows {
   Location loc;
   Value input;
   llvm::SmallBitVector row;
+  SmallVector<OpFoldResult> known = {}; ///< sizes; empty: those of `input`
 
   RankedTensorType type() const {
     return cast<RankedTensorType>(input.getType());
@@ -49,9 +50,12 @@ struct Rows {
 
   Value empty(AffineMap map) const {
     SmallVector<OpFoldResult> sizes;
-    for (AffineExpr dim : map.getResults())
-      sizes.push_back(tensor::getMixedSize(
-          b, loc, input, cast<AffineDimExpr>(dim).getPosition()));
+    for (AffineExpr dim : map.getResults()) {
+      unsigned position = cast<AffineDimExpr>(dim).getPosition();
+      sizes.push_back(known.empty()
+                          ? tensor::getMixedSize(b, loc, input, position)
+                          : known[position]);
+    }
     return tensor::EmptyOp::create(b, loc, sizes, element());
   }
 
@@ -175,6 +179,51 @@ Value decompose(Rows &rows, LayerNormOp op) {
                    op.getScale(), op.getBias());
 }
 
+/// With a dim of its own for the elements of a block.
+void decompose(RoundBlocksOp op) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto type = cast<RankedTensorType>(op.getInput().getType());
+  int64_t rank = type.getRank(), block = op.getBlock();
+  SmallVector<int64_t> shape(type.getShape());
+  shape.back() /= block;
+  shape.push_back(block);
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(b, loc, op.getInput());
+  sizes.back() = b.getIndexAttr(shape[rank - 1]);
+  sizes.push_back(b.getIndexAttr(block));
+  SmallVector<ReassociationIndices> dims;
+  for (int64_t dim : llvm::seq(rank))
+    dims.push_back({dim});
+  dims.back().push_back(rank);
+  Value blocks = tensor::ExpandShapeOp::create(b, loc, type.clone(shape),
+                                               op.getInput(), dims, sizes);
+  Rows rows{b, loc, blocks, llvm::SmallBitVector(rank + 1), sizes};
+  rows.row.set(rank);
+  Value greatest =
+      rows.reduce(blocks, 0, [](OpBuilder &b, Location loc, ValueRange v) {
+        Value size = math::AbsFOp::create(b, loc, v[0]);
+        return arith::MaximumFOp::create(b, loc, v[1], size).getResult();
+      });
+  auto real = [&](double value) { return rows.real(value); };
+  Value steps = real(127), least = real(0x1p-120), zero = real(0);
+  Value rounded = rows.elementwise(
+      {blocks, greatest},
+      [&](OpBuilder &b, Location loc, ValueRange v) -> Value {
+        Value isLarge = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGE,
+                                              v[1], least);
+        Value inverse = arith::SelectOp::create(
+            b, loc, isLarge, arith::DivFOp::create(b, loc, steps, v[1]), zero);
+        Value integer = math::RoundEvenOp::create(
+            b, loc, arith::MulFOp::create(b, loc, v[0], inverse));
+        return arith::MulFOp::create(
+            b, loc, integer, arith::DivFOp::create(b, loc, v[1], steps));
+      });
+  op.replaceAllUsesWith(
+      tensor::CollapseShapeOp::create(b, loc, type, rounded, dims).getResult());
+  op.erase();
+}
+
 struct DecomposeRowOps : impl::DecomposeRowOpsBase<DecomposeRowOps> {
   void runOnOperation() override {
     getOperation()->walk([&](Operation *op) {
@@ -182,6 +231,8 @@ struct DecomposeRowOps : impl::DecomposeRowOpsBase<DecomposeRowOps> {
       if (kernel && kernel.getSchedule() &&
           kernel.getSchedule()->getKind() != "generic")
         return;
+      if (auto round = dyn_cast<RoundBlocksOp>(op))
+        return decompose(round);
       llvm::TypeSwitch<Operation *>(op).Case<SoftmaxOp, LayerNormOp, RMSNormOp>(
           [](auto op) {
             OpBuilder builder(op);

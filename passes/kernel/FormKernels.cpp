@@ -349,7 +349,7 @@ private:
     for (Value input : cast<linalg::LinalgOp>(product).getDpsInputs()) {
       std::optional<RowGather> gather = matchRowGather(input);
       Type element = getElementTypeOrSelf(input.getType());
-      if (gather && (element.isF32() || element.isBF16()) &&
+      if (gather && (element.isF32() || element.isF16() || element.isBF16()) &&
           input.hasOneUse() && !taken.contains(gather->loop) &&
           gather->table.getDefiningOp() &&
           isa<arith::ConstantOp, DequantizeOp>(gather->table.getDefiningOp()) &&
@@ -381,6 +381,24 @@ private:
           weights = copy;
         }
         group.push_back(weights);
+      }
+    }
+  }
+
+  /// A product with weights of few bits rounds its rows itself.
+  void addRounding(SmallVectorImpl<Operation *> &group) {
+    for (Operation *op : llvm::to_vector(group)) {
+      if (!isProduct(op) || llvm::none_of(group, llvm::IsaPred<DequantizeOp>))
+        continue;
+      for (Value input : cast<linalg::LinalgOp>(op).getDpsInputs()) {
+        auto round = input.getDefiningOp<RoundBlocksOp>();
+        if (!round)
+          continue;
+        OpBuilder builder(op);
+        Operation *copy = builder.clone(*round);
+        op->replaceUsesOfWith(input, copy->getResult(0));
+        clones.push_back(copy);
+        group.push_back(copy);
       }
     }
   }
@@ -464,6 +482,7 @@ private:
       if (isProduct(op))
         addPickedWeights(op, taken, group);
     addFewBits(group);
+    addRounding(group);
     Operation *rows = root;
     if (Operation *norm = roundedNorm(root); norm && !taken.contains(norm)) {
       group.push_back(norm);

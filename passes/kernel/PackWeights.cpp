@@ -3,7 +3,9 @@
 // and a panel has one step of the sum after the other, so that a kernel
 // streams through its weights. Numbers that are multiplied several at a time
 // have as many steps of each lane next to each other. The body says so with
-// linalg.unpack.
+// linalg.unpack. Loops that pick rows from a weight which a product has packed,
+// such as the embeddings that are the last product's weights, read the panels,
+// so that it is there once.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -169,18 +171,92 @@ struct PackWeights : impl::PackWeightsBase<PackWeights> {
       if (kernel.getSchedule() && kernel.getSchedule()->getPack() != 0)
         pack(kernel, kernel.getSchedule()->getPack());
     });
+    getOperation().walk([&](KernelOp kernel) {
+      if (!kernel.getSchedule())
+        pickFromPanels(kernel);
+    });
     for (Attribute source : sources)
       releaseWeight(cast<ElementsAttr>(source));
     sources.clear();
     packed.clear();
     blocks.clear();
+    panels.clear();
+    blockPanels.clear();
   }
 
 private:
+  /// A weight in panels, as some product has it.
+  struct Panels {
+    Attribute packed;
+    Layout layout;
+  };
+
+  void pickFromPanels(KernelOp kernel) {
+    for (DequantizeOp codes :
+         llvm::to_vector(kernel.bodyBlock()->getOps<DequantizeOp>())) {
+      ElementsAttr weight = constantOf(kernel, codes.getCodes());
+      if (int64_t width = weight ? blockPanels.lookup(weight) : 0;
+          width && areConstants(kernel, codes) &&
+          llvm::all_of(codes->getUsers(), llvm::IsaPred<tensor::ExtractOp>))
+        packBlocks(kernel, codes, width, blocks);
+    }
+    for (auto [number, argument] :
+         llvm::enumerate(kernel.bodyBlock()->getArguments().take_front(
+             kernel.getInputs().size()))) {
+      ElementsAttr weight = constantOf(kernel, argument);
+      auto found = weight ? panels.find(weight) : panels.end();
+      if (found == panels.end() ||
+          !llvm::all_of(argument.getUsers(), llvm::IsaPred<tensor::ExtractOp>))
+        continue;
+      const auto &[packed, layout] = found->second;
+      OpBuilder before(kernel);
+      auto constant = arith::ConstantOp::create(before, argument.getLoc(),
+                                                cast<TypedAttr>(packed));
+      kernel.getInputsMutable()[number].set(constant);
+      argument.setType(constant.getType());
+      for (Operation *user : argument.getUsers())
+        pickFrom(layout, cast<tensor::ExtractOp>(user));
+    }
+  }
+
+  /// The same element in panels.
+  static void pickFrom(const Layout &layout, tensor::ExtractOp pick) {
+    OpBuilder b(pick);
+    SmallVector<Value> indices(pick.getIndices()), places;
+    for (int64_t dim : layout.order) {
+      Value index = indices[dim];
+      if (int64_t piece = layout.pieceOf(dim); piece > 1) {
+        Value size = arith::ConstantIndexOp::create(b, pick.getLoc(), piece);
+        index = arith::DivUIOp::create(b, pick.getLoc(), index, size);
+      }
+      places.push_back(index);
+    }
+    for (auto [dim, piece] : llvm::zip(layout.cuts(), layout.pieces())) {
+      Value size = arith::ConstantIndexOp::create(b, pick.getLoc(), piece);
+      places.push_back(
+          arith::RemUIOp::create(b, pick.getLoc(), indices[dim], size));
+    }
+    pick.getIndicesMutable().assign(places);
+  }
+
+  /// The constant that an argument of the body stands for; null if it is none.
+  static ElementsAttr constantOf(KernelOp kernel, Value value) {
+    auto argument = dyn_cast<BlockArgument>(value);
+    ElementsAttr constant;
+    if (!argument || argument.getArgNumber() >= kernel.getInputs().size() ||
+        !matchPattern(kernel.getInputs()[argument.getArgNumber()],
+                      m_Constant(&constant)))
+      return {};
+    return constant;
+  }
+
   void pack(KernelOp kernel, int64_t width) {
     if (std::optional<Product> product = matchProduct(kernel);
-        product && product->blocks)
-      return packBlocks(kernel, *product, width, blocks);
+        product && product->blocks) {
+      if (ElementsAttr codes = constantOf(kernel, product->blocks.getCodes()))
+        blockPanels[codes] = width;
+      return packBlocks(kernel, product->blocks, width, blocks);
+    }
     std::optional<Packing> packing = packingOf(kernel, width);
     if (!packing)
       return;
@@ -232,6 +308,8 @@ private:
           });
     }
 
+    if (type == weight.getType() && !packing->transformed)
+      panels.try_emplace(weight, Panels{result, layout});
     OpBuilder builder(kernel);
     operand.set(arith::ConstantOp::create(builder, operand.get().getLoc(),
                                           cast<TypedAttr>(result)));
@@ -255,6 +333,8 @@ private:
   llvm::DenseMap<std::pair<Attribute, Attribute>, Attribute> packed;
   llvm::DenseMap<Attribute, Attribute> blocks;
   llvm::SetVector<Attribute> sources;
+  llvm::DenseMap<Attribute, Panels> panels;       ///< of weights
+  llvm::DenseMap<Attribute, int64_t> blockPanels; ///< of codes: their width
 };
 } // namespace
 } // namespace fulgur

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 import case as cases  # noqa: E402
 import chart  # noqa: E402
 import costs  # noqa: E402
+import gguf_model  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
 import stats  # noqa: E402
@@ -192,6 +193,29 @@ class Cases(unittest.TestCase):
         folder = entry(self.folder.name)
         cost = costs.count(str(folder / "model.onnx"), {"x": np.ones((2, 4), np.float32)})
         self.assertEqual(cost, {"flops": 2 * 2 * 4 * 3, "bytes": 48 + 32 + 24, "weights": 48})
+
+    def test_shapes_of_a_decoder(self):
+        """As an exporter and as a quantizer write it."""
+        hidden, mlp, kv, words = 64, 96, 32, 40
+        sizes = {"q": (hidden, hidden), "k": (hidden, kv), "v": (hidden, kv), "o": (hidden, hidden), "gate": (hidden, mlp),
+                 "up": (hidden, mlp), "down": (mlp, hidden)}
+        ports = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", 1])] + [
+            helper.make_tensor_value_info(f"past.{kind}", TensorProto.FLOAT, ["batch", 2, "past", 16]) for kind in ("key", "value")]
+        for quantized in (False, True):
+            nodes = [helper.make_node("Gather", ["table", "ids"], ["x"])]
+            weights = [helper.make_tensor("table", TensorProto.FLOAT, (words, hidden), np.zeros(words * hidden))]
+            for name, (k, n) in sizes.items():
+                if quantized:
+                    nodes.append(helper.make_node("MatMulNBits", ["x", name, name], [name + "y"], domain="com.microsoft", K=k, N=n))
+                else:
+                    nodes.append(helper.make_node("MatMul", ["x", name], [name + "y"]))
+                    weights.append(helper.make_tensor(name, TensorProto.FLOAT, (k, n), np.zeros(k * n)))
+            path = Path(self.folder.name) / "decoder.onnx"
+            onnx.save(helper.make_model(helper.make_graph(nodes, "decoder", ports, [], weights)), path)
+            self.assertEqual(gguf_model.shapes(path), {"layers": 1, "hidden": hidden, "heads": 4, "kv_heads": 2, "head": 16, "mlp": mlp,
+                                                       "vocabulary": words})
+        with self.assertRaises(gguf_model.Unlike):
+            gguf_model.shapes(entry(self.folder.name) / "model.onnx")
 
     def test_engines_take_turns(self):
         """ONNX Runtime in its worker, and an engine that cannot run the case."""

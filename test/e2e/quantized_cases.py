@@ -96,6 +96,23 @@ for bits in (4, 8):
         shape = dict(K=inner, N=5, bits=bits, block_size=block)
         case(f"matmul-nbits-{bits}-{block}", "MatMulNBits", given, attributes=shape, sizes=BS, tolerance=1e-3)
         case(f"matmul-nbits-{bits}-{block}-zeros", "MatMulNBits", {**given, "z": bytes_of(f"5 {-(-blocks * bits // 8)}")}, attributes=shape, sizes=BS, tolerance=1e-3)
+
+def rounded_product(f, a):
+    """Rows as bytes with a scale for each block, times the weights."""
+    x = f["x"].reshape(*f["x"].shape[:-1], -1, a["block_size"]).astype(np.float32)
+    greatest = np.abs(x).max(-1, keepdims=True)
+    rows = np.rint(x * (np.float32(127) / greatest)) * (greatest / np.float32(127))
+    bits = a["bits"]
+    codes = np.stack([f["w"] >> shift & (1 << bits) - 1 for shift in range(0, 8, bits)], -1).reshape(a["N"], -1, a["block_size"])
+    weights = (codes.astype(np.float32) - (1 << bits - 1)) * f["s"][..., None]
+    return [np.einsum("bsgk,ngk->bsn", rows, weights)]
+
+
+for bits in (4, 8):
+    case(
+        f"matmul-nbits-{bits}-bytes", "MatMulNBits", dict(x="B S 64", w=bytes_of(f"5 2 {4 * bits}"), s=scales("5 2")),
+        attributes=dict(K=64, N=5, bits=bits, block_size=32, accuracy_level=4), sizes=BS, formula=rounded_product,
+    )
 case("matmul-nbits-real-zeros", "MatMulNBits", dict(x="B S 32", w=bytes_of("5 2 8"), s=scales("5 2"), z=scales("5 2", 6, 9), g=None, bias=Input("5", constant=True)), attributes=dict(K=32, N=5, bits=4, block_size=16), sizes=BS, tolerance=1e-3)
 for kind in (0, 1):
     case(f"matmul-bnb4-{kind}", "MatMulBnb4", dict(x="B S 32", w=bytes_of("80"), s=scales("10")), attributes=dict(K=32, N=5, block_size=16, quant_type=kind), sizes=BS)

@@ -81,10 +81,25 @@ static Tensor blockWeights(const Core &c, const BlockQuantized &w, DType type) {
   return c.slice(c.reshape(all, {rows, blocks * size}), 1, 0, columns);
 }
 
+/// The rows as bytes stand for them, where the model allows it and products of
+/// bytes take blocks of that size.
+static Tensor rounded(const Core &c, const Tensor &x, const BlockQuantized &w) {
+  constexpr int64_t kLeastBlock = 16;
+  std::optional<int64_t> columns = w.columns.constant();
+  if (w.accuracy != kByteAccuracy || w.bits < 4 || w.blockSize < kLeastBlock ||
+      x.type != DType::f32 || !columns || *columns % w.blockSize != 0)
+    return x;
+  Value result = fulgur::RoundBlocksOp::create(
+      c.builder, c.loc, c.typeOf(x.shape, x.type), c.value(x),
+      c.builder.getI64IntegerAttr(w.blockSize));
+  return c.tensor(result, x.type, x.shape);
+}
+
 Tensor fulgur::onnx::microsoft::timesBlocks(const Core &c, const Tensor &x,
                                             const BlockQuantized &w) {
   Tensor weights = blockWeights(c, w, x.type);
-  return c.cast(c.matmul2d(c.cast(x, weights.type), weights, true), x.type);
+  Tensor rows = rounded(c, c.cast(x, weights.type), w);
+  return c.cast(c.matmul2d(rows, weights, true), x.type);
 }
 
 namespace {
@@ -136,7 +151,8 @@ Tensor importMatMulNBits(const Core &c, const Site &s) {
                    positive(c, s, "N"),
                    positive(c, s, "K"),
                    s.integer("bits", 4),
-                   positive(c, s, "block_size")};
+                   positive(c, s, "block_size"),
+                   s.integer("accuracy_level", 0)};
   Tensor y = timesRows(c, s[0], w);
   return s[5] ? c.add(y, s[5]) : y;
 }
@@ -169,7 +185,8 @@ public:
                      positive(c, s, rows),
                      positive(c, s, "K"),
                      s.integer("bits", 4),
-                     positive(c, s, "block_size")};
+                     positive(c, s, "block_size"),
+                     s.integer("accuracy_level", 0)};
     Tensor y = timesRows(c, x, w);
     return s[at + 2] ? c.add(y, s[at + 2]) : y;
   }

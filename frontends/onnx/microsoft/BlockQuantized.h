@@ -12,7 +12,12 @@ struct BlockQuantized {
   Tensor zeros;
   Extent rows, columns;
   int64_t bits, blockSize;
+  /// Of the model: the least accurate type that the rows may be rounded to.
+  int64_t accuracy = 0;
 };
+
+/// The level at which rows become bytes.
+constexpr int64_t kByteAccuracy = 4;
 
 /// x · wᵀ for a matrix x.
 Tensor timesBlocks(const Core &c, const Tensor &x, const BlockQuantized &w);

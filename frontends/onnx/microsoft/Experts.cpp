@@ -270,7 +270,8 @@ Tensor importQuantizedExperts(const Core &c, const Site &s) {
                        rows,
                        columns,
                        bits,
-                       block > 0 ? block : *whole};
+                       block > 0 ? block : *whole,
+                       s.integer("accuracy_level", 0)};
       if (!zeros)
         return timesBlocks(c, x, w);
       w.zeros = ofExpert(c, zeros, expert);

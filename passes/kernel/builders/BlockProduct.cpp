@@ -104,33 +104,13 @@ Value BlockProduct::number(Value word, int64_t part) {
                                e.real(double(offset), realType()));
 }
 
-/// Floats of any width as f32. Those of 16 bits are neither subnormal nor
-/// infinite.
+/// Floats of any width as f32. Those of 16 bits are finite.
 static Value readReals(Emitter &e, Value flat, Value at, int64_t lanes) {
   OpBuilder &b = e.builder;
   Type element = cast<MemRefType>(flat.getType()).getElementType();
   Value read = vector::LoadOp::create(b, e.loc, VectorType::get(lanes, element),
                                       flat, at);
-  if (element.isF32())
-    return read;
-  auto real = VectorType::get(lanes, b.getF32Type());
-  if (lanes >= 8)
-    return arith::ExtFOp::create(b, e.loc, real, read);
-  // CPUs with narrow vectors may have no instruction for it: the bits of the
-  // number moved to their places in an f32, whose exponent is 112 too low then.
-  auto word = VectorType::get(lanes, b.getI32Type());
-  auto constant = [&](int64_t value) {
-    return arith::ConstantOp::create(
-        b, e.loc, DenseElementsAttr::get(word, b.getI32IntegerAttr(value)));
-  };
-  Value bits = arith::BitcastOp::create(
-      b, e.loc, VectorType::get(lanes, b.getI16Type()), read);
-  bits = arith::ExtSIOp::create(b, e.loc, word, bits);
-  bits = arith::ShLIOp::create(b, e.loc, bits, constant(13));
-  bits = arith::AndIOp::create(b, e.loc, bits, constant(0x8fffe000));
-  return arith::MulFOp::create(b, e.loc,
-                               arith::BitcastOp::create(b, e.loc, real, bits),
-                               e.real(0x1p112, real));
+  return element.isF32() ? read : widenHalf(e, read);
 }
 
 Value BlockProduct::scale(Value group, int64_t vector) {
@@ -192,9 +172,17 @@ void BlockProduct::task(Value outer, Value rowFrom, Value rowTo,
   if (product.gather)
     picked = pickRow(e, site, *product.gather, point[gatherLoop()]);
   auto allRows = known(sizes[row()]);
-  bool isFew = allRows && *allRows <= kDirectRows;
-  sums = onStack((isFew ? *allRows : std::max(taskRows, kDirectRows)) * width,
+  int64_t direct = product.rounded ? rows : kDirectRows;
+  bool isFew = allRows && *allRows <= direct;
+  sums = onStack((isFew ? *allRows : std::max(taskRows, direct)) * width,
                  e.builder.getF32Type());
+  if (product.rounded)
+    return e.loop(panelFrom, panelTo, 1, [&](Value panelIndex) {
+      choosePanel(panelIndex);
+      if (isFew)
+        return fewLines(panelIndex, rowFrom, *allRows);
+      someRows(panelIndex, rowFrom, rowTo);
+    });
   if (!isFew)
     panel = onStack(std::min(kPanelBytes / 4, steps * width),
                     e.builder.getF32Type());
@@ -202,7 +190,7 @@ void BlockProduct::task(Value outer, Value rowFrom, Value rowTo,
     choosePanel(panelIndex);
     if (isFew)
       return hasDigits() ? oneRow(panelIndex)
-                         : direct(panelIndex, rowFrom, *allRows);
+                         : directRows(panelIndex, rowFrom, *allRows);
     if (!hasDigits())
       return someRows(panelIndex, rowFrom, rowTo);
     e.branch(
@@ -213,19 +201,30 @@ void BlockProduct::task(Value outer, Value rowFrom, Value rowTo,
 
 void BlockProduct::someRows(Value panelIndex, Value rowFrom, Value rowTo) {
   Value count = e.sub(rowTo, rowFrom);
+  bool isRounded = product.rounded != nullptr;
+  if (isRounded && !unpacksBytes()) // a few rows are nothing else then
+    return manyLines(panelIndex, rowFrom, rowTo);
+  int64_t most = isRounded ? rows : kDirectRows;
   e.branch(
-      e.less(e.index(kDirectRows), count),
-      [&] { manyRows(panelIndex, rowFrom, rowTo); },
+      e.less(e.index(most), count),
       [&] {
-        e.choose(count, 1, kDirectRows + 1,
-                 [&](int64_t few) { direct(panelIndex, rowFrom, few); });
+        if (isRounded)
+          return manyLines(panelIndex, rowFrom, rowTo);
+        manyRows(panelIndex, rowFrom, rowTo);
+      },
+      [&] {
+        e.choose(count, 1, most + 1, [&](int64_t few) {
+          if (isRounded)
+            return fewLines(panelIndex, rowFrom, few);
+          directRows(panelIndex, rowFrom, few);
+        });
       });
 }
 
 //===-- Few rows ----------------------------------------------------------===//
 
 /// All sums of `count` rows with the panel.
-void BlockProduct::direct(Value panelIndex, Value row, int64_t count) {
+void BlockProduct::directRows(Value panelIndex, Value row, int64_t count) {
   SmallVector<Value> aRows;
   for (int64_t r : llvm::seq(count)) {
     point[this->row()] = e.add(row, r);
@@ -438,11 +437,18 @@ static LogicalResult buildBlocks(KernelSite &site) {
 static ScheduleAttr scheduleBlocks(KernelOp kernel, const Target &target) {
   Product product = *matchProduct(kernel);
   auto rowCount = product.size(product.row());
-  int64_t lanes = target.lanes(), rows = 6,
+  bool manyRegisters = target.vectorRegisters >= 32;
+  // Rows of bytes have two accumulators for each vector, if there are several
+  // blocks.
+  int64_t lanes = target.lanes(),
+          rows = manyRegisters || !product.rounded ? 6 : 4,
           columns = *product.size(product.column());
   int64_t vectors = std::clamp<int64_t>(llvm::divideCeil(columns, lanes), 1,
-                                        target.vectorRegisters >= 32 ? 4 : 2),
+                                        manyRegisters ? 4 : 2),
           pack = vectors * lanes;
+  if (product.rounded &&
+      int64_t(product.blocks.getBlock()) < *product.size(product.reduction()))
+    rows /= 2;
   if (int64_t packed = product.blocks.getPack()) {
     // As packed for this target, or for one with wider vectors.
     pack = packed;

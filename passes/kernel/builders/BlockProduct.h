@@ -40,7 +40,7 @@ struct BlockProduct : ProductLoops {
   void manyRows(Value panelIndex, Value rowFrom, Value rowTo);
 
   // As numbers in registers, or on the stack.
-  void direct(Value panelIndex, Value row, int64_t count);
+  void directRows(Value panelIndex, Value row, int64_t count);
   Values sumUp(llvm::ArrayRef<Value> aRows, Value group, int64_t steps,
                mlir::ValueRange totals);
   Values sumScaled(llvm::ArrayRef<Value> aRows, Value group, int64_t steps,
@@ -51,16 +51,39 @@ struct BlockProduct : ProductLoops {
   // As integers (BlockDigits.cpp).
   Multiplication bytes{e.builder.getI8Type(), /*unsignedRow=*/false, lanes,
                        site.target};
-  Value digits{};       ///< [point, digit, step]: of the one row
-  Value factors{};      ///< [point, block]: what its lowest digit counts
-  Value sumsOfDigits{}; ///< [point, block, digit]
-  Value sumsOfRow{};    ///< [point, block]
+  int64_t digitCount = product.rounded ? 1 : 3; ///< of an element of a row
+  // A line is a row of a point of the outer loops.
+  Value digits{};       ///< [line, digit, step]
+  Value factors{};      ///< [line, block]: what its lowest digit counts
+  Value sumsOfDigits{}; ///< [line, block, digit], times the codes' offset
+  Value sumsOfLine{};   ///< [line, block]
   bool hasDigits();
   void makeDigits();
-  void digitsOfBlock(Value outer, Value group, int64_t steps);
+  void digitsOfBlock(Value line, Value group, int64_t steps);
+  /// The power of two, or the scale of bytes, that the digits of a block count,
+  /// and its reciprocal.
+  std::pair<Value, Value> factorOf(Value greatest);
+  std::pair<Value, Value> scaleOf(Value greatest);
+  Value lineOf(Value row);
+  void digitTile(Value row, int64_t count, Value from, Value to, Value sumsFrom,
+                 Value start);
   void oneRow(Value panelIndex);
-  void addWords(Value octet, Values &sums);
-  Values sumDigits(Value group, int64_t steps, mlir::ValueRange totals);
+  Value unpacked{}; ///< null, or the words of the panel with a code in each
+                    ///< byte, on the stack
+  void addWords(mlir::ArrayRef<Value> lines, Value octet, Value start,
+                Values &sums, Values &pairs);
+  /// Whether pairs of products are summed in 16 bits first.
+  bool hasPairs() { return bits == 4 && bytes.parts == 2; }
+  Value multiplyPairs(Value codes, Value row);
+  Value addPairs(Value pairs, Value sum);
+  Values sumDigits(mlir::ArrayRef<Value> lines, Value group, int64_t steps,
+                   Value start, mlir::ValueRange totals);
+
+  // Rows of bytes (BlockBytes.cpp).
+  bool unpacksBytes();
+  void fewLines(Value panelIndex, Value row, int64_t count);
+  void manyLines(Value panelIndex, Value rowFrom, Value rowTo);
+  void unpackBytes(Value from, Value to);
 
   /// How many words of `count` are taken at once.
   static int64_t unrollOf(int64_t count) {

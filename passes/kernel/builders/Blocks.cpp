@@ -21,7 +21,7 @@ static ElementsAttr constantOf(KernelOp kernel, Value value) {
 
 bool fulgur::hasBlocks(KernelOp kernel, const Product &product) {
   DequantizeOp blocks = product.blocks;
-  if (!blocks)
+  if (!blocks || !getElementTypeOrSelf(product.aOperand.value).isF32())
     return false;
   auto isDim = [&](int64_t dim, unsigned loop) {
     return product.loops[loop] ==
@@ -34,6 +34,15 @@ bool fulgur::hasBlocks(KernelOp kernel, const Product &product) {
       !isDim(blocks.otherDim(), product.column()) || steps % depth != 0 ||
       int64_t(blocks.getBlock()) % depth != 0)
     return false;
+  // Bytes of a row are made as many as a vector has lanes at a time.
+  constexpr int64_t kMostLanes = 16;
+  if (RoundBlocksOp rounded = product.rounded;
+      rounded && (rounded.getBlock() != blocks.getBlock() ||
+                  int64_t(blocks.getBlock()) % kMostLanes != 0 ||
+                  int64_t(blocks.getBlock()) > kMostSteps ||
+                  product.loops[product.reduction()] !=
+                      Product::Loop{unsigned(product.aOperand.dims.back())}))
+    return false;
   auto isSmallFloat = [](Value value) {
     Type type = getElementTypeOrSelf(value.getType());
     return type.isF32() || type.isF16() || type.isBF16();
@@ -45,6 +54,10 @@ bool fulgur::hasBlocks(KernelOp kernel, const Product &product) {
     return false;
   if (blocks.getPack() > 0)
     return !blocks.getIsSigned();
+  return areConstants(kernel, blocks);
+}
+
+bool fulgur::areConstants(KernelOp kernel, DequantizeOp blocks) {
   return llvm::all_of(blocks->getOperands(), [&](Value operand) {
     return constantOf(kernel, operand);
   });
@@ -217,9 +230,8 @@ ElementsAttr Panels::scales(const Constant &from) const {
       });
 }
 
-void fulgur::packBlocks(KernelOp kernel, const Product &product, int64_t width,
+void fulgur::packBlocks(KernelOp kernel, DequantizeOp blocks, int64_t width,
                         llvm::DenseMap<Attribute, Attribute> &packed) {
-  DequantizeOp blocks = product.blocks;
   if (blocks.getPack() > 0)
     return;
   Panels panels(blocks, width);

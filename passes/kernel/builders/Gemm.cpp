@@ -31,6 +31,7 @@ void Gemm::access() {
   Value buffer = site.operand(product.packed ? product.packed.getSource()
                                              : product.bOperand.value);
   accessOperands(buffer);
+  elements.stored = cast<MemRefType>(buffer.getType()).getElementType();
   if (product.packed) {
     SmallVector<int> panels = loopsOfPanels();
     if (depth > 1)
@@ -149,7 +150,8 @@ Gemm::Prefetch Gemm::prefetchOf(Value rowFrom, Value row, Value bBase,
               : kTiles;
   if (layout != Layout::Packed || packWidth() != width || tiles < 2)
     return {};
-  int64_t lines = llvm::divideCeil(unroll * width, tiles * kLineBytes / 4);
+  int64_t lines =
+      llvm::divideCeil(unroll * width * depth, tiles * lineElements());
   Value groups = e.ceilDiv(e.sub(to, from), e.index(unroll * depth)),
         tile = e.floorDiv(e.sub(row, rowFrom), e.index(rows)),
         next = e.add(bBase, e.mul(to, width)),

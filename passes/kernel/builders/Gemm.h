@@ -5,8 +5,8 @@
 
 namespace fulgur {
 struct Gemm : ProductLoops {
-  Multiplication elements{mlir::getElementTypeOrSelf(product.aOperand.value),
-                          product.unsignedA, lanes, site.target};
+  Multiplication elements{product.elementType(), product.unsignedA, lanes,
+                          site.target};
   int64_t depth = elements.depth;
 
   enum class Layout { Packed, OnStack, InPlace };
@@ -53,7 +53,7 @@ struct Gemm : ProductLoops {
     int64_t lines = 0;   ///< per `unroll` steps
   };
   static constexpr int64_t kLineBytes = 64; ///< of a cache line
-  int64_t lineElements() const { return kLineBytes / 4 * depth; }
+  int64_t lineElements() const { return kLineBytes / elements.storedBytes(); }
   Prefetch prefetchOf(mlir::Value rowFrom, mlir::Value row, mlir::Value bBase,
                       mlir::Value from, mlir::Value to);
   void prefetchEpilogue(mlir::Value panelIndex, mlir::Value row);

@@ -7,7 +7,8 @@ using namespace fulgur;
 
 Multiplication::Multiplication(Type element, bool unsignedRow, int64_t lanes,
                                const Target &target)
-    : lanes(lanes), element(element), unsignedRow(unsignedRow) {
+    : lanes(lanes), element(element), stored(element),
+      unsignedRow(unsignedRow) {
   if (element.isBF16()) {
     depth = 2;
     parts = target.bf16 && lanes == 16 ? 1 : 2;
@@ -18,6 +19,29 @@ Multiplication::Multiplication(Type element, bool unsignedRow, int64_t lanes,
     parts = one ? 1 : lanes < 8 ? 4 : 2;
     bothUnsigned = one && !target.vnni;
   }
+}
+
+Value fulgur::widenHalf(Emitter &e, Value half) {
+  OpBuilder &b = e.builder;
+  int64_t lanes = cast<VectorType>(half.getType()).getNumElements();
+  auto real = VectorType::get(lanes, b.getF32Type());
+  if (lanes >= 8)
+    return arith::ExtFOp::create(b, e.loc, real, half);
+  // CPUs with narrow vectors may have no instruction for it: the bits of the
+  // number moved to their places in an f32, whose exponent is 112 too low then.
+  auto word = VectorType::get(lanes, b.getI32Type());
+  auto constant = [&](int64_t value) {
+    return arith::ConstantOp::create(
+        b, e.loc, DenseElementsAttr::get(word, b.getI32IntegerAttr(value)));
+  };
+  Value bits = arith::BitcastOp::create(
+      b, e.loc, VectorType::get(lanes, b.getI16Type()), half);
+  bits = arith::ExtSIOp::create(b, e.loc, word, bits);
+  bits = arith::ShLIOp::create(b, e.loc, bits, constant(13));
+  bits = arith::AndIOp::create(b, e.loc, bits, constant(0x8fffe000));
+  return arith::MulFOp::create(b, e.loc,
+                               arith::BitcastOp::create(b, e.loc, real, bits),
+                               e.real(0x1p112, real));
 }
 
 Type Multiplication::sumType() const {
@@ -34,8 +58,12 @@ VectorType Multiplication::laneType() const {
 Value Multiplication::row(Emitter &e, Value flat, Value position, Value stride,
                           Value count) const {
   OpBuilder &b = e.builder;
-  if (depth == 1)
-    return e.broadcast(memref::LoadOp::create(b, e.loc, flat, position), lanes);
+  if (depth == 1) {
+    Value number = memref::LoadOp::create(b, e.loc, flat, position);
+    if (number.getType() != element)
+      number = arith::ExtFOp::create(b, e.loc, element, number);
+    return e.broadcast(number, lanes);
+  }
   Value step;
   int64_t bits = 32 / depth;
   if (!count && stride && known(stride) == 1) {
@@ -74,6 +102,8 @@ Value Multiplication::columns(Emitter &e, Value flat, Value position,
                               Value mask) const {
   Value read =
       readColumns(e, flat, position, e.index(1), {lanes * depth, mask});
+  if (stored != element)
+    return widenHalf(e, read);
   return depth == 1
              ? read
              : vector::BitCastOp::create(e.builder, e.loc, laneType(), read);

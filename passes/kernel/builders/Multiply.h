@@ -5,6 +5,9 @@
 #include "passes/kernel/builders/Elementwise.h"
 
 namespace fulgur {
+/// A vector of float16, of finite numbers, as one of f32.
+mlir::Value widenHalf(Emitter &e, mlir::Value half);
+
 /// A step of a product takes `depth` elements along the reduction of every row
 /// and column, and does so in `parts`, each with all rows and columns: a single
 /// f32 in one part; a pair of bfloat16 in one where an instruction adds both
@@ -13,7 +16,8 @@ namespace fulgur {
 /// of 16 bits (the even ones, then the odd ones), and else one after the other.
 struct Multiplication {
   int64_t lanes, depth = 1, parts = 1;
-  mlir::Type element;        ///< in memory
+  mlir::Type element; ///< in memory
+  mlir::Type stored;  ///< the same of columns: f32 may be stored as float16
   bool bothUnsigned = false; ///< of bytes, what the instruction multiplies:
                              ///< signed ones are offset by 128
   bool unsignedRow; ///< of bytes: whether the row's are unsigned, and the
@@ -23,6 +27,7 @@ struct Multiplication {
                  const Target &target);
 
   bool isInteger() const { return element.isInteger(); }
+  int64_t storedBytes() const { return stored.getIntOrFloatBitWidth() / 8; }
   /// The type of sums: f32, or i32.
   mlir::Type sumType() const;
   /// The elements of a vector of steps in memory.

@@ -19,12 +19,19 @@ static bool isBF16(Value value) {
   return getElementTypeOrSelf(value.getType()).isBF16();
 }
 
-/// Whether operands and sums are of types that can be multiplied.
+static bool isF16(Value value) {
+  return getElementTypeOrSelf(value.getType()).isF16();
+}
+
+/// Whether operands and sums are of types that can be multiplied: f32 may be
+/// stored as float16.
 static bool areMultiplied(linalg::LinalgOp contraction) {
   if (auto bytes = matchByteProduct(contraction.getBlock()))
     return bytes->unsignedA != bytes->unsignedB;
   auto inputs = contraction.getDpsInputs();
-  return (llvm::all_of(inputs, isF32) || llvm::all_of(inputs, isBF16)) &&
+  bool areWide = llvm::all_of(
+      inputs, [](Value value) { return isF32(value) || isF16(value); });
+  return (areWide || llvm::all_of(inputs, isBF16)) &&
          isF32(contraction.getDpsInits()[0]);
 }
 
@@ -60,6 +67,14 @@ static bool matchOperations(KernelOp kernel, Product &product) {
          });
 }
 
+/// Whether an argument of the body stands for a constant.
+static bool isConstant(KernelOp kernel, Value value) {
+  auto argument = dyn_cast<BlockArgument>(value);
+  return argument && argument.getArgNumber() < kernel.getInputs().size() &&
+         matchPattern(kernel.getInputs()[argument.getArgNumber()],
+                      m_Constant());
+}
+
 /// Fills in the operands, in terms of the contraction's dims.
 static bool matchOperands(KernelOp kernel, Product &product) {
   linalg::LinalgOp contraction = product.contraction;
@@ -77,6 +92,12 @@ static bool matchOperands(KernelOp kernel, Product &product) {
   }
   product.packed = product.bOperand.value.getDefiningOp<linalg::UnPackOp>();
   product.blocks = product.bOperand.value.getDefiningOp<DequantizeOp>();
+  product.rounded = product.aOperand.value.getDefiningOp<RoundBlocksOp>();
+  if (product.rounded) {
+    if (!product.blocks)
+      return false;
+    product.aOperand.value = product.rounded.getInput();
+  }
   product.epilogueInputs.clear();
   if (product.epilogue) {
     // The epilogue's loops are the dims of the product, in the order of the map
@@ -124,6 +145,10 @@ static bool matchOperands(KernelOp kernel, Product &product) {
       !cast<RankedTensorType>(product.bOperand.value.getType())
            .hasStaticShape())
     return false;
+  // Float16 is read as whole vectors of packed weights only.
+  if (isF16(product.bOperand.value) && !product.packed &&
+      !isConstant(kernel, product.bOperand.value))
+    return false;
   Type out = getElementTypeOrSelf(product.out.getType());
   return fromArguments &&
          (out.isF32() || out.isBF16() || out.isInteger(8) || out.isInteger(32));
@@ -142,7 +167,9 @@ static bool areNeighbours(const Product &product, unsigned outer,
   };
   // A packed dim has no neighbours, and positions along joined loops are not
   // known to the epilogue's linalg.index.
-  if ((product.packed || product.blocks) &&
+  bool isInPanels =
+      product.packed || product.blocks || isF16(product.bOperand.value);
+  if (isInPanels &&
       (product.bOperand.has(outer) || product.bOperand.has(inner)))
     return false;
   if (product.gather && product.bOperand.dims[0] == int(outer))
@@ -153,7 +180,7 @@ static bool areNeighbours(const Product &product, unsigned outer,
                                .empty())
     return false;
   return inOperand(product.aOperand) &&
-         (product.packed || product.blocks || inOperand(product.bOperand)) &&
+         (isInPanels || inOperand(product.bOperand)) &&
          inOperand(product.outOperand) &&
          llvm::all_of(product.epilogueInputs, inOperand);
 }

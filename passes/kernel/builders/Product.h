@@ -22,16 +22,23 @@ struct Product {
   mlir::linalg::UnPackOp packed; ///< what b is unpacked from, [..., columns /
                                  ///< pack, reduction / depth, pack] and depth,
                                  ///< if it is not 1; may be null
-  DequantizeOp blocks; ///< what makes b of codes of few bits; may be null
+  DequantizeOp blocks;   ///< what makes b of codes of few bits; may be null
+  RoundBlocksOp rounded; ///< what makes a's elements bytes with scales, for
+                         ///< `blocks`: a's value is its input; may be null
   std::optional<RowGather>
       gather; ///< how b's first dim, an outer loop, is picked from a table:
               ///< b's value is the table then
   mlir::BlockArgument out; ///< the kernel's destination
 
+  /// What elements are multiplied as; float16 as f32.
+  mlir::Type elementType() const {
+    mlir::Type type = mlir::getElementTypeOrSelf(aOperand.value);
+    return type.isF16() ? mlir::Float32Type::get(type.getContext()) : type;
+  }
   /// How many steps of the reduction lie together in packed operands: narrow
   /// numbers are multiplied in pairs, bytes in fours.
   int64_t depth() const {
-    mlir::Type element = mlir::getElementTypeOrSelf(aOperand.value);
+    mlir::Type element = elementType();
     return element.isInteger(8) ? 4 : element.isBF16() ? 2 : 1;
   }
 

@@ -384,7 +384,9 @@ ScheduleAttr fulgur::strassenSchedule(KernelOp kernel, const Product &product,
   int64_t rows = plain.getTile()[0], vectors = plain.getTile()[1],
           width = vectors * plain.getLanes();
   if (!plain.getPack() || plain.getPack() != width || product.gather ||
-      product.depth() != 1 || !columnCount || !stepCount)
+      product.depth() != 1 ||
+      !getElementTypeOrSelf(product.aOperand.value).isF32() || !columnCount ||
+      !stepCount)
     return {};
   // Both halves of the columns have the same panels, and both halves of the
   // steps are of the same length.

@@ -190,3 +190,19 @@ func.func @panels(%codes: tensor<1x1x16x4xi8>, %scale: tensor<1x2x16xf32>) {
   %0 = fulgur.dequantize %codes, %scale {axis = 1 : i64, bits = 4 : i64, block = 8 : i64, pack = 16 : i64} : tensor<1x1x16x4xi8>, tensor<1x2x16xf32> -> tensor<3x16xf32>
   return
 }
+
+// -----
+
+func.func @part_of_a_block(%x: tensor<3x40xf32>) {
+  // expected-error@+1 {{has a last dim of 'tensor<3x40xf32>' that is no whole number of blocks of 16}}
+  %0 = fulgur.round_blocks %x {block = 16 : i64} : tensor<3x40xf32>
+  return
+}
+
+// -----
+
+func.func @rounded_halves(%x: tensor<3x32xf16>) {
+  // expected-error@+1 {{takes a tensor of f32 with a last dim, not 'tensor<3x32xf16>'}}
+  %0 = fulgur.round_blocks %x {block = 16 : i64} : tensor<3x32xf16>
+  return
+}

@@ -150,3 +150,10 @@ func.func @few_bits(%codes: tensor<3x16xi8>, %scale: tensor<3x2xf32>, %bytes: te
   %2 = fulgur.dequantize %panels, %inPanels {axis = 1 : i64, bits = 4 : i64, block = 16 : i64, pack = 16 : i64} : tensor<1x4x16x4xi8>, tensor<1x2x16xf32> -> tensor<3x32xf32>
   return
 }
+
+// CHECK-LABEL: @round_blocks
+// CHECK: fulgur.round_blocks %{{.*}} {block = 16 : i64} : tensor<?x32xf32>
+func.func @round_blocks(%x: tensor<?x32xf32>) -> tensor<?x32xf32> {
+  %0 = fulgur.round_blocks %x {block = 16 : i64} : tensor<?x32xf32>
+  return %0 : tensor<?x32xf32>
+}

@@ -1,6 +1,6 @@
-# blocks.py mk,nk->mn m=13? k=64 n=45 packed=16 bits=4 block=32 [picked=5] [zero] [real-zero] [half] [bias] [offset=8]: a product with weights of
-# few bits in panels, as PackWeights leaves them, as a module for %kernels. With `picked`, b's first dim is picked by data from a table
-# of so many; `half` are scales of that type.
+# blocks.py mk,nk->mn m=13? k=64 n=45 packed=16 bits=4 block=32 [picked=5] [zero] [real-zero] [half] [bias] [offset=8] [rounded]: a product with
+# weights of few bits in panels, as PackWeights leaves them, as a module for %kernels. With `picked`, b's first dim is picked by data from a
+# table of so many; `half` are scales of that type; `rounded` rows become bytes, whose scale is 1 because each block has a 127.
 import sys
 from compare import generic, module, sizes_of, tensor
 
@@ -40,9 +40,25 @@ if table != b:
     }} -> {tensor(b, sizes)}
     """
     right = "%picked"
+left, change = "%a", ""
+if "rounded" in rest:
+    left = "%rounded"
+    body += f"%rounded = fulgur.round_blocks %a {{block = {block} : i64}} : {tensor(a, sizes)}\n    "
+    loops = ", ".join(a)
+    change = f"""linalg.generic {{indexing_maps = [affine_map<({loops}) -> ({loops})>], iterator_types = [{', '.join(['"parallel"'] * len(a))}]}}
+      outs(%am : {tensor(a, sizes, kind="memref")}) {{
+  ^bb0(%o: f32):
+    %k = linalg.index {a.index(step)} : index
+    %block = arith.constant {block} : index
+    %inBlock = arith.remui %k, %block : index
+    %isFirst = arith.cmpi eq, %inBlock, %c0 : index
+    %greatest = arith.constant 127.0 : f32
+    %e = arith.select %isFirst, %greatest, %o : f32
+    linalg.yield %e : f32
+  }}"""
 out = tensor(c, sizes)
 body += f"%nothing = arith.constant 0.0 : f32\n    %init = linalg.fill ins(%nothing : f32) outs(%out : {out}) -> {out}\n    "
-body += generic([a, b, c], list(dict.fromkeys(c + a + b)), [("%a", tensor(a, sizes)), (right, tensor(b, sizes))], ("%init", out),
+body += generic([a, b, c], list(dict.fromkeys(c + a + b)), [(left, tensor(a, sizes)), (right, tensor(b, sizes))], ("%init", out),
                 "^bb0(%x: f32, %y: f32, %s: f32):\n%m = arith.mulf %x, %y : f32\n%t = arith.addf %s, %m : f32\nlinalg.yield %t : f32", 0)
 yielded = "%v0"
 if "bias" in rest:
@@ -50,4 +66,4 @@ if "bias" in rest:
     body += "\n    " + generic([c, c[-1], c], list(c), [("%v0", out), ("%bias", tensor(c[-1], sizes))], ("%out", out),
                                "^bb0(%p: f32, %q: f32, %o: f32):\n%r = arith.addf %p, %q : f32\nlinalg.yield %r : f32", 1)
     yielded = "%v1"
-print(module(sizes, operands, c, body, yielded))
+print(module(sizes, operands, c, body, yielded, change=change and "%c0 = arith.constant 0 : index\n  " + change))

@@ -1,6 +1,6 @@
-# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [residual] [mask] [bf16] [us|su] [narrow] [strassen=6,2,8] [nan]: a product
+# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [residual] [mask] [bf16|half|halves] [us|su] [narrow] [strassen=6,2,8] [nan]: a product
 # and its epilogue, as a module for %kernels. With `packed`, b comes in panels of so many columns, as PackWeights leaves it; with
-# `picked`, its first dim is picked by data from a table of so many. `bf16` are operands of that type, `narrow` a result; `us` and `su`
+# `picked`, its first dim is picked by data from a table of so many. `bf16` are operands of that type, `half` is a b of float16, `halves` are both, `narrow` a result; `us` and `su`
 # are bytes, one unsigned and one signed, with sums in i32, of which `narrow` makes bytes. `strassen` has rows, vectors and lanes of a
 # tile; with `nan`, one number of the second row is none.
 import sys
@@ -15,7 +15,8 @@ loops = list(dict.fromkeys(c + a + b))
 signs = "us" if "us" in rest else "su" if "su" in rest else ""
 number = "bf16" if "bf16" in rest else "i8" if signs else "f32"
 sum_type, depth = ("i32", 4) if signs else ("f32", 2)
-operands = [("a", a, number), ("b", b, number)]
+row, weight = ("f16" if name else number for name in ("halves" in rest, "half" in rest or "halves" in rest))
+operands = [("a", a, row), ("b", b, weight)]
 unpack = unrolled = ""
 if "packed" in sizes:
     width, column, step = int(sizes.pop("packed")), next(d for d in b if d in c and d not in a), next(d for d in b if d not in c)
@@ -28,8 +29,8 @@ if "packed" in sizes:
         sizes |= {"S": str(-(-int(sizes[step]) // depth)), "D": str(depth)}
         panels, inner = "".join(outer) + "PSWD", f"inner_dims_pos = [{table.index(column)}, {table.index(step)}] inner_tiles = [{width}, {depth}]"
         at[-2:] = [f"{step} floordiv {depth}", at[-1], f"{step} mod {depth}"]
-    operands[1] = ("b", panels, number)
-    packed, whole = tensor(panels, sizes, number), tensor(table, sizes, number)
+    operands[1] = ("b", panels, weight)
+    packed, whole = tensor(panels, sizes, weight), tensor(table, sizes, weight)
     order = [table.index(d) for d in (*outer, column, step)]
     unpack = f"""%whole = tensor.empty() : {whole}
     %unpacked = linalg.unpack %b outer_dims_perm = {order} {inner}
@@ -38,8 +39,8 @@ if "packed" in sizes:
     unrolled = f"""%whole = tensor.empty() : {whole}
     %unpacked = linalg.generic {{indexing_maps = [affine_map<({', '.join(table)}) -> ({', '.join(at)})>, affine_map<({', '.join(table)}) -> ({', '.join(table)})>],
       iterator_types = [{', '.join(['"parallel"'] * len(table))}]}} ins(%b : {packed}) outs(%whole : {whole}) {{
-    ^bb0(%x: {number}, %y: {number}):
-      linalg.yield %x : {number}
+    ^bb0(%x: {weight}, %y: {weight}):
+      linalg.yield %x : {weight}
     }} -> {whole}
     """
 right, rows, pick = ("%unpacked" if unpack else "%b"), b, ""
@@ -47,25 +48,29 @@ if "picked" in sizes:
     sizes["T"] = sizes.pop("picked")
     rows = "T" + b[1:]
     if not unpack:
-        operands[1] = ("b", rows, number)
+        operands[1] = ("b", rows, weight)
     operands.append(("pick", b[0], "i64"))
-    table, inner = tensor(rows, sizes, number), "\n".join(f"%j{i} = linalg.index {i} : index" for i in range(1, len(b)))
+    table, inner = tensor(rows, sizes, weight), "\n".join(f"%j{i} = linalg.index {i} : index" for i in range(1, len(b)))
     size = f"%count = arith.constant 0 : index\n%picks = tensor.dim %pick, %count : {tensor(b[0], sizes, 'i64')}" if "?" in sizes[b[0]] else ""
     pick = f"""{size}
-    %all = tensor.empty({"%picks" if size else ""}) : {tensor(b, sizes, number)}
+    %all = tensor.empty({"%picks" if size else ""}) : {tensor(b, sizes, weight)}
     %picked = linalg.generic {{indexing_maps = [affine_map<({', '.join(b)}) -> ({b[0]})>, affine_map<({', '.join(b)}) -> ({', '.join(b)})>],
-      iterator_types = [{', '.join(['"parallel"'] * len(b))}]}} ins(%pick : {tensor(b[0], sizes, "i64")}) outs(%all : {tensor(b, sizes, number)}) {{
-    ^bb0(%x: i64, %y: {number}):
+      iterator_types = [{', '.join(['"parallel"'] * len(b))}]}} ins(%pick : {tensor(b[0], sizes, "i64")}) outs(%all : {tensor(b, sizes, weight)}) {{
+    ^bb0(%x: i64, %y: {weight}):
       {inner}
       %j0 = arith.index_cast %x : i64 to index
       %t = tensor.extract {right}[{', '.join(f"%j{i}" for i in range(len(b)))}] : {table}
-      linalg.yield %t : {number}
-    }} -> {tensor(b, sizes, number)}
+      linalg.yield %t : {weight}
+    }} -> {tensor(b, sizes, weight)}
     """
     right = "%picked"
 extend = [{"u": "extui", "s": "extsi"}[s] for s in signs] or ["extf", "extf"]
 widen = "" if number == "f32" else "".join(f"%{x}w = arith.{how} %{x} : {number} to {sum_type}\n" for x, how in zip("xy", extend))
 factors = "%xw, %yw" if widen else "%x, %y"
+if weight == "f16":
+    widen, factors = "%yw = arith.extf %y : f16 to f32\n", "%x, %yw"
+if row == "f16":
+    widen, factors = "%xw = arith.extf %x : f16 to f32\n" + widen, "%xw, %yw"
 dynamic = ", ".join(f"%size_{d}" for d in c if str(sizes[d]).endswith("?"))
 epilogue = any(name in rest for name in ("bias", "residual", "mask"))
 narrow = ("i8" if signs else "bf16") if "narrow" in rest else "f32" if epilogue else sum_type
@@ -78,8 +83,8 @@ if narrow != sum_type:  # the sums do not go to the destination
             body += f"%at{d} = arith.constant {position} : index\n    %size_{d} = tensor.dim %out, %at{d} : {tensor(c, sizes, narrow)}\n    "
     body += f"%sums = tensor.empty({dynamic}) : {out}\n    "
 body += f"%init = linalg.fill ins(%zero : {sum_type}) outs({sums} : {out}) -> {out}\n    "
-body += generic([a, b, c], loops, [("%a", tensor(a, sizes, number)), (right, tensor(b, sizes, number))], ("%init", out),
-                f"^bb0(%x: {number}, %y: {number}, %s: {sum_type}):\n{widen}%m = arith.mul{sum_type[0]} {factors} : {sum_type}\n%t = arith.add{sum_type[0]} %s, %m : {sum_type}\nlinalg.yield %t : {sum_type}", 0)
+body += generic([a, b, c], loops, [("%a", tensor(a, sizes, row)), (right, tensor(b, sizes, weight))], ("%init", out),
+                f"^bb0(%x: {row}, %y: {weight}, %s: {sum_type}):\n{widen}%m = arith.mul{sum_type[0]} {factors} : {sum_type}\n%t = arith.add{sum_type[0]} %s, %m : {sum_type}\nlinalg.yield %t : {sum_type}", 0)
 ins, maps, lines, arguments, value = [("%v0", out)], [c], [], [f"%p: {sum_type}"], "%p"
 if signs and (epilogue or "narrow" in rest):
     lines.append("%r0 = arith.sitofp %p : i32 to f32")

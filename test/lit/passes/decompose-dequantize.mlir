@@ -31,3 +31,41 @@ func.func @negative_product(%x: tensor<1x16xf32>, %codes: tensor<16x2xi8>, %scal
   %y = linalg.matmul ins(%x, %w : tensor<1x16xf32>, tensor<16x2xf32>) outs(%sums : tensor<1x2xf32>) -> tensor<1x2xf32>
   return %y : tensor<1x2xf32>
 }
+
+// A loop that picks numbers makes those only, when it is in a kernel that has no builder.
+// CHECK-LABEL: @picked
+// CHECK-NOT: fulgur.dequantize
+// CHECK: linalg.generic
+// CHECK: tensor.extract %{{.*}} : tensor<4x16xi8>
+// CHECK: arith.mulf
+// CHECK-NOT: linalg.generic
+// CHECK-LABEL: @negative_picked
+// CHECK: fulgur.dequantize
+func.func @picked(%i: tensor<3xi64>, %codes: tensor<4x16xi8>, %scale: tensor<4x1xf32>, %out: tensor<3x16xf32>) -> tensor<3x16xf32> {
+  %r = fulgur.kernel ins(%i, %codes, %scale : tensor<3xi64>, tensor<4x16xi8>, tensor<4x1xf32>) outs(%out : tensor<3x16xf32>) {
+  ^bb0(%n: tensor<3xi64>, %c: tensor<4x16xi8>, %s: tensor<4x1xf32>, %o: tensor<3x16xf32>):
+    %w = fulgur.dequantize %c, %s {axis = 1 : i64, bits = 8 : i64, block = 16 : i64} : tensor<4x16xi8>, tensor<4x1xf32> -> tensor<4x16xf32>
+    %g = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+        ins(%n : tensor<3xi64>) outs(%o : tensor<3x16xf32>) {
+    ^bb0(%k: i64, %e: f32):
+      %row = arith.index_cast %k : i64 to index
+      %column = linalg.index 1 : index
+      %v = tensor.extract %w[%row, %column] : tensor<4x16xf32>
+      linalg.yield %v : f32
+    } -> tensor<3x16xf32>
+    fulgur.yield %g : tensor<3x16xf32>
+  } -> tensor<3x16xf32>
+  return %r : tensor<3x16xf32>
+}
+func.func @negative_picked(%i: tensor<3xi64>, %codes: tensor<4x16xi8>, %scale: tensor<4x1xf32>, %out: tensor<3x16xf32>) -> tensor<3x16xf32> {
+  %w = fulgur.dequantize %codes, %scale {axis = 1 : i64, bits = 8 : i64, block = 16 : i64} : tensor<4x16xi8>, tensor<4x1xf32> -> tensor<4x16xf32>
+  %g = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+      ins(%i : tensor<3xi64>) outs(%out : tensor<3x16xf32>) {
+  ^bb0(%k: i64, %e: f32):
+    %row = arith.index_cast %k : i64 to index
+    %column = linalg.index 1 : index
+    %v = tensor.extract %w[%row, %column] : tensor<4x16xf32>
+    linalg.yield %v : f32
+  } -> tensor<3x16xf32>
+  return %g : tensor<3x16xf32>
+}

@@ -31,3 +31,15 @@ func.func @negative_scheduled(%x: tensor<?x4xf32>, %out: tensor<?x4xf32>) -> ten
   } -> tensor<?x4xf32>
   return %r : tensor<?x4xf32>
 }
+
+// Blocks are a dim of their own meanwhile.
+// CHECK-LABEL: @round_blocks
+// CHECK-NOT: fulgur.
+// CHECK: tensor.expand_shape %{{.*}} {{\[\[}}0], [1, 2]] {{.*}} : tensor<?x32xf32> into tensor<?x2x16xf32>
+// CHECK: arith.maximumf
+// CHECK: math.roundeven
+// CHECK: tensor.collapse_shape
+func.func @round_blocks(%x: tensor<?x32xf32>) -> tensor<?x32xf32> {
+  %r = fulgur.round_blocks %x {block = 16 : i64} : tensor<?x32xf32>
+  return %r : tensor<?x32xf32>
+}

@@ -121,6 +121,45 @@ func.func @few_bits(%a: tensor<1x8xf32>, %out: tensor<1x3xf32>) -> tensor<1x3xf3
   return %r : tensor<1x3xf32>
 }
 
+// Loops that pick rows from a weight which a product has packed read the panels; those that compute with it otherwise do not.
+// CHECK-LABEL: @picked
+// CHECK: fulgur.kernel ins(%{{.*}}, %{{.*}} : tensor<4xi64>, tensor<2x3x2xf32>)
+// CHECK: %[[panel:.*]] = arith.divui %[[row:.*]], %{{.*}} : index
+// CHECK: %[[lane:.*]] = arith.remui %[[row]], %{{.*}} : index
+// CHECK: tensor.extract %{{.*}}[%[[panel]], %{{.*}}, %[[lane]]] : tensor<2x3x2xf32>
+// CHECK: fulgur.kernel ins(%{{.*}} : tensor<3x3xf32>)
+func.func @picked(%a: tensor<1x3xf32>, %i: tensor<4xi64>, %out: tensor<1x3xf32>, %rows: tensor<4x3xf32>, %all: tensor<3x3xf32>)
+    -> (tensor<1x3xf32>, tensor<4x3xf32>, tensor<3x3xf32>) {
+  %weight = arith.constant dense<[[11.0, 12.0, 13.0], [14.0, 15.0, 16.0], [17.0, 18.0, 19.0]]> : tensor<3x3xf32>
+  %p = fulgur.kernel ins(%i, %weight : tensor<4xi64>, tensor<3x3xf32>) outs(%rows : tensor<4x3xf32>) {
+  ^bb0(%n: tensor<4xi64>, %w: tensor<3x3xf32>, %o: tensor<4x3xf32>):
+    %g = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+        ins(%n : tensor<4xi64>) outs(%o : tensor<4x3xf32>) {
+    ^bb0(%k: i64, %e: f32):
+      %row = arith.index_cast %k : i64 to index
+      %column = linalg.index 1 : index
+      %v = tensor.extract %w[%row, %column] : tensor<3x3xf32>
+      linalg.yield %v : f32
+    } -> tensor<4x3xf32>
+    fulgur.yield %g : tensor<4x3xf32>
+  } -> tensor<4x3xf32>
+  %c = fulgur.kernel ins(%weight : tensor<3x3xf32>) outs(%all : tensor<3x3xf32>) {
+  ^bb0(%w: tensor<3x3xf32>, %o: tensor<3x3xf32>):
+    %copy = linalg.copy ins(%w : tensor<3x3xf32>) outs(%o : tensor<3x3xf32>) -> tensor<3x3xf32>
+    fulgur.yield %copy : tensor<3x3xf32>
+  } -> tensor<3x3xf32>
+  %r = fulgur.kernel ins(%a, %weight : tensor<1x3xf32>, tensor<3x3xf32>) outs(%out : tensor<1x3xf32>)
+      schedule(<kind = "gemm", tile = [1, 1], lanes = 2, pack = 2>) {
+  ^bb0(%x: tensor<1x3xf32>, %w: tensor<3x3xf32>, %o: tensor<1x3xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x3xf32>) -> tensor<1x3xf32>
+    %q = linalg.matmul indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+      ins(%x, %w : tensor<1x3xf32>, tensor<3x3xf32>) outs(%init : tensor<1x3xf32>) -> tensor<1x3xf32>
+    fulgur.yield %q : tensor<1x3xf32>
+  } -> tensor<1x3xf32>
+  return %r, %p, %c : tensor<1x3xf32>, tensor<4x3xf32>, tensor<3x3xf32>
+}
+
 // The bytes: (1, 2) and (4, 5), then (3, 0) and (6, 0).
 // CHECK: [[PACKED]]: "0x400000000000803F0000004000008040{{0000A0400000404000000000}}0000C04000000000"
 // Filters 0 and 1, then filter 2: [1 5], [3 7], [2 6], [4 8]; [9 0], [11 0], [10 0], [12 0].
