@@ -46,6 +46,7 @@ static void addPrecision(OpPassManager &pm, Precision precision) {
 static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createUpdateStates());
   pm.addPass(createFoldWeightViews());
   pm.addNestedPass<func::FuncOp>(createFuseNorms());
   pm.addNestedPass<func::FuncOp>(createAssignLayouts());
