@@ -184,6 +184,15 @@ public:
     return array(records, "symbols");
   }
 
+  Constant *states(ArrayRef<ModelInfo::State> states) {
+    SmallVector<Constant *> records;
+    for (const ModelInfo::State &state : states)
+      records.push_back(record({FIELD(fulgur_state, input, i32(state.input)),
+                                FIELD(fulgur_state, output, i32(state.output))},
+                               sizeof(fulgur_state)));
+    return array(records, "states");
+  }
+
   Constant *messages(ArrayRef<std::string> messages) {
     SmallVector<Constant *> records;
     for (const std::string &message : messages)
@@ -307,7 +316,9 @@ Error fulgur::addDescriptor(Module &module, const ModelInfo &info,
                 FIELD(fulgur_model, run, run),
                 FIELD(fulgur_model, program, program),
                 FIELD(fulgur_model, n_variants, b.i32(options.variants.size())),
-                FIELD(fulgur_model, variants, variants)},
+                FIELD(fulgur_model, variants, variants),
+                FIELD(fulgur_model, n_states, b.i32(info.states.size())),
+                FIELD(fulgur_model, states, b.states(info.states))},
                sizeof(fulgur_model));
   if (!b.sameLayout)
     return fail(ExitCode::internal,

@@ -294,6 +294,7 @@ public:
        << upper << "_H\n\n#include <fulgur.h>\n\n";
     os << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
     example();
+    explainStates();
     constants();
     ports("inputs", inputs);
     ports("outputs", outputs);
@@ -330,9 +331,13 @@ private:
       os << formatv(" *   size_t arena_bytes; {0}_plan(&in, &out, "
                     "&arena_bytes);  // and the outputs' dims\n",
                     prefix);
-    for (const NamedPort &port : outputs)
-      os << formatv(" *   {0}_set_{1}(&out, {1}, sizeof {1});\n", prefix,
-                    port.name);
+    for (auto [number, port] : enumerate(outputs))
+      if (const NamedPort *input = stateOf(number))
+        os << formatv(" *   {0}_set_{1}(&out, {2}, in.{2}.bytes);\n", prefix,
+                      port.name, input->name);
+      else
+        os << formatv(" *   {0}_set_{1}(&out, {1}, sizeof {1});\n", prefix,
+                      port.name);
     os << " *   fulgur_context_init(&context);\n";
     os << " *   context.arena = aligned_alloc(FULGUR_ALIGNMENT, arena_bytes), "
           "context.arena_bytes = arena_bytes;\n";
@@ -340,6 +345,33 @@ private:
     os << formatv(" *   if ({0}_run(&context, &in, &out) != FULGUR_OK) "
                   "puts({0}_last_message());\n */\n\n",
                   prefix);
+  }
+
+  /// The input that the output is one buffer with, or null.
+  const NamedPort *stateOf(size_t output) const {
+    for (const ModelInfo::State &state : info.states)
+      if (size_t(state.output) == output)
+        return &inputs[state.input];
+    return nullptr;
+  }
+
+  /// What the caller does with states from run to run.
+  void explainStates() {
+    if (info.states.empty())
+      return;
+    os << "/* Inputs and outputs that are one buffer, a state, which is yours "
+          "and stays from run to run. Give the same data\n * as input and as "
+          "output, with the dims of the whole buffer:\n *\n";
+    for (const ModelInfo::State &state : info.states) {
+      const NamedPort &input = inputs[state.input];
+      os << formatv(" *   {0} = {1}: {2}\n", input.name,
+                    outputs[state.output].name, input.shape());
+    }
+    os << " *\n * Its first rows are in use, as many as the dims or data of "
+          "other inputs say; a run appends to them, and leaves\n * the others "
+          "alone. Begin with none in use (or with the rows that you have), and "
+          "say in each next run how\n * many there are now. A run that would "
+          "need more rows than the buffer has fails. */\n\n";
   }
 
   void programExample() {
@@ -478,11 +510,16 @@ private:
       return unrankedSetter(port);
     SmallVector<std::string> parameters, dims = dimNames(port, parameters);
     StringRef type = elementType(port.port.dtype);
-    os << formatv("/* \"{0}\" {1}, row by row. */\n", inComment(port.port.name),
-                  port.shape());
-    os << formatv("static inline void {0}_set_{1}({0}_inputs *inputs, const "
-                  "{2} *data{3}) {{\n",
-                  prefix, port.name, type, dimList(port, true));
+    bool isState = llvm::any_of(info.states, [&](const auto &state) {
+      return &inputs[state.input] == &port;
+    });
+    os << formatv("/* \"{0}\" {1}, row by row{2}. */\n",
+                  inComment(port.port.name), port.shape(),
+                  isState ? "; a state, which the run changes" : "");
+    os << formatv("static inline void {0}_set_{1}({0}_inputs *inputs, {4}{2} "
+                  "*data{3}) {{\n",
+                  prefix, port.name, type, dimList(port, true),
+                  isState ? "" : "const ");
     os << formatv("  fulgur_tensor *tensor = &inputs->{0};\n  tensor->data = "
                   "(void *)(uintptr_t)data;\n",
                   port.name);

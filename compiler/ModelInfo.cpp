@@ -190,6 +190,16 @@ FailureOr<ModelInfo> fulgur::readModelInfo(ModuleOp module) {
   reader.each("fulgur.outputs", [&](Reader entry) {
     info.outputs.push_back(readPort(entry, info.symbols.size()));
   });
+  if (reader.dict.contains("fulgur.states"))
+    reader.each("fulgur.states", [&](Reader entry) {
+      ModelInfo::State state{static_cast<int32_t>(entry.integer("input")),
+                             static_cast<int32_t>(entry.integer("output"))};
+      if (size_t(state.input) >= info.inputs.size())
+        entry.complain("input", "the number of an input");
+      if (size_t(state.output) >= info.outputs.size())
+        entry.complain("output", "the number of an output");
+      info.states.push_back(state);
+    });
   if (reader.dict.contains("fulgur.parts")) {
     info.program = readProgram(reader, info.symbols.size());
     if (info.program->outputSlots.size() != info.outputs.size())

@@ -49,6 +49,10 @@ struct ModelInfo {
     std::vector<int32_t> outputSlots;
     std::vector<Part> parts;
   };
+  /// An input and an output that are one buffer (fulgur_state).
+  struct State {
+    int32_t input = 0, output = 0;
+  };
   struct Weight {
     uint64_t offset = 0; ///< in the segment
     mlir::ElementsAttr value;
@@ -57,6 +61,7 @@ struct ModelInfo {
   std::string name;
   std::vector<Port> inputs, outputs;
   std::vector<Symbol> symbols;
+  std::vector<State> states;
   std::vector<std::string> messages;
   int64_t arenaBytes = 0;      ///< 0: depends on the symbols, if there are any
   std::vector<Weight> weights; ///< ordered by offset, disjoint
@@ -70,6 +75,7 @@ struct ModelInfo {
 ///   fulgur.model = "stem", fulgur.inputs / fulgur.outputs = [{name, dtype,
 ///   dims = [...], texts = [...], symbols = [...]}], fulgur.symbols = [{name,
 ///   min, max, and for those that are no dims source, input, element}],
+///   fulgur.states = [{input, output}], if there are any,
 ///   fulgur.messages = ["..."], fulgur.arena_bytes, fulgur.weights
 ///   = [{offset, resource}], fulgur.weights_bytes. A port may have a rank (-1:
 ///   not known) and, of sequences and optionals, an element, which is a port.

@@ -54,6 +54,7 @@ static void addPrecision(OpPassManager &pm, const Precision &precision) {
 static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createUpdateStates());
   pm.addPass(createFoldWeightViews());
   pm.addNestedPass<func::FuncOp>(createFuseNorms());
   pm.addNestedPass<func::FuncOp>(createAssignLayouts());

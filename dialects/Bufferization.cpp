@@ -1,6 +1,7 @@
 // How fulgur operations become operations on buffers. A kernel writes each
 // destination and reads only its inputs, so a destination never has to be
-// copied; its body stays on tensors, as the specification of the loops to come.
+// copied, unless the kernel keeps what it does not write; its body stays on
+// tensors, as the specification of the loops to come.
 #include "dialects/Fulgur.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
@@ -16,7 +17,8 @@ struct KernelInterface
     : DstBufferizableOpInterfaceExternalModel<KernelInterface, KernelOp> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
                               const AnalysisState &) const {
-    return !cast<KernelOp>(op).isDpsInit(&operand);
+    auto kernel = cast<KernelOp>(op);
+    return kernel.getKeeps() || !kernel.isDpsInit(&operand);
   }
 
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
@@ -46,8 +48,9 @@ struct KernelInterface
     if (failed(toBuffers(kernel.getInputs(), inputs)) ||
         failed(toBuffers(kernel.getOuts(), outs)))
       return failure();
-    auto onBuffers = KernelOp::create(rewriter, op->getLoc(), TypeRange(),
-                                      inputs, outs, kernel.getScheduleAttr());
+    auto onBuffers =
+        KernelOp::create(rewriter, op->getLoc(), TypeRange(), inputs, outs,
+                         kernel.getScheduleAttr(), kernel.getKeepsAttr());
     onBuffers.getBody().takeBody(kernel.getBody());
     replaceOpWithBufferizedValues(rewriter, op, outs);
     return success();

@@ -37,6 +37,8 @@ inline constexpr llvm::StringLiteral kDTypeAttr =
 /// Of a port whose tensor is the bytes of packed elements: the bits of an
 /// element, then the dims as in a type.
 inline constexpr llvm::StringLiteral kPackedAttr = "fulgur.packed";
+/// Of an argument of @main that is one buffer with a result: which result.
+inline constexpr llvm::StringLiteral kStateAttr = "fulgur.state";
 inline constexpr llvm::StringLiteral kSymbolsAttr = "fulgur.symbols";
 
 /// Of inputs and outputs: what the runtime's fulgur_tensor has room for.

@@ -17,7 +17,8 @@ def Fulgur_Dialect : Dialect {
   let summary = "What upstream dialects cannot say about a model and its kernels.";
   let description = [{
     A module in this dialect holds one function `@main` on tensors. Its arguments and results carry `fulgur.name`
-    (the ONNX name) and `fulgur.dims` (an array of strings: the dims as the model writes them). The module carries
+    (the ONNX name) and `fulgur.dims` (an array of strings: the dims as the model writes them). An argument with
+    `fulgur.state` is a state: one buffer with the result of that number, which has the argument's type and dims. The module carries
     `fulgur.symbols`, an array of dictionaries `{name, min, max}`: the symbolic dims and their ranges. Symbols that are not
     dims have `source`, `input` and `element` as well, as fulgur_symbol in runtime/fulgur.h has them.
   }];
@@ -308,15 +309,17 @@ def Fulgur_KernelOp : Fulgur_Op<"kernel", [IsolatedFromAbove, SingleBlock, AttrS
   let summary = "One fused group of the graph that becomes one native function";
   let description = [{
     The body says on tensors what is computed: its arguments are the operands, inputs first and then destinations
-    (which give a result its shape, not its content), and it ends with `fulgur.yield` of the results. After bufferization
+    (which give a result its shape, not its content), and it ends with `fulgur.yield` of the results. Where it `keeps`, a
+    destination is a state, and the result has its content wherever the body inserts nothing. After bufferization
     the operands are memrefs and the results are gone, while the body stays as it is: it is the specification from
     which the builder named by the schedule makes the loops. Kernels with equal bodies and operand types share one function.
   }];
-  let arguments = (ins Variadic<AnyType>:$inputs, Variadic<AnyShaped>:$outs, OptionalAttr<Fulgur_ScheduleAttr>:$schedule);
+  let arguments = (ins Variadic<AnyType>:$inputs, Variadic<AnyShaped>:$outs, OptionalAttr<Fulgur_ScheduleAttr>:$schedule, UnitAttr:$keeps);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    (`ins` `(` $inputs^ `:` type($inputs) `)`)? `outs` `(` $outs `:` type($outs) `)` (`schedule` `(` $schedule^ `)`)?
+    (`ins` `(` $inputs^ `:` type($inputs) `)`)? `outs` `(` $outs `:` type($outs) `)` (`keeps` $keeps^)?
+    (`schedule` `(` $schedule^ `)`)?
     attr-dict-with-keyword $body (`->` type($results)^)?
   }];
   let hasVerifier = 1;

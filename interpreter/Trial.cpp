@@ -451,6 +451,15 @@ Outcome Trial::run(ModuleOp module, double noise, unsigned seed) {
     return end();
   }
 
+  if (auto states = module->getAttrOfType<ArrayAttr>("fulgur.states"))
+    for (auto state : states.getAsRange<DictionaryAttr>()) {
+      auto input = size_t(state.getAs<IntegerAttr>("input").getInt()),
+           output = size_t(state.getAs<IntegerAttr>("output").getInt());
+      if (output >= host.outputs.size())
+        host.outputs.resize(output + 1);
+      host.outputs[output] = host.inputs[input];
+    }
+
   int64_t arenaBytes = 0;
   host.prepare(module, 0);
   host.allow(&arenaBytes, sizeof arenaBytes);

@@ -64,6 +64,15 @@ def SinkConcats : Pass<"fulgur-sink-concats", "mlir::func::FuncOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
+def UpdateStates : Pass<"fulgur-update-states", "mlir::func::FuncOp"> {
+  let summary = "Appends rows to states where they are, instead of concatenating all rows and storing them";
+  let description = [{
+    Afterwards a state whose result was a concatenation of what is in it with more is that with more inserted, and other readers of
+    the concatenation read it there. Remarks name what still reads the state as it was, and states that are written as a whole.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
+}
+
 def MergeProducts : Pass<"fulgur-merge-products", "mlir::func::FuncOp"> {
   let summary = "Makes one product of products of the same rows with several weights";
   let description = [{
@@ -159,7 +168,10 @@ def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
 
 def BindPorts : Pass<"fulgur-bind-ports", "mlir::ModuleOp"> {
   let summary = "Turns @main from a function on tensors into one run on the caller's buffers";
-  let description = "Sets fulgur.inputs and fulgur.outputs on the module. Kernels that compute an output write it in place.";
+  let description = [{
+    Sets fulgur.inputs, fulgur.outputs and fulgur.states on the module. Kernels that compute an output write it in place. An input
+    and an output that are a state are one buffer.
+  }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
 }
 

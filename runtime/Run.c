@@ -442,6 +442,14 @@ static fulgur_status check_buffers(const fulgur_model *model,
                           port->rank, dims);
     dims += port->rank;
   }
+  for (int32_t i = 0; i < model->n_states && status == FULGUR_OK; ++i) {
+    const fulgur_state *state = &model->states[i];
+    if (inputs[state->input].data != outputs[state->output].data)
+      status = fulgur__fail(
+          FULGUR_INVALID_ARGUMENT,
+          "input '%s' and output '%s' are one buffer, but have different data",
+          model->inputs[state->input].name, model->outputs[state->output].name);
+  }
   return status;
 }
 

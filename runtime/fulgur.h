@@ -116,7 +116,8 @@ typedef struct fulgur_string {
 } fulgur_string;
 
 /* A dense row-major tensor owned by the caller; or a sequence, optional or map,
- * whose `data` is an array of the fulgur_tensors in it. Inputs are only read.
+ * whose `data` is an array of the fulgur_tensors in it. Inputs are only read,
+ * but for states (fulgur_state).
  * For outputs the caller gives `data` and `bytes` (the buffer's capacity) and
  * fulgur_run() writes dtype, rank and dims. Where a dim of an output depends on
  * the data of the inputs, such as the number of elements that are not zero, the
@@ -171,6 +172,14 @@ typedef enum fulgur_symbol_source {
   FULGUR_FROM_RUN = 2    /* found while a program runs: fulgur_plan() does not
                             know it, and writes -1 for output dims that need it */
 } fulgur_symbol_source;
+
+/* An input and an output that are one buffer, which the caller owns and keeps
+ * from run to run: its state. Both tensors must be given the same data. A run
+ * reads what is in use of it, and changes what the output has that the input
+ * has not; the rest stays as it is. A run that fails may have changed it. */
+typedef struct fulgur_state {
+  int32_t input, output; /* indices */
+} fulgur_state;
 
 /* A symbolic size and the range the model was compiled for. */
 typedef struct fulgur_symbol {
@@ -277,6 +286,8 @@ typedef struct fulgur_model {
    * stack_bytes and arena_bytes suffice for all. Else 0 and NULL. */
   int32_t n_variants;
   const fulgur_variant *variants;
+  int32_t n_states;
+  const fulgur_state *states;
 } fulgur_model;
 
 /* fulgur_model.cpu_features: of x86-64, and below of AArch64. */

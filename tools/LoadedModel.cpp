@@ -2,6 +2,7 @@
 // symbols: the one whose name ends in "_model".
 #include "LoadedModel.h"
 
+#include <algorithm>
 #include <dlfcn.h>
 #include <elf.h>
 #include <filesystem>
@@ -134,7 +135,7 @@ std::string LoadedModel::lastMessage() const {
 
 ModelRun::ModelRun(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
                    fulgur_executor *executor)
-    : loaded(loaded), model(loaded.descriptor()) {
+    : loaded(loaded), model(loaded.descriptor()), inputs(inputs) {
   fulgur_context_init(&context);
   for (const Tensor &input : inputs)
     inputViews.push_back(input.view());
@@ -154,6 +155,11 @@ ModelRun::ModelRun(const LoadedModel &loaded, const std::vector<Tensor> &inputs,
   for (fulgur_tensor &view : outputViews)
     if (model.program)
       view.data = nullptr, view.bytes = 0; // for the run to allocate
+  for (const fulgur_state &state :
+       std::span(model.states, size_t(model.n_states)))
+    inputViews[size_t(state.input)].data =
+        outputViews[size_t(state.output)].data;
+  resetStates();
   context.arena = arena.data();
   context.arena_bytes = arena.size();
   context.weights = loaded.weights();
@@ -166,6 +172,15 @@ ModelRun::~ModelRun() { release(); }
 void ModelRun::release() {
   for (size_t i = 0; i < outputViews.size() && model.program; ++i)
     fulgur_release(&context, &outputViews[i]);
+}
+
+void ModelRun::resetStates() {
+  for (const fulgur_state &state :
+       std::span(model.states, size_t(model.n_states))) {
+    const AlignedBytes &from = inputs[size_t(state.input)].data;
+    std::copy_n(from.data(), from.size(),
+                outputs[size_t(state.output)].data.data());
+  }
 }
 
 void ModelRun::run() {

@@ -41,8 +41,9 @@ private:
 /// Memory for runs of a model on inputs of one shape.
 class ModelRun {
 public:
-  /// Plans and allocates; `executor` may be null. The model and the inputs must
-  /// outlive this. Throws std::runtime_error with the runtime's message.
+  /// Plans and allocates; `executor` may be null. States begin as copies of
+  /// their inputs. The model and the inputs must outlive this. Throws
+  /// std::runtime_error with the runtime's message.
   ModelRun(const LoadedModel &model, const std::vector<Tensor> &inputs,
            fulgur_executor *executor);
   ~ModelRun();
@@ -51,6 +52,8 @@ public:
 
   /// Runs once. Throws std::runtime_error with the runtime's message.
   void run();
+  /// Makes states what they were before the first run.
+  void resetStates();
 
   /// The outputs of the last run.
   const std::vector<Tensor> &results();
@@ -61,6 +64,7 @@ private:
 
   const LoadedModel &loaded;
   const fulgur_model &model;
+  const std::vector<Tensor> &inputs;
   AlignedBytes arena;
   fulgur_context context;
   std::vector<Tensor> outputs; ///< of a program, copied when asked for

@@ -72,5 +72,12 @@ std::vector<Tensor> randomInputs(const fulgur_model &model,
                            : low + std::floor(unit(random) * (high - low + 1)));
     inputs.push_back(std::move(tensor));
   }
+  // Sizes that are elements of inputs.
+  for (const fulgur_symbol &symbol :
+       std::span(model.symbols, size_t(model.n_symbols)))
+    if (auto size = options.dims.find(symbol.name);
+        symbol.source == FULGUR_FROM_VALUE && size != options.dims.end())
+      inputs[size_t(symbol.input)].setNumber(symbol.element,
+                                             double(size->second));
   return inputs;
 }

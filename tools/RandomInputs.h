@@ -8,7 +8,7 @@
 #include <optional>
 
 struct RandomOptions {
-  std::map<std::string, int64_t> dims; ///< sizes of symbolic dims
+  std::map<std::string, int64_t> dims; ///< values of symbols
   /// Range of all values; without it, floats are in [-1, 1], integers small
   /// enough to be valid ids (0 to 3), and booleans any.
   std::optional<std::pair<double, double>> range;

@@ -28,7 +28,8 @@ PLACES
   model's inputs, or NAME=@FILE. Names win over order. A folder that holds
   test_data_set_0, test_data_set_1, ... stands for all of these sets. Where the
   model takes or gives a sequence or an optional, a .pb file holds a
-  SequenceProto or OptionalProto instead of a TensorProto.
+  SequenceProto or OptionalProto instead of a TensorProto. States go in and come
+  out as whole buffers.
 
 EXAMPLES
   fulgur-run model.so --inputs test_data_set_0 --compare test_data_set_0
@@ -149,6 +150,7 @@ void repeat(ModelRun &run, int runs) {
   for (const Tensor &output : run.results())
     first.push_back(Tensor::copy(output.name, output.view()));
   for (int i = 1; i < runs; ++i) {
+    run.resetStates();
     run.run();
     const std::vector<Tensor> &again = run.results();
     for (size_t k = 0; k < first.size(); ++k)

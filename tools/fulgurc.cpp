@@ -64,6 +64,11 @@ struct CommandLine {
   cl::list<std::string> shapes{"shape",
                                cl::desc("Set an input's shape: image:1x3x?x?"),
                                cl::value_desc("input:dims"), cl::cat(category)};
+  cl::list<std::string> states{
+      "state",
+      cl::desc("Make an input and an output one buffer, which keeps its "
+               "content from run to run: past.*=present.*"),
+      cl::value_desc("input=output"), cl::cat(category)};
   cl::opt<WeightsMode> weights{
       "weights", cl::desc("Where the weights go:"), cl::cat(category),
       cl::init(WeightsMode::embed),
@@ -248,6 +253,16 @@ static void parseShape(StringRef text, onnx::ImportOptions &import) {
       shape.push_back(dim.str());
 }
 
+/// "past.*=present.*".
+static void parseState(StringRef text, onnx::ImportOptions &import) {
+  auto [input, output] = text.split('=');
+  if (input.empty() || output.empty() || input.count('*') > 1 ||
+      input.count('*') != output.count('*'))
+    usageError("--state '" + text +
+               "' is not INPUT=OUTPUT, with one * in each or none");
+  import.states.push_back({input.str(), output.str()});
+}
+
 static uint64_t parseBytes(StringRef text) {
   static constexpr std::pair<StringLiteral, unsigned> units[] = {
       {"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
@@ -284,6 +299,8 @@ Options CommandLine::options() const {
     parseDim(dim, result.import);
   for (StringRef shape : shapes)
     parseShape(shape, result.import);
+  for (StringRef state : states)
+    parseState(state, result.import);
   result.triple = target;
   result.cpu = cpu;
   result.features = features;

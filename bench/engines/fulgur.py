@@ -21,6 +21,7 @@ TYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32
 NUMBERS = {np.dtype(name): number for number, name in TYPES.items()}
 ALIGNMENT = 64
 FROM_RUN = -1  # a dim that only the run of a program can tell
+ROOM = 64  # more rows than are in use that a state has room for
 
 
 class Tensor(ctypes.Structure):  # fulgur_tensor
@@ -34,12 +35,29 @@ class Context(ctypes.Structure):  # fulgur_context
                 ("executor", ctypes.c_void_p), ("allocator", ctypes.c_void_p)]
 
 
-class Model(ctypes.Structure):  # the start of fulgur_model
+class Dim(ctypes.Structure):  # fulgur_dim
+    _fields_ = [("value", ctypes.c_int64), ("symbol", ctypes.c_int32), ("text", ctypes.c_char_p)]
+
+
+class Port(ctypes.Structure):  # fulgur_port
+    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int), ("rank", ctypes.c_int32), ("dims", ctypes.POINTER(Dim)),
+                ("element", ctypes.c_void_p)]
+
+
+class State(ctypes.Structure):  # fulgur_state
+    _fields_ = [("input", ctypes.c_int32), ("output", ctypes.c_int32)]
+
+
+class Model(ctypes.Structure):  # fulgur_model
     _fields_ = [("abi_version", ctypes.c_uint32), ("struct_bytes", ctypes.c_uint32), ("name", ctypes.c_char_p),
                 ("producer", ctypes.c_char_p), ("target", ctypes.c_char_p), ("n_inputs", ctypes.c_int32),
                 ("n_outputs", ctypes.c_int32), ("n_symbols", ctypes.c_int32), ("n_messages", ctypes.c_int32),
-                ("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p), ("symbols", ctypes.c_void_p),
-                ("messages", ctypes.c_void_p), ("embedded_weights", ctypes.c_void_p), ("weights_bytes", ctypes.c_uint64)]
+                ("inputs", ctypes.POINTER(Port)), ("outputs", ctypes.POINTER(Port)), ("symbols", ctypes.c_void_p),
+                ("messages", ctypes.c_void_p), ("embedded_weights", ctypes.c_void_p), ("weights_bytes", ctypes.c_uint64),
+                ("weights_hash", ctypes.c_uint64), ("cpu_features", ctypes.c_uint64), ("stack_bytes", ctypes.c_uint64),
+                ("arena_bytes", ctypes.c_uint64), ("plan", ctypes.c_void_p), ("run", ctypes.c_void_p), ("program", ctypes.c_void_p),
+                ("n_variants", ctypes.c_int32), ("variants", ctypes.c_void_p), ("n_states", ctypes.c_int32),
+                ("states", ctypes.POINTER(State))]
 
 
 def missing():
@@ -84,6 +102,20 @@ def describe(array):
     return tensor
 
 
+def with_room(array, port):
+    """The rows of a state at the front of a buffer that has as much room as the port says, or some."""
+    room = [size + ROOM if dim.text.endswith(b"capacity") else size for dim, size in zip(port.dims[: port.rank], array.shape)]
+    buffer = np.zeros([size if dim.value < 0 else dim.value for dim, size in zip(port.dims[: port.rank], room)], array.dtype)
+    buffer[tuple(map(slice, array.shape))] = array
+    return buffer
+
+
+def in_use(buffer):
+    """The rows of a state that are in use: those behind are zeros."""
+    used = np.nonzero(buffer)
+    return buffer[tuple(slice(0, places.max() + 1 if len(places) else 0) for places in used)]
+
+
 class Engine:
     not_its_own = 0
 
@@ -95,6 +127,11 @@ class Engine:
         self.model = Model.in_dll(self.library, "m_model")
         self.version = self.model.producer.decode().split()[1]
         self.arrays = [np.ascontiguousarray(array) for array in case["inputs"].values()]
+        for port in self.model.inputs[len(self.arrays) : self.model.n_inputs]:  # how many rows of states are in use
+            self.arrays.append(np.array(case["dims"][port.name.decode()], np.int64))
+        states = {state.output: state.input for state in self.model.states[: self.model.n_states]}
+        for number in states.values():
+            self.arrays[number] = with_room(self.arrays[number], self.model.inputs[number])
         self.inputs = (Tensor * len(self.arrays))(*map(describe, self.arrays))
         self.results = (Tensor * self.model.n_outputs)()
         arena = ctypes.c_size_t()
@@ -112,7 +149,11 @@ class Engine:
         if threads > 1:
             self.context.executor = self.runtime.fulgur_pool_create(threads)
         self.buffers = []
-        for tensor in self.results:  # ours, except where only the run can tell the size
+        for number, tensor in enumerate(self.results):  # ours, except where only the run can tell the size
+            if number in states:
+                self.buffers.append(self.arrays[states[number]])
+                tensor.data, tensor.bytes = self.inputs[states[number]].data, self.inputs[states[number]].bytes
+                continue
             dims = tensor.dims[: tensor.rank] if tensor.rank >= 0 else [FROM_RUN]
             array = None if FROM_RUN in dims else np.zeros(dims, TYPES[tensor.dtype])
             self.buffers.append(array)
@@ -132,7 +173,11 @@ class Engine:
 
     def outputs(self):
         arrays = []
-        for tensor in self.results:
+        states = {state.output for state in self.model.states[: self.model.n_states]}
+        for number, tensor in enumerate(self.results):
+            if number in states:
+                arrays.append(in_use(self.buffers[number]))
+                continue
             shape = tuple(tensor.dims[: tensor.rank])
             dtype = np.dtype(TYPES[tensor.dtype])
             content = ctypes.string_at(tensor.data, int(np.prod(shape)) * dtype.itemsize)

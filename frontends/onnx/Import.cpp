@@ -7,6 +7,7 @@
 #include "frontends/onnx/Model.h"
 #include "frontends/onnx/Packing.h"
 #include "frontends/onnx/Prepare.h"
+#include "frontends/onnx/State.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/ScopeExit.h"
@@ -124,8 +125,10 @@ Location nodeLocation(StringRef node, StringRef op, int64_t opset,
 class Importer {
 public:
   Importer(std::shared_ptr<const Model> model, const ImportOptions &options,
-           MLIRContext &context, const llvm::SmallDenseSet<unsigned> &valued)
+           MLIRContext &context, const llvm::SmallDenseSet<unsigned> &valued,
+           const llvm::StringMap<int64_t> &growing)
       : model(std::move(model)), options(options), valued(valued),
+        growing(growing),
         file(FileLineColLoc::get(&context, this->model->path(), 0, 0)),
         program(context, file) {}
 
@@ -155,8 +158,15 @@ private:
   void refuseRank(StringRef role, StringRef name, int64_t rank);
   Shape inputShape(const ::onnx::ValueInfoProto &input);
   Extent inputDim(StringRef input, size_t axis, StringRef text);
+  State *stateOf(StringRef input);
+  Extent capacityOf(StringRef input, int64_t axis, const Extent &rows);
+  void giveRows(const State &state);
+  std::optional<Extent> solve(StringRef name,
+                              const ImportOptions::Range &range);
+  Tensor storeState(StringRef output, size_t position, const Tensor &x);
   void tieExpressions();
-  void checkOptions();
+  void checkShapes();
+  void checkDims();
   void importNode(const ::onnx::NodeProto &node);
   Tensor lookUp(StringRef name);
   bool isThere(StringRef name) const {
@@ -178,6 +188,8 @@ private:
   const ImportOptions &options;
   const llvm::SmallDenseSet<unsigned>
       &valued; ///< inputs whose elements are symbols from the beginning
+  const llvm::StringMap<int64_t>
+      &growing; ///< inputs that are states with room, and along which axis
   Location file, here = file;
   Program program;
   Sizes &sizes = program.sizes;
@@ -187,6 +199,11 @@ private:
   SmallVector<std::string> symbols;     ///< of the inputs, in order
   SmallVector<std::string> expressions; ///< dims such as "past + sequence",
                                         ///< each a symbol by its whole text
+  llvm::StringSet<>
+      dimNames, ///< symbols that are dims of what the caller passes
+      computed; ///< symbols that are no dims of it any more
+  std::vector<State> states;
+  GrowingStates grown; ///< states that need room
 };
 
 /// One error for the whole model, so that its owner sees at once what is
@@ -286,8 +303,89 @@ Shape Importer::inputShape(const ::onnx::ValueInfoProto &input) {
       text = given->second[k];
     }
     shape.push_back(inputDim(input.name(), k, text));
+    auto room = growing.find(input.name());
+    if (shape.back().atom() && (room == growing.end() || room->second != k))
+      dimNames.insert(sizes.atoms[*shape.back().atom()].name);
   }
   return shape;
+}
+
+State *Importer::stateOf(StringRef input) {
+  auto state =
+      llvm::find_if(states, [&](State &s) { return s.input == input; });
+  return state == states.end() ? nullptr : &*state;
+}
+
+/// The size of a state's buffer along its axis; states with as many rows have
+/// as much room.
+Extent Importer::capacityOf(StringRef input, int64_t axis, const Extent &rows) {
+  bool plain = rows.atom() &&
+               !llvm::is_contained(expressions, sizes.atoms[*rows.atom()].name);
+  return inputDim(input, axis,
+                  plain ? sizes.atoms[*rows.atom()].name + "_capacity"
+                        : "capacity");
+}
+
+/// The symbol, computed from a dim of an input that is a sum with it.
+std::optional<Extent> Importer::solve(StringRef name,
+                                      const ImportOptions::Range &range) {
+  for (const std::string &text : expressions) {
+    Atoms scratch;
+    SmallVector<std::string> names;
+    scratch.symbolsOf(scratch.parse(text), names);
+    if (!dimNames.contains(text) || !llvm::is_contained(names, name) ||
+        !llvm::all_of(names, [&](const std::string &other) {
+          return other == name || dimNames.contains(other);
+        }))
+      continue;
+    Extent symbol = sizes.atoms.symbol(name),
+           others = sizes.atoms.parse(text) - symbol;
+    if (sizes.atoms.contains(others, *symbol.atom()))
+      continue;
+    Extent all = sizes.atoms.symbol(text), least = others + range.min;
+    sizes.requireAtLeast(all, least,
+                         "'" + text + "' must be at least '" +
+                             sizes.atoms.text(least) + "'",
+                         file);
+    if (range.max != Atoms::kMax)
+      sizes.requireAtLeast(others + range.max, all,
+                           "'" + text + "' must be at most '" +
+                               sizes.atoms.text(others + range.max) + "'",
+                           file);
+    return all - others;
+  }
+  return std::nullopt;
+}
+
+/// Says how many rows of a state are in use, which its dims do not any more: a
+/// dim of another input does, or else an input of its own.
+void Importer::giveRows(const State &state) {
+  const Extent &rows = state.rows;
+  if (!rows.atom())
+    return;
+  Atoms::Atom symbol = sizes.atoms[*rows.atom()];
+  ImportOptions::Range range{std::max<int64_t>(symbol.lower, 0), symbol.upper};
+  if (!dimNames.insert(symbol.name).second)
+    return;
+  computed.insert(symbol.name);
+  if (std::optional<Extent> solved = solve(symbol.name, range)) {
+    sizes.atoms.unite(rows, *solved);
+    return;
+  }
+  OpBuilder &builder = program.builder;
+  std::string port = symbol.name;
+  while (graph.values.contains(port))
+    port += "_";
+  NamedAttrList attributes;
+  attributes.set(kNameAttr, builder.getStringAttr(port));
+  attributes.set(kDimsAttr, builder.getArrayAttr({}));
+  Value number =
+      program.addInput(RankedTensorType::get({}, builder.getI64Type()),
+                       attributes.getDictionary(builder.getContext()));
+  // Such a number is not limited by memory, as a dim is.
+  sizes.inputValues.push_back(
+      {symbol.name, cast<BlockArgument>(number).getArgNumber(), 0, range.min,
+       std::min<int64_t>(range.max, INT32_MAX)});
 }
 
 /// Inputs whose dims are sums of others are checked to be that.
@@ -303,13 +401,16 @@ void Importer::tieExpressions() {
   }
 }
 
-void Importer::checkOptions() {
+void Importer::checkDims() {
   for (const auto &entry : options.dims)
     if (!llvm::is_contained(symbols, entry.first()) &&
         !llvm::is_contained(expressions, entry.first()))
       core().fail("--dim names '" + entry.first() +
                   "', but the symbolic dims of the model's inputs are: " +
                   (symbols.empty() ? "none" : llvm::join(symbols, ", ")));
+}
+
+void Importer::checkShapes() {
   for (const auto &entry : options.shapes)
     if (!graph.values.contains(entry.first()))
       core().fail("--shape names '" + entry.first() +
@@ -351,20 +452,27 @@ Tensor Importer::importInput(const ::onnx::ValueInfoProto &input) {
     result.ranked = kind.ranked;
     return result;
   }
-  Shape shape = inputShape(input);
+  Shape shape = inputShape(input), whole = shape;
   DType type = DType(input.type().tensor_type().elem_type());
   if (!mlirType(type, builder.getContext()))
     core().unsupported("input '" + Twine(input.name()) + "' is of type " +
                        name(type) +
                        ", which is not supported; convert it before the "
                        "model, or export the model with another type");
+  State *state = stateOf(input.name());
+  auto room = growing.find(input.name());
+  if (room != growing.end()) {
+    state->axis = room->second;
+    state->rows = shape[*state->axis];
+    whole[*state->axis] = capacityOf(input.name(), *state->axis, state->rows);
+  }
   SmallVector<std::string> texts;
-  for (Extent &size : shape)
+  for (Extent &size : whole)
     texts.push_back(sizes.atoms.text(size));
-  attributes.set(kDimsAttr, dimTexts(shape, texts));
+  attributes.set(kDimsAttr, dimTexts(whole, texts));
   if (needsName(type) || isPacked(type))
     attributes.set(kDTypeAttr, builder.getI64IntegerAttr(int64_t(type)));
-  RankedTensorType port = core().typeOf(shape, type);
+  RankedTensorType port = core().typeOf(whole, type);
   if (isPacked(type)) { // arrives as its bytes
     if (program.isSplit())
       core().unsupported("input '" + Twine(input.name()) + "' of type " +
@@ -376,8 +484,11 @@ Tensor Importer::importInput(const ::onnx::ValueInfoProto &input) {
   }
   Value value =
       program.addInput(port, attributes.getDictionary(builder.getContext()));
-  return isPacked(type) ? unpack(core(), value, type, shape)
-                        : Tensor(value, type, shape);
+  Tensor tensor = isPacked(type) ? unpack(core(), value, type, shape)
+                                 : Tensor(value, type, whole);
+  if (state)
+    state->port = tensor;
+  return tensor;
 }
 
 /// The bits of an element and the dims, for kPackedAttr.
@@ -409,18 +520,33 @@ Value Importer::packedOutput(StringRef name, size_t position, const Tensor &x) {
 void Importer::importInputs() {
   for (const ::onnx::TensorProto &tensor : model->graph().initializer())
     graph.initializers[tensor.name()] = &tensor;
-  SmallVector<StringRef> names;
+  SmallVector<const ::onnx::ValueInfoProto *> inputs;
+  SmallVector<std::string> names, outputs;
   for (const ::onnx::ValueInfoProto &input : model->graph().input())
     if (!graph.initializers.contains(
             input.name())) { // an input with a default value is a constant
+      inputs.push_back(&input);
       names.push_back(input.name());
-      graph.values[input.name()] = importInput(input);
     }
+  for (const ::onnx::ValueInfoProto &output : model->graph().output())
+    outputs.push_back(output.name());
+  states = matchStates(core(), options.states, names, outputs);
+  for (const ::onnx::ValueInfoProto *input : inputs)
+    graph.values[input->name()] = importInput(*input);
+  for (const State &state : states)
+    if (state.axis)
+      giveRows(state);
   tieExpressions();
+  for (const State &state : states) // what the model knows of them
+    if (state.axis)
+      graph.values[state.input] = core().slice(
+          state.port, *state.axis, 0, sizes.atoms.simplify(state.rows));
   for (auto [number, name] : llvm::enumerate(names))
     if (valued.contains(number))
       nameElements(core(), graph.values[name], number, name);
-  checkOptions();
+  checkShapes();
+  if (states.empty())
+    checkDims();
 }
 
 /// The kind of a port that is no plain tensor.
@@ -548,6 +674,24 @@ SmallVector<Tensor> Importer::importGraph(const ::onnx::GraphProto &graph,
   return out;
 }
 
+/// What output `position` is: where it is one buffer with an input, all of the
+/// buffer.
+Tensor Importer::storeState(StringRef output, size_t position,
+                            const Tensor &x) {
+  auto state =
+      llvm::find_if(states, [&](State &s) { return s.output == output; });
+  if (state == states.end())
+    return x;
+  if (growing.empty())
+    if (std::optional<int64_t> axis = growingAxis(core(), *state, x))
+      grown.axes[state->input] = *axis;
+  auto argument = cast<BlockArgument>(state->port.value());
+  cast<func::FuncOp>(argument.getOwner()->getParentOp())
+      .setArgAttr(argument.getArgNumber(), kStateAttr,
+                  program.builder.getI64IntegerAttr(position));
+  return fulgur::onnx::storeState(core(), *state, x);
+}
+
 void Importer::importOutputs() {
   here = file;
   OpBuilder &builder = program.builder;
@@ -566,6 +710,12 @@ void Importer::importOutputs() {
     if (!outputs.back().isTensor())
       program.split();
   }
+  for (auto [position, output] : llvm::enumerate(model->graph().output()))
+    outputs[position] = storeState(output.name(), position, outputs[position]);
+  if (!grown.axes.empty())
+    throw grown;
+  if (!states.empty()) // only now it is known which of them have room
+    checkDims();
   for (auto [output, x] : llvm::zip(model->graph().output(), outputs)) {
     const ::onnx::TypeProto *type = &output.type();
     if (type->has_optional_type())
@@ -629,7 +779,8 @@ OwningOpRef<ModuleOp> Importer::run() {
         (fixed != options.dims.end() &&
          fixed->second.min == fixed->second.max) ||
         !(llvm::is_contained(symbols, atom.name) ||
-          llvm::is_contained(expressions, atom.name)))
+          llvm::is_contained(expressions, atom.name)) ||
+        computed.contains(atom.name))
       continue;
     list.push_back(builder.getDictionaryAttr(
         {builder.getNamedAttr("name", builder.getStringAttr(atom.name)),
@@ -671,13 +822,17 @@ ImportStatus fulgur::onnx::import(StringRef path, const ImportOptions &options,
     return problem.status;
   }
   llvm::SmallDenseSet<unsigned> valued;
+  llvm::StringMap<int64_t> growing;
   for (bool again = true; again;) {
     again = false;
-    Importer importer(model, options, context, valued);
+    Importer importer(model, options, context, valued, growing);
     try {
       module = importer.run();
     } catch (const NeedsInputValues &needs) {
       valued.insert(needs.inputs.begin(), needs.inputs.end());
+      again = true;
+    } catch (const GrowingStates &states) {
+      growing = states.axes;
       again = true;
     } catch (const ImportFailure &failure) {
       return failure.status; // what is wrong has been said

@@ -20,6 +20,8 @@ struct ImportOptions {
       dims; ///< --dim NAME=N (min == max) and --dim NAME=LO..HI
   llvm::StringMap<std::vector<std::string>>
       shapes; ///< --shape INPUT:1x3x?xN; each entry a number, "?" or a symbol
+  std::vector<std::pair<std::string, std::string>>
+      states; ///< --state INPUT=OUTPUT: one buffer; either may have one `*`
   uint64_t maxModelBytes = uint64_t(64) << 30; ///< files above are refused
 };
 

@@ -110,13 +110,15 @@ bool isAlike(const Branch &a, const Branch &b) {
              OperationEquivalence::IgnoreLocations);
 }
 
-/// Whether `value` is only moved to its place in a concatenation, whose kernel
-/// takes it from wherever it is.
+/// Whether `value` is only moved to its place in a concatenation or a state,
+/// whose kernel takes it from wherever it is.
 bool isPart(Value value) {
   if (!value.hasOneUse())
     return false;
   Operation *user = *value.user_begin();
+  auto insertion = dyn_cast<tensor::InsertSliceOp>(user);
   return isa<tensor::ConcatOp>(user) ||
+         (insertion && insertion.getSource() == value) ||
          ((isViewOperation(user) || isa<linalg::TransposeOp>(user)) &&
           isPart(user->getResult(0)));
 }

@@ -523,17 +523,56 @@ private:
     return group;
   }
 
+  /// Whether `value` is a state, perhaps with more inserted already.
+  static bool isState(Value value) {
+    if (auto insertion = value.getDefiningOp<tensor::InsertSliceOp>())
+      return isState(insertion.getDest());
+    if (auto kernel = value.getDefiningOp<KernelOp>())
+      return kernel.getKeeps();
+    auto argument = dyn_cast<BlockArgument>(value);
+    auto main = argument
+                    ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
+                    : func::FuncOp();
+    return main && main.getArgAttr(argument.getArgNumber(), kStateAttr);
+  }
+
+  /// The state that the group inserts into, and does not read.
+  static Value keptState(ArrayRef<Operation *> group) {
+    auto insertion = dyn_cast<tensor::InsertSliceOp>(group.back());
+    if (!insertion)
+      return {};
+    Value state = insertion.getDest();
+    while (Operation *before = state.getDefiningOp()) {
+      if (!isa<tensor::InsertSliceOp>(before) ||
+          !llvm::is_contained(group, before))
+        break;
+      state = cast<tensor::InsertSliceOp>(before).getDest();
+    }
+    auto isRead = [&](OpOperand &use) {
+      Operation *user =
+          insertion->getBlock()->findAncestorOpInBlock(*use.getOwner());
+      auto op = dyn_cast<tensor::InsertSliceOp>(user);
+      return llvm::is_contained(group, user) &&
+             !(op && use == op.getDestMutable());
+    };
+    return isState(state) && llvm::none_of(state.getUses(), isRead) ? state
+                                                                    : Value();
+  }
+
   /// Makes the kernel of `group`, whose last operation gives the results, and
   /// of the others a row operation, if somebody else reads it.
   LogicalResult form(ArrayRef<Operation *> group) {
     Operation *root = group.back();
     OpBuilder builder(root);
+    Value kept = keptState(group);
     SmallVector<Value> outs,
         results = llvm::to_vector_of<Value>(root->getResults());
     for (Operation *op : group.drop_back())
       if (isRowOperation(op) && !op->hasOneUse())
         results.push_back(op->getResult(0));
-    for (Value result : results) {
+    if (kept)
+      outs.push_back(kept);
+    for (Value result : ArrayRef(results).drop_front(outs.size())) {
       if (!isa<RankedTensorType>(result.getType()))
         return root->emitOpError(
             "yields a value that is no tensor, which a kernel cannot");
@@ -553,8 +592,8 @@ private:
     llvm::SetVector<Value> inputs;
     auto capture = [&](Value value) {
       Operation *producer = value.getDefiningOp();
-      if (producer && (llvm::is_contained(group, producer) ||
-                       isa<tensor::EmptyOp>(producer)))
+      if (value == kept || (producer && (llvm::is_contained(group, producer) ||
+                                         isa<tensor::EmptyOp>(producer))))
         return;
       if (producer && producer->hasTrait<OpTrait::ConstantLike>() &&
           !isa<RankedTensorType>(value.getType()))
@@ -589,7 +628,8 @@ private:
     for (Value out : outs)
       types.push_back(out.getType());
     auto kernel = KernelOp::create(builder, root->getLoc(), types,
-                                   inputs.getArrayRef(), outs, ScheduleAttr());
+                                   inputs.getArrayRef(), outs, ScheduleAttr(),
+                                   /*keeps=*/bool(kept));
     Block *body = builder.createBlock(&kernel.getBody());
     IRMapping mapping;
     for (Value value : inputs)
@@ -597,6 +637,8 @@ private:
     SmallVector<Value> destinations;
     for (Value out : outs)
       destinations.push_back(body->addArgument(out.getType(), out.getLoc()));
+    if (kept)
+      mapping.map(kept, destinations.front());
     for (tensor::EmptyOp empty : empties)
       if (std::optional<unsigned> number = destinationFor(empty, root, group))
         mapping.map(empty.getResult(), destinations[*number]);

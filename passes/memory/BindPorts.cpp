@@ -36,6 +36,14 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
     for (unsigned i = 0; i < main.getNumResults(); ++i)
       outputs.push_back(
           portOf(main.getResultAttrDict(i), main.getResultTypes()[i], module));
+    // By result: the argument that it is one buffer with, and this buffer.
+    llvm::DenseMap<unsigned, unsigned> states;
+    llvm::DenseMap<unsigned, Value> stateBuffers;
+    for (unsigned i = 0; i < main.getNumArguments(); ++i)
+      if (auto result = main.getArgAttrOfType<IntegerAttr>(i, kStateAttr))
+        states[result.getInt()] = i;
+    if (!states.empty())
+      module->setAttr("fulgur.states", stateList(builder, states));
     module->setAttr("fulgur.inputs", builder.getArrayAttr(inputs));
     module->setAttr("fulgur.outputs", builder.getArrayAttr(outputs));
 
@@ -57,10 +65,15 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
         return signalPassFailure();
       }
       auto type = cast<RankedTensorType>(block.getArgument(i).getType());
-      Value buffer =
-          makeBuffer(builder, loc, call, Segment::input, i, type, *dims);
+      auto state = main.getArgAttrOfType<IntegerAttr>(i, kStateAttr);
+      Value buffer = makeBuffer(builder, loc, call,
+                                state ? Segment::output : Segment::input,
+                                state ? state.getInt() : i, type, *dims);
       Value tensor = bufferization::ToTensorOp::create(
-          builder, loc, type, buffer, /*restrict=*/true, /*writable=*/false);
+          builder, loc, type, buffer, /*restrict=*/true,
+          /*writable=*/bool(state));
+      if (state)
+        stateBuffers[state.getInt()] = buffer;
       if (sized)
         sized.erase();
       block.getArgument(i).replaceAllUsesWith(tensor);
@@ -80,14 +93,34 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
       }
       resultDims.push_back(*dims);
     }
+    auto store = [&](Value result, Value buffer) {
+      bufferization::MaterializeInDestinationOp::create(
+          builder, result.getLoc(), Type(), result, buffer, /*restrict=*/true,
+          /*writable=*/true);
+    };
     for (auto [i, result] : llvm::enumerate(ret.getOperands())) {
+      if (states.contains(i))
+        continue;
       auto type = cast<RankedTensorType>(result.getType());
       Value buffer = makeBuffer(builder, loc, call, Segment::output, i, type,
                                 resultDims[i]);
       writeInPlace(builder, result, buffer);
-      bufferization::MaterializeInDestinationOp::create(
-          builder, result.getLoc(), Type(), result, buffer, /*restrict=*/true,
-          /*writable=*/true);
+      store(result, buffer);
+    }
+    // What is not written where it is already gets there last, when nothing
+    // reads what was there before.
+    for (auto [i, result] : llvm::enumerate(ret.getOperands())) {
+      if (!states.contains(i))
+        continue;
+      Value source = sourceOf(result);
+      for (auto [other, buffer] : stateBuffers)
+        if (other != i && source == buffer) {
+          ret.emitError("the new content of state ")
+              << i << " is that of state " << other
+              << ", which changes, too; this is not supported";
+          return signalPassFailure();
+        }
+      store(result, stateBuffers[i]);
     }
     Value ok =
         arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
@@ -101,6 +134,30 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
   }
 
 private:
+  /// [{input, output}, ...], by output.
+  static ArrayAttr stateList(OpBuilder &builder,
+                             const llvm::DenseMap<unsigned, unsigned> &states) {
+    SmallVector<std::pair<unsigned, unsigned>> sorted(states.begin(),
+                                                      states.end());
+    llvm::sort(sorted);
+    SmallVector<Attribute> list;
+    for (auto [output, input] : sorted)
+      list.push_back(builder.getDictionaryAttr(
+          {builder.getNamedAttr("input", builder.getI64IntegerAttr(input)),
+           builder.getNamedAttr("output", builder.getI64IntegerAttr(output))}));
+    return builder.getArrayAttr(list);
+  }
+
+  /// The buffer of a port that `result` is a part of; null if it is none.
+  static Value sourceOf(Value result) {
+    while (isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                           tensor::ExtractSliceOp, tensor::CastOp>(
+        result.getDefiningOp()))
+      result = result.getDefiningOp()->getOperand(0);
+    auto port = result.getDefiningOp<bufferization::ToTensorOp>();
+    return port ? port.getBuffer() : Value();
+  }
+
   static Value makeBuffer(OpBuilder &builder, Location loc, Value call,
                           Segment segment, int64_t position,
                           RankedTensorType type, ArrayRef<OpFoldResult> dims) {

@@ -36,6 +36,7 @@ func.func @row_operations(%x: tensor<?x8xf32>, %scale: tensor<8xf32>, %bias: ten
 // CHECK: } -> tensor<8xf32>
 // CHECK: fulgur.kernel ins(%{{.*}} : memref<8xf32>) outs(%{{.*}} : memref<8xf32>) schedule(<kind = "softmax">) attributes {note = "bufferized"} {
 // CHECK-NEXT: ^bb0(%{{.*}}: tensor<8xf32>, %{{.*}}: tensor<8xf32>):
+// CHECK: fulgur.kernel outs(%{{.*}} : tensor<8xf32>) keeps schedule(<kind = "assemble">) {
 // CHECK: fulgur.kernel outs(%{{.*}} : tensor<8xf32>) {
 func.func @kernels(%x: tensor<8xf32>, %from: memref<8xf32>, %to: memref<8xf32>) -> tensor<8xf32> {
   %0 = fulgur.kernel ins(%x : tensor<8xf32>) outs(%x : tensor<8xf32>)
@@ -47,7 +48,11 @@ func.func @kernels(%x: tensor<8xf32>, %from: memref<8xf32>, %to: memref<8xf32>) 
   ^bb0(%a: tensor<8xf32>, %o: tensor<8xf32>):
     fulgur.yield %a : tensor<8xf32>
   }
-  %1 = fulgur.kernel outs(%0 : tensor<8xf32>) {
+  %kept = fulgur.kernel outs(%0 : tensor<8xf32>) keeps schedule(<kind = "assemble">) {
+  ^bb0(%o: tensor<8xf32>):
+    fulgur.yield %o : tensor<8xf32>
+  } -> tensor<8xf32>
+  %1 = fulgur.kernel outs(%kept : tensor<8xf32>) {
   ^bb0(%o: tensor<8xf32>):
     fulgur.yield %o : tensor<8xf32>
   } -> tensor<8xf32>

@@ -84,3 +84,30 @@ module @two_outputs {
     return %r, %r : tensor<8xf32>, tensor<8xf32>
   }
 }
+
+// -----
+
+// An input and an output that are a state are one buffer, which a kernel writes into; the other output comes first, since it is copied
+// from what may change.
+// CHECK-LABEL: module @state
+// CHECK-SAME: fulgur.states = [{input = 0 : i64, output = 1 : i64}]
+// CHECK-NOT: fulgur.buffer %{{.*}} input(
+// CHECK: %[[BUFFER:.*]] = fulgur.buffer %{{.*}} output(%c1{{.*}}) : !llvm.ptr -> memref<4xf32>
+// CHECK: %[[STATE:.*]] = bufferization.to_tensor %[[BUFFER]] restrict writable
+// CHECK: %[[AFTER:.*]] = fulgur.kernel outs(%[[STATE]] : tensor<4xf32>) keeps
+// CHECK: %[[OUTPUT:.*]] = fulgur.buffer %{{.*}} output(%c0{{.*}})
+// CHECK: materialize_in_destination %[[STATE]] in restrict writable %[[OUTPUT]]
+// CHECK: materialize_in_destination %[[AFTER]] in restrict writable %[[BUFFER]]
+module @state {
+  func.func @main(%x: tensor<4xf32> {fulgur.name = "past", fulgur.dims = ["4"], fulgur.state = 1 : i64})
+      -> (tensor<4xf32> {fulgur.name = "before", fulgur.dims = ["4"]}, tensor<4xf32> {fulgur.name = "present", fulgur.dims = ["4"]}) {
+    %r = fulgur.kernel outs(%x : tensor<4xf32>) keeps {
+    ^bb0(%o: tensor<4xf32>):
+      %one = arith.constant 1.0 : f32
+      %two = arith.constant 2 : index
+      %s = tensor.insert %one into %o[%two] : tensor<4xf32>
+      fulgur.yield %s : tensor<4xf32>
+    } -> tensor<4xf32>
+    return %x, %r : tensor<4xf32>, tensor<4xf32>
+  }
+}

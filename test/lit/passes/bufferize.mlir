@@ -106,3 +106,40 @@ func.func @shared_destination(%in: memref<4x8xf32>, %result: memref<4x8xf32>) {
   bufferization.materialize_in_destination %t in restrict writable %result : (tensor<4x8xf32>, memref<4x8xf32>) -> ()
   return
 }
+
+// -----
+
+// A kernel that keeps the rest of its destination writes into what is there, unless somebody reads that later as it was.
+// CHECK-LABEL: @keeps
+// CHECK-NOT: memref.copy
+// CHECK: fulgur.kernel ins(%{{.*}}) outs(%{{.*}} : memref<4xf32>) keeps
+// CHECK-NOT: memref.copy
+// CHECK: return
+func.func @keeps(%from: memref<1xf32>, %buffer: memref<4xf32>) {
+  %x = bufferization.to_tensor %from restrict : memref<1xf32> to tensor<1xf32>
+  %state = bufferization.to_tensor %buffer restrict writable : memref<4xf32> to tensor<4xf32>
+  %r = fulgur.kernel ins(%x : tensor<1xf32>) outs(%state : tensor<4xf32>) keeps {
+  ^bb0(%a: tensor<1xf32>, %o: tensor<4xf32>):
+    %s = tensor.insert_slice %a into %o[2] [1] [1] : tensor<1xf32> into tensor<4xf32>
+    fulgur.yield %s : tensor<4xf32>
+  } -> tensor<4xf32>
+  bufferization.materialize_in_destination %r in restrict writable %buffer : (tensor<4xf32>, memref<4xf32>) -> ()
+  return
+}
+
+// CHECK-LABEL: @negative_keeps
+// CHECK: %[[COPY:.*]] = memref.alloc() {{.*}}: memref<4xf32>
+// CHECK: memref.copy %{{.*}}, %[[COPY]]
+// CHECK: fulgur.kernel ins(%{{.*}}) outs(%[[COPY]] : memref<4xf32>) keeps
+func.func @negative_keeps(%from: memref<1xf32>, %buffer: memref<4xf32>, %out: memref<4xf32>) {
+  %x = bufferization.to_tensor %from restrict : memref<1xf32> to tensor<1xf32>
+  %state = bufferization.to_tensor %buffer restrict writable : memref<4xf32> to tensor<4xf32>
+  %r = fulgur.kernel ins(%x : tensor<1xf32>) outs(%state : tensor<4xf32>) keeps {
+  ^bb0(%a: tensor<1xf32>, %o: tensor<4xf32>):
+    %s = tensor.insert_slice %a into %o[2] [1] [1] : tensor<1xf32> into tensor<4xf32>
+    fulgur.yield %s : tensor<4xf32>
+  } -> tensor<4xf32>
+  bufferization.materialize_in_destination %state in restrict writable %out : (tensor<4xf32>, memref<4xf32>) -> ()
+  bufferization.materialize_in_destination %r in restrict writable %buffer : (tensor<4xf32>, memref<4xf32>) -> ()
+  return
+}

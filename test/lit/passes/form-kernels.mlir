@@ -478,3 +478,31 @@ func.func @pixels(%x: tensor<1x3x4x4xf32>) -> tensor<1x4x4x4xi8> {
   %y = linalg.transpose ins(%p : tensor<1x4x4x4xi8>) outs(%t : tensor<1x4x4x4xi8>) permutation = [0, 2, 3, 1]
   return %y : tensor<1x4x4x4xi8>
 }
+
+// What is inserted into a state is written where it belongs; the kernel keeps the rest. Two insertions are one kernel, or two when
+// somebody reads what is there in between.
+// CHECK-LABEL: @state
+// CHECK-SAME: %[[STATE:.*]]: tensor<9x4xf32>
+// CHECK: %[[AFTER:.*]] = fulgur.kernel ins(%arg1, %{{.*}} : tensor<1x4xf32>, index) outs(%[[STATE]] : tensor<9x4xf32>) keeps {
+// CHECK: ^bb0(%[[NEW:.*]]: tensor<1x4xf32>, %[[AT:.*]]: index, %[[OUT:.*]]: tensor<9x4xf32>):
+// CHECK: tensor.insert_slice %[[NEW]] into %[[OUT]][%[[AT]], 0]
+// CHECK: fulgur.kernel ins(%[[AFTER]] : tensor<9x4xf32>)
+// CHECK: fulgur.kernel ins(%arg1 : tensor<1x4xf32>) outs(%[[AFTER]] : tensor<9x4xf32>) keeps {
+func.func @state(%state: tensor<9x4xf32> {fulgur.state = 0 : i64}, %a: tensor<1x4xf32>) -> (tensor<9x4xf32>, tensor<9x4xf32>) {
+  %past = fulgur.symbol "past"
+  %0 = tensor.insert_slice %a into %state[%past, 0] [1, 4] [1, 1] : tensor<1x4xf32> into tensor<9x4xf32>
+  %1 = fulgur.softmax %0 {axis = 1 : i64} : tensor<9x4xf32>
+  %2 = tensor.insert_slice %a into %0[8, 0] [1, 4] [1, 1] : tensor<1x4xf32> into tensor<9x4xf32>
+  return %2, %1 : tensor<9x4xf32>, tensor<9x4xf32>
+}
+
+// What is no state, or is read by the same kernel, is copied.
+// CHECK-LABEL: @negative_state
+// CHECK-NOT: keeps
+// CHECK: return
+func.func @negative_state(%state: tensor<9x4xf32> {fulgur.state = 0 : i64}, %x: tensor<9x4xf32>, %a: tensor<1x4xf32>) -> (tensor<9x4xf32>, tensor<9x4xf32>) {
+  %0 = tensor.insert_slice %a into %x[3, 0] [1, 4] [1, 1] : tensor<1x4xf32> into tensor<9x4xf32>
+  %part = tensor.extract_slice %state[0, 0] [2, 4] [1, 1] : tensor<9x4xf32> to tensor<2x4xf32>
+  %1 = tensor.insert_slice %part into %state[3, 0] [2, 4] [1, 1] : tensor<2x4xf32> into tensor<9x4xf32>
+  return %1, %0 : tensor<9x4xf32>, tensor<9x4xf32>
+}

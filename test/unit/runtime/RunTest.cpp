@@ -121,6 +121,18 @@ TEST(RunRefuses, nulls) {
                "output 'sum': its data is null");
 }
 
+TEST(RunRefuses, stateInTwoBuffers) {
+  DemoRun demo;
+  const fulgur_state state = {0, 0};
+  demo.model.n_states = 1;
+  demo.model.states = &state;
+  EXPECT_FAILS(
+      demo.run(), FULGUR_INVALID_ARGUMENT,
+      "input 'x' and output 'y' are one buffer, but have different data");
+  demo.outputs[0].data = demo.x.data();
+  EXPECT_EQ(demo.run(), FULGUR_OK);
+}
+
 TEST(RunRefuses, anotherAbi) {
   DemoRun demo;
   demo.model.abi_version = 7;

@@ -1,0 +1,190 @@
+"""States: decoding with keys and values that stay in one buffer gives what decoding without it gives, and leaves the rest of the buffer alone.
+
+Models are small decoders of several kinds, decoded in steps of several sizes. Without --state the present of one step is the past of
+the next; with it, the buffer is. Rows that are not in use are no numbers, so whatever reads them shows.
+"""
+
+import dataclasses
+import sys
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import toolchain
+
+BATCH, CAPACITY, WIDTH, SIZE = 2, 11, 16, 8  # of the model's rows, and of a head
+STEPS = (3, 1, 1, 4, 2)  # new rows; they fill the buffer
+
+
+@dataclasses.dataclass
+class Kind:
+    name: str
+    heads: int = 2
+    key_heads: int = 2
+    rotary: bool = False
+    fused: bool = False  # one product for queries, keys and values
+    dims: tuple = ()  # those that are fixed while compiling
+    arguments: tuple = ()
+    mask: str = "total"  # what the model calls the mask's size
+    old_rows: bool = False  # an output that is computed from the old rows alone
+
+
+KINDS = [
+    Kind("plain"),
+    Kind("groups", heads=4, key_heads=2),
+    Kind("rotary", heads=4, key_heads=1, rotary=True),
+    Kind("fused", fused=True),
+    Kind("mask-says", mask="past + new", rotary=True),
+    Kind("fixed", dims=("batch", "capacity"), rotary=True),
+    Kind("small-vectors", heads=4, key_heads=2, rotary=True, arguments=("--mcpu=x86-64-v3",)),
+    Kind("bf16", arguments=("--precision=bf16",)),
+    Kind("old-rows", old_rows=True),
+]
+
+
+class Graph:
+    def __init__(self):
+        self.nodes, self.constants, self.random = [], [], np.random.default_rng(7)
+
+    def add(self, op, *inputs, name=None, **attributes):
+        name = name or f"{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, value):
+        self.constants.append(numpy_helper.from_array(np.asarray(value), f"constant_{len(self.constants)}"))
+        return self.constants[-1].name
+
+    def weight(self, *shape):
+        return self.constant(self.random.standard_normal(shape).astype(np.float32) / np.sqrt(shape[0]).astype(np.float32))
+
+    def split(self, x, heads):
+        """[batch, new, heads * SIZE] as [batch, heads, new, SIZE]"""
+        return self.add("Transpose", self.add("Reshape", x, self.constant(np.array([0, 0, heads, SIZE]))), perm=[0, 2, 1, 3])
+
+    def part(self, x, start, end, axis=-1):
+        return self.add("Slice", x, *(self.constant(np.array([number])) for number in (start, end, axis)))
+
+    def rotate(self, x, cos, sin):
+        turned = self.add("Concat", self.add("Neg", self.part(x, SIZE // 2, SIZE)), self.part(x, 0, SIZE // 2), axis=-1)
+        return self.add("Add", self.add("Mul", x, cos), self.add("Mul", turned, sin))
+
+
+def decoder(kind):
+    """Two layers; queries see all keys that the mask lets through."""
+    graph = Graph()
+    mask = graph.add("Unsqueeze", "mask", graph.constant(np.array([1, 2])))
+    if kind.rotary:
+        speeds = graph.constant(np.float32([[[[1.0, 0.5, 0.1, 0.02] * 2]]]))
+        angles = graph.add("Mul", graph.add("Unsqueeze", graph.add("Cast", "places", to=TensorProto.FLOAT),
+                                            graph.constant(np.array([1, 3]))), speeds)
+        cos, sin = graph.add("Cos", angles), graph.add("Sin", angles)
+    x, presents = "x", []
+    for layer in range(2):
+        if kind.fused:
+            both = graph.add("MatMul", x, graph.weight(WIDTH, (kind.heads + 2 * kind.key_heads) * SIZE))
+            ends = np.cumsum([0, kind.heads, kind.key_heads, kind.key_heads]) * SIZE
+            parts = [graph.part(both, start, end) for start, end in zip(ends[:-1], ends[1:])]
+        else:
+            parts = [graph.add("MatMul", x, graph.weight(WIDTH, heads * SIZE)) for heads in (kind.heads, kind.key_heads, kind.key_heads)]
+        query, key, value = (graph.split(part, heads) for part, heads in zip(parts, (kind.heads, kind.key_heads, kind.key_heads)))
+        if kind.rotary:
+            query, key = graph.rotate(query, cos, sin), graph.rotate(key, cos, sin)
+        pair = [graph.add("Concat", f"past.{layer}.{what}", new, name=f"present.{layer}.{what}", axis=2)
+                for what, new in (("key", key), ("value", value))]
+        presents += pair
+        if kind.heads != kind.key_heads:  # each head of keys for several heads of queries
+            times = kind.heads // kind.key_heads
+            shape = graph.constant(np.array([1, 1, times, 1, 1]))
+            pair = [graph.add("Reshape", graph.add("Expand", graph.add("Unsqueeze", all_rows, graph.constant(np.array([2]))), shape),
+                              graph.constant(np.array([0, kind.heads, -1, SIZE]))) for all_rows in pair]
+        scores = graph.add("MatMul", query, graph.add("Transpose", pair[0], perm=[0, 1, 3, 2]))
+        scores = graph.add("Add", graph.add("Mul", scores, graph.constant(np.float32(SIZE**-0.5))), mask)
+        read = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), pair[1])
+        read = graph.add("Reshape", graph.add("Transpose", read, perm=[0, 2, 1, 3]), graph.constant(np.array([0, 0, kind.heads * SIZE])))
+        x = graph.add("Add", x, graph.add("MatMul", read, graph.weight(kind.heads * SIZE, WIDTH)))
+    graph.add("Identity", x, name="y")
+    outputs = ["y"] + presents
+    if kind.old_rows:
+        outputs.append(graph.add("ReduceSum", "past.1.value", graph.constant(np.array([2])), name="old", keepdims=0))
+    floats, kept = TensorProto.FLOAT, ["batch", kind.key_heads, "past", SIZE]
+    inputs = [("x", floats, ["batch", "new", WIDTH]), ("mask", floats, ["batch", kind.mask]), ("places", TensorProto.INT64, ["batch", "new"])]
+    inputs += [(name.replace("present", "past"), floats, kept) for name in presents]
+    return helper.make_model(
+        helper.make_graph(graph.nodes, "decoder", [helper.make_tensor_value_info(*port) for port in inputs],
+                          [helper.make_tensor_value_info(name, floats, None) for name in outputs], graph.constants),
+        opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+def inputs_of(random, start, new):
+    places = np.broadcast_to(np.arange(start, start + new), (BATCH, new))
+    mask = np.where(random.random((BATCH, start + new)) < 0.2, np.float32(-10), np.float32(0))
+    return [("x", random.standard_normal((BATCH, new, WIDTH)).astype(np.float32)), ("mask", mask), ("places", places)]
+
+
+def run(stem, named):
+    toolchain.write_tensors(f"{stem}-in", "input", named)
+    return toolchain.run_model(f"{stem}.so", f"{stem}-in", f"{stem}-out")
+
+
+def compiled(kind, scratch, name, *arguments):
+    sizes = {"batch": BATCH, "capacity": CAPACITY}
+    fixed = [f"--dim={'past_capacity' if dim == 'capacity' else dim}={sizes[dim]}" for dim in kind.dims if name == "state" or dim == "batch"]
+    return toolchain.compile_model(f"{scratch}/model.onnx", f"{scratch}/{name}", *fixed, *kind.arguments, *arguments)
+
+
+def decode(kind, scratch):
+    """What went wrong, or None."""
+    ports = [f"past.{layer}.{what}" for layer in range(2) for what in ("key", "value")]
+    for name, arguments in (("plain", ()), ("state", ("--state", "past.*=present.*"))):
+        ended = compiled(kind, scratch, name, *arguments)
+        if ended.code:
+            return f"does not compile: {ended.reason()}"
+    says_rows = kind.mask == "total"
+    random = np.random.default_rng(5)
+    buffers = [np.full((BATCH, kind.key_heads, CAPACITY, SIZE), np.nan, np.float32) for _ in ports]
+    past = [buffer[:, :, :0] for buffer in buffers]
+    start, largest = 0, 0.0
+    for new in STEPS:
+        given = inputs_of(random, start, new)
+        ended, expected = run(f"{scratch}/plain", given + list(zip(ports, past)))
+        rows = [("past", np.int64(start))] if says_rows else []
+        other, actual = run(f"{scratch}/state", given + list(zip(ports, buffers)) + rows)
+        for end in (ended, other):
+            if end.code:
+                return f"does not run at row {start}: {end.reason()}"
+        past, after = expected[1:5], actual[1:5]
+        start += new
+        for before, state in zip(buffers, after):
+            if not np.array_equal(before[:, :, start:].view(np.int32), state[:, :, start:].view(np.int32)):
+                return f"rows that are not in use have changed up to row {start}"
+        buffers = after
+        actual = [actual[0], *(state[:, :, :start] for state in after), *actual[5:]]
+        largest = max(largest, toolchain.worst(actual, expected))
+    if largest > toolchain.TOLERANCE:
+        return f"differs by {largest:.1e}"
+    given = inputs_of(random, start, 1)
+    rows = [("past", np.int64(start))] if says_rows else []
+    ended, _ = run(f"{scratch}/state", given + list(zip(ports, buffers)) + rows)
+    if ended.code == 0 or "rows only, but" not in ended.output:
+        return f"a full buffer is not refused: {ended.reason()}"
+    return None
+
+
+def check(kind):
+    with toolchain.scratch() as scratch:
+        onnx.save(decoder(kind), f"{scratch}/model.onnx")
+        return decode(kind, scratch)
+
+
+def main(names):
+    failures = 0
+    for kind, wrong in toolchain.in_parallel(check, [kind for kind in KINDS if not names or kind.name in names]):
+        print(f"{'FAIL' if wrong else 'ok  '} {kind.name}{': ' + wrong if wrong else ''}", flush=True)
+        failures += wrong is not None
+    return failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
