@@ -100,10 +100,14 @@ void packPanels(RankedTensorType type, const Layout &layout,
 }
 
 /// Winograd's transformation, into panels of `width` filters: [filters / width,
-/// size, size, channels, width].
+/// size, size, channels, width], where pairs of channels of bytes lie together.
+template <typename T, typename Transformed>
 void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
-                     ArrayRef<float> from, float *to) {
-  const WinogradForm &form = winogradForm(c.transformed);
+                     ArrayRef<char> source, MutableArrayRef<char> transformed) {
+  ArrayRef<T> from(reinterpret_cast<const T *>(source.data()),
+                   source.size() / sizeof(T));
+  auto *to = reinterpret_cast<Transformed *>(transformed.data());
+  const WinogradForm &form = winogradForm(c, c.transformed);
   auto strideOf = [&](unsigned loop) {
     int64_t stride = 1;
     for (int64_t dim = type.getRank() - 1; c.weightLoops[dim] != int(loop);
@@ -112,23 +116,24 @@ void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
     return from.size() == 1 ? 0 : stride;
   };
   int64_t filters = c.size(*c.filter), channels = c.size(*c.channel),
-          matrices = form.size() * form.size();
+          matrices = form.size() * form.size(), depth = c.depth();
   int64_t filterStride = strideOf(*c.filter),
           channelStride = strideOf(*c.channel),
           rowStride = strideOf(c.spatial[0].window),
           columnStride = strideOf(c.spatial[1].window);
   for (int64_t filter : llvm::seq(filters))
     for (int64_t channel : llvm::seq(channels)) {
-      const float *at =
+      const T *at =
           from.data() + filter * filterStride + channel * channelStride;
       std::array<float, 9> window;
       for (int64_t tap : llvm::seq(9))
         window[tap] = at[tap / 3 * rowStride + tap % 3 * columnStride];
-      float *panel = to + filter / width * matrices * channels * width +
-                     channel * width + filter % width;
+      Transformed *panel = to + filter / width * matrices * channels * width +
+                           (channel - channel % depth) * width +
+                           filter % width * depth + channel % depth;
       for (auto [matrix, value] :
            llvm::enumerate(transformWindow(form, window)))
-        panel[matrix * channels * width] = value;
+        panel[matrix * channels * width] = Transformed(value);
     }
 }
 
@@ -276,10 +281,11 @@ private:
          unpacked = type;
     if (packing->transformed) {
       const Convolution &c = *packing->transformed;
-      int64_t size = winogradForm(c.transformed).size();
+      int64_t size = winogradForm(c, c.transformed).size();
       unpacked = RankedTensorType::get(
           {size, size, c.size(*c.filter), c.size(*c.channel)},
-          type.getElementType());
+          c.isOfBytes() ? IntegerType::get(&getContext(), 16)
+                        : type.getElementType());
     }
 
     Builder attributes(&getContext());
@@ -294,11 +300,12 @@ private:
       result = addWeight(
           layout.pack(unpacked), "packed", [&](MutableArrayRef<char> bytes) {
             ArrayRef<char> source = weightBytes(weight);
-            if (packing->transformed)
-              transformPanels(type, *packing->transformed, width,
-                              {reinterpret_cast<const float *>(source.data()),
-                               source.size() / sizeof(float)},
-                              reinterpret_cast<float *>(bytes.data()));
+            if (packing->transformed && packing->transformed->isOfBytes())
+              transformPanels<int8_t, int16_t>(type, *packing->transformed,
+                                               width, source, bytes);
+            else if (packing->transformed)
+              transformPanels<float, float>(type, *packing->transformed, width,
+                                            source, bytes);
             else if (type.getElementTypeBitWidth() == 8)
               packPanels<uint8_t>(type, layout, source, bytes);
             else if (type.getElementTypeBitWidth() == 16)
@@ -324,7 +331,8 @@ private:
     Value restored = unpack.getResult();
     if (packing->transformed)
       restored = restoreWeights(builder, kernel.getLoc(), *packing->transformed,
-                                winogradForm(packing->transformed->transformed),
+                                winogradForm(*packing->transformed,
+                                             packing->transformed->transformed),
                                 restored, type);
     argument.replaceAllUsesExcept(restored, unpack);
   }

@@ -64,9 +64,11 @@ struct Convolution {
   /// group, filter, windows, channel.
   llvm::SmallVector<int64_t> weightOrder() const;
   /// How many channels are multiplied at once: bytes in fours, other narrow
-  /// numbers in pairs, where there are several.
+  /// numbers (Winograd's of bytes, too) in pairs, where there are several.
   int64_t depth() const {
-    return isOfBytes() ? isDepthwise() ? 1 : 4
+    return isOfBytes()                                    ? isDepthwise() ? 1
+                                                            : transformed ? 2
+                                                                          : 4
            : mlir::getElementTypeOrSelf(weights).isBF16() ? 2
                                                           : 1;
   }

@@ -3,9 +3,11 @@
 // result, transforms the m+2 by m+2 elements of the input under each of them
 // into as many matrices on the stack (tile x channel), multiplies each with its
 // matrix of weights (channel x filter), and transforms the products of a tile
-// back. Inputs of many channels go through in blocks.
+// back. Inputs of many channels go through in blocks. Bytes are transformed and
+// multiplied as integers of 16 bits, see WinogradBytes.h.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
+#include "passes/kernel/builders/WinogradBytes.h"
 #include "passes/kernel/builders/WinogradWeights.h"
 
 using namespace mlir;
@@ -16,28 +18,49 @@ constexpr int64_t kStackBytes = 224 << 10; // of a task's matrices
 constexpr int64_t kWeightBytes = 3 << 20;  // that are quick to read again
 constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
 constexpr int64_t kFewestChannels = 32;
+constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kCacheBytes = 512 << 10; // half of a second-level cache
+// Of bytes: weights of 128 channels and filters, images of 20x20.
+constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 128 * 128;
+constexpr int64_t kFewestPixels = 20 * 20;
 
 using Vectors = SmallVector<Value, 4>;
 
+/// The size of the transformed weights of bytes.
+int64_t transformedBytes(const Convolution &c) {
+  return 2 * 6 * 6 * c.size(*c.channel) * c.size(*c.filter);
+}
+
 struct Winograd : ConvolutionLoops {
   const WinogradForm &form;
+  bool ofBytes = c.isOfBytes();
+  int64_t pair = ofBytes ? 2 : 1; ///< channels that are multiplied at once
   int64_t size = form.size(), matrices = size * size;
   int64_t tiles, channels;         ///< of a task, of a block
   int64_t rowLength;               ///< of the transformed input's matrices
   Value images{}, sums{};          ///< buffers: transformed input, products
+  Value offsets{};                 ///< of bytes: for each filter of a part
   Value tileRows{}, tileColumns{}; ///< of an image
   Value column0{};                 ///< first filter of the part
 
   Winograd(KernelSite &site, const Convolution &convolution, ScheduleAttr s)
       : ConvolutionLoops(site, convolution, s),
-        form(winogradForm(s.getTile()[4])), tiles(s.getGrain()),
-        channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, lanes)) {}
+        form(winogradForm(c, s.getTile()[4])), tiles(s.getGrain()),
+        channels(s.getTile()[2]),
+        rowLength(llvm::alignTo(channels, lanes * pair)) {}
 
+  /// Of the transformed input and weights: f32, or i16.
+  Type factorType() {
+    return ofBytes ? Type(e.builder.getI16Type()) : e.builder.getF32Type();
+  }
+  VectorType factorsType() {
+    return VectorType::get(lanes * pair, factorType());
+  }
   Vectors product(const double *matrix, int64_t rows, ArrayRef<Value> values);
-  Value buffer(int64_t elements) {
-    return memref::AllocaOp::create(
-        e.builder, e.loc, MemRefType::get(elements, e.builder.getF32Type()),
-        e.builder.getI64IntegerAttr(64));
+  Value buffer(int64_t elements, Type type) {
+    return memref::AllocaOp::create(e.builder, e.loc,
+                                    MemRefType::get(elements, type),
+                                    e.builder.getI64IntegerAttr(64));
   }
 
   void build();
@@ -46,6 +69,10 @@ struct Winograd : ConvolutionLoops {
   void moveTo(Value tile);
   void transformInput(Value tileFrom, Value count, Value channelFrom);
   void multiply(Value count, Value channelFrom);
+  void sumWeights();
+  Value weightsAt(Value matrix, Value channelFrom);
+  Value filler();
+  Value imageElement(Value position);
   void transformSums(Value tileFrom, Value count);
 };
 } // namespace
@@ -75,6 +102,19 @@ onBothSides(ArrayRef<Value> matrix, int64_t size,
 Vectors Winograd::product(const double *matrix, int64_t rows,
                           ArrayRef<Value> values) {
   OpBuilder &b = e.builder;
+  bool real = !getElementTypeOrSelf(values[0]).isInteger();
+  auto add = [&](Value x, Value y) -> Value {
+    return real ? arith::AddFOp::create(b, e.loc, x, y).getResult()
+                : arith::AddIOp::create(b, e.loc, x, y);
+  };
+  auto scaled = [&](Value value, double factor) -> Value {
+    if (real)
+      return arith::MulFOp::create(b, e.loc, value,
+                                   e.real(factor, value.getType()));
+    Value by = arith::ConstantIntOp::create(b, e.loc, value.getType(),
+                                            int64_t(factor));
+    return arith::MulIOp::create(b, e.loc, value, by);
+  };
   Vectors result;
   for (int64_t row : llvm::seq(rows)) {
     ArrayRef<double> factors(matrix + row * values.size(), values.size());
@@ -82,20 +122,19 @@ Vectors Winograd::product(const double *matrix, int64_t rows,
     Value sum;
     for (auto [factor, value] : llvm::zip(factors, values))
       if (factor == 1)
-        sum = sum ? arith::AddFOp::create(b, e.loc, sum, value) : value;
+        sum = sum ? add(sum, value) : value;
     for (auto [factor, value] : llvm::zip(factors, values)) {
       if (factor == 0 || factor == 1)
         continue;
-      Value by = e.real(factor, value.getType());
       if (!sum)
-        sum = arith::MulFOp::create(b, e.loc, value, by);
-      else if (factor == -1)
+        sum = scaled(value, factor);
+      else if (factor == -1 && real)
         sum = arith::SubFOp::create(b, e.loc, sum, value);
       else if (isa<VectorType>(value.getType()))
-        sum = vector::FMAOp::create(b, e.loc, value, by, sum);
+        sum = vector::FMAOp::create(b, e.loc, value,
+                                    e.real(factor, value.getType()), sum);
       else
-        sum = arith::AddFOp::create(b, e.loc, sum,
-                                    arith::MulFOp::create(b, e.loc, value, by));
+        sum = add(sum, scaled(value, factor));
     }
     result.push_back(sum);
   }
@@ -136,10 +175,10 @@ void Winograd::transformWeights() {
       accessOf(e, site.operand(c.weights), c.weightLoops, c.ranges.size());
   int64_t filters = c.size(*c.filter);
   auto type = MemRefType::get(parts() * matrices * c.size(c.channel) * width,
-                              e.builder.getF32Type());
+                              factorType());
   weights = memref::AllocOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
-  Value zero = e.real(0, e.builder.getF32Type());
+  Value zero = e.zero(elements.sumType());
   e.parallel(e.index(parts()), [&](Value part) {
     e.loop(e.index(0), sizes[*c.channel], 1, [&](Value channel) {
       e.loop(e.index(0), e.index(width), 1, [&](Value lane) {
@@ -153,6 +192,9 @@ void Winograd::transformWeights() {
           at[c.spatial[1].window] = e.index(tap % 3);
           Value weight = memref::LoadOp::create(e.builder, e.loc, from.flat,
                                                 from.at(e, at));
+          if (ofBytes)
+            weight = arith::ExtSIOp::create(e.builder, e.loc,
+                                            elements.sumType(), weight);
           window.push_back(
               arith::SelectOp::create(e.builder, e.loc, exists, weight, zero));
         }
@@ -161,11 +203,16 @@ void Winograd::transformWeights() {
               return product(form.weights, size, g);
             });
         for (auto [number, value] : llvm::enumerate(transformed)) {
+          Value inPair = e.remainder(channel, e.index(pair));
           Value row = e.add(
               e.mul(e.add(e.mul(part, matrices), number), c.size(c.channel)),
-              channel);
-          memref::StoreOp::create(e.builder, e.loc, value, weights,
-                                  e.add(e.mul(row, width), lane));
+              e.sub(channel, inPair));
+          if (ofBytes)
+            value =
+                arith::TruncIOp::create(e.builder, e.loc, factorType(), value);
+          memref::StoreOp::create(
+              e.builder, e.loc, value, weights,
+              e.add(e.add(e.mul(row, width), e.mul(lane, pair)), inPair));
         }
       });
     });
@@ -174,14 +221,18 @@ void Winograd::transformWeights() {
 
 void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
                     Value partTo) {
-  images = buffer(matrices * tiles * rowLength);
-  sums = buffer(matrices * tiles * width);
+  images = buffer(matrices * tiles * rowLength, factorType());
+  sums = buffer(matrices * tiles * width, elements.sumType());
+  if (ofBytes)
+    offsets = buffer(width, elements.sumType());
   Value count = e.sub(tileTo, tileFrom), zero = e.index(0);
   bool oneBlock = channels == c.size(c.channel);
   if (oneBlock)
     transformInput(tileFrom, count, zero);
   e.loop(partFrom, partTo, 1, [&](Value part) {
     column0 = e.mul(part, width);
+    if (ofBytes)
+      sumWeights();
     e.loop(zero, sizes[*c.channel], channels, [&](Value channelFrom) {
       if (!oneBlock)
         transformInput(tileFrom, count, channelFrom);
@@ -201,8 +252,8 @@ void Winograd::moveTo(Value tile) {
 
 /// The elements under each tile, of the channels of one block.
 void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
-  Value zero = e.index(0), vectorZero = e.real(0, vectorType());
-  bool masked = c.size(c.channel) % lanes != 0;
+  Value zero = e.index(0), outside = filler();
+  bool masked = c.size(c.channel) % (lanes * pair) != 0;
   auto isTrue = [&](Value a, Value b) -> Value {
     return e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
   };
@@ -247,23 +298,31 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
         }
       Value end =
           e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
-      e.loop(zero, end, lanes, [&](Value channel) {
-        Columns columns{lanes, {}};
+      e.loop(zero, end, lanes * pair, [&](Value channel) {
+        Columns columns{lanes * pair, {}};
         if (masked)
           columns.mask = e.lanesBelow(
-              e.sub(sizes[*c.channel], e.add(channelFrom, channel)), lanes);
+              e.sub(sizes[*c.channel], e.add(channelFrom, channel)),
+              columns.lanes);
         SmallVector<Value> elements;
         for (auto [position, there] : llvm::zip(positions, present)) {
           Value element = readColumns(e, input.flat, e.add(position, channel),
                                       e.index(1), columns);
+          if (ofBytes)
+            element = arith::ExtUIOp::create(e.builder, e.loc, factorsType(),
+                                             element);
           elements.push_back(
               there ? Value(arith::SelectOp::create(e.builder, e.loc, there,
-                                                    element, vectorZero))
+                                                    element, outside))
                     : element);
         }
         elements = onBothSides(elements, size, [&](ArrayRef<Value> d) {
-          return product(form.input, size, d);
+          return ofBytes ? winograd::transformBytes(e, d)
+                         : product(form.input, size, d);
         });
+        if (ofBytes)
+          elements[winograd::kMeanMatrix] =
+              winograd::withoutMean(e, elements[winograd::kMeanMatrix]);
         Value to = e.add(e.mul(tile, rowLength), channel);
         for (auto [number, element] : llvm::enumerate(elements))
           vector::StoreOp::create(e.builder, e.loc, element, images,
@@ -274,6 +333,67 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
   });
 }
 
+/// What is outside of the input.
+Value Winograd::filler() {
+  if (!ofBytes)
+    return e.real(0, factorsType());
+  return arith::ConstantOp::create(
+      e.builder, e.loc,
+      DenseElementsAttr::get(factorsType(),
+                             e.builder.getI16IntegerAttr(c.filler)));
+}
+
+/// Where the weights of a matrix of the part begin.
+Value Winograd::weightsAt(Value matrix, Value channelFrom) {
+  Value panel = e.mul(e.floorDiv(column0, e.index(pack)), matrices);
+  return e.add(
+      e.mul(e.add(e.mul(e.add(panel, matrix), c.size(c.channel)), channelFrom),
+            pack),
+      e.mul(e.remainder(column0, e.index(pack)), pair));
+}
+
+/// The offsets of the part's filters.
+void Winograd::sumWeights() {
+  Value ones = arith::ConstantOp::create(
+      e.builder, e.loc,
+      DenseElementsAttr::get(factorsType(), e.builder.getI16IntegerAttr(1)));
+  SmallVector<Value> state(plan.vectors, e.zero(vectorType()));
+  Value at = weightsAt(e.index(winograd::kMeanMatrix), e.index(0));
+  state = e.loop(
+      e.index(0), e.index(c.size(c.channel) / pair), 1, state,
+      [&](Value k, ValueRange now) {
+        SmallVector<Value> next;
+        for (auto [vector, sum] : llvm::enumerate(now)) {
+          Value weight = vector::LoadOp::create(
+              e.builder, e.loc, factorsType(), weights,
+              e.add(e.add(at, e.mul(k, pack * pair)), vector * lanes * pair));
+          next.push_back(
+              winograd::multiplyPairs(e, site.target, ones, weight, sum));
+        }
+        return next;
+      });
+  for (auto [vector, sum] : llvm::enumerate(state))
+    vector::StoreOp::create(e.builder, e.loc, winograd::offsetOf(e, sum),
+                            offsets, e.index(vector * lanes));
+}
+
+/// What all lanes multiply with: an element of the transformed input, or a
+/// pair.
+Value Winograd::imageElement(Value position) {
+  if (!ofBytes)
+    return e.broadcast(
+        memref::LoadOp::create(e.builder, e.loc, images, position), lanes);
+  Type number = e.builder.getI32Type();
+  Value both = vector::LoadOp::create(
+      e.builder, e.loc, VectorType::get(pair, factorType()), images, position);
+  both = vector::BitCastOp::create(e.builder, e.loc, VectorType::get(1, number),
+                                   both);
+  both =
+      vector::ExtractOp::create(e.builder, e.loc, both, ArrayRef<int64_t>{0});
+  return vector::BitCastOp::create(e.builder, e.loc, factorsType(),
+                                   e.broadcast(both, lanes));
+}
+
 /// The products of all matrices for one block of channels; there are rows for
 /// full register tiles, of which the last ones may be nobody's.
 void Winograd::multiply(Value count, Value channelFrom) {
@@ -281,19 +401,14 @@ void Winograd::multiply(Value count, Value channelFrom) {
   Value zero = e.index(0);
   Value first = e.builder.createOrFold<arith::CmpIOp>(
       e.loc, arith::CmpIPredicate::eq, channelFrom, zero);
-  Value panel = e.mul(e.floorDiv(column0, e.index(pack)), matrices);
   e.loop(zero, e.index(matrices), 1, [&](Value matrix) {
-    Value weightsAt =
-        e.add(e.mul(e.add(e.mul(e.add(panel, matrix), c.size(c.channel)),
-                          channelFrom),
-                    pack),
-              e.remainder(column0, e.index(pack)));
+    Value weightsFrom = weightsAt(matrix, channelFrom);
     e.loop(zero, count, rows, [&](Value row) {
       Value at = e.add(e.mul(matrix, tiles), row),
             imagesAt = e.mul(at, rowLength), sumsAt = e.mul(at, width);
       SmallVector<Value> state;
       for (int64_t sum : llvm::seq(rows * vectors)) {
-        Value start = e.real(0, vectorType());
+        Value start = e.zero(vectorType());
         if (channels != c.size(c.channel)) {
           Value before = vector::LoadOp::create(
               e.builder, e.loc, vectorType(), sums, e.add(sumsAt, sum * lanes));
@@ -302,26 +417,41 @@ void Winograd::multiply(Value count, Value channelFrom) {
         }
         state.push_back(start);
       }
+      // Bytes are multiplied faster than memory gives their weights: each row
+      // of tiles asks for a share of the next matrix.
+      int64_t lines = ofBytes && transformedBytes(c) > kCacheBytes
+                          ? llvm::divideCeil(vectors * rows, tiles)
+                          : 0;
+      Value ahead =
+          e.add(e.add(weightsFrom, c.size(c.channel) * pack),
+                e.mul(e.floorDiv(row, e.index(rows)), lines * lanes * pair));
       auto step = [&](Value k, SmallVector<Value> &state) {
+        for (int64_t line : llvm::seq(lines))
+          memref::PrefetchOp::create(
+              e.builder, e.loc, weights,
+              e.add(e.add(ahead, e.mul(k, pack * pair)), line * lanes * pair),
+              /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
         SmallVector<Value> loaded;
         for (int64_t vector : llvm::seq(vectors))
           loaded.push_back(vector::LoadOp::create(
-              e.builder, e.loc, vectorType(), weights,
-              e.add(e.add(weightsAt, e.mul(k, pack)), vector * lanes)));
+              e.builder, e.loc, factorsType(), weights,
+              e.add(e.add(weightsFrom, e.mul(k, pack * pair)),
+                    vector * lanes * pair)));
         for (int64_t r : llvm::seq(rows)) {
-          Value element =
-              memref::LoadOp::create(e.builder, e.loc, images,
-                                     e.add(e.add(imagesAt, k), r * rowLength));
-          element = e.broadcast(element, lanes);
+          Value element = imageElement(
+              e.add(e.add(imagesAt, e.mul(k, pair)), r * rowLength));
           for (int64_t vector : llvm::seq(vectors)) {
             Value &sum = state[r * vectors + vector];
-            sum = vector::FMAOp::create(e.builder, e.loc, element,
-                                        loaded[vector], sum);
+            sum = ofBytes ? winograd::multiplyPairs(e, site.target, element,
+                                                    loaded[vector], sum)
+                          : vector::FMAOp::create(e.builder, e.loc, element,
+                                                  loaded[vector], sum);
           }
         }
       };
-      Value last =
-          e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
+      Value last = e.floorDiv(
+          e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom)),
+          e.index(pair));
       Value even = e.sub(last, e.remainder(last, e.index(2)));
       for (auto [from, to, atOnce] :
            {std::tuple(zero, even, 2), std::tuple(even, last, 1)})
@@ -354,8 +484,15 @@ void Winograd::transformSums(Value tileFrom, Value count) {
       int64_t outputs = form.outputs;
       SmallVector<Value> results =
           onBothSides(products, size, [&](ArrayRef<Value> m) {
-            return product(form.output, outputs, m);
+            return ofBytes ? winograd::transformByteSums(e, m)
+                           : product(form.output, outputs, m);
           });
+      if (ofBytes) {
+        Value offset = vector::LoadOp::create(e.builder, e.loc, vectorType(),
+                                              offsets, lane);
+        for (Value &result : results)
+          result = winograd::divideSum(e, result, offset);
+      }
       Value row = point[c.spatial[0].image], column = point[c.spatial[1].image];
       for (int64_t number : llvm::seq(outputs * outputs)) {
         Value y = e.add(row, number / outputs),
@@ -389,7 +526,10 @@ void Winograd::transformSums(Value tileFrom, Value count) {
 static bool accepts(KernelOp kernel) {
   std::optional<Convolution> c = matchConvolution(kernel);
   if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
-      c->inputLoops.back() != int(*c->channel) || c->depth() > 1)
+      c->inputLoops.back() != int(*c->channel))
+    return false;
+  bool ofBytes = c->isOfBytes();
+  if (ofBytes ? c->size(*c->channel) > winograd::kMostChannels : c->depth() > 1)
     return false;
   int64_t tiles = 1;
   for (const Convolution::Spatial &dim : c->spatial) {
@@ -412,16 +552,37 @@ static bool accepts(KernelOp kernel) {
          c->size(*c->filter) >= kFewestChannels;
 }
 
+/// Whether bytes gain: an instruction that multiplies them takes half as many
+/// of the products of 16 bits, of which there are a quarter, and without one,
+/// bytes become such anyway. Their weights grow to eight times their size,
+/// which the product keeps and an image must be large enough to pay for.
+static bool gainsOfBytes(const Convolution &c, const Target &target) {
+  int64_t pixels = 1;
+  for (const Convolution::Spatial &dim : c.spatial)
+    pixels *= typicalSize(c, dim.image);
+  return target.vectorBytes >= 32 && transformedBytes(c) <= kMostByteWeights &&
+         (!target.vnni || pixels >= kFewestPixels);
+}
+
 static LogicalResult build(KernelSite &site) {
   ScheduleAttr schedule = site.kernel.getScheduleAttr();
   if (!schedule)
     schedule = winogradBuilder.schedule(site.kernel, site.target);
-  Winograd(site, *matchConvolution(site.kernel), schedule).build();
+  Convolution c = *matchConvolution(site.kernel);
+  // Pairs are multiplied in the vectors of x86.
+  if (c.isOfBytes() &&
+      (site.target.vectorBytes < 32 ||
+       (schedule.getLanes() != 8 && schedule.getLanes() != 16)))
+    return failure();
+  Winograd(site, c, schedule).build();
   return success();
 }
 
 static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   Convolution c = *matchConvolution(kernel);
+  bool ofBytes = c.isOfBytes();
+  if (ofBytes && !c.transformed && !gainsOfBytes(c, target))
+    return directConvolutionBuilder.schedule(kernel, target);
   bool manyRegisters = target.vectorRegisters >= 32;
   int64_t lanes = target.lanes(), vectors = manyRegisters ? 4 : 2;
   int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
@@ -429,6 +590,14 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
     lanes = std::min(lanes, pack & -pack);
     while (pack % (vectors * lanes) != 0)
       --vectors;
+  } else if (ofBytes) {
+    // No more lanes that are nobody's than need be.
+    auto padded = [&](int64_t vectors) {
+      return llvm::alignTo(c.size(*c.filter), vectors * lanes);
+    };
+    for (int64_t fewer : {3, 2})
+      if (padded(fewer) < padded(vectors))
+        vectors = fewer;
   }
   int64_t width = vectors * lanes,
           parts = llvm::divideCeil(c.size(*c.filter), width);
@@ -441,20 +610,21 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   };
   // Larger tiles multiply less, but have larger weights and costlier
   // transformations.
-  int64_t outputs = c.transformed;
+  int64_t outputs = ofBytes ? 4 : c.transformed;
   if (!outputs)
     outputs = 36 * tilesOf(4) * 5 < 16 * tilesOf(2) * 4 &&
                       4 * 36 * parts * width * channels <= kWeightBytes
                   ? 4
                   : 2;
-  int64_t all = tilesOf(outputs), size = winogradForm(outputs).size();
+  int64_t all = tilesOf(outputs), size = winogradForm(c, outputs).size();
   // As many tiles as fit, all channels at once or in blocks; the rows of the
   // last register tile should not be nobody's.
   auto fitting = [&](int64_t channels) {
-    return kStackBytes / (4 * size * size *
-                          (int64_t(llvm::alignTo(channels, lanes)) + width));
+    int64_t row = ofBytes ? llvm::alignTo(channels, lanes * 2) / 2
+                          : llvm::alignTo(channels, lanes);
+    return kStackBytes / (4 * size * size * (row + width));
   };
-  if (fitting(channels) < 10)
+  if (!ofBytes && fitting(channels) < 10)
     channels = std::min<int64_t>(channels, size == 4 ? 128 : 64);
   int64_t fit = std::clamp<int64_t>(fitting(channels), 4, 24);
   int64_t rows = 4, tiles = 4;
@@ -464,6 +634,9 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       int64_t computed = all / t * t + llvm::alignTo(all % t, r);
       double cost =
           computed * (1 + 0.15 * (r + vectors) / (r * vectors)) * (1 + 0.5 / t);
+      // Matrices that are pages apart share the same few lines of a cache.
+      if (ofBytes && 4 * t * width % kPageBytes == 0)
+        cost *= 1.1;
       if (cost < 0.999 * least)
         least = cost, rows = r, tiles = t;
     }
@@ -476,5 +649,12 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
                            /*unroll=*/2, pack ? pack : width, tiles);
 }
 
+static SmallVector<ScheduleAttr>
+alternatives(KernelOp kernel, const Target &target, ScheduleAttr chosen) {
+  if (chosen.getKind() == directConvolutionBuilder.kind)
+    return directConvolutionBuilder.alternatives(kernel, target, chosen);
+  return {};
+}
+
 const KernelBuilder fulgur::winogradBuilder = {"winograd", accepts, schedule,
-                                               build};
+                                               build, alternatives};

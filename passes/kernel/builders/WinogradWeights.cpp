@@ -26,11 +26,19 @@ static const double kOutput4[] = {1, 1, 1, 1,    1, 0, 0, 1, -1, 0.5,   -2, 0,
 static const float kRestoring4[] = {1, 0, 0, 0, 0, 0, 0, 1.5, 1.5,
                                     0, 0, 0, 0, 0, 0, 0, 0,   1};
 
-const WinogradForm &fulgur::winogradForm(int64_t outputs) {
+// Those of integers for bytes, see WinogradBytes.h. L has integers, too.
+static const double kWeightsOfBytes[] = {6, 0, 0, 1, 1,  1, 1, -1, 1,
+                                         1, 2, 4, 1, -2, 4, 0, 0,  1};
+static const float kRestoringOfBytes[] = {0, 2, 0,  -1, 0, 2, 0, -1, 0,
+                                          1, 0, -3, 0,  0, 0, 0, 0,  1};
+
+const WinogradForm &fulgur::winogradForm(int64_t outputs, bool ofBytes) {
   static const WinogradForm two{2, kInput2, kWeights2, kOutput2, kRestoring2},
-      four{4, kInput4, kWeights4, kOutput4, kRestoring4};
-  assert((outputs == 2 || outputs == 4) && "no other form is written down");
-  return outputs == 2 ? two : four;
+      four{4, kInput4, kWeights4, kOutput4, kRestoring4},
+      fourOfBytes{4, nullptr, kWeightsOfBytes, nullptr, kRestoringOfBytes};
+  assert((outputs == 4 || (outputs == 2 && !ofBytes)) &&
+         "no other form is written down");
+  return ofBytes ? fourOfBytes : outputs == 2 ? two : four;
 }
 
 SmallVector<float, 36> fulgur::transformWindow(const WinogradForm &form,
@@ -48,11 +56,13 @@ SmallVector<float, 36> fulgur::transformWindow(const WinogradForm &form,
   return result;
 }
 
-/// L.
-static DenseElementsAttr restoring(Builder &builder, const WinogradForm &form) {
-  return DenseElementsAttr::get(
-      RankedTensorType::get({3, form.size()}, builder.getF32Type()),
-      form.restoring);
+/// L, in numbers of `type`.
+static DenseElementsAttr restoring(Type type, const WinogradForm &form) {
+  auto matrix = RankedTensorType::get({3, form.size()}, type);
+  if (!type.isInteger())
+    return DenseElementsAttr::get(matrix, form.restoring);
+  SmallVector<int8_t> factors(form.restoring.begin(), form.restoring.end());
+  return DenseElementsAttr::get(matrix, ArrayRef<int8_t>(factors));
 }
 
 /// The maps of the generic: both Ls, the transformed weights, the weights.
@@ -76,8 +86,8 @@ static SmallVector<AffineMap> restoringMaps(const Convolution &c,
 Value fulgur::restoreWeights(OpBuilder &builder, Location loc,
                              const Convolution &c, const WinogradForm &form,
                              Value transformed, RankedTensorType type) {
-  Value matrix =
-      arith::ConstantOp::create(builder, loc, restoring(builder, form));
+  Value matrix = arith::ConstantOp::create(
+      builder, loc, restoring(type.getElementType(), form));
   Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
                                         type.getElementType());
   Value zero = arith::ConstantOp::create(
@@ -89,6 +99,15 @@ Value fulgur::restoreWeights(OpBuilder &builder, Location loc,
       builder, loc, type, ValueRange{matrix, matrix, transformed}, init,
       restoringMaps(c, builder.getContext()), kinds,
       [](OpBuilder &b, Location loc, ValueRange v) {
+        // Bytes are exact modulo 256.
+        if (v[3].getType().isInteger()) {
+          Value number = arith::TruncIOp::create(b, loc, v[3].getType(), v[2]);
+          Value factor = arith::MulIOp::create(b, loc, v[0], v[1]);
+          Value product = arith::MulIOp::create(b, loc, factor, number);
+          Value sum = arith::AddIOp::create(b, loc, v[3], product);
+          linalg::YieldOp::create(b, loc, sum);
+          return;
+        }
         Value factor = arith::MulFOp::create(b, loc, v[0], v[1]);
         Value product = arith::MulFOp::create(b, loc, factor, v[2]);
         Value sum = arith::AddFOp::create(b, loc, v[3], product);
@@ -110,9 +129,10 @@ std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
       !matchPattern(restore.getInputs()[1], m_Constant(&right)) ||
       left != right)
     return {};
-  Builder builder(restore.getContext());
+  Type type = getElementTypeOrSelf(c.weights);
   for (int64_t outputs : {2, 4})
-    if (left == restoring(builder, winogradForm(outputs)))
-      return {restore.getInputs()[2], outputs};
+    if (outputs == 4 || !c.isOfBytes())
+      if (left == restoring(type, winogradForm(outputs, c.isOfBytes())))
+        return {restore.getInputs()[2], outputs};
   return {};
 }

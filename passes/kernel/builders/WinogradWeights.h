@@ -17,8 +17,13 @@ struct WinogradForm {
   int64_t size() const { return outputs + 2; }
 };
 
-/// The form for an m of 2 or 4.
-const WinogradForm &winogradForm(int64_t outputs);
+/// The form for an m of 2 or 4, or of bytes for one of 4, which has no Bᵀ and
+/// no Aᵀ here.
+const WinogradForm &winogradForm(int64_t outputs, bool ofBytes);
+/// The one that `outputs` asks for.
+inline const WinogradForm &winogradForm(const Convolution &c, int64_t outputs) {
+  return winogradForm(outputs, c.isOfBytes());
+}
 
 /// G·window·Gᵀ, size times size numbers.
 llvm::SmallVector<float, 36> transformWindow(const WinogradForm &form,

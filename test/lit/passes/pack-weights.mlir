@@ -100,6 +100,38 @@ func.func @winograd(%a: tensor<1x4x4x1xf32>, %out: tensor<1x2x2x1xf32>) -> tenso
   return %r : tensor<1x2x2x1xf32>
 }
 
+// Of bytes, pairs of channels lie together, and integers restore them.
+// CHECK-LABEL: @winograd_of_bytes
+// CHECK: arith.constant dense_resource<[[BYTES:.*]]> : tensor<1x6x6x2x2x2xi16>
+// CHECK: ^bb0(%{{.*}}: tensor<1x6x6x4xi8>, %[[T:.*]]: tensor<1x6x6x2x2x2xi16>, %{{.*}}: tensor<1x4x4x1xi32>)
+// CHECK: %[[U:.*]] = linalg.unpack %[[T]] outer_dims_perm = [2, 0, 1, 3] inner_dims_pos = [2, 3] inner_tiles = [2, 2] {{.*}} -> tensor<6x6x1x4xi16>
+// CHECK: %[[L:.*]] = arith.constant dense<{{.*}}> : tensor<3x6xi8>
+// CHECK: linalg.generic {{.*}} ins(%[[L]], %[[L]], %[[U]] : {{.*}}) outs(%{{.*}} : tensor<1x4x3x3xi8>)
+// CHECK: arith.trunci %{{.*}} : i16 to i8
+func.func @winograd_of_bytes(%a: tensor<1x6x6x4xi8>, %out: tensor<1x4x4x1xi32>) -> tensor<1x4x4x1xi32> {
+  %weight = arith.constant dense<[[[[1, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0], [0, 0, -128]],
+                                   [[0, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]]]> : tensor<1x4x3x3xi8>
+  %r = fulgur.kernel ins(%a, %weight : tensor<1x6x6x4xi8>, tensor<1x4x3x3xi8>) outs(%out : tensor<1x4x4x1xi32>)
+      schedule(<kind = "winograd", tile = [1, 1, 4, 1, 4], lanes = 2, pack = 2>) {
+  ^bb0(%x: tensor<1x6x6x4xi8>, %w: tensor<1x4x3x3xi8>, %o: tensor<1x4x4x1xi32>):
+    %zero = arith.constant 0 : i32
+    %init = linalg.fill ins(%zero : i32) outs(%o : tensor<1x4x4x1xi32>) -> tensor<1x4x4x1xi32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>,
+        affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %w : tensor<1x6x6x4xi8>, tensor<1x4x3x3xi8>) outs(%init : tensor<1x4x4x1xi32>) {
+    ^bb0(%in: i8, %by: i8, %sum: i32):
+      %l = arith.extui %in : i8 to i32
+      %k = arith.extsi %by : i8 to i32
+      %m = arith.muli %l, %k : i32
+      %s = arith.addi %sum, %m : i32
+      linalg.yield %s : i32
+    } -> tensor<1x4x4x1xi32>
+    fulgur.yield %p : tensor<1x4x4x1xi32>
+  } -> tensor<1x4x4x1xi32>
+  return %r : tensor<1x4x4x1xi32>
+}
+
 // Codes of few bits become unsigned ones in words of eight steps, scales that are float16s become such.
 // CHECK-LABEL: @few_bits
 // CHECK-DAG: arith.constant dense_resource<[[CODES:.*]]> : tensor<2x1x2x4xi8>
@@ -166,6 +198,8 @@ func.func @picked(%a: tensor<1x3xf32>, %i: tensor<4xi64>, %out: tensor<1x3xf32>,
 // CHECK: [[FILTERS]]: "0x400000000000803F0000A040{{000040400000E040000000400000C0400000804000000041}}
 // The middle of the window's rows 1 2 1 is (1 + 2 + 1) / 2 and (1 - 2 + 1) / 2, of its columns as well.
 // CHECK: [[TRANSFORMED]]: "0x400000000000803F00000000000000400000000000000000000000000000803F00000000
+// 6 · 1 · 6 in the first matrix, 6 · 1 · 1 in the next ones, each with the pairs of channels 0 and 1 of a filter and of nobody's, then 2 and 3.
+// CHECK: [[BYTES]]: "0x4000000024000000000000000000000000000000{{06000000000000000000000000000000}}
 // Steps 0 to 3 in the lower halves, 4 to 7 in the upper ones: columns 0 and 1, then 2.
 // CHECK-DAG: [[CODES]]: "0x40000000C8D9EAFBA9A9A9A9808F888800000000"
 // CHECK-DAG: [[SCALES]]: "0x40000000003C0040003E0041003800000044{{0000}}"
