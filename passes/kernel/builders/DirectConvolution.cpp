@@ -37,6 +37,7 @@ struct DirectConvolution : ConvolutionLoops {
 
   void build();
   void tile(Value column, int64_t count, Reach reach);
+  void prefetchEpilogue(Value column, int64_t count);
   /// `isOutside`: the window's place in an outer dim is not in the input.
   State windows(unsigned k, Value column, int64_t count, Reach reach,
                 Value inputAt, Value tap, State state, bool isOutside = false);
@@ -79,6 +80,7 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
           sets = std::clamp<int64_t>(8 / tileSums, 1, 4);
   State state(tileSums * sets, e.zero(vectorType()));
   Value inputAt = e.add(inputBase(), windowStart(rowDim(), column));
+  prefetchEpilogue(column, count);
   state = windows(0, column, count, reach, inputAt, e.index(0), state);
   for (int64_t set : llvm::seq<int64_t>(1, sets))
     for (int64_t sum : llvm::seq(tileSums))
@@ -98,6 +100,27 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
       }
     });
   });
+}
+
+/// Asks for what the epilogue reads and writes while its tile is computed:
+/// otherwise it would wait for it line by line, and the next tile with it.
+/// Floats take longer to multiply than that.
+void DirectConvolution::prefetchEpilogue(Value column, int64_t count) {
+  if (!c.isOfBytes() || !wholeParts())
+    return;
+  auto ask = [&](Access &access, bool isWrite) {
+    if (access.flat && access.steps[row().image] &&
+        known(access.steps[c.lane()]) == 1)
+      prefetchColumns(e, access.flat, access.at(e, point), width, isWrite);
+  };
+  point[c.lane()] = column0;
+  for (int64_t pixel : llvm::seq(count)) {
+    point[row().image] = e.add(column, pixel);
+    ask(out, /*isWrite=*/true);
+    for (Access &input : epilogueInputs)
+      ask(input, /*isWrite=*/false);
+  }
+  point[c.lane()] = point[row().image] = {};
 }
 
 /// Adds what the dims of the window from k on contribute.

@@ -136,6 +136,19 @@ void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position,
                             offsets, mask, vector);
 }
 
+void fulgur::prefetchColumns(Emitter &e, Value flat, Value position,
+                             int64_t count, bool isWrite) {
+  constexpr int64_t kLineBits = 512; // of a cache line
+  Type element = cast<MemRefType>(flat.getType()).getElementType();
+  if (!element.isIntOrFloat())
+    return;
+  int64_t ofLine = kLineBits / element.getIntOrFloatBitWidth();
+  for (int64_t column = 0; column < count; column += ofLine)
+    memref::PrefetchOp::create(e.builder, e.loc, flat, e.add(position, column),
+                               isWrite, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
 SmallVector<int> fulgur::loopsOf(linalg::LinalgOp op, unsigned number) {
   SmallVector<int> loops;
   for (AffineExpr result : op.getIndexingMapsArray()[number].getResults()) {

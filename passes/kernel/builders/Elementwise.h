@@ -44,6 +44,10 @@ mlir::Value readColumns(Emitter &e, mlir::Value flat, mlir::Value position,
 void writeColumns(Emitter &e, mlir::Value vector, mlir::Value flat,
                   mlir::Value position, mlir::Value step, Columns columns);
 
+/// Asks for `count` columns that lie together from `position` on.
+void prefetchColumns(Emitter &e, mlir::Value flat, mlir::Value position,
+                     int64_t count, bool isWrite);
+
 /// Whether `op` is all-parallel, has projected maps (with zeros) and a body
 /// that computeLanes can compute.
 bool isLanewise(mlir::linalg::GenericOp op);

@@ -6,7 +6,10 @@
 // `vectors` accumulators stays in registers during the whole reduction and then
 // goes through a small buffer to the epilogue, which is emitted once, whatever
 // the number of rows. Long reductions are cut into blocks; the buffer then
-// keeps the partial sums of all rows of the task.
+// keeps the partial sums of all rows of the task. Where products of bytes are
+// one instruction, an epilogue that also reads rows takes as long as a short
+// reduction: it is computed beside the next tile's, on units that multiply
+// nothing.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/AmxProduct.h"
 #include "passes/kernel/builders/Strassen.h"
@@ -23,8 +26,6 @@ constexpr int64_t kWeightRows = 132; // that one task computes with a panel of
                                      // weights
 constexpr int64_t kPackedRows = 256; // the same for a panel that it packs first
 constexpr int64_t kTasks = 16;       // are enough
-constexpr int64_t kRowsOfStream =
-    4; // reading b costs as much as computing this many rows
 } // namespace
 
 void Gemm::access() {
@@ -106,9 +107,15 @@ void Gemm::rowTiles(Value panelIndex, Value rowFrom, Value rowTo, Value from,
   Value count = e.sub(rowTo, rowFrom), rest = e.remainder(count, e.index(rows)),
         full = e.sub(rowTo, rest);
   auto allRows = known(sizes[row()]);
-  if (!allRows || *allRows >= rows)
+  if (!allRows || *allRows >= rows) {
     e.loop(rowFrom, full, rows,
            [&](Value row) { tile(panelIndex, rowFrom, row, rows, from, to); });
+    if (finishesLater(rows))
+      e.branch(e.less(rowFrom, full), [&] {
+        finish(panelIndex, e.index(0), e.sub(full, e.index(rows)),
+               e.index(rows));
+      });
+  }
   if (allRows) { // taskRows is a multiple of rows
     if (int64_t left = *allRows % rows)
       e.branch(e.less(full, rowTo),
@@ -185,17 +192,9 @@ void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
 /// with it. Not of a panel whose last columns do not exist.
 void Gemm::prefetchEpilogue(Value panelIndex, Value row) {
   auto ask = [&](Access &access, bool isWrite) {
-    if (!access.flat || !access.steps[this->row()] ||
-        known(access.steps[column()]) != 1 ||
-        !access.elementType().isIntOrFloat())
-      return;
-    int64_t ofLine =
-        kLineBytes * 8 / access.elementType().getIntOrFloatBitWidth();
-    Value from = access.at(e, point);
-    for (int64_t element = 0; element < width; element += ofLine)
-      memref::PrefetchOp::create(e.builder, e.loc, access.flat,
-                                 e.add(from, element), isWrite,
-                                 /*localityHint=*/3, /*isDataCache=*/true);
+    if (access.flat && access.steps[this->row()] &&
+        known(access.steps[column()]) == 1)
+      prefetchColumns(e, access.flat, access.at(e, point), width, isWrite);
   };
   point[this->row()] = row, point[column()] = e.mul(panelIndex, width);
   Value end = e.mul(e.add(panelIndex, 1), width);
@@ -221,8 +220,7 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   // The next tile's rows come closer meanwhile, as long as they are steps that
   // lie together. What computes for longer than it waits does without.
   SmallVector<Value> nextRows;
-  if (count == rows && count >= kRowsOfStream && elements.parts == 1 &&
-      known(a.steps[reduction()]) == 1)
+  if (takesNextRows(count))
     for (int64_t r : llvm::seq(count)) {
       point[this->row()] =
           e.min(e.add(row, count + r), e.sub(sizes[this->row()], e.index(1)));
@@ -321,7 +319,14 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
         e.index(0), e.index(count), 1, state, [&](Value r, ValueRange carried) {
           prefetchEpilogue(panelIndex, e.add(row, r));
           Value begin = e.add(from, e.mul(part, r));
-          return run(begin, e.min(e.add(begin, part), unrolledTo), carried);
+          SmallVector<Value> next =
+              run(begin, e.min(e.add(begin, part), unrolledTo), carried);
+          if (finishesLater(count))
+            e.branch(e.less(rowFrom, row), [&] {
+              finish(panelIndex, r, e.sub(e.add(row, r), e.index(count)),
+                     e.index(1));
+            });
+          return next;
         });
   }
   for (int64_t set : llvm::seq<int64_t>(1, sets))
@@ -341,6 +346,8 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   for (int64_t sum : llvm::seq(tileSums))
     vector::StoreOp::create(e.builder, e.loc, state[sum], sums, sumAt(sum));
 
+  if (finishesLater(count))
+    return;
   Value more = blockSteps ? e.less(to, sizes[reduction()]) : Value();
   if (!more)
     return finish(panelIndex, sumsFrom, row, e.index(count));
@@ -577,6 +584,13 @@ ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
     vectors = std::min(
         vectors, std::max<int64_t>(1, llvm::divideCeil(*columnCount, lanes)));
   }
+  // The epilogue of one tile beside the sums of the next needs registers.
+  if (product.depth() == 4 && target.vnni && product.epilogueReadsRows())
+    for (int64_t fewer = rows; fewer >= Gemm::kRowsOfStream; --fewer)
+      if (Gemm::leavesRegisters(target, fewer, vectors)) {
+        rows = fewer;
+        break;
+      }
   bool weight = product.packed || isWeight(kernel, product);
   // Weights with few panels have less rows in a task, so that there are enough
   // tasks.

@@ -48,6 +48,27 @@ struct Gemm : ProductLoops {
     auto steps = known(sizes[reduction()]);
     return depth > 1 && (!steps || *steps % depth != 0);
   }
+  static constexpr int64_t kRowsOfStream =
+      4; ///< reading b costs as much as computing this many rows
+  /// Whether a tile of `count` rows asks for the next one's rows, so that it
+  /// takes its reduction in as many parts as it has rows.
+  bool takesNextRows(int64_t count) {
+    return count == rows && count >= kRowsOfStream && elements.parts == 1 &&
+           known(a.steps[reduction()]) == 1;
+  }
+  /// Whether a tile and the operands of a step leave room for an epilogue.
+  static bool leavesRegisters(const Target &target, int64_t rows,
+                              int64_t vectors) {
+    constexpr int64_t kOfEpilogue = 6;
+    return rows * vectors + vectors + 1 + kOfEpilogue <= target.vectorRegisters;
+  }
+  /// Whether the epilogue of a tile of `count` rows is computed while the next
+  /// tile is, a row between two parts of its reduction.
+  bool finishesLater(int64_t count) {
+    return depth == 4 && site.target.vnni && !blockSteps &&
+           product.epilogueReadsRows() && takesNextRows(count) &&
+           leavesRegisters(site.target, rows, vectors);
+  }
   struct Prefetch {
     mlir::Value start{}; ///< an element; null: nothing to fetch
     int64_t lines = 0;   ///< per `unroll` steps

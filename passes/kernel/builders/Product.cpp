@@ -275,6 +275,16 @@ static bool isPackedForLoops(const Product &product) {
          order == (actual.empty() ? ArrayRef<int64_t>(identity) : actual);
 }
 
+bool Product::epilogueReadsRows() const {
+  return llvm::any_of(epilogueInputs, [&](const Operand &input) {
+    auto isMovedBy = [&](unsigned loop) {
+      return llvm::any_of(loops[loop],
+                          [&](unsigned dim) { return input.has(dim); });
+    };
+    return input.value && isMovedBy(row()) && isMovedBy(column());
+  });
+}
+
 std::optional<int64_t> Product::size(unsigned loop) const {
   return size(loops[loop]);
 }

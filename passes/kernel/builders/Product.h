@@ -64,6 +64,9 @@ struct Product {
   llvm::SmallVector<int> epilogueDims; ///< for each loop of the epilogue the
                                        ///< dim of the contraction
 
+  /// Whether the epilogue reads another matrix of rows and columns.
+  bool epilogueReadsRows() const;
+
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;
   std::optional<int64_t> size(const Loop &loop) const;
