@@ -21,8 +21,8 @@ using namespace fulgur;
 namespace {
 constexpr int64_t kTileRows = 16, kTileBytes = 64; // of each row
 constexpr int64_t kTaskRows = 128;
-constexpr int64_t kLeastRows = 8;     // that are worth it: less only wait for b
-constexpr int64_t kRowsOfStream = 32; // a tile of b takes as long to load
+constexpr int64_t kLeastRows = 8;   // that are worth it: less only wait for b
+constexpr int64_t kRowsOfLoad = 32; // a tile of b takes as long to load
 
 /// Registers. The lower 16 rows are unused where there are not as many.
 enum Tile { upperSums, lowerSums = 2, upperRows = 4, lowerRows, columns };
@@ -89,8 +89,8 @@ void AmxProduct::configure(Value upper, Value lower) {
 
 void AmxProduct::build() {
   layout = Layout::Packed;
-  forTasks(kRowsOfStream, [&](Value outer, Value rowFrom, Value rowTo,
-                              Value panelFrom, Value panelTo) {
+  forTasks(kRowsOfLoad, [&](Value outer, Value rowFrom, Value rowTo,
+                            Value panelFrom, Value panelTo) {
     task(outer, rowFrom, rowTo, panelFrom, panelTo);
   });
 }
