@@ -12,6 +12,7 @@
 #include "passes/NarrowAttention.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
+#include "passes/graph/WeightProduct.h"
 
 using namespace mlir;
 
@@ -20,10 +21,6 @@ namespace fulgur {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-/// Shorter sums are not worth the rounding; it is also how positions are turned
-/// into angles, which have to be exact.
-constexpr int64_t kShortestSum = 16;
 
 /// Attention of so many queries is as fast as its keys and values are read.
 constexpr int64_t kFewQueries = 8;
@@ -133,12 +130,7 @@ bool isWorthIt(linalg::LinalgOp op) {
       op->getNumOperands() != 3 || !llvm::all_of(op->getOperands(), isF32) ||
       isWeight(op->getOperand(0)) == isWeight(op->getOperand(1)))
     return false;
-  int64_t steps = 1;
-  for (auto [size, kind] :
-       llvm::zip(op.getStaticLoopRanges(), op.getIteratorTypesArray()))
-    if (kind == utils::IteratorType::reduction)
-      steps = ShapedType::isDynamic(size) ? kShortestSum : steps * size;
-  return steps >= kShortestSum;
+  return hasLongSums(op);
 }
 
 /// Attention of f32 that has many queries, of keys and values that are computed

@@ -7,6 +7,7 @@
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
 #include "passes/WeightStore.h"
+#include "passes/graph/WeightProduct.h"
 #include "passes/kernel/builders/Gather.h"
 
 using namespace mlir;
@@ -16,20 +17,6 @@ namespace fulgur {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-/// Shorter sums are how positions are turned into angles, which have to be
-/// exact.
-constexpr int64_t kShortestSum = 16;
-
-/// The constant matrix of f32 that `value` is; null when it is none.
-ElementsAttr weightOf(Value value) {
-  ElementsAttr weight;
-  auto type = dyn_cast<RankedTensorType>(value.getType());
-  if (!type || !type.getElementType().isF32() || type.getRank() < 2 ||
-      !matchPattern(value, m_Constant(&weight)) || weightBytes(weight).empty())
-    return {};
-  return weight;
-}
 
 /// The float16 next to `x`, the even one of two.
 uint16_t halfOf(float x) {
@@ -57,12 +44,7 @@ bool isLong(linalg::LinalgOp op) {
         return getElementTypeOrSelf(type).isF32();
       }))
     return false;
-  int64_t steps = 1;
-  for (auto [size, kind] :
-       llvm::zip(op.getStaticLoopRanges(), op.getIteratorTypesArray()))
-    if (kind == utils::IteratorType::reduction)
-      steps = ShapedType::isDynamic(size) ? kShortestSum : steps * size;
-  return steps >= kShortestSum;
+  return hasLongSums(op);
 }
 
 struct NarrowWeights : impl::NarrowWeightsBase<NarrowWeights> {
@@ -70,7 +52,7 @@ struct NarrowWeights : impl::NarrowWeightsBase<NarrowWeights> {
     narrowed.clear();
     SmallVector<linalg::LinalgOp> products;
     getOperation().walk([&](linalg::LinalgOp op) {
-      if (isConvolution(op) && weightOf(op->getOperand(1)))
+      if (isConvolution(op) && floatWeightOf(op->getOperand(1)))
         remark(op, getArgument(), "the weights of convolutions stay float32");
       else if (isLong(op))
         products.push_back(op);
@@ -79,7 +61,7 @@ struct NarrowWeights : impl::NarrowWeightsBase<NarrowWeights> {
       rewrite(product);
     SmallVector<tensor::ExtractOp> picks;
     getOperation().walk([&](tensor::ExtractOp pick) {
-      if (weightOf(pick.getTensor()) &&
+      if (floatWeightOf(pick.getTensor()) &&
           pick->getParentOfType<linalg::GenericOp>())
         picks.push_back(pick);
     });
@@ -87,7 +69,7 @@ struct NarrowWeights : impl::NarrowWeightsBase<NarrowWeights> {
       pickNarrow(pick);
     for (auto &[value, narrow] : narrowed)
       if (narrow)
-        releaseWeight(weightOf(value));
+        releaseWeight(floatWeightOf(value));
   }
 
 private:
@@ -122,11 +104,11 @@ private:
   /// The weight that a product reads, or the matrices that data picks from one,
   /// as float16; null if it is something else.
   Value operandOf(Value value) {
-    if (weightOf(value))
+    if (floatWeightOf(value))
       return narrow(value);
     std::optional<RowGather> gather = matchRowGather(value);
-    Value table =
-        gather && weightOf(gather->table) ? narrow(gather->table) : Value();
+    Value table = gather && floatWeightOf(gather->table) ? narrow(gather->table)
+                                                         : Value();
     if (!table)
       return {};
     OpBuilder builder(gather->loop);
@@ -171,7 +153,7 @@ private:
     auto [place, isNew] = narrowed.try_emplace(value);
     if (!isNew)
       return place->second;
-    ElementsAttr weight = weightOf(value);
+    ElementsAttr weight = floatWeightOf(value);
     if (!fitsHalf(weight)) {
       remark(value.getDefiningOp(), getArgument(),
              "a weight stays float32: float16 cannot hold one of its elements");

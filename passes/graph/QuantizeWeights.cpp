@@ -11,6 +11,7 @@
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
 #include "passes/WeightStore.h"
+#include "passes/graph/WeightProduct.h"
 #include "passes/kernel/builders/Gather.h"
 
 using namespace mlir;
@@ -21,9 +22,8 @@ namespace fulgur {
 
 namespace {
 
-/// Shorter sums are not worth the rounding; it is also how positions are turned
-/// into angles, which have to be exact. Bytes are multiplied so many at a time.
-constexpr int64_t kShortestSum = 16;
+/// Bytes are multiplied in blocks of a multiple of so many.
+constexpr int64_t kBytesAtOnce = 16;
 
 /// Sums of more products of bytes may not fit 32 bits.
 constexpr int64_t kLongestSum = 1 << 15;
@@ -32,16 +32,6 @@ constexpr int64_t kLongestSum = 1 << 15;
 /// small part of any model, and such products often decide something, such as
 /// which experts rows go to, or which class an input is of.
 constexpr int64_t kStepsPerColumn = 16;
-
-/// The constant of f32 that `value` is; null when it is none.
-ElementsAttr weightOf(Value value) {
-  ElementsAttr weight;
-  auto type = dyn_cast<RankedTensorType>(value.getType());
-  if (!type || !type.getElementType().isF32() || type.getRank() < 2 ||
-      !matchPattern(value, m_Constant(&weight)) || weightBytes(weight).empty())
-    return {};
-  return weight;
-}
 
 /// The dim of operand `number`, one of its last two, that the product sums
 /// over; nothing when there is no single one, or the other of them is no
@@ -136,7 +126,7 @@ struct QuantizeWeights : impl::QuantizeWeightsBase<QuantizeWeights> {
     SmallVector<linalg::LinalgOp> products;
     getOperation().walk([&](linalg::LinalgOp op) {
       if (isConvolution(op)) {
-        if (weightOf(op->getOperand(1)))
+        if (floatWeightOf(op->getOperand(1)))
           remark(op, getArgument(), "the weights of convolutions stay float32");
         return;
       }
@@ -154,13 +144,13 @@ struct QuantizeWeights : impl::QuantizeWeightsBase<QuantizeWeights> {
         }
     for (auto &[key, codes] : quantized) {
       readTable(key.first, codes);
-      releaseWeight(weightOf(key.first));
+      releaseWeight(floatWeightOf(key.first));
     }
   }
 
 private:
   bool quantize(OpOperand &input, int64_t axis) {
-    if (weightOf(input.get())) {
+    if (floatWeightOf(input.get())) {
       Value codes = codesOf(input.get(), axis);
       if (codes)
         input.set(codes);
@@ -174,7 +164,7 @@ private:
     if (gather->table.getDefiningOp<DequantizeOp>())
       return true;
     Value codes =
-        weightOf(gather->table) ? codesOf(gather->table, axis) : Value();
+        floatWeightOf(gather->table) ? codesOf(gather->table, axis) : Value();
     if (codes)
       replaceAllUsesInRegionWith(gather->table, codes,
                                  gather->loop.getRegion());
@@ -232,15 +222,15 @@ private:
       os << "it has few columns";
     else if (steps % block != 0)
       os << "they are no whole number of blocks";
-    else if (round && (block % kShortestSum != 0 || block > kLongestSum))
-      os << "bytes are multiplied in blocks of a multiple of " << kShortestSum
+    else if (round && (block % kBytesAtOnce != 0 || block > kLongestSum))
+      os << "bytes are multiplied in blocks of a multiple of " << kBytesAtOnce
          << " up to " << kLongestSum;
     return text;
   }
 
   /// The numbers of the weight's codes.
   Value codesOf(Value value, int64_t axis) {
-    ElementsAttr weight = weightOf(value);
+    ElementsAttr weight = floatWeightOf(value);
     auto type = cast<RankedTensorType>(weight.getType());
     int64_t steps = type.getDimSize(axis);
     int64_t rank = type.getRank(),
