@@ -3,6 +3,7 @@
 #include "interpreter/Host.h"
 #include "interpreter/Machine.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -166,6 +167,14 @@ void registerLLVM(Registry &registry) {
   registry.add<LLVM::IntToPtrOp>([](Machine &machine, const Step &step) {
     machine.set(step, 0, machine.value(step, 0));
   });
+  registry.elementwise<LLVM::LrintOp>(
+      [](Machine &, const Step &s, const Scalar *x) {
+        // To even; what is outside is poison, on x86 the least number.
+        int64_t least = INT64_MIN >> (64 - s.resultFormats[0].bits);
+        double whole = std::nearbyint(x[0].real);
+        bool fits = whole >= double(least) && whole < -double(least);
+        return Scalar::of(fits ? int64_t(whole) : least);
+      });
   registry.elementwise<LLVM::FMulAddOp>(
       [](Machine &m, const Step &s, const Scalar *x) {
         return m.fused(s.resultFormats[0], x[0].real, x[1].real, x[2].real);
