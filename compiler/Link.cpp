@@ -2,6 +2,7 @@
 // and m.so.
 #include "compiler/Link.h"
 #include "compiler/Failure.h"
+#include "compiler/Outputs.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
@@ -47,15 +48,6 @@ static Error closeFile(raw_fd_ostream &os, StringRef path) {
   return failFile("write", path, reason);
 }
 
-static Error writeFile(StringRef path, StringRef content) {
-  std::error_code reason;
-  raw_fd_ostream os(path, reason);
-  if (reason)
-    return failFile("write", path, reason);
-  os << content;
-  return closeFile(os, path);
-}
-
 /// Runs `program`; when it fails, the first line that it printed is the reason.
 static Error runProgram(StringRef program, ArrayRef<std::string> arguments) {
   SmallString<128> log;
@@ -96,8 +88,9 @@ Expected<ObjectBytes> fulgur::mergeObjects(ArrayRef<ObjectBytes> objects,
   std::vector<std::string> arguments{"-r", "-o", merged};
   for (auto [i, object] : enumerate(objects)) {
     arguments.push_back((folder + "/" + Twine(i) + ".o").str());
-    if (Error error = writeFile(arguments.back(),
-                                StringRef(object.data(), object.size())))
+    if (Error error = writeFile(arguments.back(), [&](raw_ostream &os) {
+          os << StringRef(object.data(), object.size());
+        }))
       return std::move(error);
   }
   if (Error error = runProgram(linker, arguments))
@@ -208,7 +201,8 @@ Error fulgur::linkShared(const SharedLibrary &library,
   std::string exports = "{ global:";
   for (const std::string &symbol : library.exports)
     exports += " " + symbol + ";";
-  if (Error error = writeFile(script, exports + " local: *; };\n"))
+  if (Error error = writeFile(
+          script, [&](raw_ostream &os) { os << exports << " local: *; };\n"; }))
     return error;
 
   std::vector<std::string> arguments{"-shared", "-o", library.path};

@@ -65,3 +65,16 @@ Error Outputs::commit() {
   folders.clear();
   return Error::success();
 }
+
+Error fulgur::writeFile(StringRef path,
+                        function_ref<void(raw_ostream &)> print) {
+  std::error_code reason;
+  raw_fd_ostream os(path, reason);
+  if (reason)
+    return failFile("write", path, reason);
+  print(os);
+  os.close();
+  reason = os.error();
+  os.clear_error();
+  return reason ? failFile("write", path, reason) : Error::success();
+}

@@ -1,9 +1,11 @@
 // Output files appear whole, all together and under their final names, or not
 // at all.
 #pragma once
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include "llvm/Support/raw_ostream.h"
 #include <string>
 #include <vector>
 
@@ -36,5 +38,9 @@ private:
   std::vector<std::string>
       folders; // that did not exist before, outermost first
 };
+
+/// Calls `print` with a new file `path`.
+llvm::Error writeFile(llvm::StringRef path,
+                      llvm::function_ref<void(llvm::raw_ostream &)> print);
 
 } // namespace fulgur

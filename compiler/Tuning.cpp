@@ -3,6 +3,7 @@
 // it.
 #include "compiler/Tuning.h"
 #include "compiler/Failure.h"
+#include "compiler/Outputs.h"
 #include "compiler/Stage.h"
 #include "passes/kernel/Tuning.h"
 #include "llvm/Support/FileSystem.h"
@@ -50,20 +51,6 @@ Error fulgur::readTuning(StringRef path, StringRef cpu, ModuleOp module) {
   }
   module->setAttr(kTunedAttr, tuned.getDictionary(module.getContext()));
   return Error::success();
-}
-
-/// Calls `print` with a new file.
-static Error writeFile(StringRef path,
-                       llvm::function_ref<void(raw_ostream &)> print) {
-  std::error_code reason;
-  llvm::raw_fd_ostream os(path, reason);
-  if (reason)
-    return failFile("write", path, reason);
-  print(os);
-  os.close();
-  reason = os.error();
-  os.clear_error();
-  return reason ? failFile("write", path, reason) : Error::success();
 }
 
 Error fulgur::writeTrials(ModuleOp module, StringRef folder, StringRef cpu) {

@@ -15,20 +15,6 @@ using namespace fulgur;
 using llvm::Error;
 using llvm::Expected;
 
-/// Runs `print` on a new file `path`.
-static Error writeFile(StringRef path,
-                       llvm::function_ref<void(raw_ostream &)> print) {
-  std::error_code reason;
-  llvm::raw_fd_ostream os(path, reason);
-  if (reason)
-    return failFile("write", path, reason);
-  print(os);
-  os.close();
-  reason = os.error();
-  os.clear_error();
-  return reason ? failFile("write", path, reason) : Error::success();
-}
-
 Error Compilation::saveTemp(const Twine &name,
                             llvm::function_ref<void(raw_ostream &)> print) {
   if (options.saveTemps.empty())

@@ -18,6 +18,12 @@ ArrayRef<char> fulgur::weightBytes(ElementsAttr weight) {
   return dense.getRawData();
 }
 
+ArrayRef<float> fulgur::weightFloats(ElementsAttr weight) {
+  ArrayRef<char> bytes = weightBytes(weight);
+  return {reinterpret_cast<const float *>(bytes.data()),
+          bytes.size() / sizeof(float)};
+}
+
 ElementsAttr
 fulgur::addWeight(RankedTensorType type, StringRef name,
                   llvm::function_ref<void(MutableArrayRef<char>)> fill) {

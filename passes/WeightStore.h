@@ -10,6 +10,9 @@ namespace fulgur {
 /// when they cannot be had (integers below 8 bits).
 llvm::ArrayRef<char> weightBytes(mlir::ElementsAttr weight);
 
+/// The elements of a constant of f32, or its one element.
+llvm::ArrayRef<float> weightFloats(mlir::ElementsAttr weight);
+
 /// A new constant whose bytes `fill` writes. It has pages of its own, outside
 /// of the heap; they are zero at first.
 mlir::ElementsAttr

@@ -215,9 +215,7 @@ double boundOf(Value value) {
   }
   if (ElementsAttr table; getElementTypeOrSelf(value.getType()).isF32() &&
                           matchPattern(value, m_Constant(&table))) {
-    ArrayRef<char> bytes = weightBytes(table);
-    ArrayRef<float> elements(reinterpret_cast<const float *>(bytes.data()),
-                             bytes.size() / sizeof(float));
+    ArrayRef<float> elements = weightFloats(table);
     double most = elements.empty() ? kUnknown : 0;
     for (float x : elements)
       most = std::max(most, std::fabs(double(x)));

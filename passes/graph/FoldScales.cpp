@@ -64,9 +64,7 @@ struct Scale {
     for (AffineExpr expr : loop.getMatchingIndexingMap(operand).getResults())
       if (expr != at && !isa<AffineConstantExpr>(expr))
         return std::nullopt;
-    ArrayRef<char> bytes = weightBytes(attr);
-    ArrayRef<float> elements(reinterpret_cast<const float *>(bytes.data()),
-                             bytes.size() / sizeof(float));
+    ArrayRef<float> elements = weightFloats(attr);
     if (elements.size() == 1)
       return PerFilter(filters, elements[0]);
     if (int64_t(elements.size()) != filters)
@@ -119,9 +117,7 @@ ElementsAttr scaled(ElementsAttr weights, unsigned dim,
   int64_t inner = 1;
   for (int64_t size : type.getShape().drop_front(dim + 1))
     inner *= size;
-  ArrayRef<char> bytes = weightBytes(weights);
-  ArrayRef<float> from(reinterpret_cast<const float *>(bytes.data()),
-                       bytes.size() / sizeof(float));
+  ArrayRef<float> from = weightFloats(weights);
   if (from.empty())
     return {};
   return addWeight(type, "scaled", [&](MutableArrayRef<char> target) {

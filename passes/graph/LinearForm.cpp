@@ -32,9 +32,7 @@ static std::optional<Numbers> numbersOf(linalg::GenericOp loop, Value value) {
       return std::nullopt;
     numbers.loop = dim.getPosition();
   }
-  ArrayRef<char> bytes = weightBytes(table);
-  ArrayRef<float> elements(reinterpret_cast<const float *>(bytes.data()),
-                           bytes.size() / sizeof(float));
+  ArrayRef<float> elements = weightFloats(table);
   if (elements.size() == 1)
     numbers.loop = -1;
   if (elements.empty() || (numbers.loop < 0 && elements.size() != 1))

@@ -270,9 +270,7 @@ private:
         all.append(branch.columns(), -0.0f);
         continue;
       }
-      ArrayRef<char> bytes = weightBytes(branch.bias);
-      ArrayRef<float> bias(reinterpret_cast<const float *>(bytes.data()),
-                           bytes.size() / sizeof(float));
+      ArrayRef<float> bias = weightFloats(branch.bias);
       if (bias.size() == 1)
         all.append(branch.columns(), bias[0]);
       else

@@ -460,18 +460,9 @@ private:
 
   Attribute narrowWeight(ElementsAttr weight) {
     Attribute &result = weights[weight];
-    if (result)
-      return result;
-    auto type =
-        cast<RankedTensorType>(withNarrowElements(weight.getShapedType()));
-    ArrayRef<char> source = weightBytes(weight);
-    size_t step = source.size() > sizeof(float); // 0: a splat
-    return result = addWeight(type, "narrow", [&](MutableArrayRef<char> bytes) {
-             auto *to = reinterpret_cast<uint16_t *>(bytes.data());
-             const auto *from = reinterpret_cast<const float *>(source.data());
-             for (int64_t i = 0; i < type.getNumElements(); ++i)
-               to[i] = bfloat16Of(from[i * step]);
-           });
+    if (!result)
+      result = fulgur::narrowWeight(weight, "narrow", narrow, bfloat16Of);
+    return result;
   }
 
   Type narrow;

@@ -30,9 +30,7 @@ uint16_t halfOf(float x) {
 
 /// Whether float16 has a finite number next to each of the weight's.
 bool fitsHalf(ElementsAttr weight) {
-  ArrayRef<char> bytes = weightBytes(weight);
-  return llvm::all_of(ArrayRef(reinterpret_cast<const float *>(bytes.data()),
-                               bytes.size() / sizeof(float)),
+  return llvm::all_of(weightFloats(weight),
                       [](float x) { return std::fabs(x) < 65520; });
 }
 
@@ -161,17 +159,8 @@ private:
     }
     OpBuilder builder(value.getContext());
     builder.setInsertionPointAfterValue(value);
-    auto type =
-        cast<RankedTensorType>(value.getType()).clone(builder.getF16Type());
-    ArrayRef<char> source = weightBytes(weight);
-    size_t step = source.size() > sizeof(float); // 0: a splat
-    ElementsAttr half = addWeight(
-        cast<RankedTensorType>(type), "half", [&](MutableArrayRef<char> bytes) {
-          auto *to = reinterpret_cast<uint16_t *>(bytes.data());
-          const auto *from = reinterpret_cast<const float *>(source.data());
-          for (int64_t i = 0; i < type.getNumElements(); ++i)
-            to[i] = halfOf(from[i * step]);
-        });
+    ElementsAttr half =
+        narrowWeight(weight, "half", builder.getF16Type(), halfOf);
     return narrowed[value] = arith::ConstantOp::create(builder, value.getLoc(),
                                                        cast<TypedAttr>(half));
   }

@@ -249,9 +249,7 @@ private:
       return result;
     SmallVector<int64_t> scaleShape(type.getShape());
     scaleShape[axis] = steps / block;
-    ArrayRef<char> bytes = weightBytes(weight);
-    Quantized parts{{reinterpret_cast<const float *>(bytes.data()),
-                     bytes.size() / sizeof(float)},
+    Quantized parts{weightFloats(weight),
                     llvm::product_of(type.getShape().drop_back(2)),
                     type.getDimSize(rank - 2),
                     type.getDimSize(rank - 1),

@@ -54,9 +54,7 @@ static std::optional<Parameter<float>> scaleOf(linalg::GenericOp loop,
   if (!matchPattern(operand->get(), m_Constant(&attr)))
     return *dim < 0 ? std::optional(Parameter<float>{{}, -1, operand->get()})
                     : std::nullopt;
-  ArrayRef<char> bytes = weightBytes(attr);
-  ArrayRef<float> numbers(reinterpret_cast<const float *>(bytes.data()),
-                          bytes.size() / sizeof(float));
+  ArrayRef<float> numbers = weightFloats(attr);
   if (numbers.empty())
     return std::nullopt;
   if (numbers.size() == 1)

@@ -21,3 +21,15 @@ ElementsAttr fulgur::floatWeightOf(Value value) {
     return {};
   return weight;
 }
+
+ElementsAttr fulgur::narrowWeight(ElementsAttr weight, StringRef name,
+                                  Type element, uint16_t (*convert)(float)) {
+  auto type = RankedTensorType::get(weight.getShapedType().getShape(), element);
+  ArrayRef<float> from = weightFloats(weight);
+  size_t step = from.size() > 1; // 0: a splat
+  return addWeight(type, name, [&](MutableArrayRef<char> bytes) {
+    auto *to = reinterpret_cast<uint16_t *>(bytes.data());
+    for (int64_t i : llvm::seq(type.getNumElements()))
+      to[i] = convert(from[i * step]);
+  });
+}

@@ -13,4 +13,9 @@ bool hasLongSums(mlir::linalg::LinalgOp product);
 /// The constant of f32, a matrix or more, that `value` is; null when it is
 /// none.
 mlir::ElementsAttr floatWeightOf(mlir::Value value);
+
+/// The same constant, called `name`, with elements of a type of 16 bits, whose
+/// bits `convert` gives.
+mlir::ElementsAttr narrowWeight(mlir::ElementsAttr weight, llvm::StringRef name,
+                                mlir::Type element, uint16_t (*convert)(float));
 } // namespace fulgur

@@ -140,14 +140,8 @@ void AmxProduct::rest(Value panelIndex, Value row, Value count) {
 }
 
 void AmxProduct::tile(Value panelIndex, Value row, Value count, bool hasLower) {
-  auto rowAt = [&](Value row) {
-    point[this->row()] = row;
-    Value position = a.at(e, point);
-    point[this->row()] = {};
-    return position;
-  };
-  Value upper = rowAt(row),
-        lower = hasLower ? rowAt(e.add(row, kTileRows)) : Value();
+  Value upper = positionInA(row),
+        lower = hasLower ? positionInA(e.add(row, kTileRows)) : Value();
   Value panels = e.index(packWidth() / width); // of one packed panel
   point.back() = e.floorDiv(panelIndex, panels);
   Value panel = e.add(positionInB(),

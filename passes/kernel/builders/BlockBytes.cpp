@@ -30,18 +30,9 @@ void BlockProduct::manyLines(Value panelIndex, Value rowFrom, Value rowTo) {
           start = isUnpacked ? from : Value();
     if (isUnpacked)
       unpackBytes(from, to);
-    auto tile = [&](Value row, int64_t count) {
+    forRowTiles(rowFrom, rowTo, [&](Value row, int64_t count) {
       digitTile(row, count, from, to, e.sub(row, rowFrom), start);
-    };
-    Value rest = e.remainder(e.sub(rowTo, rowFrom), e.index(rows)),
-          full = e.sub(rowTo, rest);
-    e.loop(rowFrom, full, rows, [&](Value row) { tile(row, rows); });
-    if (auto left = known(rest)) {
-      if (*left)
-        tile(full, *left);
-      return;
-    }
-    e.choose(rest, 1, rows, [&](int64_t left) { tile(full, left); });
+    });
   });
   finish(panelIndex, e.index(0), rowFrom, e.sub(rowTo, rowFrom));
 }

@@ -225,12 +225,7 @@ void BlockProduct::someRows(Value panelIndex, Value rowFrom, Value rowTo) {
 
 /// All sums of `count` rows with the panel.
 void BlockProduct::directRows(Value panelIndex, Value row, int64_t count) {
-  SmallVector<Value> aRows;
-  for (int64_t r : llvm::seq(count)) {
-    point[this->row()] = e.add(row, r);
-    aRows.push_back(a.at(e, point));
-  }
-  point[this->row()] = {};
+  SmallVector<Value> aRows = positionsInA(row, count);
   SmallVector<Value> totals(count * vectors, e.real(0, realType()));
   // One row is cheaper with the scale on sums, several with it on numbers,
   // which they share.
@@ -252,15 +247,18 @@ void BlockProduct::directRows(Value panelIndex, Value row, int64_t count) {
   finish(panelIndex, e.index(0), row, e.index(count));
 }
 
-/// totals + scale * sum of a block.
-BlockProduct::Values BlockProduct::sumUp(ArrayRef<Value> aRows, Value group,
-                                         int64_t steps, ValueRange totals) {
-  int64_t words = steps / depth, atOnce = unrollOf(words),
-          sets = std::clamp<int64_t>(8 / vectors, 1, 32 / bits);
+/// What `body` makes of `state` by one step after the other of a block, with
+/// the columns' numbers of each.
+BlockProduct::Values BlockProduct::forSteps(
+    Value group, int64_t steps, ValueRange state,
+    llvm::function_ref<void(Value step, int64_t part,
+                            llvm::function_ref<Value(int64_t)> numberOf,
+                            MutableArrayRef<Value> state)>
+        body) {
+  int64_t words = steps / depth, atOnce = unrollOf(words);
   Value first = e.mul(group, block / depth);
-  SmallVector<Value> sums(sets * vectors, e.real(0, realType()));
-  sums = e.loop(
-      e.index(0), e.index(words), atOnce, sums,
+  return e.loop(
+      e.index(0), e.index(words), atOnce, state,
       [&](Value at, ValueRange carried) {
         SmallVector<Value> next = llvm::to_vector(carried);
         for (int64_t u : llvm::seq(atOnce)) {
@@ -268,18 +266,31 @@ BlockProduct::Values BlockProduct::sumUp(ArrayRef<Value> aRows, Value group,
           SmallVector<Value> read;
           for (int64_t vector : llvm::seq(vectors))
             read.push_back(numbers(octet, vector));
-          for (int64_t part : llvm::seq(32 / bits)) {
-            Value left =
-                element(aRows[0], e.add(e.mul(octet, depth), stepOf(part)));
-            for (int64_t vector : llvm::seq(vectors)) {
-              Value &sum = next[part % sets * vectors + vector];
-              sum = vector::FMAOp::create(e.builder, e.loc, left,
-                                          number(read[vector], part), sum);
-            }
-          }
+          for (int64_t part : llvm::seq(32 / bits))
+            body(
+                e.add(e.mul(octet, depth), stepOf(part)), part,
+                [&](int64_t vector) { return number(read[vector], part); },
+                next);
         }
         return next;
       });
+}
+
+/// totals + scale * sum of a block.
+BlockProduct::Values BlockProduct::sumUp(ArrayRef<Value> aRows, Value group,
+                                         int64_t steps, ValueRange totals) {
+  int64_t sets = std::clamp<int64_t>(8 / vectors, 1, 32 / bits);
+  SmallVector<Value> sums(sets * vectors, e.real(0, realType()));
+  sums = forSteps(group, steps, sums,
+                  [&](Value step, int64_t part, auto numberOf,
+                      MutableArrayRef<Value> sums) {
+                    Value left = element(aRows[0], step);
+                    for (int64_t vector : llvm::seq(vectors)) {
+                      Value &sum = sums[part % sets * vectors + vector];
+                      sum = vector::FMAOp::create(e.builder, e.loc, left,
+                                                  numberOf(vector), sum);
+                    }
+                  });
   SmallVector<Value> next;
   for (int64_t vector : llvm::seq(vectors)) {
     for (int64_t set : llvm::seq<int64_t>(1, sets))
@@ -294,58 +305,52 @@ BlockProduct::Values BlockProduct::sumUp(ArrayRef<Value> aRows, Value group,
 /// totals + sum over a block of scaled numbers.
 BlockProduct::Values BlockProduct::sumScaled(ArrayRef<Value> aRows, Value group,
                                              int64_t steps, ValueRange totals) {
-  int64_t words = steps / depth, atOnce = unrollOf(words);
-  Value first = e.mul(group, block / depth);
   SmallVector<Value> factors, shifts;
   for (int64_t vector : llvm::seq(vectors)) {
     factors.push_back(scale(group, vector));
     shifts.push_back(shift(group, vector, factors.back()));
   }
-  return e.loop(e.index(0), e.index(words), atOnce, totals,
-                [&](Value at, ValueRange carried) {
-                  SmallVector<Value> next = llvm::to_vector(carried);
-                  for (int64_t u : llvm::seq(atOnce)) {
-                    Value octet = e.add(e.add(first, at), u);
-                    SmallVector<Value> read;
-                    for (int64_t vector : llvm::seq(vectors))
-                      read.push_back(numbers(octet, vector));
-                    for (int64_t part : llvm::seq(32 / bits)) {
-                      Value step = e.add(e.mul(octet, depth), stepOf(part));
-                      SmallVector<Value> left;
-                      for (Value aRow : aRows)
-                        left.push_back(element(aRow, step));
-                      for (int64_t vector : llvm::seq(vectors)) {
-                        Value right = scaled(number(read[vector], part),
-                                             factors[vector], shifts[vector]);
-                        for (auto [r, x] : llvm::enumerate(left)) {
-                          Value &sum = next[r * vectors + vector];
-                          sum = vector::FMAOp::create(e.builder, e.loc, x,
-                                                      right, sum);
-                        }
-                      }
-                    }
-                  }
-                  return next;
-                });
+  return forSteps(
+      group, steps, totals,
+      [&](Value step, int64_t, auto numberOf, MutableArrayRef<Value> totals) {
+        SmallVector<Value> left;
+        for (Value aRow : aRows)
+          left.push_back(element(aRow, step));
+        for (int64_t vector : llvm::seq(vectors)) {
+          Value right =
+              scaled(numberOf(vector), factors[vector], shifts[vector]);
+          for (auto [r, x] : llvm::enumerate(left)) {
+            Value &sum = totals[r * vectors + vector];
+            sum = vector::FMAOp::create(e.builder, e.loc, x, right, sum);
+          }
+        }
+      });
 }
 
 //===-- Many rows ---------------------------------------------------------===//
+
+/// Tiles of `rows` rows, and one of those that are left.
+void BlockProduct::forRowTiles(
+    Value rowFrom, Value rowTo,
+    llvm::function_ref<void(Value row, int64_t count)> tile) {
+  Value rest = e.remainder(e.sub(rowTo, rowFrom), e.index(rows)),
+        full = e.sub(rowTo, rest);
+  e.loop(rowFrom, full, rows, [&](Value row) { tile(row, rows); });
+  if (auto left = known(rest)) {
+    if (*left)
+      tile(full, *left);
+    return;
+  }
+  e.choose(rest, 1, rows, [&](int64_t left) { tile(full, left); });
+}
 
 void BlockProduct::manyRows(Value panelIndex, Value rowFrom, Value rowTo) {
   int64_t most = kPanelBytes / 4 / width / depth * depth;
   auto part = [&](Value from, Value to) {
     unpack(from, to);
-    Value rest = e.remainder(e.sub(rowTo, rowFrom), e.index(rows)),
-          full = e.sub(rowTo, rest);
-    e.loop(rowFrom, full, rows,
-           [&](Value row) { tile(rowFrom, row, rows, from, to); });
-    if (auto left = known(rest)) {
-      if (*left)
-        tile(rowFrom, full, *left, from, to);
-      return;
-    }
-    e.choose(rest, 1, rows,
-             [&](int64_t left) { tile(rowFrom, full, left, from, to); });
+    forRowTiles(rowFrom, rowTo, [&](Value row, int64_t count) {
+      tile(rowFrom, row, count, from, to);
+    });
   };
   int64_t pieces = llvm::divideCeil(steps, most),
           piece = llvm::alignTo(llvm::divideCeil(steps, pieces), depth);
@@ -376,12 +381,7 @@ void BlockProduct::unpack(Value from, Value to) {
 /// the stack to their sums, which the first ones begin.
 void BlockProduct::tile(Value rowFrom, Value row, int64_t count, Value from,
                         Value to) {
-  SmallVector<Value> aRows;
-  for (int64_t r : llvm::seq(count)) {
-    point[this->row()] = e.add(row, r);
-    aRows.push_back(a.at(e, point));
-  }
-  point[this->row()] = {};
+  SmallVector<Value> aRows = positionsInA(row, count);
   Value zero = e.real(0, realType()),
         isFirst = e.builder.createOrFold<arith::CmpIOp>(
             e.loc, arith::CmpIPredicate::eq, from, e.index(0)),

@@ -37,10 +37,18 @@ struct BlockProduct : ProductLoops {
   void task(Value outer, Value rowFrom, Value rowTo, Value panelFrom,
             Value panelTo);
   void someRows(Value panelIndex, Value rowFrom, Value rowTo);
+  void forRowTiles(Value rowFrom, Value rowTo,
+                   llvm::function_ref<void(Value row, int64_t count)> tile);
   void manyRows(Value panelIndex, Value rowFrom, Value rowTo);
 
   // As numbers in registers, or on the stack.
   void directRows(Value panelIndex, Value row, int64_t count);
+  Values
+  forSteps(Value group, int64_t steps, mlir::ValueRange state,
+           llvm::function_ref<void(Value step, int64_t part,
+                                   llvm::function_ref<Value(int64_t)> numberOf,
+                                   llvm::MutableArrayRef<Value> state)>
+               body);
   Values sumUp(llvm::ArrayRef<Value> aRows, Value group, int64_t steps,
                mlir::ValueRange totals);
   Values sumScaled(llvm::ArrayRef<Value> aRows, Value group, int64_t steps,

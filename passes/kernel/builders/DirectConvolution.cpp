@@ -108,17 +108,11 @@ void DirectConvolution::tile(Value column, int64_t count, Reach reach) {
 void DirectConvolution::prefetchEpilogue(Value column, int64_t count) {
   if (!c.isOfBytes() || !wholeParts())
     return;
-  auto ask = [&](Access &access, bool isWrite) {
-    if (access.flat && access.steps[row().image] &&
-        known(access.steps[c.lane()]) == 1)
-      prefetchColumns(e, access.flat, access.at(e, point), width, isWrite);
-  };
   point[c.lane()] = column0;
   for (int64_t pixel : llvm::seq(count)) {
     point[row().image] = e.add(column, pixel);
-    ask(out, /*isWrite=*/true);
-    for (Access &input : epilogueInputs)
-      ask(input, /*isWrite=*/false);
+    prefetchEpilogueOf(e, out, epilogueInputs, point, row().image, c.lane(),
+                       width);
   }
   point[c.lane()] = point[row().image] = {};
 }

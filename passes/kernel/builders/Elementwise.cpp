@@ -136,8 +136,8 @@ void fulgur::writeColumns(Emitter &e, Value vector, Value flat, Value position,
                             offsets, mask, vector);
 }
 
-void fulgur::prefetchColumns(Emitter &e, Value flat, Value position,
-                             int64_t count, bool isWrite) {
+static void prefetchColumns(Emitter &e, Value flat, Value position,
+                            int64_t count, bool isWrite) {
   constexpr int64_t kLineBits = 512; // of a cache line
   Type element = cast<MemRefType>(flat.getType()).getElementType();
   if (!element.isIntOrFloat())
@@ -147,6 +147,18 @@ void fulgur::prefetchColumns(Emitter &e, Value flat, Value position,
     memref::PrefetchOp::create(e.builder, e.loc, flat, e.add(position, column),
                                isWrite, /*localityHint=*/3,
                                /*isDataCache=*/true);
+}
+
+void fulgur::prefetchEpilogueOf(Emitter &e, const Access &out,
+                                ArrayRef<Access> inputs, ArrayRef<Value> point,
+                                unsigned row, unsigned column, int64_t count) {
+  auto ask = [&](const Access &access, bool isWrite) {
+    if (access.flat && access.steps[row] && known(access.steps[column]) == 1)
+      prefetchColumns(e, access.flat, access.at(e, point), count, isWrite);
+  };
+  ask(out, /*isWrite=*/true);
+  for (const Access &input : inputs)
+    ask(input, /*isWrite=*/false);
 }
 
 SmallVector<int> fulgur::loopsOf(linalg::LinalgOp op, unsigned number) {

@@ -44,9 +44,12 @@ mlir::Value readColumns(Emitter &e, mlir::Value flat, mlir::Value position,
 void writeColumns(Emitter &e, mlir::Value vector, mlir::Value flat,
                   mlir::Value position, mlir::Value step, Columns columns);
 
-/// Asks for `count` columns that lie together from `position` on.
-void prefetchColumns(Emitter &e, mlir::Value flat, mlir::Value position,
-                     int64_t count, bool isWrite);
+/// Asks for `count` columns of what an epilogue writes, and of what it reads,
+/// where they lie together and move with the loop over rows.
+void prefetchEpilogueOf(Emitter &e, const Access &out,
+                        llvm::ArrayRef<Access> inputs,
+                        llvm::ArrayRef<mlir::Value> point, unsigned row,
+                        unsigned column, int64_t count);
 
 /// Whether `op` is all-parallel, has projected maps (with zeros) and a body
 /// that computeLanes can compute.

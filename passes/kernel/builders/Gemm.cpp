@@ -191,17 +191,11 @@ void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
 /// computed: otherwise it would wait for it line by line, and the next tile
 /// with it. Not of a panel whose last columns do not exist.
 void Gemm::prefetchEpilogue(Value panelIndex, Value row) {
-  auto ask = [&](Access &access, bool isWrite) {
-    if (access.flat && access.steps[this->row()] &&
-        known(access.steps[column()]) == 1)
-      prefetchColumns(e, access.flat, access.at(e, point), width, isWrite);
-  };
   point[this->row()] = row, point[column()] = e.mul(panelIndex, width);
   Value end = e.mul(e.add(panelIndex, 1), width);
   e.branch(e.less(end, e.add(sizes[column()], 1)), [&] {
-    ask(out, /*isWrite=*/true);
-    for (Access &input : epilogueInputs)
-      ask(input, /*isWrite=*/false);
+    prefetchEpilogueOf(e, out, epilogueInputs, point, this->row(), column(),
+                       width);
   });
   point[this->row()] = point[column()] = {};
 }
@@ -212,21 +206,14 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
                 Value from, Value to) {
   Value column0 = e.mul(panelIndex, width),
         sumsFrom = blockSteps ? e.sub(row, rowFrom) : e.index(0);
-  SmallVector<Value> aRows;
-  for (int64_t r : llvm::seq(count)) {
-    point[this->row()] = e.add(row, r);
-    aRows.push_back(a.at(e, point));
-  }
+  SmallVector<Value> aRows = positionsInA(row, count);
   // The next tile's rows come closer meanwhile, as long as they are steps that
   // lie together. What computes for longer than it waits does without.
   SmallVector<Value> nextRows;
   if (takesNextRows(count))
-    for (int64_t r : llvm::seq(count)) {
-      point[this->row()] =
-          e.min(e.add(row, count + r), e.sub(sizes[this->row()], e.index(1)));
-      nextRows.push_back(a.at(e, point));
-    }
-  point[this->row()] = {};
+    for (int64_t r : llvm::seq(count))
+      nextRows.push_back(positionInA(
+          e.min(e.add(row, count + r), e.sub(sizes[this->row()], e.index(1)))));
   Value bBase;
   if (layout == Layout::OnStack) {
     bBase = e.sub(e.index(0), e.mul(from, width));

@@ -114,6 +114,20 @@ void ProductLoops::choosePoint(Value outer) {
   }
 }
 
+Value ProductLoops::positionInA(Value row) {
+  point[this->row()] = row;
+  Value position = a.at(e, point);
+  point[this->row()] = {};
+  return position;
+}
+
+SmallVector<Value> ProductLoops::positionsInA(Value row, int64_t count) {
+  SmallVector<Value> positions;
+  for (int64_t r : llvm::seq(count))
+    positions.push_back(positionInA(e.add(row, r)));
+  return positions;
+}
+
 Value ProductLoops::onStack(int64_t count, Type element) {
   return memref::AllocaOp::create(e.builder, e.loc,
                                   MemRefType::get(count, element),

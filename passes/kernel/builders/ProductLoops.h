@@ -57,6 +57,9 @@ struct ProductLoops {
   /// Indices of the outer loops from the number of their point.
   void choosePoint(mlir::Value outer);
 
+  /// Where a row of a begins in it, or `count` rows from `row` on.
+  mlir::Value positionInA(mlir::Value row);
+  llvm::SmallVector<mlir::Value> positionsInA(mlir::Value row, int64_t count);
   mlir::Value onStack(int64_t count, mlir::Type element);
   mlir::Value columnMask(mlir::Value column0, int64_t vector);
   /// The epilogue of `count` rows from `row` on, whose sums begin with row
