@@ -28,6 +28,7 @@ class Case:
     scripts: str = ""  # folder with the corpus's make_models.py
     scale: str = "full"
     load_weights: bool = False  # Fulgur's, into huge pages
+    kind: str = ""  # int8 or int4: what the model's weights are; else it is named by the precision it is computed in
 
     def arrays(self):
         with np.load(self.inputs) as stored:

@@ -5,8 +5,9 @@ from xml.sax.saxutils import escape
 import stats
 
 COLORS = {"fulgur": "#c2410c", "onnxruntime": "#64748b", "openvino": "#94a3b8", "torch": "#cbd5e1", "torch_compile": "#b6c6d9",
-          "iree": "#a8a29e"}
-LABEL, PLOT, BAR, GAP, TOP, MARGIN = 210, 330, 9, 12, 64, 16
+          "iree": "#a8a29e", "llama_cpp": "#78716c"}
+LABEL, PLOT, BAR, GAP, TOP, MARGIN = 210, 330, 9, 12, 28, 16
+FIRST = 48  # where the first row's titles stand, below the legend
 FARTHEST = 3.0  # longer bars are cut, and say how long they are
 
 
@@ -23,11 +24,11 @@ def text(x, y, content, anchor="start", size=11, weight="normal", fill="#334155"
             f"{escape(content)}</text>")
 
 
-def panel(left, title, records):
-    """The bars of one number of threads; returns SVG elements and the height."""
+def panel(left, top, title, records):
+    """The bars of one group of records; returns SVG elements and where they end."""
     scale = PLOT / FARTHEST
     origin = left + LABEL
-    parts, y = [text(origin, 40, title, size=13, weight="bold")], TOP
+    parts, y = [text(origin, top, title, size=13, weight="bold")], top + TOP
     for record in records:
         bars = speeds(record)
         parts.append(text(origin - 8, y + len(bars) * BAR / 2 + 4, record["case"], anchor="end"))
@@ -41,7 +42,7 @@ def panel(left, title, records):
         y += GAP
     for speed in (0, 1, 2, 3):
         x, dash = origin + speed * scale, "" if speed == 1 else ' stroke-dasharray="2 3"'
-        parts.insert(1, f'<line x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{y}" stroke="#94a3b8" stroke-width="0.8"{dash}/>')
+        parts.insert(1, f'<line x1="{x:.1f}" y1="{top + TOP - 8}" x2="{x:.1f}" y2="{y}" stroke="#94a3b8" stroke-width="0.8"{dash}/>')
         parts.append(text(x, y + 12, f"{speed}", anchor="middle", size=10))
     return parts, y + 20
 
@@ -59,18 +60,17 @@ def legend(left, y, records):
 
 
 def svg(measurements):
-    """A panel for every precision and number of threads that was measured."""
-    panels = {}
-    for record in measurements:
-        if record["engines"]:
-            panels.setdefault((record["precision"], record["threads"], record["dynamic"]), []).append(record)
-    parts, height, left = [], 0, MARGIN
-    for (precision, threads, dynamic), records in sorted(panels.items()):
-        title = f"{precision}, {threads} thread{'s' * (threads > 1)}{', symbolic dims' * dynamic}"
-        elements, bottom = panel(left, title, records)
+    """A row for every kind of models that was measured; in it a panel for every number of threads."""
+    parts, top, height, width = [], 0, FIRST, 0
+    row = None
+    for kind, title, records in stats.groups(measurements):
+        if kind != row:
+            row, top, left = kind, height, MARGIN
+        elements, bottom = panel(left, top, title, records)
         parts += elements
-        height, left = max(height, bottom), left + LABEL + PLOT + 50
+        height, left = max(height, bottom + 20), left + LABEL + PLOT + 50
+        width = max(width, left)
     parts += legend(MARGIN, 18, measurements)
-    parts.append(text(MARGIN, height + 14, "Speed as a multiple of the fastest peer's on the same model: longer is faster."))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{left}" height="{height + 24}" viewBox="0 0 {left} {height + 24}" '
+    parts.append(text(MARGIN, height + 4, "Speed as a multiple of the fastest peer's on the same model: longer is faster."))
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 14}" viewBox="0 0 {width} {height + 14}" '
             f'font-family="system-ui, sans-serif"><rect width="100%" height="100%" fill="white"/>\n' + "\n".join(parts) + "\n</svg>\n")

@@ -46,14 +46,15 @@ def measure(case, arguments, roof):
     """Measures a case at all thread counts; yields a record each, and prints it."""
     cost = None if arguments.no_roofline else costs.of(case)
     options = {**options_of(arguments), "built": {}}
+    kind = case.kind or arguments.precision
     with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as built:
         options["keep"] = built  # one compilation for all thread counts
         for threads in arguments.threads:
             results, missing = turns.measure(case, arguments.engines, threads, arguments.precision, options)
-            record = {"case": case.name, "threads": threads, "precision": arguments.precision, "dynamic": arguments.dynamic,
+            record = {"case": case.name, "threads": threads, "precision": arguments.precision, "kind": kind, "dynamic": arguments.dynamic,
                       "model_bytes": case.model_bytes(), "cost": cost, "engines": results, "missing": missing,
                       "load": os.getloadavg()[0]}
-            least = stats.roofline_seconds(cost, roof, threads, arguments.precision)
+            least = stats.roofline_seconds(cost, roof, threads, kind)
             print("\n".join(table.case(record, least)) + "\n", flush=True)
             yield record
 

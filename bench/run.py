@@ -40,12 +40,12 @@ def put(results, record):
 
 def ratios(results):
     """One row per measured case: what is in the last lines of a run."""
-    rows = [["", "threads", "precision", "best peer / Fulgur", "95 %", "of minima", "of CPU time", "best peer"]]
+    rows = [["", "threads", "kind", "best peer / Fulgur", "95 %", "of minima", "of CPU time", "best peer"]]
     found = []
     for record in results["measurements"]:
         if standing := stats.against(record["engines"]):
             low, high = standing["interval"]
-            rows.append([record["case"], str(record["threads"]), record["precision"], f"{standing['ratio']:.2f}",
+            rows.append([record["case"], str(record["threads"]), record["kind"], f"{standing['ratio']:.2f}",
                          f"{low:.2f}–{high:.2f}", f"{standing['ratio_of_minima']:.2f}", f"{standing['ratio_of_cpu']:.2f}",
                          standing["peer_name"]])
             found.append(standing["ratio"])
@@ -74,7 +74,7 @@ def main():
     results["machine"] = roofline.machine()
     if not arguments.no_roofline:
         results["roofline"] = roofline.measured(max(arguments.threads))
-    threads = arguments.threads
+    threads, names = arguments.threads, arguments.engines
     for described in suite:
         if arguments.only not in described["name"]:
             continue
@@ -82,11 +82,13 @@ def main():
             case = cases.of_entry(arguments.corpus / described["entry"], described["name"], described.get("dims"),
                                   not arguments.dynamic, arguments.corpus_scripts)
             case.load_weights = arguments.load_weights or described.get("load_weights", False)
+            case.kind = described.get("kind", "")
         except cases.Missing as missing:
             print(f"{described['name']}: left out, {missing}\n")
             continue
         known = {key(record) for record in results["measurements"] if record["engines"]} if arguments.keep else set()
         arguments.threads = [n for n in threads if (case.name, n, arguments.precision, arguments.dynamic) not in known]
+        arguments.engines = [*names, *(name for name in described.get("engines", ()) if name not in names)]
         for record in compare.measure(case, arguments, results["roofline"]) if arguments.threads else ():
             put(results, record)
             arguments.json.write_text(json.dumps(results))

@@ -56,13 +56,28 @@ def against(results, ours="fulgur"):
             "ratio_of_cpu": min(peer["cpu_ms"] for peer in peers) / us["cpu_ms"]}
 
 
-def roofline_seconds(cost, roof, threads, precision="f32"):
+# What a kind of models multiplies with, at most: 4-bit weights with activations of bytes.
+PEAKS = {"f32": "f32_gflops", "bf16": "bf16_gflops", "int8": "int8_gops", "int4": "int8_gops"}
+
+
+def groups(measurements):
+    """What is shown together: [(kind, title, records)], a group for each kind of models and number of threads."""
+    found = {}
+    for record in measurements:
+        if record["engines"]:
+            found.setdefault((record["kind"], record["threads"], record["dynamic"]), []).append(record)
+    ordered = sorted(found.items(), key=lambda item: (list(PEAKS).index(item[0][0]), *item[0][1:]))
+    return [(kind, f"{kind}, {threads} thread{'s' * (threads > 1)}{', symbolic dims' * dynamic}", records)
+            for (kind, threads, dynamic), records in ordered]
+
+
+def roofline_seconds(cost, roof, threads, kind="f32"):
     """The least time in which this machine could do a case's arithmetic and read its weights; None when either is unknown."""
     if not cost or not roof:
         return None
     at = str(min(threads, max(map(int, roof["threads"]))))
     rates = roof["threads"][at]
-    peak = rates.get("bf16_gflops" if precision == "bf16" else "f32_gflops")
+    peak = rates.get(PEAKS[kind])
     cached = cost["bytes"] < roof["cache_bytes"] / 2
     bandwidth = rates["cache_gbs" if cached else "memory_gbs"]
     return peak and max(cost["flops"] / (peak * 1e9), cost["bytes"] / (bandwidth * 1e9))

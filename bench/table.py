@@ -76,6 +76,6 @@ def case(measurement, least):
     cost = measurement.get("cost")
     work = f", {cost['flops'] / 1e9:.2f} GFLOP, {size(cost['bytes'])} of weights and ports" if cost else ""
     threads = measurement["threads"]
-    lines = [f"{measurement['case']}, {measurement['precision']}, {threads} thread{'s' * (threads > 1)}{work}"]
+    lines = [f"{measurement['case']}, {measurement['kind']}, {threads} thread{'s' * (threads > 1)}{work}"]
     lines += aligned(engines(measurement, least)) if measurement["engines"] else []
     return lines + [verdict(measurement)] + list(filter(None, [compiled(measurement)]))

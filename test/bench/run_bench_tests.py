@@ -34,7 +34,7 @@ def result(engine, rounds, **more):
 
 
 def record(name, engines, threads=1):
-    return {"case": name, "threads": threads, "precision": "f32", "dynamic": False, "model_bytes": 10**6,
+    return {"case": name, "threads": threads, "precision": "f32", "kind": "f32", "dynamic": False, "model_bytes": 10**6,
             "cost": {"flops": 10**9, "bytes": 10**8}, "engines": engines, "missing": {"iree": "not <installed>"}, "load": 1.5}
 
 
@@ -127,6 +127,16 @@ class Results(unittest.TestCase):
             drawn = xml.etree.ElementTree.parse(Path(folder) / "performance.svg")
             bars = [bar for bar in drawn.iter("{http://www.w3.org/2000/svg}rect") if bar.find("{http://www.w3.org/2000/svg}title") is not None]
             self.assertEqual(len(bars), 3)
+
+    def test_kinds_are_shown_one_after_the_other(self):
+        measurements = [{**record("q", [result("fulgur", OURS)]), "kind": "int8"}, record("f", [result("fulgur", OURS)], threads=2),
+                        record("f", [result("fulgur", OURS)]), {**record("nothing", []), "kind": "bf16"}]
+        self.assertEqual([title for _, title, _ in stats.groups(measurements)], ["f32, 1 thread", "f32, 2 threads", "int8, 1 thread"])
+        places = [(float(t.get("x")), float(t.get("y"))) for t in xml.etree.ElementTree.fromstring(chart.svg(measurements)).iter(
+            "{http://www.w3.org/2000/svg}text") if "thread" in t.text]
+        self.assertEqual(places[0][1], places[1][1])
+        self.assertEqual(places[0][0], places[2][0])
+        self.assertLess(places[1][1], places[2][1])
 
     def test_speeds(self):
         self.assertEqual([round(speed, 2) for _, _, speed in chart.speeds(self.results()["measurements"][0])], [1.5, 1.0])
