@@ -119,8 +119,7 @@ Tensor elementOf(const Core &c, Value value, const Tensor &x, int64_t axis,
   return c.inside(slice, x.type, shape);
 }
 
-//===-- If
-//--------------------------------------------------------------------------------------------------------===//
+//===-- If ----------------------------------------------------------------===//
 
 SmallVector<Tensor> importIf(const Core &c, const Site &s) {
   const ::onnx::GraphProto &yes = s.graph("then_branch"),
@@ -188,8 +187,7 @@ SmallVector<Tensor> importIf(const Core &c, const Site &s) {
   return out;
 }
 
-//===-- Loops
-//-----------------------------------------------------------------------------------------------------===//
+//===-- Loops -------------------------------------------------------------===//
 
 /// What a loop's graph is called with and what came of it.
 struct Round {

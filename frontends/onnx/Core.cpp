@@ -16,8 +16,7 @@ void Core::unsupported(const Twine &message) const {
   throw ImportFailure{ImportStatus::unsupported};
 }
 
-//===-- Constants and values
-//--------------------------------------------------------------------------------------===//
+//===-- Constants and values ----------------------------------------------===//
 
 Element fulgur::onnx::lowest(DType type) {
   if (type == DType::boolean || isUnsigned(type))
@@ -174,8 +173,7 @@ Value Core::outside(const Tensor &x) const {
   return program.valueOf(x, [&] { return value(x); }, loc);
 }
 
-//===-- Shapes
-//----------------------------------------------------------------------------------------------------===//
+//===-- Shapes ------------------------------------------------------------===//
 
 std::string Core::text(ArrayRef<Extent> shape) const {
   return "[" +
@@ -264,8 +262,7 @@ void Core::requireType(const Tensor &x, bool holds, StringRef expected) const {
     fail("an input is of type " + name(x.type) + ", not " + expected);
 }
 
-//===-- Loops
-//-----------------------------------------------------------------------------------------------------===//
+//===-- Loops -------------------------------------------------------------===//
 
 std::optional<int64_t> fulgur::onnx::constantCount(ArrayRef<Extent> shape) {
   for (const Extent &size : shape)
@@ -539,8 +536,7 @@ Scalar fulgur::onnx::wrapIndex(const Scalar &index, const Extent &size) {
   return select(i < 0, i + Scalar::extent(*i.body, DType::index, size), i);
 }
 
-//===-- Elementwise
-//-----------------------------------------------------------------------------------------------===//
+//===-- Elementwise -------------------------------------------------------===//
 
 Tensor Core::add(const Tensor &a, const Tensor &b) const {
   return map({a, b}, a.type, [](ArrayRef<Scalar> v) { return v[0] + v[1]; });

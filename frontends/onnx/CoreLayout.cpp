@@ -25,8 +25,7 @@ static bool isListed(const Tensor &x, ArrayRef<Extent> shape) {
          *count <= knownLimit(x.type);
 }
 
-//===-- Reshape
-//---------------------------------------------------------------------------------------------------===//
+//===-- Reshape -----------------------------------------------------------===//
 
 namespace {
 /// Dims of two shapes whose products are equal.
@@ -169,8 +168,7 @@ Tensor Core::squeeze(const Tensor &x, ArrayRef<int64_t> axes) const {
   return reshape(x, shape);
 }
 
-//===-- Permutations and copies
-//-----------------------------------------------------------------------------------===//
+//===-- Permutations and copies -------------------------------------------===//
 
 Tensor Core::transpose(const Tensor &x, ArrayRef<int64_t> permutation) const {
   Shape shape;
@@ -329,8 +327,7 @@ Tensor Core::pad(const Tensor &x, ArrayRef<Extent> low, ArrayRef<Extent> high,
                 x.type, shape);
 }
 
-//===-- Gather
-//----------------------------------------------------------------------------------------------------===//
+//===-- Gather ------------------------------------------------------------===//
 
 bool Core::checkIndices(const Tensor &indices, const Extent &size,
                         const Twine &what) const {

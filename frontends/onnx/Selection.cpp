@@ -138,7 +138,7 @@ Tensor importCompress(const Core &c, const Site &s) {
   return take(c, c.slice(x, axis, 0, size), axis, picks);
 }
 
-//===-- Unique -----------------------------------------------------------===//
+//===-- Unique ------------------------------------------------------------===//
 
 /// Whether two slices of `x` along an axis are in order or the same, read like
 /// a word.
@@ -281,7 +281,7 @@ SmallVector<Tensor> importUnique(const Core &c, const Site &s) {
   return {y, starts, which, counts};
 }
 
-//===-- NonMaxSuppression ------------------------------------------------===//
+//===-- NonMaxSuppression -------------------------------------------------===//
 
 /// The two corners of a box, the lower coordinates first.
 struct Corners {

@@ -135,8 +135,7 @@ Tensors importSplit(const Core &c, const Site &s) {
                  x.type, rank)};
 }
 
-//===-- Optionals
-//-------------------------------------------------------------------------------------------------===//
+//===-- Optionals ---------------------------------------------------------===//
 
 Tensors importOptional(const Core &c, const Site &s) {
   Tensor x = s[0];
