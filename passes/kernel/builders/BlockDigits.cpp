@@ -358,7 +358,10 @@ Values BlockProduct::sumDigits(ArrayRef<Value> lines, Value group,
     for (int64_t digit : llvm::seq(digitCount))
       sums.append(vectors,
                   load(sumsOfDigits, e.add(e.mul(place, digitCount), digit)));
-  int64_t count = steps / depth, atOnce = unrollOf(count);
+  // Behind zeros, which are a third stream, the prefetchers do not follow the
+  // order that loads have in a longer body.
+  bool isShort = blocks.getZero() && !hasPairs();
+  int64_t count = steps / depth, atOnce = isShort ? 1 : unrollOf(count);
   Value first = e.mul(group, block / depth);
   sums = e.loop(e.index(0), e.index(count), atOnce, sums,
                 [&](Value at, ValueRange carried) {
@@ -367,7 +370,7 @@ Values BlockProduct::sumDigits(ArrayRef<Value> lines, Value group,
                   for (int64_t u : llvm::seq(atOnce)) {
                     addWords(lines, e.add(e.add(first, at), u), start, next,
                              pairs);
-                    if (u == atOnce / 2 - 1 && !start)
+                    if (u == (atOnce - 1) / 2 && !start)
                       fetchScales(group);
                   }
                   for (auto [sum, pair] : llvm::zip(next, pairs))
