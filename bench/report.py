@@ -36,7 +36,7 @@ def latency(records, roof):
         cells = ["–", "–", "–"]
         if standing:
             ours = next(result for result in record["engines"] if result["engine"] == "fulgur")
-            least = stats.roofline_seconds(record["cost"], roof, record["threads"], record["precision"])
+            least = stats.roofline_seconds(record["cost"], roof, record["threads"], record["precision"], record.get("memory_gbs"))
             ratios.append(standing["ratio"])
             shown = f"{standing['ratio']:.2f}"
             cells = [f"**{shown}**" if standing["ratio"] >= BAR else shown, "{:.2f}–{:.2f}".format(*standing["interval"]),
