@@ -50,11 +50,17 @@ def measure(case, arguments, roof):
     with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as built:
         options["keep"] = built  # one compilation for all thread counts
         for threads in arguments.threads:
-            results, missing = turns.measure(case, arguments.engines, threads, arguments.precision, options)
-            record = {"case": case.name, "threads": threads, "precision": arguments.precision, "kind": kind, "dynamic": arguments.dynamic,
+            reader = None if arguments.no_roofline else roofline.Reader(threads)
+            try:
+                results, missing, rates = turns.measure(case, arguments.engines, threads, arguments.precision, options, reader)
+            finally:
+                if reader:
+                    reader.close()
+            record = {"case": case.name, "threads": threads, "precision": arguments.precision, "kind": kind,
+                      "dynamic": arguments.dynamic,
                       "model_bytes": case.model_bytes(), "cost": cost, "engines": results, "missing": missing,
-                      "load": os.getloadavg()[0]}
-            least = stats.roofline_seconds(cost, roof, threads, kind)
+                      "memory_gbs": stats.percentile(rates, 50) if rates else None, "load": os.getloadavg()[0]}
+            least = stats.roofline_seconds(cost, roof, threads, kind, record["memory_gbs"])
             print("\n".join(table.case(record, least)) + "\n", flush=True)
             yield record
 

@@ -16,13 +16,14 @@ import numpy as np
 
 BYTES = {"float": 4, "float16": 2, "bfloat16": 2, "double": 8, "int8": 1, "uint8": 1, "int32": 4, "int64": 8}
 # What only moves a weight or picks from it, before a product multiplies with it.
-MOVES = {"Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice", "Split", "DequantizeLinear", "Expand"}
+MOVES = {"Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice", "Split", "DequantizeLinear", "Expand",
+         "GatherND", "GatherElements"}
 
 
 def operations(kind, inputs, outputs, node):
     """Multiplications and additions of one node."""
     size = math.prod(outputs[0]) if outputs else 0
-    if kind in ("MatMul", "MatMulInteger"):
+    if kind in ("MatMul", "MatMulInteger", "MatMulNBits"):
         return 2 * size * inputs[0][-1]
     if kind == "Gemm":
         transposed = any(a.name == "transA" and a.i for a in node.attribute) if node is not None else False

@@ -37,7 +37,7 @@ def latency(records, roof):
         cells = ["–", "–", "–"]
         if standing:
             ours = next(result for result in record["engines"] if result["engine"] == "fulgur")
-            least = stats.roofline_seconds(record["cost"], roof, record["threads"], record["kind"])
+            least = stats.roofline_seconds(record["cost"], roof, record["threads"], record["kind"], record.get("memory_gbs"))
             ratios.append(standing["ratio"])
             shown = f"{standing['ratio']:.2f}"
             reached = standing["ratio"] >= BARS[record["kind"]]

@@ -1,9 +1,12 @@
 /* What this machine can do, measured: multiply-adds in registers, and reading.
  *
  *   roofline THREADS CACHE_BYTES MEMORY_BYTES
+ *   roofline THREADS MEMORY_BYTES
  *
- * Prints one line of JSON. Rates are the best of several tries, because the
- * least disturbed one says most about the machine. */
+ * The first prints one line of JSON. Rates are the best of several tries,
+ * because the least disturbed one says most about the machine. The second reads
+ * all of the memory once for every line of its input, and prints at which rate:
+ * what a model's time can be held against that was measured next to it. */
 #define _GNU_SOURCE
 #include <immintrin.h>
 #include <pthread.h>
@@ -103,54 +106,71 @@ static void *work(void *argument) {
   return NULL;
 }
 
-/* Units of work per nanosecond of all threads together. Arithmetic goes by each
- * thread's CPU time, reading by the clock, because threads compete for memory.
- * Tries move through `total` bytes, `count` of them each. */
+/* Of all threads together: units of work per nanosecond of each thread's CPU
+ * time, or of the clock. */
+typedef struct {
+  double ofCpu, ofClock;
+} Rate;
+
+static Rate once(int threads, double (*compute)(void), const char *bytes,
+                 size_t count, int rounds) {
+  atomic_int waiting = threads;
+  pthread_t ids[threads];
+  Job jobs[threads];
+  size_t share = count / (size_t)threads / 4096 * 4096;
+  for (int i = 0; i < threads; ++i) {
+    jobs[i] = (Job){
+        compute, bytes + share * (size_t)i, share, rounds, &waiting, 0, 0, 0,
+        0};
+    pthread_create(&ids[i], NULL, work, &jobs[i]);
+  }
+  double done = 0, sum = 0, start = 1e300, end = 0;
+  for (int i = 0; i < threads; ++i) {
+    pthread_join(ids[i], NULL);
+    done += jobs[i].work;
+    sum += jobs[i].work / jobs[i].seconds * 1e-9;
+    start = jobs[i].from < start ? jobs[i].from : start;
+    end = jobs[i].to > end ? jobs[i].to : end;
+  }
+  return (Rate){sum, done / (end - start) * 1e-9};
+}
+
+/* The best of several tries. Arithmetic goes by CPU time, reading by the clock,
+ * because threads compete for memory. Tries move through `total` bytes, `count`
+ * of them each. */
 static double rate(int threads, double (*compute)(void), const char *bytes,
                    size_t total, size_t count, int rounds) {
   double best = 0;
   for (int attempt = 0; attempt < TRIES; ++attempt) {
-    atomic_int waiting = threads;
-    pthread_t ids[threads];
-    Job jobs[threads];
     const char *from = bytes;
     if (total > count)
       from += (size_t)attempt * count % (total - count) / 4096 * 4096;
-    size_t share = count / (size_t)threads / 4096 * 4096;
-    for (int i = 0; i < threads; ++i) {
-      jobs[i] = (Job){
-          compute, from + share * (size_t)i, share, rounds, &waiting, 0, 0, 0,
-          0};
-      pthread_create(&ids[i], NULL, work, &jobs[i]);
-    }
-    double done = 0, sum = 0, start = 1e300, end = 0;
-    for (int i = 0; i < threads; ++i) {
-      pthread_join(ids[i], NULL);
-      done += jobs[i].work;
-      sum += jobs[i].work / jobs[i].seconds * 1e-9;
-      start = jobs[i].from < start ? jobs[i].from : start;
-      end = jobs[i].to > end ? jobs[i].to : end;
-    }
-    double achieved = compute ? sum : done / (end - start) * 1e-9;
+    Rate reached = once(threads, compute, from, count, rounds);
+    double achieved = compute ? reached.ofCpu : reached.ofClock;
     best = achieved > best ? achieved : best;
   }
   return best;
 }
 
 int main(int argc, char **argv) {
-  if (argc != 4)
-    return fprintf(stderr,
-                   "usage: roofline THREADS CACHE_BYTES MEMORY_BYTES\n"),
+  if (argc != 3 && argc != 4)
+    return fprintf(stderr, "usage: roofline THREADS [CACHE_BYTES] "
+                           "MEMORY_BYTES\n"),
            2;
   int threads = atoi(argv[1]);
-  size_t cache = strtoull(argv[2], NULL, 10),
-         memory = strtoull(argv[3], NULL, 10);
+  size_t cache = argc == 4 ? strtoull(argv[2], NULL, 10) : 4096,
+         memory = strtoull(argv[argc - 1], NULL, 10);
   char *bytes = mmap(NULL, memory, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (threads < 1 || cache < 4096 || memory < SLICE || bytes == MAP_FAILED)
     return fprintf(stderr, "roofline: bad sizes, or out of memory\n"), 1;
   madvise(bytes, memory, MADV_HUGEPAGE);
   memset(bytes, 1, memory);
+  if (argc == 3) {
+    for (char line[16]; fgets(line, sizeof line, stdin); fflush(stdout))
+      printf("%.2f\n", once(threads, NULL, bytes, memory, 1).ofClock);
+    return 0;
+  }
   printf("{");
   for (int n = 1; n <= threads; ++n) {
     printf("%s\"%d\": {\"f32_gflops\": %.1f", n > 1 ? ", " : "", n,

@@ -71,13 +71,16 @@ def groups(measurements):
             for (kind, threads, dynamic), records in ordered]
 
 
-def roofline_seconds(cost, roof, threads, kind="f32"):
-    """The least time in which this machine could do a case's arithmetic and read its weights; None when either is unknown."""
+def roofline_seconds(cost, roof, threads, kind="f32", memory_gbs=None):
+    """The least time in which this machine could do a case's arithmetic and read its weights; None when either is unknown.
+
+    `memory_gbs` is the rate of reading that was measured in turns with the case, which varies more than those of arithmetic do.
+    """
     if not cost or not roof:
         return None
     at = str(min(threads, max(map(int, roof["threads"]))))
     rates = roof["threads"][at]
     peak = rates.get(PEAKS[kind])
     cached = cost["bytes"] < roof["cache_bytes"] / 2
-    bandwidth = rates["cache_gbs" if cached else "memory_gbs"]
+    bandwidth = rates["cache_gbs"] if cached else memory_gbs or rates["memory_gbs"]
     return peak and max(cost["flops"] / (peak * 1e9), cost["bytes"] / (bandwidth * 1e9))

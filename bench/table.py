@@ -75,6 +75,8 @@ def case(measurement, least):
     """All about one case, as lines for a terminal."""
     cost = measurement.get("cost")
     work = f", {cost['flops'] / 1e9:.2f} GFLOP, {size(cost['bytes'])} of weights and ports" if cost else ""
+    if measurement.get("memory_gbs"):
+        work += f", memory read at {measurement['memory_gbs']:.1f} GB/s"
     threads = measurement["threads"]
     lines = [f"{measurement['case']}, {measurement['kind']}, {threads} thread{'s' * (threads > 1)}{work}"]
     lines += aligned(engines(measurement, least)) if measurement["engines"] else []

@@ -106,9 +106,9 @@ def prepare(engine, case, threads, precision, options, folder):
     return worker, {"engine": engine, "name": module.NAME, **facts, **loaded.pop("facts"), **loaded}
 
 
-def take_turns(workers, results, seconds):
-    """Measures until `seconds` are over; adds the times of the runs, round by round."""
-    runs = {}
+def take_turns(workers, results, seconds, reader=None):
+    """Measures until `seconds` are over; adds the times of the runs, round by round. Returns the rates of the reader's turns."""
+    runs, rates = {}, []
     for worker in workers:
         once = min(worker.ask("block", runs=2, warm=1)["times"]) / 1e3
         runs[worker] = max(1, min(MOST_RUNS, round(BLOCK_SECONDS / max(once, 1e-6))))
@@ -122,10 +122,13 @@ def take_turns(workers, results, seconds):
             result.setdefault("cpu_ms", []).append(block["cpu_ms"])
             result.setdefault("settle_cpu_ms", []).append(block["settle_cpu_ms"])
         rounds += 1
+        if reader and reader.process:
+            rates.append(reader.gbs())
+    return rates
 
 
-def measure(case, names, threads, precision, options, say=print):
-    """All engines on one case: a list of their figures, and {engine: why it is missing}."""
+def measure(case, names, threads, precision, options, reader=None, say=print):
+    """All engines on one case: a list of their figures, {engine: why it is missing}, and the rates at which the reader read meanwhile."""
     workers, results, missing = [], {}, {}
     with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as scratch:
         scratch = Path(options.get("keep") or scratch)
@@ -140,8 +143,8 @@ def measure(case, names, threads, precision, options, say=print):
                 workers.append(worker)
                 results[name] = result
             if not workers:
-                return [], missing
-            take_turns(workers, results, options["seconds"])
+                return [], missing, []
+            rates = take_turns(workers, results, options["seconds"], reader)
             outputs = {}
             for worker in workers:
                 path = scratch / f"{worker.engine}.npz"
@@ -161,4 +164,4 @@ def measure(case, names, threads, precision, options, say=print):
     for result in results.values():
         result["cpu_ms"] = float(np.median(result["cpu_ms"]))
         result["settle_cpu_ms"] = float(np.median(result["settle_cpu_ms"]))
-    return list(results.values()), missing
+    return list(results.values()), missing, rates

@@ -30,7 +30,7 @@ constexpr int64_t kLongestSum = 1 << 15;
 
 /// Weights of so many fewer columns than steps stay as they are: they are a
 /// small part of any model, and such products often decide something, such as
-/// which experts rows go to, or which class an input is of.
+/// which class an input is of.
 constexpr int64_t kStepsPerColumn = 16;
 
 /// The dim of operand `number`, one of its last two, that the product sums
@@ -133,7 +133,14 @@ struct QuantizeWeights : impl::QuantizeWeightsBase<QuantizeWeights> {
       if (op.hasPureTensorSemantics() && linalg::isaContractionOpInterface(op))
         products.push_back(op);
     });
-    for (linalg::LinalgOp product : products)
+    for (linalg::LinalgOp product : products) {
+      if (decidesWhatIsPicked(product)) {
+        if (llvm::any_of(product->getOperands(), floatWeightOf))
+          remark(product, getArgument(),
+                 "its weights stay float32: what is picked depends on its "
+                 "result");
+        continue;
+      }
       for (OpOperand *input : product.getDpsInputOperands())
         if (std::optional<int64_t> axis =
                 summedDim(product, input->getOperandNumber());
@@ -142,6 +149,7 @@ struct QuantizeWeights : impl::QuantizeWeightsBase<QuantizeWeights> {
             roundOther(product, *input);
           break;
         }
+    }
     for (auto &[key, codes] : quantized) {
       readTable(key.first, codes);
       releaseWeight(floatWeightOf(key.first));

@@ -1,8 +1,13 @@
 #include "passes/graph/WeightProduct.h"
+#include "dialects/Fulgur.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/WeightStore.h"
+#include "passes/kernel/builders/View.h"
 
 using namespace mlir;
+using namespace fulgur;
 
 bool fulgur::hasLongSums(linalg::LinalgOp product) {
   int64_t steps = 1;
@@ -11,6 +16,47 @@ bool fulgur::hasLongSums(linalg::LinalgOp product) {
     if (kind == utils::IteratorType::reduction)
       steps = ShapedType::isDynamic(size) ? kShortestSum : steps * size;
   return steps >= kShortestSum;
+}
+
+/// Whether anything is computed with `value`, more than to return it.
+static bool isUsed(Value value) {
+  return llvm::any_of(value.getUsers(), [](Operation *user) {
+    if (isViewOperation(user) || isa<linalg::TransposeOp>(user))
+      return isUsed(user->getResult(0));
+    return !user->hasTrait<OpTrait::ReturnLike>();
+  });
+}
+
+/// Whether `op` gives such numbers as TopK and ArgMax do: positions of what is
+/// compared.
+static bool findsPositions(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!isa<scf::ForOp>(op) && (!generic || generic.getNumReductionLoops() == 0))
+    return false;
+  return llvm::any_of(op->getResults(), [](Value result) {
+    Type element = getElementTypeOrSelf(result.getType());
+    return element.isInteger(64) && isUsed(result);
+  });
+}
+
+static bool isCompared(Value value) {
+  return llvm::any_of(value.getUsers(), [&](Operation *user) {
+    // What loops read, they read inside.
+    Operation *op = value.getParentBlock()->findAncestorOpInBlock(*user);
+    if (findsPositions(op))
+      return true;
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    bool goesOn = isViewOperation(op) ||
+                  isa<SoftmaxOp, linalg::TransposeOp>(op) ||
+                  (generic && linalg::isElementwise(generic) &&
+                   op->getNumResults() == 1 &&
+                   op->getResult(0).getType() == value.getType());
+    return goesOn && isCompared(op->getResult(0));
+  });
+}
+
+bool fulgur::decidesWhatIsPicked(linalg::LinalgOp product) {
+  return isCompared(product->getResult(0));
 }
 
 ElementsAttr fulgur::floatWeightOf(Value value) {

@@ -10,6 +10,11 @@ inline constexpr int64_t kShortestSum = 16;
 /// Whether sums of `product` are at least so long, as far as is known.
 bool hasLongSums(mlir::linalg::LinalgOp product);
 
+/// Whether integers that the model goes on with are found by comparing the
+/// elements of the product's result, or of a softmax and the like of it: so
+/// experts are picked.
+bool decidesWhatIsPicked(mlir::linalg::LinalgOp product);
+
 /// The constant of f32, a matrix or more, that `value` is; null when it is
 /// none.
 mlir::ElementsAttr floatWeightOf(mlir::Value value);

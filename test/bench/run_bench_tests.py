@@ -21,6 +21,7 @@ import chart  # noqa: E402
 import costs  # noqa: E402
 import gguf_model  # noqa: E402
 import report  # noqa: E402
+import roofline  # noqa: E402
 import run  # noqa: E402
 import stats  # noqa: E402
 import table  # noqa: E402
@@ -69,6 +70,7 @@ class Statistics(unittest.TestCase):
     def test_roofline(self):
         self.assertAlmostEqual(stats.roofline_seconds({"flops": 10**9, "bytes": 0}, ROOF, 1), 0.01)
         self.assertAlmostEqual(stats.roofline_seconds({"flops": 0, "bytes": 10**9}, ROOF, 4), 0.05)
+        self.assertAlmostEqual(stats.roofline_seconds({"flops": 0, "bytes": 10**9}, ROOF, 4, memory_gbs=10), 0.1)
         self.assertIsNone(stats.roofline_seconds({"flops": 1, "bytes": 1}, ROOF, 1, "bf16"))
         self.assertIsNone(stats.roofline_seconds(None, ROOF, 1))
 
@@ -204,6 +206,18 @@ class Cases(unittest.TestCase):
         cost = costs.count(str(folder / "model.onnx"), {"x": np.ones((2, 4), np.float32)})
         self.assertEqual(cost, {"flops": 2 * 2 * 4 * 3, "bytes": 48 + 32 + 24, "weights": 48})
 
+    def test_of_experts_those_that_are_picked_are_counted(self):
+        path = Path(self.folder.name) / "experts.onnx"
+        nodes = [helper.make_node("GatherND", ["experts", "pick"], ["picked"], "gather"),
+                 helper.make_node("MatMul", ["x", "picked"], ["y"], "product")]
+        x, pick, y = (helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in (
+            ("x", TensorProto.FLOAT, [1, 2, 3]), ("pick", TensorProto.INT64, [1, 1]), ("y", TensorProto.FLOAT, [1, 2, 5])))
+        experts = helper.make_tensor("experts", TensorProto.FLOAT, (4, 3, 5), np.zeros(60))
+        graph = helper.make_graph(nodes, "experts", [x, pick], [y], [experts])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+        cost = costs.count(str(path), {"x": np.ones((1, 2, 3), np.float32), "pick": np.array([[2]])})
+        self.assertEqual((cost["flops"], cost["weights"]), (2 * 2 * 3 * 5, 3 * 5 * 4))
+
     def test_shapes_of_a_decoder(self):
         """As an exporter and as a quantizer write it."""
         hidden, mlp, kv, words = 64, 96, 32, 40
@@ -233,7 +247,12 @@ class Cases(unittest.TestCase):
         options = {"seconds": 0, "fulgurc": "/nowhere/fulgurc", "fulgur_args": "", "built": {}}
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            results, missing = turns.measure(case, ["fulgur", "onnxruntime"], 1, "f32", options)
+            reader = roofline.Reader(1)
+            results, missing, rates = turns.measure(case, ["fulgur", "onnxruntime"], 1, "f32", options, reader)
+            reader.close()
+            if reader.process:
+                self.assertEqual(len(rates), len(results[0]["rounds"]))
+                self.assertGreater(min(rates), 0)
         self.assertIn("there is no", missing["fulgur"])
         self.assertIn("Fulgur is left out", said.getvalue())
         self.assertEqual([r["engine"] for r in results], ["onnxruntime"])

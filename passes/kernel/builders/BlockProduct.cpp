@@ -130,6 +130,26 @@ Value BlockProduct::zero(Value group, int64_t vector) {
   return arith::SIToFPOp::create(b, e.loc, realType(), wide);
 }
 
+/// Asks for what belongs to a block soon after `group`. Codes stream through
+/// the caches ahead of the loads; a second stream that is as slow as scales of
+/// short blocks does not, and holds up the first.
+void BlockProduct::fetchScales(Value group) {
+  constexpr int64_t kLineBytes = 64, kBytesAhead = 256;
+  auto fetch = [&](const Access &access, Value at) {
+    int64_t bytes =
+        llvm::divideCeil(access.elementType().getIntOrFloatBitWidth(), 8);
+    Value first =
+        e.add(e.add(at, kBytesAhead / bytes), e.mul(group, packWidth));
+    for (int64_t lane = 0; lane < width; lane += kLineBytes / bytes)
+      memref::PrefetchOp::create(e.builder, e.loc, access.flat,
+                                 e.add(first, lane), /*isWrite=*/false,
+                                 /*localityHint=*/3, /*isDataCache=*/true);
+  };
+  fetch(scales, scalesAt);
+  if (blocks.getZero())
+    fetch(zeros, zerosAt);
+}
+
 Value BlockProduct::shift(Value group, int64_t vector, Value scale) {
   if (!blocks.getZero())
     return {};

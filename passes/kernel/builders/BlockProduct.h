@@ -84,6 +84,7 @@ struct BlockProduct : ProductLoops {
   bool hasPairs() { return bits == 4 && bytes.parts == 2; }
   Value multiplyPairs(Value codes, Value row);
   Value addPairs(Value pairs, Value sum);
+  Value sumOfDigits(mlir::ArrayRef<Value> sums, int64_t vector);
   Values sumDigits(mlir::ArrayRef<Value> lines, Value group, int64_t steps,
                    Value start, mlir::ValueRange totals);
 
@@ -112,6 +113,7 @@ struct BlockProduct : ProductLoops {
   Value number(Value word, int64_t part);
   Value scale(Value group, int64_t vector);
   Value zero(Value group, int64_t vector);
+  void fetchScales(Value group);
   /// What is added to code * scale, where blocks have zeros of their own.
   Value shift(Value group, int64_t vector, Value scale);
   Value scaled(Value number, Value scale, Value shift);

@@ -112,3 +112,88 @@ func.func @negative_router(%x: tensor<5x64xf32>, %sums: tensor<5x4xf32>) -> tens
   %y = linalg.matmul ins(%x, %w : tensor<5x64xf32>, tensor<64x4xf32>) outs(%sums : tensor<5x4xf32>) -> tensor<5x4xf32>
   return %y : tensor<5x4xf32>
 }
+
+// Nor does what is picked by its greatest element change, if the model goes on with that; to return it, as which class an input is of, decides nothing.
+// CHECK-LABEL: @negative_picks
+// CHECK-NOT: fulgur.dequantize
+// REMARK-DAG: remark: {{.*}}its weights stay float32: what is picked depends on its result
+// BYTES-LABEL: @negative_picks
+// BYTES-NOT: fulgur.dequantize
+// CHECK-LABEL: @negative_best
+// CHECK-NOT: fulgur.dequantize
+// BYTES-LABEL: @negative_best
+// BYTES-NOT: fulgur.dequantize
+// CHECK-LABEL: @class
+// CHECK: fulgur.dequantize
+// BYTES-LABEL: @class
+// BYTES: fulgur.dequantize
+func.func @negative_picks(%x: tensor<5x64xf32>, %sums: tensor<5x32xf32>) -> tensor<5xf32> {
+  %w = arith.constant dense<1.0> : tensor<64x32xf32>
+  %table = arith.constant dense<2.0> : tensor<32xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<5x64xf32>, tensor<64x32xf32>) outs(%sums : tensor<5x32xf32>) -> tensor<5x32xf32>
+  %shares = fulgur.softmax %y {axis = 1 : i64} : tensor<5x32xf32>
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c5 = arith.constant 5 : index
+  %c32 = arith.constant 32 : index
+  %none = tensor.empty() : tensor<5xi64>
+  %best = scf.for %i = %c0 to %c5 step %c1 iter_args(%all = %none) -> tensor<5xi64> {
+    %one = scf.for %j = %c1 to %c32 step %c1 iter_args(%best = %c0) -> index {
+      %a = tensor.extract %shares[%i, %j] : tensor<5x32xf32>
+      %b = tensor.extract %shares[%i, %best] : tensor<5x32xf32>
+      %more = arith.cmpf ogt, %a, %b : f32
+      %next = arith.select %more, %j, %best : index
+      scf.yield %next : index
+    }
+    %place = arith.index_cast %one : index to i64
+    %filled = tensor.insert %place into %all[%i] : tensor<5xi64>
+    scf.yield %filled : tensor<5xi64>
+  }
+  %e = tensor.empty() : tensor<5xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
+      ins(%best : tensor<5xi64>) outs(%e : tensor<5xf32>) {
+  ^bb0(%n: i64, %o: f32):
+    %at = arith.index_cast %n : i64 to index
+    %v = tensor.extract %table[%at] : tensor<32xf32>
+    linalg.yield %v : f32
+  } -> tensor<5xf32>
+  return %r : tensor<5xf32>
+}
+
+#greatest = {
+  indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i)>], iterator_types = ["parallel", "reduction"]
+}
+func.func @negative_best(%x: tensor<5x64xf32>, %sums: tensor<5x32xf32>, %least: tensor<5xf32>, %first: tensor<5xi64>) -> tensor<5xi64> {
+  %w = arith.constant dense<1.0> : tensor<64x32xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<5x64xf32>, tensor<64x32xf32>) outs(%sums : tensor<5x32xf32>) -> tensor<5x32xf32>
+  %v, %n = linalg.generic #greatest ins(%y : tensor<5x32xf32>) outs(%least, %first : tensor<5xf32>, tensor<5xi64>) {
+  ^bb0(%a: f32, %b: f32, %k: i64):
+    %more = arith.cmpf ogt, %a, %b : f32
+    %j = linalg.index 1 : index
+    %place = arith.index_cast %j : index to i64
+    %greater = arith.select %more, %a, %b : f32
+    %at = arith.select %more, %place, %k : i64
+    linalg.yield %greater, %at : f32, i64
+  } -> (tensor<5xf32>, tensor<5xi64>)
+  %twice = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>], iterator_types = ["parallel"]} outs(%n : tensor<5xi64>) {
+  ^bb0(%k: i64):
+    %d = arith.addi %k, %k : i64
+    linalg.yield %d : i64
+  } -> tensor<5xi64>
+  return %twice : tensor<5xi64>
+}
+func.func @class(%x: tensor<5x64xf32>, %sums: tensor<5x32xf32>, %least: tensor<5xf32>, %first: tensor<5xi64>) -> tensor<5x1xi64> {
+  %w = arith.constant dense<1.0> : tensor<64x32xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<5x64xf32>, tensor<64x32xf32>) outs(%sums : tensor<5x32xf32>) -> tensor<5x32xf32>
+  %v, %n = linalg.generic #greatest ins(%y : tensor<5x32xf32>) outs(%least, %first : tensor<5xf32>, tensor<5xi64>) {
+  ^bb0(%a: f32, %b: f32, %k: i64):
+    %more = arith.cmpf ogt, %a, %b : f32
+    %j = linalg.index 1 : index
+    %place = arith.index_cast %j : index to i64
+    %greater = arith.select %more, %a, %b : f32
+    %at = arith.select %more, %place, %k : i64
+    linalg.yield %greater, %at : f32, i64
+  } -> (tensor<5xf32>, tensor<5xi64>)
+  %column = tensor.expand_shape %n [[0, 1]] output_shape [5, 1] : tensor<5xi64> into tensor<5x1xi64>
+  return %column : tensor<5x1xi64>
+}
