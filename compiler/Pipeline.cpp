@@ -132,6 +132,8 @@ static void buildPlan(OpPassManager &pm) {
 static void buildLLVM(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createOutlineTasks());
   pm.addPass(createLowerEntry({options.prefix}));
+  pm.addNestedPass<func::FuncOp>(
+      createTabulateFunctions({options.target.vectorBytes}));
   pm.addNestedPass<func::FuncOp>(createApproximateMath());
   pm.addPass(createConvertMathToFuncs()); // powers of integers
   pm.addPass(createCallLibm());

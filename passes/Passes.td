@@ -312,6 +312,15 @@ def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
 
+def TabulateFunctions : Pass<"fulgur-tabulate-functions", "mlir::func::FuncOp"> {
+  let summary = "Writes functions of one number, rounded to bfloat16, as parabolas whose coefficients come out of tables";
+  let description = "Those that have a function which may be approximate, on vectors of 16 lanes.";
+  let dependentDialects = ["mlir::LLVM::LLVMDialect", "mlir::arith::ArithDialect"];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">
+  ];
+}
+
 def ApproximateMath : Pass<"fulgur-approximate-math"> {
   let summary = "Writes math functions of f32, and of narrower floats, as polynomials; no math library is called";
   let description = "Functions of f64 stay.";

@@ -140,6 +140,19 @@ static void runDotProducts(Machine &machine, const Step &step, unsigned count,
   machine.set(step, 0, result);
 }
 
+/// Elements of two vectors, by number.
+static void runPick(Machine &machine, const Step &step) {
+  auto &numbers = machine.lanes(step, 1).lanes;
+  auto result = llvm::makeIntrusiveRefCnt<Lanes>();
+  size_t count = numbers.size();
+  for (Scalar number : numbers) {
+    size_t k = number.integer & (2 * count - 1);
+    result->lanes.push_back(
+        machine.lanes(step, k < count ? 0 : 2).lanes[k % count]);
+  }
+  machine.set(step, 0, result);
+}
+
 static void runIntrinsic(Machine &machine, const Step &step) {
   StringRef name = step.as<LLVM::CallIntrinsicOp>().getIntrin();
   if (name == "llvm.x86.avx512bf16.dpbf16ps.512")
@@ -153,6 +166,8 @@ static void runIntrinsic(Machine &machine, const Step &step) {
   if (name == "llvm.x86.avx512.pmaddw.d.512" ||
       name == "llvm.x86.avx2.pmadd.wd")
     return runDotProducts(machine, step, 2, /*firstIsUnsigned=*/false);
+  if (name == "llvm.x86.avx512.vpermi2var.ps.512")
+    return runPick(machine, step);
   machine.unknown(step, "the intrinsic " + name);
 }
 

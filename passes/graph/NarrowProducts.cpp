@@ -187,8 +187,12 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
       if (isImage(value))
         readNarrow(value, rounded);
     // What comes out of these is rounded before it is multiplied.
-    getOperation().walk(
-        [](math::ErfOp op) { op.setFastmath(arith::FastMathFlags::afn); });
+    getOperation().walk([](Operation *op) {
+      if (auto erf = dyn_cast<math::ErfOp>(op))
+        erf.setFastmath(arith::FastMathFlags::afn);
+      if (auto tanh = dyn_cast<math::TanhOp>(op))
+        tanh.setFastmath(arith::FastMathFlags::afn);
+    });
     SmallVector<AttentionOp> attentions;
     getOperation().walk([&](AttentionOp op) { attentions.push_back(op); });
     for (AttentionOp attention : attentions)

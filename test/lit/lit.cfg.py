@@ -40,13 +40,14 @@ config.substitutions.append(("%include", os.path.join(root, "runtime")))
 # their specifications, computed by the generic builder.
 passes = """fulgur-choose-schedules fulgur-decompose-attention fulgur-decompose-row-ops
   fulgur-decompose-dequantize fulgur-outline-kernels fulgur-bufferize canonicalize cse fulgur-lower-linalg
-  scf-forall-to-for fulgur-approximate-math convert-vector-to-scf expand-strided-metadata lower-affine convert-scf-to-cf canonicalize cse
+  scf-forall-to-for fulgur-tabulate-functions fulgur-approximate-math convert-vector-to-scf expand-strided-metadata lower-affine convert-scf-to-cf canonicalize cse
   fulgur-lower-to-llvm""".split()
 run = " | mlir-runner -O2 -e main -entry-point-result=f32"
 # The other one builds for AVX-512, which LLVM legalises for the CPU that is there.
 vectors = ("fulgur-choose-schedules", "fulgur-outline-kernels")
 wide = {name: name + "=vector-bytes=64 vector-registers=32" for name in vectors}
-bf16 = {name: wide[name] + " bf16=true" for name in vectors} | {"fulgur-lower-to-llvm": "fulgur-lower-to-llvm=bf16=true"}
+bf16 = {name: wide[name] + " bf16=true" for name in vectors} | {
+    "fulgur-lower-to-llvm": "fulgur-lower-to-llvm=bf16=true", "fulgur-tabulate-functions": "fulgur-tabulate-functions=vector-bytes=64"}
 config.substitutions.append(("%kernels512bf16", "fulgur-opt " + " ".join(shlex.quote("--" + bf16.get(name, name)) for name in passes) + run))
 vnni = {name: wide[name] + " vnni=true" for name in vectors}
 config.substitutions.append(("%kernels512vnni", "fulgur-opt " + " ".join(shlex.quote("--" + vnni.get(name, name)) for name in passes) + run))
@@ -67,3 +68,7 @@ config.substitutions.append(("%kernels", "fulgur-opt " + " ".join("--" + name fo
 # ... | %math runs @main with math functions of f32 as polynomials and those of f64 from libm.
 passes = """fulgur-approximate-math convert-scf-to-cf canonicalize cse convert-math-to-libm fulgur-lower-to-llvm""".split()
 config.substitutions.append(("%math", "fulgur-opt " + " ".join("--" + name for name in passes) + run))
+# The same where those that may be approximate are tables.
+passes = ["fulgur-tabulate-functions=vector-bytes=64", *passes]
+passes[-1] += "=bf16=true"
+config.substitutions.append(("%tabulated", "fulgur-opt " + " ".join(shlex.quote("--" + name) for name in passes) + run))

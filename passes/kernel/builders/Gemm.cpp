@@ -6,10 +6,10 @@
 // `vectors` accumulators stays in registers during the whole reduction and then
 // goes through a small buffer to the epilogue, which is emitted once, whatever
 // the number of rows. Long reductions are cut into blocks; the buffer then
-// keeps the partial sums of all rows of the task. Where products of bytes are
-// one instruction, an epilogue that also reads rows takes as long as a short
-// reduction: it is computed beside the next tile's, on units that multiply
-// nothing.
+// keeps the partial sums of all rows of the task. Where products of bytes or of
+// bfloat16 are one instruction, an epilogue that also reads rows, or one of
+// functions, takes as long as a short reduction: it is computed beside the next
+// tile's, mostly on units that multiply nothing.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/AmxProduct.h"
 #include "passes/kernel/builders/Strassen.h"

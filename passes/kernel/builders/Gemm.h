@@ -63,10 +63,14 @@ struct Gemm : ProductLoops {
     return rows * vectors + vectors + 1 + kOfEpilogue <= target.vectorRegisters;
   }
   /// Whether the epilogue of a tile of `count` rows is computed while the next
-  /// tile is, a row between two parts of its reduction.
+  /// tile is, a row between two parts of its reduction. Functions are worth it
+  /// even where some of the sums have to leave their registers for them.
   bool finishesLater(int64_t count) {
-    return depth == 4 && site.target.vnni && !blockSteps &&
-           product.epilogueReadsRows() && takesNextRows(count) &&
+    if (blockSteps || !takesNextRows(count))
+      return false;
+    if (depth == 2)
+      return product.epilogueHasFunction();
+    return depth == 4 && site.target.vnni && product.epilogueReadsRows() &&
            leavesRegisters(site.target, rows, vectors);
   }
   struct Prefetch {

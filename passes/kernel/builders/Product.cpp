@@ -1,4 +1,5 @@
 #include "passes/kernel/builders/Product.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/ByteProduct.h"
 #include "passes/kernel/builders/Elementwise.h"
@@ -283,6 +284,13 @@ bool Product::epilogueReadsRows() const {
     };
     return input.value && isMovedBy(row()) && isMovedBy(column());
   });
+}
+
+bool Product::epilogueHasFunction() const {
+  linalg::GenericOp epilogue = this->epilogue;
+  return epilogue && llvm::any_of(*epilogue.getBody(), [](Operation &op) {
+           return isa<math::ErfOp, math::TanhOp, math::ExpOp>(op);
+         });
 }
 
 std::optional<int64_t> Product::size(unsigned loop) const {

@@ -66,6 +66,8 @@ struct Product {
 
   /// Whether the epilogue reads another matrix of rows and columns.
   bool epilogueReadsRows() const;
+  /// Whether it computes functions such as erf.
+  bool epilogueHasFunction() const;
 
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;

@@ -1,10 +1,14 @@
-# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [residual] [mask] [bf16|half|halves] [us|su] [narrow] [strassen=6,2,8] [nan]: a product
+# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [gelu] [residual] [mask] [bf16|half|halves] [us|su] [narrow] [strassen=6,2,8] [nan]: a product
 # and its epilogue, as a module for %kernels. With `packed`, b comes in panels of so many columns, as PackWeights leaves it; with
 # `picked`, its first dim is picked by data from a table of so many. `bf16` are operands of that type, `half` is a b of float16, `halves` are both, `narrow` a result; `us` and `su`
 # are bytes, one unsigned and one signed, with sums in i32, of which `narrow` makes bytes. `strassen` has rows, vectors and lanes of a
 # tile; with `nan`, one number of the second row is none.
 import sys
 from compare import generic, module, sizes_of, tensor
+
+GELU = """%s{0} = arith.constant 0.03125 : f32\n%h{0} = arith.constant 0.5 : f32\n%o{0} = arith.constant 1.0 : f32
+%x{0} = arith.mulf {1}, %s{0} : f32\n%e{0} = math.erf %x{0} fastmath<afn> : f32\n%d{0} = arith.addf %e{0}, %o{0} : f32
+%y{0} = arith.mulf %x{0}, %h{0} : f32\n%r{0} = arith.mulf %y{0}, %d{0} : f32"""
 
 spec, *rest = sys.argv[1:]
 sizes = sizes_of(a for a in rest if "=" in a)
@@ -72,7 +76,7 @@ if weight == "f16":
 if row == "f16":
     widen, factors = "%xw = arith.extf %x : f16 to f32\n" + widen, "%xw, %yw"
 dynamic = ", ".join(f"%size_{d}" for d in c if str(sizes[d]).endswith("?"))
-epilogue = any(name in rest for name in ("bias", "residual", "mask"))
+epilogue = any(name in rest for name in ("bias", "gelu", "residual", "mask"))
 narrow = ("i8" if signs else "bf16") if "narrow" in rest else "f32" if epilogue else sum_type
 sums, out = "%out", tensor(c, sizes, sum_type)
 body = pick + f"%zero = arith.constant {'0' if signs else '0.0'} : {sum_type}\n    "
@@ -90,9 +94,13 @@ if signs and (epilogue or "narrow" in rest):
     lines.append("%r0 = arith.sitofp %p : i32 to f32")
     value = "%r0"
 for name, dims, element, line in [("bias", c[-1], "f32", "%r{0} = arith.addf {1}, %bias_ : f32"),
+                                  ("gelu", None, None, GELU),
                                   ("residual", c, "f32", "%r{0} = arith.subf {1}, %residual_ : f32"),
                                   ("mask", c[-1], "i1", "%f{0} = arith.constant -9.0 : f32\n%r{0} = arith.select %mask_, %f{0}, {1} : f32")]:
-    if name in rest:
+    if name in rest and not dims:
+        lines.append(line.format(len(lines), value))
+        value = f"%r{len(lines) - 1}"
+    elif name in rest:
         operands.append((name, dims, element))
         ins.append((f"%{name}", tensor(dims, sizes, element)))
         maps.append(dims)
