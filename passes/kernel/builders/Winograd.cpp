@@ -4,7 +4,9 @@
 // into as many matrices on the stack (tile x channel), multiplies each with its
 // matrix of weights (channel x filter), and transforms the products of a tile
 // back. Inputs of many channels go through in blocks. Bytes are transformed and
-// multiplied as integers of 16 bits, see WinogradBytes.h.
+// multiplied as integers of 16 bits, see WinogradBytes.h. bfloat16 is
+// transformed in f32 and rounded again before it is multiplied, by pairs of
+// channels.
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
 #include "passes/kernel/builders/WinogradBytes.h"
@@ -26,15 +28,17 @@ constexpr int64_t kFewestPixels = 20 * 20;
 
 using Vectors = SmallVector<Value, 4>;
 
-/// The size of the transformed weights of bytes.
+/// The size of the transformed weights that are multiplied by pairs.
 int64_t transformedBytes(const Convolution &c) {
-  return 2 * 6 * 6 * c.size(*c.channel) * c.size(*c.filter);
+  int64_t size = c.isOfBytes() ? 6 : 4;
+  return 2 * size * size * c.size(*c.channel) * c.size(*c.filter);
 }
 
 struct Winograd : ConvolutionLoops {
   const WinogradForm &form;
-  bool ofBytes = c.isOfBytes();
-  int64_t pair = ofBytes ? 2 : 1; ///< channels that are multiplied at once
+  bool ofBytes = c.isOfBytes(), ofPairs = c.depth() > 1 && !ofBytes;
+  int64_t pair = ofBytes ? 2 : c.depth();      ///< channels multiplied at once
+  int64_t chunk = ofBytes ? lanes * 2 : lanes; ///< channels transformed at once
   int64_t size = form.size(), matrices = size * size;
   int64_t tiles, channels;         ///< of a task, of a block
   int64_t rowLength;               ///< of the transformed input's matrices
@@ -46,15 +50,19 @@ struct Winograd : ConvolutionLoops {
   Winograd(KernelSite &site, const Convolution &convolution, ScheduleAttr s)
       : ConvolutionLoops(site, convolution, s),
         form(winogradForm(c, s.getTile()[4])), tiles(s.getGrain()),
-        channels(s.getTile()[2]),
-        rowLength(llvm::alignTo(channels, lanes * pair)) {}
+        channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, chunk)) {}
 
-  /// Of the transformed input and weights: f32, or i16.
+  /// Of the transformed input and weights: f32, bf16, or i16.
   Type factorType() {
-    return ofBytes ? Type(e.builder.getI16Type()) : e.builder.getF32Type();
+    return ofBytes ? Type(e.builder.getI16Type()) : elements.element;
   }
   VectorType factorsType() {
     return VectorType::get(lanes * pair, factorType());
+  }
+  /// What the input is transformed in: f32, or i16.
+  VectorType numbersType() {
+    return VectorType::get(chunk, ofBytes ? Type(e.builder.getI16Type())
+                                          : e.builder.getF32Type());
   }
   Vectors product(const double *matrix, int64_t rows, ArrayRef<Value> values);
   Value buffer(int64_t elements, Type type) {
@@ -195,6 +203,9 @@ void Winograd::transformWeights() {
           if (ofBytes)
             weight = arith::ExtSIOp::create(e.builder, e.loc,
                                             elements.sumType(), weight);
+          if (ofPairs)
+            weight = arith::ExtFOp::create(e.builder, e.loc, elements.sumType(),
+                                           weight);
           window.push_back(
               arith::SelectOp::create(e.builder, e.loc, exists, weight, zero));
         }
@@ -210,6 +221,9 @@ void Winograd::transformWeights() {
           if (ofBytes)
             value =
                 arith::TruncIOp::create(e.builder, e.loc, factorType(), value);
+          if (ofPairs)
+            value =
+                arith::TruncFOp::create(e.builder, e.loc, factorType(), value);
           memref::StoreOp::create(
               e.builder, e.loc, value, weights,
               e.add(e.add(e.mul(row, width), e.mul(lane, pair)), inPair));
@@ -253,7 +267,7 @@ void Winograd::moveTo(Value tile) {
 /// The elements under each tile, of the channels of one block.
 void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
   Value zero = e.index(0), outside = filler();
-  bool masked = c.size(c.channel) % (lanes * pair) != 0;
+  bool masked = c.size(c.channel) % chunk != 0;
   auto isTrue = [&](Value a, Value b) -> Value {
     return e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
   };
@@ -298,8 +312,8 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
         }
       Value end =
           e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
-      e.loop(zero, end, lanes * pair, [&](Value channel) {
-        Columns columns{lanes * pair, {}};
+      e.loop(zero, end, chunk, [&](Value channel) {
+        Columns columns{chunk, {}};
         if (masked)
           columns.mask = e.lanesBelow(
               e.sub(sizes[*c.channel], e.add(channelFrom, channel)),
@@ -309,8 +323,11 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
           Value element = readColumns(e, input.flat, e.add(position, channel),
                                       e.index(1), columns);
           if (ofBytes)
-            element = arith::ExtUIOp::create(e.builder, e.loc, factorsType(),
+            element = arith::ExtUIOp::create(e.builder, e.loc, numbersType(),
                                              element);
+          if (ofPairs)
+            element =
+                arith::ExtFOp::create(e.builder, e.loc, numbersType(), element);
           elements.push_back(
               there ? Value(arith::SelectOp::create(e.builder, e.loc, there,
                                                     element, outside))
@@ -324,9 +341,13 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
           elements[winograd::kMeanMatrix] =
               winograd::withoutMean(e, elements[winograd::kMeanMatrix]);
         Value to = e.add(e.mul(tile, rowLength), channel);
-        for (auto [number, element] : llvm::enumerate(elements))
+        for (auto [number, element] : llvm::enumerate(elements)) {
+          if (ofPairs)
+            element = arith::TruncFOp::create(
+                e.builder, e.loc, numbersType().clone(factorType()), element);
           vector::StoreOp::create(e.builder, e.loc, element, images,
                                   e.add(to, number * tiles * rowLength));
+        }
       });
     };
     e.branch(inside, [&] { transform(true); }, [&] { transform(false); });
@@ -336,10 +357,10 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
 /// What is outside of the input.
 Value Winograd::filler() {
   if (!ofBytes)
-    return e.real(0, factorsType());
+    return e.real(0, numbersType());
   return arith::ConstantOp::create(
       e.builder, e.loc,
-      DenseElementsAttr::get(factorsType(),
+      DenseElementsAttr::get(numbersType(),
                              e.builder.getI16IntegerAttr(c.filler)));
 }
 
@@ -380,6 +401,8 @@ void Winograd::sumWeights() {
 /// What all lanes multiply with: an element of the transformed input, or a
 /// pair.
 Value Winograd::imageElement(Value position) {
+  if (ofPairs)
+    return elements.row(e, images, position, e.index(1), /*count=*/{});
   if (!ofBytes)
     return e.broadcast(
         memref::LoadOp::create(e.builder, e.loc, images, position), lanes);
@@ -417,9 +440,9 @@ void Winograd::multiply(Value count, Value channelFrom) {
         }
         state.push_back(start);
       }
-      // Bytes are multiplied faster than memory gives their weights: each row
+      // Pairs are multiplied faster than memory gives their weights: each row
       // of tiles asks for a share of the next matrix.
-      int64_t lines = ofBytes && transformedBytes(c) > kCacheBytes
+      int64_t lines = pair > 1 && transformedBytes(c) > kCacheBytes
                           ? llvm::divideCeil(vectors * rows, tiles)
                           : 0;
       Value ahead =
@@ -432,20 +455,31 @@ void Winograd::multiply(Value count, Value channelFrom) {
               e.add(e.add(ahead, e.mul(k, pack * pair)), line * lanes * pair),
               /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
         SmallVector<Value> loaded;
-        for (int64_t vector : llvm::seq(vectors))
-          loaded.push_back(vector::LoadOp::create(
-              e.builder, e.loc, factorsType(), weights,
-              e.add(e.add(weightsFrom, e.mul(k, pack * pair)),
-                    vector * lanes * pair)));
-        for (int64_t r : llvm::seq(rows)) {
-          Value element = imageElement(
-              e.add(e.add(imagesAt, e.mul(k, pair)), r * rowLength));
-          for (int64_t vector : llvm::seq(vectors)) {
-            Value &sum = state[r * vectors + vector];
-            sum = ofBytes ? winograd::multiplyPairs(e, site.target, element,
-                                                    loaded[vector], sum)
-                          : vector::FMAOp::create(e.builder, e.loc, element,
-                                                  loaded[vector], sum);
+        for (int64_t vector : llvm::seq(vectors)) {
+          Value at = e.add(e.add(weightsFrom, e.mul(k, pack * pair)),
+                           vector * lanes * pair);
+          loaded.push_back(
+              ofPairs ? elements.columns(e, weights, at, /*mask=*/{})
+                      : vector::LoadOp::create(e.builder, e.loc, factorsType(),
+                                               weights, at));
+        }
+        for (int64_t part : llvm::seq(ofPairs ? elements.parts : 1)) {
+          SmallVector<Value> right;
+          for (Value vector : loaded)
+            right.push_back(ofPairs ? elements.part(e, vector, part,
+                                                    /*ofRow=*/false)
+                                    : vector);
+          for (int64_t r : llvm::seq(rows)) {
+            Value element = imageElement(
+                e.add(e.add(imagesAt, e.mul(k, pair)), r * rowLength));
+            if (ofPairs)
+              element = elements.part(e, element, part, /*ofRow=*/true);
+            for (int64_t vector : llvm::seq(vectors)) {
+              Value &sum = state[r * vectors + vector];
+              sum = ofBytes ? winograd::multiplyPairs(e, site.target, element,
+                                                      right[vector], sum)
+                            : elements.multiply(e, element, right[vector], sum);
+            }
           }
         }
       };
@@ -528,8 +562,7 @@ static bool accepts(KernelOp kernel) {
   if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
       c->inputLoops.back() != int(*c->channel))
     return false;
-  bool ofBytes = c->isOfBytes();
-  if (ofBytes ? c->size(*c->channel) > winograd::kMostChannels : c->depth() > 1)
+  if (c->isOfBytes() && c->size(*c->channel) > winograd::kMostChannels)
     return false;
   int64_t tiles = 1;
   for (const Convolution::Spatial &dim : c->spatial) {
@@ -611,6 +644,8 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   // Larger tiles multiply less, but have larger weights and costlier
   // transformations.
   int64_t outputs = ofBytes ? 4 : c.transformed;
+  if (!outputs && c.depth() > 1) // larger ones would make rounding worse
+    outputs = 2;
   if (!outputs)
     outputs = 36 * tilesOf(4) * 5 < 16 * tilesOf(2) * 4 &&
                       4 * 36 * parts * width * channels <= kWeightBytes
@@ -621,7 +656,7 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   // last register tile should not be nobody's.
   auto fitting = [&](int64_t channels) {
     int64_t row = ofBytes ? llvm::alignTo(channels, lanes * 2) / 2
-                          : llvm::alignTo(channels, lanes);
+                          : llvm::alignTo(channels, lanes) / c.depth();
     return kStackBytes / (4 * size * size * (row + width));
   };
   if (!ofBytes && fitting(channels) < 10)
@@ -635,7 +670,7 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       double cost =
           computed * (1 + 0.15 * (r + vectors) / (r * vectors)) * (1 + 0.5 / t);
       // Matrices that are pages apart share the same few lines of a cache.
-      if (ofBytes && 4 * t * width % kPageBytes == 0)
+      if (c.depth() > 1 && 4 * t * width % kPageBytes == 0)
         cost *= 1.1;
       if (cost < 0.999 * least)
         least = cost, rows = r, tiles = t;
