@@ -7,6 +7,7 @@
 // multiplied as integers of 16 bits, see WinogradBytes.h. bfloat16 is
 // transformed in f32 and rounded again before it is multiplied, by pairs of
 // channels.
+#include "passes/kernel/builders/Winograd.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
 #include "passes/kernel/builders/WinogradBytes.h"
@@ -16,23 +17,10 @@ using namespace mlir;
 using namespace fulgur;
 
 namespace {
-constexpr int64_t kStackBytes = 224 << 10; // of a task's matrices
-constexpr int64_t kWeightBytes = 3 << 20;  // that are quick to read again
-constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
-constexpr int64_t kFewestChannels = 32;
-constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kPageBytes = 4096, kLineBytes = 64;
 constexpr int64_t kCacheBytes = 512 << 10; // half of a second-level cache
-// Of bytes: weights of 128 channels and filters, images of 20x20.
-constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 128 * 128;
-constexpr int64_t kFewestPixels = 20 * 20;
 
 using Vectors = SmallVector<Value, 4>;
-
-/// The size of the transformed weights that are multiplied by pairs.
-int64_t transformedBytes(const Convolution &c) {
-  int64_t size = c.isOfBytes() ? 6 : 4;
-  return 2 * size * size * c.size(*c.channel) * c.size(*c.filter);
-}
 
 struct Winograd : ConvolutionLoops {
   const WinogradForm &form;
@@ -42,6 +30,7 @@ struct Winograd : ConvolutionLoops {
   int64_t size = form.size(), matrices = size * size;
   int64_t tiles, channels;         ///< of a task, of a block
   int64_t rowLength;               ///< of the transformed input's matrices
+  int64_t imageStep, sumStep;      ///< from one matrix to the next
   Value images{}, sums{};          ///< buffers: transformed input, products
   Value offsets{};                 ///< of bytes: for each filter of a part
   Value tileRows{}, tileColumns{}; ///< of an image
@@ -50,7 +39,15 @@ struct Winograd : ConvolutionLoops {
   Winograd(KernelSite &site, const Convolution &convolution, ScheduleAttr s)
       : ConvolutionLoops(site, convolution, s),
         form(winogradForm(c, s.getTile()[4])), tiles(s.getGrain()),
-        channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, chunk)) {}
+        channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, chunk)),
+        imageStep(apart(tiles * rowLength, 4 / pair)),
+        sumStep(apart(tiles * width, 4)) {}
+
+  /// Matrices that are pages apart would share the same few lines of a cache.
+  static int64_t apart(int64_t elements, int64_t bytes) {
+    return elements * bytes % kPageBytes ? elements
+                                         : elements + kLineBytes / bytes;
+  }
 
   /// Of the transformed input and weights: f32, bf16, or i16.
   Type factorType() {
@@ -235,8 +232,8 @@ void Winograd::transformWeights() {
 
 void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
                     Value partTo) {
-  images = buffer(matrices * tiles * rowLength, factorType());
-  sums = buffer(matrices * tiles * width, elements.sumType());
+  images = buffer(matrices * imageStep, factorType());
+  sums = buffer(matrices * sumStep, elements.sumType());
   if (ofBytes)
     offsets = buffer(width, elements.sumType());
   Value count = e.sub(tileTo, tileFrom), zero = e.index(0);
@@ -346,7 +343,7 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
             element = arith::TruncFOp::create(
                 e.builder, e.loc, numbersType().clone(factorType()), element);
           vector::StoreOp::create(e.builder, e.loc, element, images,
-                                  e.add(to, number * tiles * rowLength));
+                                  e.add(to, number * imageStep));
         }
       });
     };
@@ -427,8 +424,8 @@ void Winograd::multiply(Value count, Value channelFrom) {
   e.loop(zero, e.index(matrices), 1, [&](Value matrix) {
     Value weightsFrom = weightsAt(matrix, channelFrom);
     e.loop(zero, count, rows, [&](Value row) {
-      Value at = e.add(e.mul(matrix, tiles), row),
-            imagesAt = e.mul(at, rowLength), sumsAt = e.mul(at, width);
+      Value imagesAt = e.add(e.mul(matrix, imageStep), e.mul(row, rowLength)),
+            sumsAt = e.add(e.mul(matrix, sumStep), e.mul(row, width));
       SmallVector<Value> state;
       for (int64_t sum : llvm::seq(rows * vectors)) {
         Value start = e.zero(vectorType());
@@ -442,7 +439,7 @@ void Winograd::multiply(Value count, Value channelFrom) {
       }
       // Pairs are multiplied faster than memory gives their weights: each row
       // of tiles asks for a share of the next matrix.
-      int64_t lines = pair > 1 && transformedBytes(c) > kCacheBytes
+      int64_t lines = pair > 1 && winograd::transformedBytes(c) > kCacheBytes
                           ? llvm::divideCeil(vectors * rows, tiles)
                           : 0;
       Value ahead =
@@ -512,9 +509,8 @@ void Winograd::transformSums(Value tileFrom, Value count) {
       Value at = e.add(e.mul(tile, width), lane);
       SmallVector<Value> products;
       for (int64_t matrix : llvm::seq(matrices))
-        products.push_back(
-            vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
-                                   e.add(at, matrix * tiles * width)));
+        products.push_back(vector::LoadOp::create(
+            e.builder, e.loc, vectorType(), sums, e.add(at, matrix * sumStep)));
       int64_t outputs = form.outputs;
       SmallVector<Value> results =
           onBothSides(products, size, [&](ArrayRef<Value> m) {
@@ -557,47 +553,7 @@ void Winograd::transformSums(Value tileFrom, Value count) {
   });
 }
 
-static bool accepts(KernelOp kernel) {
-  std::optional<Convolution> c = matchConvolution(kernel);
-  if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
-      c->inputLoops.back() != int(*c->channel))
-    return false;
-  if (c->isOfBytes() && c->size(*c->channel) > winograd::kMostChannels)
-    return false;
-  int64_t tiles = 1;
-  for (const Convolution::Spatial &dim : c->spatial) {
-    if (c->size(dim.window) != 3 || dim.stride != 1 || dim.dilation != 1)
-      return false;
-    // A result of nothing but padding has no element of the input to clamp to.
-    auto type = cast<RankedTensorType>(c->input.getType());
-    auto low = getConstantIntValue(dim.low),
-         high = getConstantIntValue(dim.high);
-    if (type.getDimSize(dim.inputDim) == 0 ||
-        (type.isDynamicDim(dim.inputDim) &&
-         (!low || !high || *low + *high > 2)))
-      return false;
-    tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
-  }
-  if (c->transformed)
-    return bool(c->packed);
-  return !c->packed && tiles >= kFewestTiles &&
-         c->size(*c->channel) >= kFewestChannels &&
-         c->size(*c->filter) >= kFewestChannels;
-}
-
-/// Whether bytes gain: an instruction that multiplies them takes half as many
-/// of the products of 16 bits, of which there are a quarter, and without one,
-/// bytes become such anyway. Their weights grow to eight times their size,
-/// which the product keeps and an image must be large enough to pay for.
-static bool gainsOfBytes(const Convolution &c, const Target &target) {
-  int64_t pixels = 1;
-  for (const Convolution::Spatial &dim : c.spatial)
-    pixels *= typicalSize(c, dim.image);
-  return target.vectorBytes >= 32 && transformedBytes(c) <= kMostByteWeights &&
-         (!target.vnni || pixels >= kFewestPixels);
-}
-
-static LogicalResult build(KernelSite &site) {
+LogicalResult winograd::build(KernelSite &site) {
   ScheduleAttr schedule = site.kernel.getScheduleAttr();
   if (!schedule)
     schedule = winogradBuilder.schedule(site.kernel, site.target);
@@ -607,89 +563,6 @@ static LogicalResult build(KernelSite &site) {
       (site.target.vectorBytes < 32 ||
        (schedule.getLanes() != 8 && schedule.getLanes() != 16)))
     return failure();
-  Winograd(site, c, schedule).build();
+  ::Winograd(site, c, schedule).build();
   return success();
 }
-
-static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
-  Convolution c = *matchConvolution(kernel);
-  bool ofBytes = c.isOfBytes();
-  if (ofBytes && !c.transformed && !gainsOfBytes(c, target))
-    return directConvolutionBuilder.schedule(kernel, target);
-  bool manyRegisters = target.vectorRegisters >= 32;
-  int64_t lanes = target.lanes(), vectors = manyRegisters ? 4 : 2;
-  int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
-  if (pack) {
-    lanes = std::min(lanes, pack & -pack);
-    while (pack % (vectors * lanes) != 0)
-      --vectors;
-  } else if (ofBytes) {
-    // No more lanes that are nobody's than need be.
-    auto padded = [&](int64_t vectors) {
-      return llvm::alignTo(c.size(*c.filter), vectors * lanes);
-    };
-    for (int64_t fewer : {3, 2})
-      if (padded(fewer) < padded(vectors))
-        vectors = fewer;
-  }
-  int64_t width = vectors * lanes,
-          parts = llvm::divideCeil(c.size(*c.filter), width);
-  int64_t channels = c.size(*c.channel);
-  auto tilesOf = [&](int64_t outputs) {
-    int64_t tiles = 1;
-    for (const Convolution::Spatial &dim : c.spatial)
-      tiles *= llvm::divideCeil(typicalSize(c, dim.image), outputs);
-    return tiles;
-  };
-  // Larger tiles multiply less, but have larger weights and costlier
-  // transformations.
-  int64_t outputs = ofBytes ? 4 : c.transformed;
-  if (!outputs && c.depth() > 1) // larger ones would make rounding worse
-    outputs = 2;
-  if (!outputs)
-    outputs = 36 * tilesOf(4) * 5 < 16 * tilesOf(2) * 4 &&
-                      4 * 36 * parts * width * channels <= kWeightBytes
-                  ? 4
-                  : 2;
-  int64_t all = tilesOf(outputs), size = winogradForm(c, outputs).size();
-  // As many tiles as fit, all channels at once or in blocks; the rows of the
-  // last register tile should not be nobody's.
-  auto fitting = [&](int64_t channels) {
-    int64_t row = ofBytes ? llvm::alignTo(channels, lanes * 2) / 2
-                          : llvm::alignTo(channels, lanes) / c.depth();
-    return kStackBytes / (4 * size * size * (row + width));
-  };
-  if (!ofBytes && fitting(channels) < 10)
-    channels = std::min<int64_t>(channels, size == 4 ? 128 : 64);
-  int64_t fit = std::clamp<int64_t>(fitting(channels), 4, 24);
-  int64_t rows = 4, tiles = 4;
-  double least = std::numeric_limits<double>::infinity();
-  for (int64_t r : {6, 5, 4})
-    for (int64_t t = fit / r * r; t >= std::max<int64_t>(fit / 2, r); t -= r) {
-      int64_t computed = all / t * t + llvm::alignTo(all % t, r);
-      double cost =
-          computed * (1 + 0.15 * (r + vectors) / (r * vectors)) * (1 + 0.5 / t);
-      // Matrices that are pages apart share the same few lines of a cache.
-      if (c.depth() > 1 && 4 * t * width % kPageBytes == 0)
-        cost *= 1.1;
-      if (cost < 0.999 * least)
-        least = cost, rows = r, tiles = t;
-    }
-  int64_t blocks = llvm::divideCeil(all, tiles);
-  int64_t taskParts =
-      blocks >= 16 ? parts
-                   : llvm::divideCeil(parts, llvm::divideCeil(16, blocks));
-  return ScheduleAttr::get(kernel.getContext(), winogradBuilder.kind,
-                           {rows, vectors, channels, taskParts, outputs}, lanes,
-                           /*unroll=*/2, pack ? pack : width, tiles);
-}
-
-static SmallVector<ScheduleAttr>
-alternatives(KernelOp kernel, const Target &target, ScheduleAttr chosen) {
-  if (chosen.getKind() == directConvolutionBuilder.kind)
-    return directConvolutionBuilder.alternatives(kernel, target, chosen);
-  return {};
-}
-
-const KernelBuilder fulgur::winogradBuilder = {"winograd", accepts, schedule,
-                                               build, alternatives};
