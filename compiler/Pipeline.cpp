@@ -26,7 +26,8 @@ static_assert(kAlignment == FULGUR_ALIGNMENT,
               "the memory plan and the C ABI agree on the alignment");
 
 /// What a model of float32 is computed with.
-static void addPrecision(OpPassManager &pm, const Precision &precision) {
+static void addPrecision(OpPassManager &pm, const PipelineOptions &options) {
+  const Precision &precision = options.precision;
   QuantizeWeightsOptions quantize;
   switch (precision.kind) {
   case Precision::f32:
@@ -35,7 +36,8 @@ static void addPrecision(OpPassManager &pm, const Precision &precision) {
     pm.addNestedPass<func::FuncOp>(createNarrowWeights());
     return;
   case Precision::bf16:
-    pm.addNestedPass<func::FuncOp>(createNarrowProducts({"bf16"}));
+    pm.addNestedPass<func::FuncOp>(
+        createNarrowProducts({"bf16", options.target.bf16}));
     return;
   case Precision::int8Dynamic:
     quantize.bits = 8;
@@ -69,7 +71,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createSinkConcats());
   pm.addNestedPass<func::FuncOp>(createQuantizeProducts());
   pm.addNestedPass<func::FuncOp>(createQuantizePools());
-  addPrecision(pm, options.precision);
+  addPrecision(pm, options);
   pm.addPass(createDecomposeDequantize()); // what no product takes
   // Behind what recognises whole operations, before loops are fused across the
   // places that slices leave.

@@ -91,7 +91,10 @@ def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
     rounded for elementwise loops, too.
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
-  let options = [Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">];
+  let options = [
+    Option<"type", "type", "std::string", "\"bf16\"", "the narrower type: bf16">,
+    Option<"pairs", "pairs", "bool", "false", "the target adds two products of it by one instruction">,
+  ];
 }
 
 def QuantizeProducts : Pass<"fulgur-quantize-products", "mlir::func::FuncOp"> {

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/BFloat16.h"
 #include "passes/Convolution.h"
 #include "passes/Dims.h"
 #include "passes/NarrowAttention.h"
@@ -27,14 +28,6 @@ constexpr int64_t kFewQueries = 8;
 
 bool isF32(Value value) {
   return getElementTypeOrSelf(value.getType()).isF32();
-}
-
-/// The bits of the bfloat16 next to `x`, the even one of two.
-uint16_t bfloat16Of(float x) {
-  auto bits = llvm::bit_cast<uint32_t>(x);
-  if (x != x)
-    return bits >> 16 | 0x40; // still a NaN
-  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
 /// The value that `value` is a reshape of.
@@ -70,9 +63,10 @@ bool isWeight(Value value) {
   return isConstantWeight(source) || pickOf(source);
 }
 
-/// A convolution of f32 with weights, over pairs of channels. Few 3x3 windows
-/// without stride are faster by Winograd's transformation, which wants f32.
-bool isWorthItAsConvolution(linalg::LinalgOp op) {
+/// A convolution of f32 with weights, over pairs of channels. Without an
+/// instruction for pairs, few 3x3 windows without stride are faster by
+/// Winograd's transformation of f32, whose tiles are larger.
+bool isWorthItAsConvolution(linalg::LinalgOp op, bool multipliesPairs) {
   constexpr int64_t fewWeights = (3 << 20) / (36 * sizeof(float));
   if (!llvm::all_of(op->getOperands(), isF32) || !isWeight(op->getOperand(1)))
     return false;
@@ -92,7 +86,8 @@ bool isWorthItAsConvolution(linalg::LinalgOp op) {
   int64_t filters = 1;
   for (unsigned loop : dims->outputChannel)
     filters *= sizes[loop];
-  return dims->filterLoop.size() != 2 || filters * channels > fewWeights ||
+  return multipliesPairs || dims->filterLoop.size() != 2 ||
+         filters * channels > fewWeights ||
          !llvm::all_of(dims->filterLoop,
                        [&](unsigned loop) { return sizes[loop] == 3; }) ||
          !llvm::all_of(dims->strides, isOne) ||
@@ -123,9 +118,9 @@ bool isImage(Value value) {
 }
 
 /// A product of f32 with one weight, whose sums are long.
-bool isWorthIt(linalg::LinalgOp op) {
+bool isWorthIt(linalg::LinalgOp op, bool multipliesPairs) {
   if (isConvolution(op))
-    return isWorthItAsConvolution(op);
+    return isWorthItAsConvolution(op, multipliesPairs);
   if (!op.hasPureTensorSemantics() || !linalg::isaContractionOpInterface(op) ||
       op->getNumOperands() != 3 || !llvm::all_of(op->getOperands(), isF32) ||
       isWeight(op->getOperand(0)) == isWeight(op->getOperand(1)))
@@ -170,7 +165,7 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     weights.clear();
     SmallVector<linalg::LinalgOp> products;
     getOperation().walk([&](linalg::LinalgOp op) {
-      if (isWorthIt(op))
+      if (isWorthIt(op, pairs))
         products.push_back(op);
     });
     for (linalg::LinalgOp product : products)
@@ -465,7 +460,8 @@ private:
   Attribute narrowWeight(ElementsAttr weight) {
     Attribute &result = weights[weight];
     if (!result)
-      result = fulgur::narrowWeight(weight, "narrow", narrow, bfloat16Of);
+      result = fulgur::narrowWeight(weight, "narrow", narrow,
+                                    [](float x) { return BFloat16(x).bits; });
     return result;
   }
 

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/BFloat16.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
 #include "passes/kernel/builders/Blocks.h"
@@ -100,7 +101,7 @@ void packPanels(RankedTensorType type, const Layout &layout,
 }
 
 /// Winograd's transformation, into panels of `width` filters: [filters / width,
-/// size, size, channels, width], where pairs of channels of bytes lie together.
+/// size, size, channels, width], where pairs of narrow channels lie together.
 template <typename T, typename Transformed>
 void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
                      ArrayRef<char> source, MutableArrayRef<char> transformed) {
@@ -303,6 +304,9 @@ private:
             if (packing->transformed && packing->transformed->isOfBytes())
               transformPanels<int8_t, int16_t>(type, *packing->transformed,
                                                width, source, bytes);
+            else if (packing->transformed && type.getElementType().isBF16())
+              transformPanels<BFloat16, BFloat16>(type, *packing->transformed,
+                                                  width, source, bytes);
             else if (packing->transformed)
               transformPanels<float, float>(type, *packing->transformed, width,
                                             source, bytes);

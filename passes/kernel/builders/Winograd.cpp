@@ -4,7 +4,10 @@
 // into as many matrices on the stack (tile x channel), multiplies each with its
 // matrix of weights (channel x filter), and transforms the products of a tile
 // back. Inputs of many channels go through in blocks. Bytes are transformed and
-// multiplied as integers of 16 bits, see WinogradBytes.h.
+// multiplied as integers of 16 bits, see WinogradBytes.h. bfloat16 is
+// transformed in f32 and rounded again before it is multiplied, by pairs of
+// channels.
+#include "passes/kernel/builders/Winograd.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
 #include "passes/kernel/builders/WinogradBytes.h"
@@ -14,30 +17,20 @@ using namespace mlir;
 using namespace fulgur;
 
 namespace {
-constexpr int64_t kStackBytes = 224 << 10; // of a task's matrices
-constexpr int64_t kWeightBytes = 3 << 20;  // that are quick to read again
-constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
-constexpr int64_t kFewestChannels = 32;
-constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kPageBytes = 4096, kLineBytes = 64;
 constexpr int64_t kCacheBytes = 512 << 10; // half of a second-level cache
-// Of bytes: weights of 128 channels and filters, images of 20x20.
-constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 128 * 128;
-constexpr int64_t kFewestPixels = 20 * 20;
 
 using Vectors = SmallVector<Value, 4>;
 
-/// The size of the transformed weights of bytes.
-int64_t transformedBytes(const Convolution &c) {
-  return 2 * 6 * 6 * c.size(*c.channel) * c.size(*c.filter);
-}
-
 struct Winograd : ConvolutionLoops {
   const WinogradForm &form;
-  bool ofBytes = c.isOfBytes();
-  int64_t pair = ofBytes ? 2 : 1; ///< channels that are multiplied at once
+  bool ofBytes = c.isOfBytes(), ofPairs = c.depth() > 1 && !ofBytes;
+  int64_t pair = ofBytes ? 2 : c.depth();      ///< channels multiplied at once
+  int64_t chunk = ofBytes ? lanes * 2 : lanes; ///< channels transformed at once
   int64_t size = form.size(), matrices = size * size;
   int64_t tiles, channels;         ///< of a task, of a block
   int64_t rowLength;               ///< of the transformed input's matrices
+  int64_t imageStep, sumStep;      ///< from one matrix to the next
   Value images{}, sums{};          ///< buffers: transformed input, products
   Value offsets{};                 ///< of bytes: for each filter of a part
   Value tileRows{}, tileColumns{}; ///< of an image
@@ -46,15 +39,27 @@ struct Winograd : ConvolutionLoops {
   Winograd(KernelSite &site, const Convolution &convolution, ScheduleAttr s)
       : ConvolutionLoops(site, convolution, s),
         form(winogradForm(c, s.getTile()[4])), tiles(s.getGrain()),
-        channels(s.getTile()[2]),
-        rowLength(llvm::alignTo(channels, lanes * pair)) {}
+        channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, chunk)),
+        imageStep(apart(tiles * rowLength, 4 / pair)),
+        sumStep(apart(tiles * width, 4)) {}
 
-  /// Of the transformed input and weights: f32, or i16.
+  /// Matrices that are pages apart would share the same few lines of a cache.
+  static int64_t apart(int64_t elements, int64_t bytes) {
+    return elements * bytes % kPageBytes ? elements
+                                         : elements + kLineBytes / bytes;
+  }
+
+  /// Of the transformed input and weights: f32, bf16, or i16.
   Type factorType() {
-    return ofBytes ? Type(e.builder.getI16Type()) : e.builder.getF32Type();
+    return ofBytes ? Type(e.builder.getI16Type()) : elements.element;
   }
   VectorType factorsType() {
     return VectorType::get(lanes * pair, factorType());
+  }
+  /// What the input is transformed in: f32, or i16.
+  VectorType numbersType() {
+    return VectorType::get(chunk, ofBytes ? Type(e.builder.getI16Type())
+                                          : e.builder.getF32Type());
   }
   Vectors product(const double *matrix, int64_t rows, ArrayRef<Value> values);
   Value buffer(int64_t elements, Type type) {
@@ -195,6 +200,9 @@ void Winograd::transformWeights() {
           if (ofBytes)
             weight = arith::ExtSIOp::create(e.builder, e.loc,
                                             elements.sumType(), weight);
+          if (ofPairs)
+            weight = arith::ExtFOp::create(e.builder, e.loc, elements.sumType(),
+                                           weight);
           window.push_back(
               arith::SelectOp::create(e.builder, e.loc, exists, weight, zero));
         }
@@ -210,6 +218,9 @@ void Winograd::transformWeights() {
           if (ofBytes)
             value =
                 arith::TruncIOp::create(e.builder, e.loc, factorType(), value);
+          if (ofPairs)
+            value =
+                arith::TruncFOp::create(e.builder, e.loc, factorType(), value);
           memref::StoreOp::create(
               e.builder, e.loc, value, weights,
               e.add(e.add(e.mul(row, width), e.mul(lane, pair)), inPair));
@@ -221,8 +232,8 @@ void Winograd::transformWeights() {
 
 void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
                     Value partTo) {
-  images = buffer(matrices * tiles * rowLength, factorType());
-  sums = buffer(matrices * tiles * width, elements.sumType());
+  images = buffer(matrices * imageStep, factorType());
+  sums = buffer(matrices * sumStep, elements.sumType());
   if (ofBytes)
     offsets = buffer(width, elements.sumType());
   Value count = e.sub(tileTo, tileFrom), zero = e.index(0);
@@ -253,7 +264,7 @@ void Winograd::moveTo(Value tile) {
 /// The elements under each tile, of the channels of one block.
 void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
   Value zero = e.index(0), outside = filler();
-  bool masked = c.size(c.channel) % (lanes * pair) != 0;
+  bool masked = c.size(c.channel) % chunk != 0;
   auto isTrue = [&](Value a, Value b) -> Value {
     return e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
   };
@@ -298,8 +309,8 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
         }
       Value end =
           e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
-      e.loop(zero, end, lanes * pair, [&](Value channel) {
-        Columns columns{lanes * pair, {}};
+      e.loop(zero, end, chunk, [&](Value channel) {
+        Columns columns{chunk, {}};
         if (masked)
           columns.mask = e.lanesBelow(
               e.sub(sizes[*c.channel], e.add(channelFrom, channel)),
@@ -309,8 +320,11 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
           Value element = readColumns(e, input.flat, e.add(position, channel),
                                       e.index(1), columns);
           if (ofBytes)
-            element = arith::ExtUIOp::create(e.builder, e.loc, factorsType(),
+            element = arith::ExtUIOp::create(e.builder, e.loc, numbersType(),
                                              element);
+          if (ofPairs)
+            element =
+                arith::ExtFOp::create(e.builder, e.loc, numbersType(), element);
           elements.push_back(
               there ? Value(arith::SelectOp::create(e.builder, e.loc, there,
                                                     element, outside))
@@ -324,9 +338,13 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
           elements[winograd::kMeanMatrix] =
               winograd::withoutMean(e, elements[winograd::kMeanMatrix]);
         Value to = e.add(e.mul(tile, rowLength), channel);
-        for (auto [number, element] : llvm::enumerate(elements))
+        for (auto [number, element] : llvm::enumerate(elements)) {
+          if (ofPairs)
+            element = arith::TruncFOp::create(
+                e.builder, e.loc, numbersType().clone(factorType()), element);
           vector::StoreOp::create(e.builder, e.loc, element, images,
-                                  e.add(to, number * tiles * rowLength));
+                                  e.add(to, number * imageStep));
+        }
       });
     };
     e.branch(inside, [&] { transform(true); }, [&] { transform(false); });
@@ -336,10 +354,10 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
 /// What is outside of the input.
 Value Winograd::filler() {
   if (!ofBytes)
-    return e.real(0, factorsType());
+    return e.real(0, numbersType());
   return arith::ConstantOp::create(
       e.builder, e.loc,
-      DenseElementsAttr::get(factorsType(),
+      DenseElementsAttr::get(numbersType(),
                              e.builder.getI16IntegerAttr(c.filler)));
 }
 
@@ -380,6 +398,8 @@ void Winograd::sumWeights() {
 /// What all lanes multiply with: an element of the transformed input, or a
 /// pair.
 Value Winograd::imageElement(Value position) {
+  if (ofPairs)
+    return elements.row(e, images, position, e.index(1), /*count=*/{});
   if (!ofBytes)
     return e.broadcast(
         memref::LoadOp::create(e.builder, e.loc, images, position), lanes);
@@ -404,8 +424,8 @@ void Winograd::multiply(Value count, Value channelFrom) {
   e.loop(zero, e.index(matrices), 1, [&](Value matrix) {
     Value weightsFrom = weightsAt(matrix, channelFrom);
     e.loop(zero, count, rows, [&](Value row) {
-      Value at = e.add(e.mul(matrix, tiles), row),
-            imagesAt = e.mul(at, rowLength), sumsAt = e.mul(at, width);
+      Value imagesAt = e.add(e.mul(matrix, imageStep), e.mul(row, rowLength)),
+            sumsAt = e.add(e.mul(matrix, sumStep), e.mul(row, width));
       SmallVector<Value> state;
       for (int64_t sum : llvm::seq(rows * vectors)) {
         Value start = e.zero(vectorType());
@@ -417,9 +437,9 @@ void Winograd::multiply(Value count, Value channelFrom) {
         }
         state.push_back(start);
       }
-      // Bytes are multiplied faster than memory gives their weights: each row
+      // Pairs are multiplied faster than memory gives their weights: each row
       // of tiles asks for a share of the next matrix.
-      int64_t lines = ofBytes && transformedBytes(c) > kCacheBytes
+      int64_t lines = pair > 1 && winograd::transformedBytes(c) > kCacheBytes
                           ? llvm::divideCeil(vectors * rows, tiles)
                           : 0;
       Value ahead =
@@ -432,20 +452,31 @@ void Winograd::multiply(Value count, Value channelFrom) {
               e.add(e.add(ahead, e.mul(k, pack * pair)), line * lanes * pair),
               /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
         SmallVector<Value> loaded;
-        for (int64_t vector : llvm::seq(vectors))
-          loaded.push_back(vector::LoadOp::create(
-              e.builder, e.loc, factorsType(), weights,
-              e.add(e.add(weightsFrom, e.mul(k, pack * pair)),
-                    vector * lanes * pair)));
-        for (int64_t r : llvm::seq(rows)) {
-          Value element = imageElement(
-              e.add(e.add(imagesAt, e.mul(k, pair)), r * rowLength));
-          for (int64_t vector : llvm::seq(vectors)) {
-            Value &sum = state[r * vectors + vector];
-            sum = ofBytes ? winograd::multiplyPairs(e, site.target, element,
-                                                    loaded[vector], sum)
-                          : vector::FMAOp::create(e.builder, e.loc, element,
-                                                  loaded[vector], sum);
+        for (int64_t vector : llvm::seq(vectors)) {
+          Value at = e.add(e.add(weightsFrom, e.mul(k, pack * pair)),
+                           vector * lanes * pair);
+          loaded.push_back(
+              ofPairs ? elements.columns(e, weights, at, /*mask=*/{})
+                      : vector::LoadOp::create(e.builder, e.loc, factorsType(),
+                                               weights, at));
+        }
+        for (int64_t part : llvm::seq(ofPairs ? elements.parts : 1)) {
+          SmallVector<Value> right;
+          for (Value vector : loaded)
+            right.push_back(ofPairs ? elements.part(e, vector, part,
+                                                    /*ofRow=*/false)
+                                    : vector);
+          for (int64_t r : llvm::seq(rows)) {
+            Value element = imageElement(
+                e.add(e.add(imagesAt, e.mul(k, pair)), r * rowLength));
+            if (ofPairs)
+              element = elements.part(e, element, part, /*ofRow=*/true);
+            for (int64_t vector : llvm::seq(vectors)) {
+              Value &sum = state[r * vectors + vector];
+              sum = ofBytes ? winograd::multiplyPairs(e, site.target, element,
+                                                      right[vector], sum)
+                            : elements.multiply(e, element, right[vector], sum);
+            }
           }
         }
       };
@@ -478,9 +509,8 @@ void Winograd::transformSums(Value tileFrom, Value count) {
       Value at = e.add(e.mul(tile, width), lane);
       SmallVector<Value> products;
       for (int64_t matrix : llvm::seq(matrices))
-        products.push_back(
-            vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
-                                   e.add(at, matrix * tiles * width)));
+        products.push_back(vector::LoadOp::create(
+            e.builder, e.loc, vectorType(), sums, e.add(at, matrix * sumStep)));
       int64_t outputs = form.outputs;
       SmallVector<Value> results =
           onBothSides(products, size, [&](ArrayRef<Value> m) {
@@ -523,48 +553,7 @@ void Winograd::transformSums(Value tileFrom, Value count) {
   });
 }
 
-static bool accepts(KernelOp kernel) {
-  std::optional<Convolution> c = matchConvolution(kernel);
-  if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
-      c->inputLoops.back() != int(*c->channel))
-    return false;
-  bool ofBytes = c->isOfBytes();
-  if (ofBytes ? c->size(*c->channel) > winograd::kMostChannels : c->depth() > 1)
-    return false;
-  int64_t tiles = 1;
-  for (const Convolution::Spatial &dim : c->spatial) {
-    if (c->size(dim.window) != 3 || dim.stride != 1 || dim.dilation != 1)
-      return false;
-    // A result of nothing but padding has no element of the input to clamp to.
-    auto type = cast<RankedTensorType>(c->input.getType());
-    auto low = getConstantIntValue(dim.low),
-         high = getConstantIntValue(dim.high);
-    if (type.getDimSize(dim.inputDim) == 0 ||
-        (type.isDynamicDim(dim.inputDim) &&
-         (!low || !high || *low + *high > 2)))
-      return false;
-    tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
-  }
-  if (c->transformed)
-    return bool(c->packed);
-  return !c->packed && tiles >= kFewestTiles &&
-         c->size(*c->channel) >= kFewestChannels &&
-         c->size(*c->filter) >= kFewestChannels;
-}
-
-/// Whether bytes gain: an instruction that multiplies them takes half as many
-/// of the products of 16 bits, of which there are a quarter, and without one,
-/// bytes become such anyway. Their weights grow to eight times their size,
-/// which the product keeps and an image must be large enough to pay for.
-static bool gainsOfBytes(const Convolution &c, const Target &target) {
-  int64_t pixels = 1;
-  for (const Convolution::Spatial &dim : c.spatial)
-    pixels *= typicalSize(c, dim.image);
-  return target.vectorBytes >= 32 && transformedBytes(c) <= kMostByteWeights &&
-         (!target.vnni || pixels >= kFewestPixels);
-}
-
-static LogicalResult build(KernelSite &site) {
+LogicalResult winograd::build(KernelSite &site) {
   ScheduleAttr schedule = site.kernel.getScheduleAttr();
   if (!schedule)
     schedule = winogradBuilder.schedule(site.kernel, site.target);
@@ -574,87 +563,6 @@ static LogicalResult build(KernelSite &site) {
       (site.target.vectorBytes < 32 ||
        (schedule.getLanes() != 8 && schedule.getLanes() != 16)))
     return failure();
-  Winograd(site, c, schedule).build();
+  ::Winograd(site, c, schedule).build();
   return success();
 }
-
-static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
-  Convolution c = *matchConvolution(kernel);
-  bool ofBytes = c.isOfBytes();
-  if (ofBytes && !c.transformed && !gainsOfBytes(c, target))
-    return directConvolutionBuilder.schedule(kernel, target);
-  bool manyRegisters = target.vectorRegisters >= 32;
-  int64_t lanes = target.lanes(), vectors = manyRegisters ? 4 : 2;
-  int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
-  if (pack) {
-    lanes = std::min(lanes, pack & -pack);
-    while (pack % (vectors * lanes) != 0)
-      --vectors;
-  } else if (ofBytes) {
-    // No more lanes that are nobody's than need be.
-    auto padded = [&](int64_t vectors) {
-      return llvm::alignTo(c.size(*c.filter), vectors * lanes);
-    };
-    for (int64_t fewer : {3, 2})
-      if (padded(fewer) < padded(vectors))
-        vectors = fewer;
-  }
-  int64_t width = vectors * lanes,
-          parts = llvm::divideCeil(c.size(*c.filter), width);
-  int64_t channels = c.size(*c.channel);
-  auto tilesOf = [&](int64_t outputs) {
-    int64_t tiles = 1;
-    for (const Convolution::Spatial &dim : c.spatial)
-      tiles *= llvm::divideCeil(typicalSize(c, dim.image), outputs);
-    return tiles;
-  };
-  // Larger tiles multiply less, but have larger weights and costlier
-  // transformations.
-  int64_t outputs = ofBytes ? 4 : c.transformed;
-  if (!outputs)
-    outputs = 36 * tilesOf(4) * 5 < 16 * tilesOf(2) * 4 &&
-                      4 * 36 * parts * width * channels <= kWeightBytes
-                  ? 4
-                  : 2;
-  int64_t all = tilesOf(outputs), size = winogradForm(c, outputs).size();
-  // As many tiles as fit, all channels at once or in blocks; the rows of the
-  // last register tile should not be nobody's.
-  auto fitting = [&](int64_t channels) {
-    int64_t row = ofBytes ? llvm::alignTo(channels, lanes * 2) / 2
-                          : llvm::alignTo(channels, lanes);
-    return kStackBytes / (4 * size * size * (row + width));
-  };
-  if (!ofBytes && fitting(channels) < 10)
-    channels = std::min<int64_t>(channels, size == 4 ? 128 : 64);
-  int64_t fit = std::clamp<int64_t>(fitting(channels), 4, 24);
-  int64_t rows = 4, tiles = 4;
-  double least = std::numeric_limits<double>::infinity();
-  for (int64_t r : {6, 5, 4})
-    for (int64_t t = fit / r * r; t >= std::max<int64_t>(fit / 2, r); t -= r) {
-      int64_t computed = all / t * t + llvm::alignTo(all % t, r);
-      double cost =
-          computed * (1 + 0.15 * (r + vectors) / (r * vectors)) * (1 + 0.5 / t);
-      // Matrices that are pages apart share the same few lines of a cache.
-      if (ofBytes && 4 * t * width % kPageBytes == 0)
-        cost *= 1.1;
-      if (cost < 0.999 * least)
-        least = cost, rows = r, tiles = t;
-    }
-  int64_t blocks = llvm::divideCeil(all, tiles);
-  int64_t taskParts =
-      blocks >= 16 ? parts
-                   : llvm::divideCeil(parts, llvm::divideCeil(16, blocks));
-  return ScheduleAttr::get(kernel.getContext(), winogradBuilder.kind,
-                           {rows, vectors, channels, taskParts, outputs}, lanes,
-                           /*unroll=*/2, pack ? pack : width, tiles);
-}
-
-static SmallVector<ScheduleAttr>
-alternatives(KernelOp kernel, const Target &target, ScheduleAttr chosen) {
-  if (chosen.getKind() == directConvolutionBuilder.kind)
-    return directConvolutionBuilder.alternatives(kernel, target, chosen);
-  return {};
-}
-
-const KernelBuilder fulgur::winogradBuilder = {"winograd", accepts, schedule,
-                                               build, alternatives};

@@ -12,13 +12,15 @@
 // leaves what is exact below 2²⁵. To stay below, 128 is taken from every
 // element of the input, which changes one of the matrices V only, and what
 // misses for it, 128 times the sum of a filter's weights, is added at the end:
-// 128 · 128 · 9 times the channels must be below 2²⁵.
+// 128 times the sum of their magnitudes must be below 2²⁵, which it always is
+// for few channels, and for many where weights are not all large.
 #pragma once
 #include "passes/Target.h"
 #include "passes/kernel/builders/Emitter.h"
 
 namespace fulgur::winograd {
 constexpr int64_t kMostChannels = 224;
+constexpr int64_t kMostWeight = (1 << 18) - 1; ///< of a filter, magnitudes
 /// The matrix that a constant input moves to; that of the weights is the sum of
 /// a window.
 constexpr int64_t kMeanMatrix = 7;

@@ -59,8 +59,12 @@ SmallVector<float, 36> fulgur::transformWindow(const WinogradForm &form,
 /// L, in numbers of `type`.
 static DenseElementsAttr restoring(Type type, const WinogradForm &form) {
   auto matrix = RankedTensorType::get({3, form.size()}, type);
-  if (!type.isInteger())
-    return DenseElementsAttr::get(matrix, form.restoring);
+  if (!type.isInteger()) {
+    SmallVector<Attribute> factors;
+    for (float factor : form.restoring)
+      factors.push_back(FloatAttr::get(type, factor));
+    return DenseElementsAttr::get(matrix, factors);
+  }
   SmallVector<int8_t> factors(form.restoring.begin(), form.restoring.end());
   return DenseElementsAttr::get(matrix, ArrayRef<int8_t>(factors));
 }

@@ -229,29 +229,81 @@ func.func @bytes(%a: tensor<1x28x28x64xi8>, %b: tensor<64x64x3x3xi8>, %out: tens
 // WIDE: schedule(<kind = "convolution"
 // AMX-LABEL: @large_weights_of_bytes
 // AMX: schedule(<kind = "convolution"
-func.func @large_weights_of_bytes(%a: tensor<1x28x28x160xi8>, %b: tensor<128x160x3x3xi8>, %out: tensor<1x28x28x128xi32>) -> tensor<1x28x28x128xi32> {
-  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x160xi8>, tensor<128x160x3x3xi8>) outs(%out : tensor<1x28x28x128xi32>) {
-  ^bb0(%x: tensor<1x28x28x160xi8>, %y: tensor<128x160x3x3xi8>, %o: tensor<1x28x28x128xi32>):
+func.func @large_weights_of_bytes(%a: tensor<1x28x28x220xi8>, %b: tensor<320x220x3x3xi8>, %out: tensor<1x28x28x320xi32>) -> tensor<1x28x28x320xi32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x220xi8>, tensor<320x220x3x3xi8>) outs(%out : tensor<1x28x28x320xi32>) {
+  ^bb0(%x: tensor<1x28x28x220xi8>, %y: tensor<320x220x3x3xi8>, %o: tensor<1x28x28x320xi32>):
     %zero = arith.constant 0 : i32
     %point = arith.constant 9 : i8
     %padded = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
     ^bb0(%n: index, %h: index, %v: index, %c: index):
       tensor.yield %point : i8
-    } : tensor<1x28x28x160xi8> to tensor<1x30x30x160xi8>
-    %init = linalg.fill ins(%zero : i32) outs(%o : tensor<1x28x28x128xi32>) -> tensor<1x28x28x128xi32>
+    } : tensor<1x28x28x220xi8> to tensor<1x30x30x220xi8>
+    %init = linalg.fill ins(%zero : i32) outs(%o : tensor<1x28x28x320xi32>) -> tensor<1x28x28x320xi32>
     %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
         iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
-        ins(%padded, %y : tensor<1x30x30x160xi8>, tensor<128x160x3x3xi8>) outs(%init : tensor<1x28x28x128xi32>) {
+        ins(%padded, %y : tensor<1x30x30x220xi8>, tensor<320x220x3x3xi8>) outs(%init : tensor<1x28x28x320xi32>) {
     ^bb0(%in: i8, %by: i8, %sum: i32):
       %l = arith.extui %in : i8 to i32
       %k = arith.extsi %by : i8 to i32
       %m = arith.muli %l, %k : i32
       %s = arith.addi %sum, %m : i32
       linalg.yield %s : i32
-    } -> tensor<1x28x28x128xi32>
-    fulgur.yield %p : tensor<1x28x28x128xi32>
-  } -> tensor<1x28x28x128xi32>
-  return %r : tensor<1x28x28x128xi32>
+    } -> tensor<1x28x28x320xi32>
+    fulgur.yield %p : tensor<1x28x28x320xi32>
+  } -> tensor<1x28x28x320xi32>
+  return %r : tensor<1x28x28x320xi32>
+}
+
+// The sums of many channels stay exact where the weights are known and not all large: 120 times 9 times 240 is below 2^18.
+// CHECK-LABEL: @many_small_bytes
+// CHECK: schedule(<kind = "winograd"
+// WIDE-LABEL: @many_small_bytes
+// WIDE: schedule(<kind = "winograd"
+func.func @many_small_bytes(%a: tensor<1x14x14x240xi8>, %out: tensor<1x12x12x64xi32>) -> tensor<1x12x12x64xi32> {
+  %b = arith.constant dense<-120> : tensor<64x240x3x3xi8>
+  %r = fulgur.kernel ins(%a, %b : tensor<1x14x14x240xi8>, tensor<64x240x3x3xi8>) outs(%out : tensor<1x12x12x64xi32>) {
+  ^bb0(%x: tensor<1x14x14x240xi8>, %y: tensor<64x240x3x3xi8>, %o: tensor<1x12x12x64xi32>):
+    %zero = arith.constant 0 : i32
+    %init = linalg.fill ins(%zero : i32) outs(%o : tensor<1x12x12x64xi32>) -> tensor<1x12x12x64xi32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x14x14x240xi8>, tensor<64x240x3x3xi8>) outs(%init : tensor<1x12x12x64xi32>) {
+    ^bb0(%in: i8, %by: i8, %sum: i32):
+      %l = arith.extui %in : i8 to i32
+      %k = arith.extsi %by : i8 to i32
+      %m = arith.muli %l, %k : i32
+      %s = arith.addi %sum, %m : i32
+      linalg.yield %s : i32
+    } -> tensor<1x12x12x64xi32>
+    fulgur.yield %p : tensor<1x12x12x64xi32>
+  } -> tensor<1x12x12x64xi32>
+  return %r : tensor<1x12x12x64xi32>
+}
+
+// These may exceed it.
+// CHECK-LABEL: @many_large_bytes
+// CHECK: schedule(<kind = "convolution"
+// WIDE-LABEL: @many_large_bytes
+// WIDE: schedule(<kind = "convolution"
+func.func @many_large_bytes(%a: tensor<1x14x14x240xi8>, %out: tensor<1x12x12x64xi32>) -> tensor<1x12x12x64xi32> {
+  %b = arith.constant dense<-128> : tensor<64x240x3x3xi8>
+  %r = fulgur.kernel ins(%a, %b : tensor<1x14x14x240xi8>, tensor<64x240x3x3xi8>) outs(%out : tensor<1x12x12x64xi32>) {
+  ^bb0(%x: tensor<1x14x14x240xi8>, %y: tensor<64x240x3x3xi8>, %o: tensor<1x12x12x64xi32>):
+    %zero = arith.constant 0 : i32
+    %init = linalg.fill ins(%zero : i32) outs(%o : tensor<1x12x12x64xi32>) -> tensor<1x12x12x64xi32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x14x14x240xi8>, tensor<64x240x3x3xi8>) outs(%init : tensor<1x12x12x64xi32>) {
+    ^bb0(%in: i8, %by: i8, %sum: i32):
+      %l = arith.extui %in : i8 to i32
+      %k = arith.extsi %by : i8 to i32
+      %m = arith.muli %l, %k : i32
+      %s = arith.addi %sum, %m : i32
+      linalg.yield %s : i32
+    } -> tensor<1x12x12x64xi32>
+    fulgur.yield %p : tensor<1x12x12x64xi32>
+  } -> tensor<1x12x12x64xi32>
+  return %r : tensor<1x12x12x64xi32>
 }
 
 // Not worth it for few channels.

@@ -1,4 +1,5 @@
 // RUN: fulgur-opt %s --split-input-file --fulgur-narrow-products | FileCheck %s
+// RUN: fulgur-opt %s --split-input-file --fulgur-narrow-products=pairs | FileCheck %s --check-prefix=PAIRS
 // RUN: not fulgur-opt %s --split-input-file --fulgur-narrow-products=type=f8 2>&1 | FileCheck %s --check-prefix=TYPE
 // TYPE: error: products cannot be narrowed to 'f8'; there is bf16
 
@@ -178,9 +179,12 @@ func.func @attention_stays(%x: tensor<20x32xf32>, %y: tensor<4x32xf32>, %z: tens
 // CHECK: %[[PADDED:.*]] = tensor.pad %[[X]] low[0, 1, 1, 0] high[0, 1, 1, 0]
 // CHECK: tensor<1x10x10x256xbf16> to tensor<1x12x12x256xbf16>
 // CHECK: linalg.generic {{.*}} ins(%[[PADDED]], %{{.*}} : tensor<1x12x12x256xbf16>, tensor<256x256x3x3xbf16>) outs(%{{.*}} : tensor<1x10x10x256xf32>)
-// Few 3x3 windows are for Winograd's transformation, an odd number of channels has no pairs.
+// Few 3x3 windows are for Winograd's transformation of f32, unless pairs are one instruction; an odd number of channels has no pairs.
 // CHECK-LABEL: @convolutions_stay
 // CHECK-NOT: bf16
+// PAIRS-LABEL: @convolutions_stay
+// PAIRS: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<1x12x12x64xbf16>, tensor<64x64x3x3xbf16>)
+// PAIRS: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<1x12x12x257xf32>, tensor<256x257x3x3xf32>)
 #input = affine_map<(n, y, x, f, v, u, c) -> (n, y + v, x + u, c)>
 #weights = affine_map<(n, y, x, f, v, u, c) -> (f, c, v, u)>
 #image = affine_map<(n, y, x, f, v, u, c) -> (n, y, x, f)>

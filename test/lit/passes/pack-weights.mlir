@@ -100,6 +100,35 @@ func.func @winograd(%a: tensor<1x4x4x1xf32>, %out: tensor<1x2x2x1xf32>) -> tenso
   return %r : tensor<1x2x2x1xf32>
 }
 
+// Of bfloat16, pairs of channels lie together.
+// CHECK-LABEL: @winograd_of_pairs
+// CHECK: arith.constant dense_resource<[[PAIRS:.*]]> : tensor<1x4x4x1x2x2xbf16>
+// CHECK: %[[U:.*]] = linalg.unpack %{{.*}} outer_dims_perm = [2, 0, 1, 3] inner_dims_pos = [2, 3] inner_tiles = [2, 2] {{.*}} -> tensor<4x4x1x2xbf16>
+// CHECK: %[[L:.*]] = arith.constant dense<{{.*}}> : tensor<3x4xbf16>
+// CHECK: linalg.generic {{.*}} ins(%[[L]], %[[L]], %[[U]] : {{.*}}) outs(%{{.*}} : tensor<1x2x3x3xbf16>)
+func.func @winograd_of_pairs(%a: tensor<1x4x4x2xbf16>, %out: tensor<1x2x2x1xf32>) -> tensor<1x2x2x1xf32> {
+  %weight = arith.constant dense<[[[[1., 2., 1.], [2., 4., 2.], [1., 2., 1.]], [[0., 0., 0.], [0., 1., 0.], [0., 0., 0.]]]]> : tensor<1x2x3x3xbf16>
+  %r = fulgur.kernel ins(%a, %weight : tensor<1x4x4x2xbf16>, tensor<1x2x3x3xbf16>) outs(%out : tensor<1x2x2x1xf32>)
+      schedule(<kind = "winograd", tile = [1, 1, 2, 1, 2], lanes = 2, pack = 2>) {
+  ^bb0(%x: tensor<1x4x4x2xbf16>, %w: tensor<1x2x3x3xbf16>, %o: tensor<1x2x2x1xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x2x2x1xf32>) -> tensor<1x2x2x1xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>,
+        affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %w : tensor<1x4x4x2xbf16>, tensor<1x2x3x3xbf16>) outs(%init : tensor<1x2x2x1xf32>) {
+    ^bb0(%in: bf16, %by: bf16, %sum: f32):
+      %l = arith.extf %in : bf16 to f32
+      %k = arith.extf %by : bf16 to f32
+      %m = arith.mulf %l, %k : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x2x2x1xf32>
+    fulgur.yield %p : tensor<1x2x2x1xf32>
+  } -> tensor<1x2x2x1xf32>
+  return %r : tensor<1x2x2x1xf32>
+}
+
 // Of bytes, pairs of channels lie together, and integers restore them.
 // CHECK-LABEL: @winograd_of_bytes
 // CHECK: arith.constant dense_resource<[[BYTES:.*]]> : tensor<1x6x6x2x2x2xi16>
@@ -198,6 +227,8 @@ func.func @picked(%a: tensor<1x3xf32>, %i: tensor<4xi64>, %out: tensor<1x3xf32>,
 // CHECK: [[FILTERS]]: "0x400000000000803F0000A040{{000040400000E040000000400000C0400000804000000041}}
 // The middle of the window's rows 1 2 1 is (1 + 2 + 1) / 2 and (1 - 2 + 1) / 2, of its columns as well.
 // CHECK: [[TRANSFORMED]]: "0x400000000000803F00000000000000400000000000000000000000000000803F00000000
+// The first and the second number of channel 0, each beside the zero of channel 1 and the pair of nobody's filter.
+// CHECK: [[PAIRS]]: "0x40000000803F00000000000000400000{{0000000000000000}}
 // 6 · 1 · 6 in the first matrix, 6 · 1 · 1 in the next ones, each with the pairs of channels 0 and 1 of a filter and of nobody's, then 2 and 3.
 // CHECK: [[BYTES]]: "0x4000000024000000000000000000000000000000{{06000000000000000000000000000000}}
 // Steps 0 to 3 in the lower halves, 4 to 7 in the upper ones: columns 0 and 1, then 2.

@@ -1,0 +1,14 @@
+// What the loops of Winograd's transformation and the choice of it share.
+#pragma once
+#include "passes/kernel/builders/Convolution.h"
+
+namespace fulgur::winograd {
+/// The size of the transformed weights that are multiplied by pairs.
+inline int64_t transformedBytes(const Convolution &c) {
+  int64_t size = c.isOfBytes() ? 6 : 4;
+  return 2 * size * size * c.size(*c.channel) * c.size(*c.filter);
+}
+
+/// The loops of a kernel that the builder was chosen for.
+llvm::LogicalResult build(KernelSite &site);
+} // namespace fulgur::winograd
