@@ -4,7 +4,8 @@
 //
 //   conv(x)            = T⁻¹(conv'(T(x)))        T moves the channels to the
 //   end conv1x1(x)         = T⁻¹(product'(T(x)))     a window of one element
-//   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))      elementwise, pools, pads, ...
+//   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))      elementwise, pools, pads,
+//                                                insertions, ...
 //   sum(T⁻¹(x))        = sum'(x)                 over the places
 //   T(T⁻¹(x))          = x
 //
@@ -259,7 +260,7 @@ private:
     maps[0] = reordered(maps[0], inOrder);
     maps[2] = reordered(maps[2], outOrder);
     bool isProduct =
-        !pad && dims->depth.empty() && !dims->inputChannel.empty() &&
+        !pad && !isPhase(op) && dims->depth.empty() && !dims->inputChannel.empty() &&
         llvm::all_of(dims->strides, [](int64_t s) { return s == 1; });
     for (unsigned loop : dims->filterLoop)
       isProduct &= sizes[loop] == 1;
@@ -273,6 +274,19 @@ private:
     }
     linalg::GenericOp conv = generic(op, {*input, weights}, *init, maps, loops);
     return replace(op, conv.getResult(0), invertPermutationVector(outOrder));
+  }
+
+  /// Whether every so many-th element of a tensor is a result of `op`, perhaps
+  /// with a bias: convolutions write such, products do not.
+  static bool isPhase(Operation *op) {
+    while (op->hasOneUse()) {
+      op = *op->user_begin();
+      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+        return !insertion.hasUnitStride();
+      if (!isa<linalg::GenericOp>(op) || op->getNumResults() != 1)
+        break;
+    }
+    return false;
   }
 
   /// The dims of a tensor with its channels last: batch, places, groups,
@@ -496,6 +510,8 @@ private:
       return sinkTranspose(transpose);
     if (auto concat = dyn_cast<tensor::ConcatOp>(op))
       return sinkConcat(concat);
+    if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+      return sinkInsertion(insertion);
     if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
       return sinkLinalg(linalgOp);
     if (op->getNumOperands() == 0)
@@ -554,6 +570,30 @@ private:
     }
     Value result = tensor::ConcatOp::create(rewriter, op.getLoc(),
                                             permutation[op.getDim()], inputs);
+    return replace(op, result, permutation);
+  }
+
+  /// Parts are transposed already, and so is what they are inserted into, or
+  /// has no content yet.
+  LogicalResult sinkInsertion(tensor::InsertSliceOp op) {
+    linalg::TransposeOp part = layoutOf(op.getSource());
+    if (!part || op.getSourceType().getRank() != op.getType().getRank())
+      return failure();
+    ArrayRef<int64_t> permutation = part.getPermutation();
+    SmallVector<int64_t> order = invertPermutationVector(permutation);
+    linalg::TransposeOp whole = layoutOf(op.getDest());
+    FailureOr<Value> dest = failure();
+    if (whole && whole.getPermutation() == permutation)
+      dest = whole.getInput();
+    else if (op.getDest().getDefiningOp<tensor::EmptyOp>())
+      dest = emptied(op.getDest(), order);
+    if (failed(dest))
+      return failure();
+    Value result = tensor::InsertSliceOp::create(
+        rewriter, op.getLoc(), part.getInput(), *dest,
+        permuted<OpFoldResult>(op.getMixedOffsets(), order),
+        permuted<OpFoldResult>(op.getMixedSizes(), order),
+        permuted<OpFoldResult>(op.getMixedStrides(), order));
     return replace(op, result, permutation);
   }
 
