@@ -260,7 +260,8 @@ private:
     maps[0] = reordered(maps[0], inOrder);
     maps[2] = reordered(maps[2], outOrder);
     bool isProduct =
-        !pad && !isPhase(op) && dims->depth.empty() && !dims->inputChannel.empty() &&
+        !pad && !isPhase(op) && dims->depth.empty() &&
+        !dims->inputChannel.empty() &&
         llvm::all_of(dims->strides, [](int64_t s) { return s == 1; });
     for (unsigned loop : dims->filterLoop)
       isProduct &= sizes[loop] == 1;
@@ -530,6 +531,13 @@ private:
     return failure();
   }
 
+  /// Whether `op` moves parts of channels to the places that they become for a
+  /// convolution.
+  static bool isShuffle(linalg::TransposeOp op) {
+    return op->hasOneUse() && isa<tensor::CollapseShapeOp>(*op->user_begin()) &&
+           feedsConvolution(op->user_begin()->getResult(0));
+  }
+
   LogicalResult sinkTranspose(linalg::TransposeOp op) {
     linalg::TransposeOp before = layoutOf(op.getInput());
     if (!before)
@@ -538,8 +546,10 @@ private:
         transposed(before->getResult(0), op.getPermutation());
     if (failed(whole))
       return failure();
+    // One that puts channels first, or a shuffle, may move on.
     if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>();
-        transpose && putsChannelsFirst(transpose.getPermutation()))
+        transpose &&
+        (putsChannelsFirst(transpose.getPermutation()) || isShuffle(op)))
       layouts.insert(transpose);
     layouts.erase(op);
     rewriter.replaceOp(op, *whole);
@@ -656,6 +666,48 @@ private:
     return replace(op, expanded, result);
   }
 
+  /// Whether a convolution reads `value`, perhaps behind elementwise loops.
+  static bool feedsConvolution(Value value) {
+    return llvm::any_of(value.getUsers(), [](Operation *user) {
+      if (isConvolution(user))
+        return true;
+      auto generic = dyn_cast<linalg::GenericOp>(user);
+      return (isa<tensor::PadOp>(user) ||
+              (generic && linalg::isElementwise(generic))) &&
+             feedsConvolution(user->getResult(0));
+    });
+  }
+
+  /// Pixels that become more pixels, of fewer channels, are moved once; then
+  /// they have their channels last.
+  LogicalResult shufflePixels(tensor::CollapseShapeOp op,
+                              linalg::TransposeOp transpose) {
+    SmallVector<ReassociationIndices> groups = op.getReassociationIndices();
+    int64_t rank = groups.size();
+    if (rank < 3 || !feedsConvolution(op))
+      return failure();
+    Permutation last{0}, first{0, rank - 1}, order;
+    for (int64_t k = 2; k < rank; ++k) {
+      last.push_back(k);
+      first.push_back(k - 1);
+    }
+    last.push_back(1);
+    SmallVector<ReassociationIndices> moved;
+    for (int64_t group : last) {
+      moved.emplace_back();
+      for (int64_t dim : groups[group]) {
+        moved.back().push_back(order.size());
+        order.push_back(dim);
+      }
+    }
+    FailureOr<Value> pixels = transposed(transpose->getResult(0), order);
+    if (failed(pixels))
+      return failure();
+    Value collapsed =
+        tensor::CollapseShapeOp::create(rewriter, op.getLoc(), *pixels, moved);
+    return replace(op, collapsed, first);
+  }
+
   /// Dims that become one have to be neighbours in the other order as well.
   LogicalResult sinkCollapse(tensor::CollapseShapeOp op,
                              linalg::TransposeOp transpose) {
@@ -665,7 +717,7 @@ private:
     for (auto [number, group] : llvm::enumerate(groups)) {
       for (int64_t k : ArrayRef(group).drop_back())
         if (permutation[k + 1] != permutation[k] + 1)
-          return failure();
+          return shufflePixels(op, transpose);
       if (group.empty())
         return failure();
       first.push_back({permutation[group.front()], number});

@@ -1,6 +1,7 @@
-// 3x3 convolutions without stride by Winograd's transformation: see
-// WinogradWeights.h. A task takes some tiles, each m by m elements of the
-// result, transforms the m+2 by m+2 elements of the input under each of them
+// Convolutions with windows of 3x3 or 2x2 and without stride by Winograd's
+// transformation: see WinogradWeights.h. A task takes some tiles, each m by m
+// elements of the result, transforms the elements of the input under each of
+// them
 // into as many matrices on the stack (tile x channel), multiplies each with its
 // matrix of weights (channel x filter), and transforms the products of a tile
 // back. Inputs of many channels go through in blocks. Bytes are transformed and
@@ -187,9 +188,9 @@ void Winograd::transformWeights() {
         SmallVector<Value> window, at(c.ranges.size());
         at[*c.filter] = e.min(filter, e.index(filters - 1));
         at[*c.channel] = channel;
-        for (int64_t tap : llvm::seq(9)) {
-          at[c.spatial[0].window] = e.index(tap / 3);
-          at[c.spatial[1].window] = e.index(tap % 3);
+        for (int64_t tap : llvm::seq(form.taps * form.taps)) {
+          at[c.spatial[0].window] = e.index(tap / form.taps);
+          at[c.spatial[1].window] = e.index(tap % form.taps);
           Value weight = memref::LoadOp::create(e.builder, e.loc, from.flat,
                                                 from.at(e, at));
           if (ofBytes)
@@ -199,7 +200,7 @@ void Winograd::transformWeights() {
               arith::SelectOp::create(e.builder, e.loc, exists, weight, zero));
         }
         SmallVector<Value> transformed =
-            onBothSides(window, 3, [&](ArrayRef<Value> g) {
+            onBothSides(window, form.taps, [&](ArrayRef<Value> g) {
               return product(form.weights, size, g);
             });
         for (auto [number, value] : llvm::enumerate(transformed)) {
@@ -531,9 +532,11 @@ static bool accepts(KernelOp kernel) {
   bool ofBytes = c->isOfBytes();
   if (ofBytes ? c->size(*c->channel) > winograd::kMostChannels : c->depth() > 1)
     return false;
-  int64_t tiles = 1;
+  int64_t tiles = 1, taps = c->size(c->spatial[0].window);
+  if (taps != 3 && (taps != 2 || ofBytes))
+    return false;
   for (const Convolution::Spatial &dim : c->spatial) {
-    if (c->size(dim.window) != 3 || dim.stride != 1 || dim.dilation != 1)
+    if (c->size(dim.window) != taps || dim.stride != 1 || dim.dilation != 1)
       return false;
     // A result of nothing but padding has no element of the input to clamp to.
     auto type = cast<RankedTensorType>(c->input.getType());
@@ -541,7 +544,7 @@ static bool accepts(KernelOp kernel) {
          high = getConstantIntValue(dim.high);
     if (type.getDimSize(dim.inputDim) == 0 ||
         (type.isDynamicDim(dim.inputDim) &&
-         (!low || !high || *low + *high > 2)))
+         (!low || !high || *low + *high >= taps)))
       return false;
     tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
   }
@@ -611,11 +614,13 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   // Larger tiles multiply less, but have larger weights and costlier
   // transformations.
   int64_t outputs = ofBytes ? 4 : c.transformed;
-  if (!outputs)
-    outputs = 36 * tilesOf(4) * 5 < 16 * tilesOf(2) * 4 &&
+  if (!outputs) {
+    int64_t few = 5 - c.size(c.spatial[0].window), many = few + 2;
+    outputs = 36 * tilesOf(many) * 5 < 16 * tilesOf(few) * 4 &&
                       4 * 36 * parts * width * channels <= kWeightBytes
-                  ? 4
-                  : 2;
+                  ? many
+                  : few;
+  }
   int64_t all = tilesOf(outputs), size = winogradForm(c, outputs).size();
   // As many tiles as fit, all channels at once or in blocks; the rows of the
   // last register tile should not be nobody's.
