@@ -31,7 +31,7 @@ def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
 }
 
 def FoldWeightViews : Pass<"fulgur-fold-weight-views", "mlir::ModuleOp"> {
-  let summary = "Makes weights of slices and reshapes of weights";
+  let summary = "Makes weights of slices and reshapes of weights, and of loops that only pick elements";
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
 }
 
@@ -137,7 +137,10 @@ def NarrowWeights : Pass<"fulgur-narrow-weights", "mlir::func::FuncOp"> {
 
 def FuseElementwise : Pass<"fulgur-fuse-elementwise", "mlir::func::FuncOp"> {
   let summary = "Fuses chains of elementwise operations into one loop each";
-  let description = "Reshapes between a product and the elementwise operation that follows it are moved behind the latter.";
+  let description = [{
+    Reshapes between a product and the elementwise operation that follows it are moved behind the latter, and so are the strided insertions
+    that interleave the phases of a transposed convolution: each phase then has the operation, if all else that it reads is the same for all phases.
+  }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
 }
 

@@ -16,8 +16,8 @@ Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
 /// A named operation from padded input and weights. The sums stay in the type
 /// that they are computed in, so that a bias is added before they are rounded.
 template <typename ConvOp>
-Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
-                ArrayRef<Window> windows, ArrayRef<Extent> shape) {
+Tensor byName(const Core &c, const Tensor &x, const Tensor &weights,
+              ArrayRef<Window> windows, ArrayRef<Extent> shape) {
   SmallVector<int64_t> strides, dilations;
   for (const Window &w : windows) {
     strides.push_back(w.stride);
@@ -77,6 +77,47 @@ Tensor convolveInGroups(const Core &c, const Tensor &x, const Tensor &weights,
 }
 } // namespace
 
+Tensor fulgur::onnx::convolve(const Core &c, const Tensor &x,
+                              const Tensor &weights, ArrayRef<Window> windows,
+                              int64_t groups) {
+  Extent batch = x.shape[0], count = weights.shape[0];
+  Shape shape{batch, count};
+  for (const Window &w : windows)
+    shape.push_back(w.count);
+  Extent filters = *count.divideExactly(groups);
+  bool depthwise = groups > 1 && weights.shape[1].is(1) && filters.is(1);
+  if (windows.size() <= 3 && (groups == 1 || depthwise)) {
+    Tensor padded = padFor(c, x, windows, {}),
+           filter = depthwise ? c.squeeze(weights, {1}) : weights;
+    auto by = [&](auto dense, auto perChannel) {
+      return depthwise
+                 ? byName<decltype(perChannel)>(c, padded, filter, windows,
+                                                shape)
+                 : byName<decltype(dense)>(c, padded, filter, windows, shape);
+    };
+    return windows.size() == 1
+               ? by(linalg::Conv1DNcwFcwOp(), linalg::DepthwiseConv1DNcwCwOp())
+           : windows.size() == 2 ? by(linalg::Conv2DNchwFchwOp(),
+                                      linalg::DepthwiseConv2DNchwChwOp())
+                                 : by(linalg::Conv3DNcdhwFcdhwOp(),
+                                      linalg::DepthwiseConv3DNcdhwCdhwOp());
+  }
+  Shape grouped{batch, groups, weights.shape[1]},
+      filter{groups, filters, weights.shape[1]}, result{batch, groups, filters};
+  for (auto [k, w] : llvm::enumerate(windows)) {
+    grouped.push_back(x.shape[2 + k]);
+    filter.push_back(w.kernel);
+    result.push_back(w.count);
+  }
+  Tensor padded = padFor(c, c.reshape(x, grouped), windows, {}),
+         kernels = c.reshape(weights, filter);
+  Tensor y = windows.size() == 2
+                 ? byName<linalg::Conv2DNgchwGfchwOp>(c, padded, kernels,
+                                                      windows, result)
+                 : convolveInGroups(c, padded, kernels, windows, result);
+  return c.reshape(y, shape);
+}
+
 Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
                                  const Tensor &given, const Tensor &bias) {
   Tensor weights = given;
@@ -99,44 +140,7 @@ Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
                      " in " + Twine(groups) +
                      (groups == 1 ? " group" : " groups"));
 
-  Extent batch = x.shape[0], count = weights.shape[0];
-  Shape shape{batch, count};
-  for (const Window &w : windows)
-    shape.push_back(w.count);
-  bool depthwise = groups > 1 && weights.shape[1].is(1) && filters->is(1);
-  Tensor y;
-  if (windows.size() <= 3 && (groups == 1 || depthwise)) {
-    Tensor padded = padFor(c, x, windows, {}),
-           filter = depthwise ? c.squeeze(weights, {1}) : weights;
-    auto by = [&](auto dense, auto perChannel) {
-      return depthwise
-                 ? convolve<decltype(perChannel)>(c, padded, filter, windows,
-                                                  shape)
-                 : convolve<decltype(dense)>(c, padded, filter, windows, shape);
-    };
-    y = windows.size() == 1
-            ? by(linalg::Conv1DNcwFcwOp(), linalg::DepthwiseConv1DNcwCwOp())
-        : windows.size() == 2
-            ? by(linalg::Conv2DNchwFchwOp(), linalg::DepthwiseConv2DNchwChwOp())
-            : by(linalg::Conv3DNcdhwFcdhwOp(),
-                 linalg::DepthwiseConv3DNcdhwCdhwOp());
-  } else {
-    Shape grouped{batch, groups, weights.shape[1]},
-        filter{groups, *filters, weights.shape[1]},
-        result{batch, groups, *filters};
-    for (auto [k, w] : llvm::enumerate(windows)) {
-      grouped.push_back(x.shape[2 + k]);
-      filter.push_back(w.kernel);
-      result.push_back(w.count);
-    }
-    Tensor padded = padFor(c, c.reshape(x, grouped), windows, {}),
-           filters = c.reshape(weights, filter);
-    y = windows.size() == 2
-            ? convolve<linalg::Conv2DNgchwGfchwOp>(c, padded, filters, windows,
-                                                   result)
-            : convolveInGroups(c, padded, filters, windows, result);
-    y = c.reshape(y, shape);
-  }
+  Tensor y = convolve(c, x, weights, windows, groups);
   return c.cast(bias ? addBias(c, y, c.cast(bias, y.type)) : y, x.type);
 }
 

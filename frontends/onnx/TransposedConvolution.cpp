@@ -1,27 +1,15 @@
-// What takes windows apart: ConvTranspose, the gradient of a convolution, is a
-// product whose columns Col2Im adds up. Each element of an image gathers the
-// windows that cover it, so that all of them are computed independently.
+// What takes windows apart: ConvTranspose, the gradient of a convolution, is
+// convolutions of its phases, or, where paddings depend on sizes, a product
+// whose columns Col2Im adds up. Each element of an image gathers the windows
+// that cover it, so that all of them are computed independently.
 #include "frontends/onnx/Fold.h"
+#include "frontends/onnx/Phases.h"
 #include "frontends/onnx/Window.h"
 
 using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-/// The windows over one dim of an image.
-struct Cover {
-  Extent kernel;
-  int64_t stride, dilation;
-  Extent low;   ///< padding in front of the image
-  Extent count; ///< of windows
-  Extent size;  ///< of the image
-  /// How many elements of a window have to be looked at. Without dilation, only
-  /// every `stride`-th one can meet an element.
-  Extent taps(Atoms &atoms) const {
-    return dilation == 1 ? atoms.ceilDiv(kernel, stride) : kernel;
-  }
-};
-
 /// Where element `at` of an image and tap `tap` meet: the position in the
 /// window, the number of the window, and whether there is one.
 struct Meeting {
@@ -222,8 +210,7 @@ SmallVector<Cover> coversOf(const Core &c, const Site &s, const Tensor &x,
 }
 
 Tensor importConvTranspose(const Core &c, const Site &s) {
-  DType type = computeType(s[0].type);
-  Tensor x = c.cast(s[0], type), weights = c.cast(s[1], type);
+  Tensor x = s[0], weights = s[1];
   if (x.rank() < 3 || weights.rank() != x.rank())
     c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
            Twine(weights.rank()));
@@ -238,7 +225,13 @@ Tensor importConvTranspose(const Core &c, const Site &s) {
     c.fail("attribute 'group' is " + Twine(groups) + " for " +
            c.sizes.atoms.text(x.shape[1]) + " channels");
   c.requireEqual(x.shape[1], weights.shape[0]);
+  DType type = computeType(x.type);
+  Tensor bias = s[2] ? c.cast(s[2], type) : Tensor();
+  if (auto y = convolveByPhases(c, x, weights, bias, covers, groups))
+    return c.cast(*y, x.type);
 
+  x = c.cast(x, type);
+  weights = c.cast(weights, type);
   Extent batch = x.shape[0], filters = weights.shape[1], kernel = 1, count = 1;
   Shape shape{batch, filters * groups};
   for (const Cover &cover : covers) {
@@ -260,7 +253,7 @@ Tensor importConvTranspose(const Core &c, const Site &s) {
   for (const Cover &cover : covers)
     shape.push_back(cover.count);
   Tensor y = gatherWindows(c, c.reshape(columns, shape), covers);
-  return c.cast(s[2] ? addBias(c, y, c.cast(s[2], type)) : y, s[0].type);
+  return c.cast(bias ? addBias(c, y, bias) : y, s[0].type);
 }
 } // namespace
 

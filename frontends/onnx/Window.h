@@ -47,6 +47,12 @@ Tensor padFor(const Core &c, const Tensor &x, ArrayRef<Window> windows,
 Tensor convolution(const Core &c, const Site &s, const Tensor &x,
                    const Tensor &weights, const Tensor &bias);
 
+/// The same for windows that are known already, and weights [filters,
+/// channels/groups, kernel...]: the sums, in the type that they are computed
+/// in.
+Tensor convolve(const Core &c, const Tensor &x, const Tensor &weights,
+                ArrayRef<Window> windows, int64_t groups);
+
 /// AveragePool of `x`, whose channels are dim 1: the sum of each window divided
 /// by the number of elements that count.
 Tensor averagePool(const Core &c, const Site &s, const Tensor &x);

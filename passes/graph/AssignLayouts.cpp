@@ -4,7 +4,8 @@
 //
 //   conv(x)            = T⁻¹(conv'(T(x)))        T moves the channels to the
 //   end conv1x1(x)         = T⁻¹(product'(T(x)))     a window of one element
-//   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))      elementwise, pools, pads, ...
+//   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))      elementwise, pools, pads,
+//                                                insertions, ...
 //   sum(T⁻¹(x))        = sum'(x)                 over the places
 //   T(T⁻¹(x))          = x
 //
@@ -259,7 +260,8 @@ private:
     maps[0] = reordered(maps[0], inOrder);
     maps[2] = reordered(maps[2], outOrder);
     bool isProduct =
-        !pad && dims->depth.empty() && !dims->inputChannel.empty() &&
+        !pad && !isPhase(op) && dims->depth.empty() &&
+        !dims->inputChannel.empty() &&
         llvm::all_of(dims->strides, [](int64_t s) { return s == 1; });
     for (unsigned loop : dims->filterLoop)
       isProduct &= sizes[loop] == 1;
@@ -273,6 +275,19 @@ private:
     }
     linalg::GenericOp conv = generic(op, {*input, weights}, *init, maps, loops);
     return replace(op, conv.getResult(0), invertPermutationVector(outOrder));
+  }
+
+  /// Whether every so many-th element of a tensor is a result of `op`, perhaps
+  /// with a bias: convolutions write such, products do not.
+  static bool isPhase(Operation *op) {
+    while (op->hasOneUse()) {
+      op = *op->user_begin();
+      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+        return !insertion.hasUnitStride();
+      if (!isa<linalg::GenericOp>(op) || op->getNumResults() != 1)
+        break;
+    }
+    return false;
   }
 
   /// The dims of a tensor with its channels last: batch, places, groups,
@@ -496,6 +511,8 @@ private:
       return sinkTranspose(transpose);
     if (auto concat = dyn_cast<tensor::ConcatOp>(op))
       return sinkConcat(concat);
+    if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+      return sinkInsertion(insertion);
     if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
       return sinkLinalg(linalgOp);
     if (op->getNumOperands() == 0)
@@ -514,6 +531,13 @@ private:
     return failure();
   }
 
+  /// Whether `op` moves parts of channels to the places that they become for a
+  /// convolution.
+  static bool isShuffle(linalg::TransposeOp op) {
+    return op->hasOneUse() && isa<tensor::CollapseShapeOp>(*op->user_begin()) &&
+           feedsConvolution(op->user_begin()->getResult(0));
+  }
+
   LogicalResult sinkTranspose(linalg::TransposeOp op) {
     linalg::TransposeOp before = layoutOf(op.getInput());
     if (!before)
@@ -522,8 +546,10 @@ private:
         transposed(before->getResult(0), op.getPermutation());
     if (failed(whole))
       return failure();
+    // One that puts channels first, or a shuffle, may move on.
     if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>();
-        transpose && putsChannelsFirst(transpose.getPermutation()))
+        transpose &&
+        (putsChannelsFirst(transpose.getPermutation()) || isShuffle(op)))
       layouts.insert(transpose);
     layouts.erase(op);
     rewriter.replaceOp(op, *whole);
@@ -554,6 +580,30 @@ private:
     }
     Value result = tensor::ConcatOp::create(rewriter, op.getLoc(),
                                             permutation[op.getDim()], inputs);
+    return replace(op, result, permutation);
+  }
+
+  /// Parts are transposed already, and so is what they are inserted into, or
+  /// has no content yet.
+  LogicalResult sinkInsertion(tensor::InsertSliceOp op) {
+    linalg::TransposeOp part = layoutOf(op.getSource());
+    if (!part || op.getSourceType().getRank() != op.getType().getRank())
+      return failure();
+    ArrayRef<int64_t> permutation = part.getPermutation();
+    SmallVector<int64_t> order = invertPermutationVector(permutation);
+    linalg::TransposeOp whole = layoutOf(op.getDest());
+    FailureOr<Value> dest = failure();
+    if (whole && whole.getPermutation() == permutation)
+      dest = whole.getInput();
+    else if (op.getDest().getDefiningOp<tensor::EmptyOp>())
+      dest = emptied(op.getDest(), order);
+    if (failed(dest))
+      return failure();
+    Value result = tensor::InsertSliceOp::create(
+        rewriter, op.getLoc(), part.getInput(), *dest,
+        permuted<OpFoldResult>(op.getMixedOffsets(), order),
+        permuted<OpFoldResult>(op.getMixedSizes(), order),
+        permuted<OpFoldResult>(op.getMixedStrides(), order));
     return replace(op, result, permutation);
   }
 
@@ -616,6 +666,48 @@ private:
     return replace(op, expanded, result);
   }
 
+  /// Whether a convolution reads `value`, perhaps behind elementwise loops.
+  static bool feedsConvolution(Value value) {
+    return llvm::any_of(value.getUsers(), [](Operation *user) {
+      if (isConvolution(user))
+        return true;
+      auto generic = dyn_cast<linalg::GenericOp>(user);
+      return (isa<tensor::PadOp>(user) ||
+              (generic && linalg::isElementwise(generic))) &&
+             feedsConvolution(user->getResult(0));
+    });
+  }
+
+  /// Pixels that become more pixels, of fewer channels, are moved once; then
+  /// they have their channels last.
+  LogicalResult shufflePixels(tensor::CollapseShapeOp op,
+                              linalg::TransposeOp transpose) {
+    SmallVector<ReassociationIndices> groups = op.getReassociationIndices();
+    int64_t rank = groups.size();
+    if (rank < 3 || !feedsConvolution(op))
+      return failure();
+    Permutation last{0}, first{0, rank - 1}, order;
+    for (int64_t k = 2; k < rank; ++k) {
+      last.push_back(k);
+      first.push_back(k - 1);
+    }
+    last.push_back(1);
+    SmallVector<ReassociationIndices> moved;
+    for (int64_t group : last) {
+      moved.emplace_back();
+      for (int64_t dim : groups[group]) {
+        moved.back().push_back(order.size());
+        order.push_back(dim);
+      }
+    }
+    FailureOr<Value> pixels = transposed(transpose->getResult(0), order);
+    if (failed(pixels))
+      return failure();
+    Value collapsed =
+        tensor::CollapseShapeOp::create(rewriter, op.getLoc(), *pixels, moved);
+    return replace(op, collapsed, first);
+  }
+
   /// Dims that become one have to be neighbours in the other order as well.
   LogicalResult sinkCollapse(tensor::CollapseShapeOp op,
                              linalg::TransposeOp transpose) {
@@ -625,7 +717,7 @@ private:
     for (auto [number, group] : llvm::enumerate(groups)) {
       for (int64_t k : ArrayRef(group).drop_back())
         if (permutation[k + 1] != permutation[k] + 1)
-          return failure();
+          return shufflePixels(op, transpose);
       if (group.empty())
         return failure();
       first.push_back({permutation[group.front()], number});

@@ -1,9 +1,12 @@
 // Slices and reshapes of weights are weights: what an exporter splits while the
 // model runs (the experts of a mixture, the parts of a joint projection) is
 // split here, once. A slice of consecutive elements is a view of the mapped
-// file; others are copied.
+// file; others are copied. So are the weights that each phase of a transposed
+// convolution picks and turns round.
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
@@ -64,6 +67,7 @@ struct FoldWeightViews : impl::FoldWeightViewsBase<FoldWeightViews> {
       Attribute folded =
           llvm::TypeSwitch<Operation *, Attribute>(op)
               .Case([&](tensor::ExtractSliceOp slice) { return fold(slice); })
+              .Case([&](linalg::GenericOp loop) { return foldPicking(loop); })
               .Case<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
                   [&](auto reshape) {
                     return foldReshape(reshape.getSrc(),
@@ -94,6 +98,69 @@ private:
     if (!weight || !type.hasStaticShape())
       return {};
     return DenseResourceElementsAttr::get(type, weight.getRawHandle());
+  }
+
+  /// A loop that only picks elements, by sums of its indices.
+  static Attribute foldPicking(linalg::GenericOp loop) {
+    ElementsAttr weight;
+    auto type = loop->getNumResults() == 1
+                    ? dyn_cast<RankedTensorType>(loop->getResult(0).getType())
+                    : RankedTensorType();
+    if (!type || !type.hasStaticShape() || loop.getNumDpsInputs() != 1 ||
+        loop.getBody()->getTerminator()->getOperand(0) !=
+            loop.getBody()->getArgument(0) ||
+        !loop.getIndexingMapsArray()[1].isIdentity() ||
+        loop.getIndexingMapsArray()[0].isProjectedPermutation() ||
+        !matchPattern(loop.getDpsInputs()[0], m_Constant(&weight)) ||
+        !type.getElementType().isIntOrFloat())
+      return {};
+    unsigned bits = type.getElementTypeBitWidth();
+    ArrayRef<char> from = weightBytes(weight);
+    ShapedType source = weight.getShapedType();
+    if (bits % 8 != 0 || type.getNumElements() > source.getNumElements() ||
+        int64_t(from.size()) != source.getNumElements() * bits / 8)
+      return {};
+    int64_t bytes = bits / 8;
+    std::optional<std::pair<int64_t, SmallVector<int64_t>>> place =
+        placeOf(loop.getIndexingMapsArray()[0], source.getShape());
+    if (!place)
+      return {};
+    auto pick = [&](MutableArrayRef<char> to) {
+      SmallVector<int64_t> strides = computeStrides(type.getShape());
+      for (int64_t k : llvm::seq(type.getNumElements())) {
+        int64_t at = place->first, rest = k;
+        for (auto [stride, step] : llvm::zip(strides, place->second)) {
+          at += rest / stride * step;
+          rest %= stride;
+        }
+        memcpy(to.data() + k * bytes, from.data() + at * bytes, bytes);
+      }
+    };
+    if (isa<DenseElementsAttr>(weight)) { // a small one, of the module's own
+      SmallVector<char> picked(type.getNumElements() * bytes);
+      pick(picked);
+      return DenseElementsAttr::getFromRawBuffer(type, picked);
+    }
+    return addWeight(type, "picked", pick);
+  }
+
+  /// The position in a tensor of `shape` of the element at `map`: a constant,
+  /// and for each loop how far it moves.
+  static std::optional<std::pair<int64_t, SmallVector<int64_t>>>
+  placeOf(AffineMap map, ArrayRef<int64_t> shape) {
+    std::pair<int64_t, SmallVector<int64_t>> place{
+        0, SmallVector<int64_t>(map.getNumDims())};
+    for (auto [expr, stride] :
+         llvm::zip(map.getResults(), computeStrides(shape))) {
+      SmallVector<int64_t> factors; // of the loops, and a constant
+      if (failed(getFlattenedAffineExpr(expr, map.getNumDims(), 0, &factors)) ||
+          factors.size() != map.getNumDims() + 1)
+        return std::nullopt;
+      for (auto [step, factor] : llvm::zip(place.second, factors))
+        step += factor * stride;
+      place.first += factors.back() * stride;
+    }
+    return place;
   }
 
   static Attribute fold(tensor::ExtractSliceOp slice) {

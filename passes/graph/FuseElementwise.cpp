@@ -7,6 +7,7 @@
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
+#include "passes/graph/RaiseOverInterleavings.h"
 
 using namespace mlir;
 
@@ -85,6 +86,7 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
     linalg::populateFoldReshapeOpsByCollapsingPatterns(patterns,
                                                        shouldCollapse);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
+    populateRaiseOverInterleavings(patterns);
     linalg::populateConstantFoldLinalgOperations(
         patterns, [](OpOperand *operand) {
           auto type = dyn_cast<RankedTensorType>(operand->get().getType());

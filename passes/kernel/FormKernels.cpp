@@ -2,9 +2,9 @@
 // a row operation, an elementwise loop, a movement of data ...), the fills and
 // copies that only prepare its destination, the elementwise producer of a row
 // operation, the elementwise consumer of a product or convolution, the padding
-// of a convolution or pool, and the loop whose results are inserted. What is
-// left in
-// @main is views, index arithmetic and checks.
+// of a convolution or pool, the loop whose results are inserted, and the
+// insertion of a convolution's result, so that several kernels write parts of
+// one tensor. What is left in @main is views, index arithmetic and checks.
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -15,6 +15,7 @@
 #include "mlir/Transforms/RegionUtils.h"
 #include "passes/Convolution.h"
 #include "passes/Dims.h"
+#include "passes/Interleaving.h"
 #include "passes/Passes.h"
 #include "passes/kernel/builders/Gather.h"
 #include "passes/kernel/builders/Pixels.h"
@@ -120,6 +121,31 @@ linalg::GenericOp assembledLoop(ArrayRef<Operation *> insertions) {
              : linalg::GenericOp();
 }
 
+/// The convolution whose result `op` inserts, perhaps behind an epilogue, if
+/// its kernel can write it there; or null.
+Operation *insertedConvolution(Operation *op) {
+  auto insertion = dyn_cast_or_null<tensor::InsertSliceOp>(op);
+  if (!insertion || !insertion.getSource().hasOneUse() ||
+      insertion.getSourceType().getRank() != insertion.getType().getRank() ||
+      !insertion.getOffsets().empty() || !insertion.getStrides().empty() ||
+      !isa_and_nonnull<tensor::EmptyOp, tensor::InsertSliceOp>(
+          insertion.getDest().getDefiningOp()))
+    return nullptr;
+  Operation *source = insertion.getSource().getDefiningOp();
+  if (isElementwiseLoop(source))
+    for (Value input : cast<linalg::GenericOp>(source).getDpsInputs())
+      if (Operation *producer = input.getDefiningOp();
+          producer && isConvolution(producer) && epilogueOf(producer) == source)
+        source = producer;
+  if (!isConvolution(source) || source->getBlock() != op->getBlock())
+    return nullptr;
+  // Vectors lie along the filters.
+  auto maps = cast<linalg::LinalgOp>(source).getIndexingMapsArray();
+  return llvm::is_contained(maps[1].getResults(), maps[2].getResults().back())
+             ? source
+             : nullptr;
+}
+
 struct FormKernels : impl::FormKernelsBase<FormKernels> {
   void runOnOperation() override {
     Block &block = getOperation().getBody().front();
@@ -189,8 +215,8 @@ private:
     RankedTensorType type = concat.getResultType();
     Value all = tensor::EmptyOp::create(builder, loc, type,
                                         dynamicDims(builder, loc, type, *dims));
-    SmallVector<OpFoldResult> offsets(type.getRank(), builder.getIndexAttr(0)),
-        strides(type.getRank(), builder.getIndexAttr(1));
+    SmallVector<OpFoldResult> offsets(type.getRank(), builder.getIndexAttr(0));
+    SmallVector<tensor::InsertSliceOp> moved;
     for (Value part : concat.getInputs()) {
       FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(builder, part);
       if (failed(sizes))
@@ -202,8 +228,7 @@ private:
           size = getValueOrCreateConstantIndexOp(builder, loc, size);
         else
           size = builder.getIndexAttr(dim);
-      all = tensor::InsertSliceOp::create(builder, loc, part, all, offsets,
-                                          *sizes, strides);
+      all = insertPart(builder, loc, part, all, offsets, *sizes, moved);
       OpFoldResult &offset = offsets[concat.getDim()];
       auto at = getConstantIntValue(offset),
            size = getConstantIntValue((*sizes)[concat.getDim()]);
@@ -219,6 +244,39 @@ private:
     }
     concat.replaceAllUsesWith(all);
     concat.erase();
+    for (tensor::InsertSliceOp insertion : moved)
+      insertion.erase();
+  }
+
+  /// Inserts `part`; what is interleaved itself part by part, and then what has
+  /// put it together goes to `moved`.
+  static Value insertPart(OpBuilder &builder, Location loc, Value part,
+                          Value all, ArrayRef<OpFoldResult> offsets,
+                          ArrayRef<OpFoldResult> sizes,
+                          SmallVectorImpl<tensor::InsertSliceOp> &moved) {
+    SmallVector<tensor::InsertSliceOp> parts = interleavedParts(part);
+    bool isKnown = llvm::all_of(offsets, [](OpFoldResult offset) {
+      return getConstantIntValue(offset).has_value();
+    });
+    if (parts.empty() || !isKnown ||
+        !llvm::all_of(parts, [](tensor::InsertSliceOp insertion) {
+          return insertion.getOffsets().empty();
+        })) {
+      SmallVector<OpFoldResult> strides(sizes.size(), builder.getIndexAttr(1));
+      return tensor::InsertSliceOp::create(builder, loc, part, all, offsets,
+                                           sizes, strides);
+    }
+    for (tensor::InsertSliceOp insertion : llvm::reverse(parts)) {
+      SmallVector<OpFoldResult> at;
+      for (auto [offset, own] :
+           llvm::zip(offsets, insertion.getStaticOffsets()))
+        at.push_back(builder.getIndexAttr(*getConstantIntValue(offset) + own));
+      all = tensor::InsertSliceOp::create(
+          builder, insertion.getLoc(), insertion.getSource(), all, at,
+          insertion.getMixedSizes(), insertion.getMixedStrides());
+    }
+    llvm::append_range(moved, parts);
+    return all;
   }
 
   /// What only moves elements from somewhere to `value`, nobody else wants, and
@@ -292,6 +350,7 @@ private:
       if (producer && producer->getBlock() == op->getBlock() &&
           destination.hasOneUse() &&
           isa<linalg::FillOp, tensor::InsertSliceOp>(producer) &&
+          !insertedConvolution(producer) &&
           !llvm::is_contained(group, producer)) {
         group.push_back(producer);
         addPreparation(producer, group);
@@ -460,6 +519,15 @@ private:
   SmallVector<Operation *> groupOf(Operation *root,
                                    const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
+    if (Operation *convolution = insertedConvolution(root)) {
+      Operation *source = root->getOperand(0).getDefiningOp();
+      if (source != convolution)
+        group.push_back(source);
+      group.push_back(convolution);
+      addPreparation(convolution, group);
+      addPadding(convolution, group);
+      return sorted(std::move(group));
+    }
     if (isElementwiseLoop(root)) {
       // Taken last to first, the epilogue of a product is met before the
       // product. Of two products under one loop, the later one takes it.
@@ -517,6 +585,10 @@ private:
     for (Operation *op : llvm::to_vector(group))
       if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
         addPart(insertion.getSource(), group, taken);
+    return sorted(std::move(group));
+  }
+
+  static SmallVector<Operation *> sorted(SmallVector<Operation *> group) {
     llvm::sort(group, [](Operation *a, Operation *b) {
       return a->isBeforeInBlock(b);
     });
@@ -536,7 +608,8 @@ private:
     return main && main.getArgAttr(argument.getArgNumber(), kStateAttr);
   }
 
-  /// The state that the group inserts into, and does not read.
+  /// The state that the group inserts into, and does not read; or what other
+  /// kernels have inserted into.
   static Value keptState(ArrayRef<Operation *> group) {
     auto insertion = dyn_cast<tensor::InsertSliceOp>(group.back());
     if (!insertion)
@@ -555,8 +628,12 @@ private:
       return llvm::is_contained(group, user) &&
              !(op && use == op.getDestMutable());
     };
-    return isState(state) && llvm::none_of(state.getUses(), isRead) ? state
-                                                                    : Value();
+    bool isShared =
+        state.hasOneUse() && state.getDefiningOp<tensor::InsertSliceOp>();
+    return (isShared || isState(state)) &&
+                   llvm::none_of(state.getUses(), isRead)
+               ? state
+               : Value();
   }
 
   /// Makes the kernel of `group`, whose last operation gives the results, and

@@ -126,9 +126,10 @@ void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
     for (int64_t channel : llvm::seq(channels)) {
       const T *at =
           from.data() + filter * filterStride + channel * channelStride;
-      std::array<float, 9> window;
-      for (int64_t tap : llvm::seq(9))
-        window[tap] = at[tap / 3 * rowStride + tap % 3 * columnStride];
+      SmallVector<float, 9> window;
+      for (int64_t row : llvm::seq(form.taps))
+        for (int64_t column : llvm::seq(form.taps))
+          window.push_back(at[row * rowStride + column * columnStride]);
       Transformed *panel = to + filter / width * matrices * channels * width +
                            (channel - channel % depth) * width +
                            filter % width * depth + channel % depth;

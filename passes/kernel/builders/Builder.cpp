@@ -21,7 +21,7 @@ llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
       assembleBuilder,  attentionBuilder,
       winogradBuilder,  directConvolutionBuilder,
       depthwiseBuilder, poolBuilder,
-      pixelsBuilder};
+      pixelsBuilder,    transpositionBuilder};
   return builders;
 }
 

@@ -50,6 +50,7 @@ extern const KernelBuilder directConvolutionBuilder;
 extern const KernelBuilder depthwiseBuilder;
 extern const KernelBuilder attentionBuilder;
 extern const KernelBuilder winogradBuilder;
+extern const KernelBuilder transpositionBuilder;
 
 /// All builders but the generic one; the first that accepts a kernel builds it.
 llvm::ArrayRef<KernelBuilder> kernelBuilders();

@@ -252,8 +252,18 @@ std::optional<Convolution> fulgur::matchConvolution(KernelOp kernel) {
     return std::nullopt;
   Convolution c;
   c.out = kernel.bodyBlock()->getArguments().back();
-  auto root =
-      kernel.yield().getValues().front().getDefiningOp<linalg::GenericOp>();
+  Value result = kernel.yield().getValues().front();
+  c.inserted = result.getDefiningOp<tensor::InsertSliceOp>();
+  if (c.inserted) {
+    if (c.inserted.getDest() != c.out || !c.inserted.getOffsets().empty() ||
+        !c.inserted.getStrides().empty() ||
+        c.inserted.getSourceType().getRank() !=
+            c.inserted.getType().getRank() ||
+        !llvm::all_of(c.inserted.getSizes(), llvm::IsaPred<BlockArgument>))
+      return std::nullopt;
+    result = c.inserted.getSource();
+  }
+  auto root = result.getDefiningOp<linalg::GenericOp>();
   if (!root)
     return std::nullopt;
   c.op = root;

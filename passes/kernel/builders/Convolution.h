@@ -23,6 +23,8 @@ struct Convolution {
                                  ///< WinogradWeights.h: [size, size,
                                  ///< filter, channel]
   mlir::BlockArgument out;       ///< the kernel's destination
+  mlir::tensor::InsertSliceOp inserted; ///< where the result goes in it; null:
+                                        ///< it is all of it
 
   using Loop = std::optional<unsigned>;
   Loop batch, group, filter, channel;

@@ -60,7 +60,10 @@ ConvolutionLoops::ConvolutionLoops(KernelSite &site,
       sizes[loop] = e.index(size);
   for (auto [dim, loop] : llvm::enumerate(c.outLoops))
     if (!sizes[loop])
-      sizes[loop] = e.dim(outBuffer, dim);
+      sizes[loop] =
+          c.inserted
+              ? site.operand(cast<Value>(c.inserted.getMixedSizes()[dim]))
+              : e.dim(outBuffer, dim);
   for (const Convolution::Spatial &dim : c.spatial) {
     inputSizes.push_back(e.dim(inputBuffer, dim.inputDim));
     auto value = dyn_cast<Value>(dim.low);
@@ -69,9 +72,22 @@ ConvolutionLoops::ConvolutionLoops(KernelSite &site,
   }
   input = accessOf(e, inputBuffer, c.inputLoops, count);
   out = accessOf(e, outBuffer, c.outLoops, count);
+  if (c.inserted)
+    insertAt(outBuffer);
   for (auto [value, loops] : llvm::zip(c.epilogueInputs, c.epilogueLoops))
     epilogueInputs.push_back(
         value ? accessOf(e, site.operand(value), loops, count) : Access());
+}
+
+/// Makes `out` the access of the part of the buffer that the result goes to.
+void ConvolutionLoops::insertAt(Value buffer) {
+  Value stride = e.index(1);
+  out.base = e.index(0);
+  for (int64_t dim = c.outLoops.size(); dim-- > 0;) {
+    out.base = e.add(out.base, e.mul(stride, c.inserted.getStaticOffset(dim)));
+    out.steps[c.outLoops[dim]] = e.mul(stride, c.inserted.getStaticStride(dim));
+    stride = e.mul(e.dim(buffer, dim), stride);
+  }
 }
 
 void ConvolutionLoops::takeWeights() {

@@ -109,6 +109,7 @@ struct ConvolutionLoops {
 private:
   void knownTiles(const Task &task, Tile tile);
   void unknownTiles(const Task &task, Tile tile);
+  void insertAt(mlir::Value buffer);
   void packWeights(mlir::Value buffer);
   mlir::Value indexOf(unsigned epilogueLoop);
 };

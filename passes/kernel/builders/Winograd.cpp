@@ -1,6 +1,7 @@
-// 3x3 convolutions without stride by Winograd's transformation: see
-// WinogradWeights.h. A task takes some tiles, each m by m elements of the
-// result, transforms the m+2 by m+2 elements of the input under each of them
+// Convolutions with windows of 3x3 or 2x2 and without stride by Winograd's
+// transformation: see WinogradWeights.h. A task takes some tiles, each m by m
+// elements of the result, transforms the elements of the input under each of
+// them
 // into as many matrices on the stack (tile x channel), multiplies each with its
 // matrix of weights (channel x filter), and transforms the products of a tile
 // back. Inputs of many channels go through in blocks. Bytes are transformed and
@@ -192,9 +193,9 @@ void Winograd::transformWeights() {
         SmallVector<Value> window, at(c.ranges.size());
         at[*c.filter] = e.min(filter, e.index(filters - 1));
         at[*c.channel] = channel;
-        for (int64_t tap : llvm::seq(9)) {
-          at[c.spatial[0].window] = e.index(tap / 3);
-          at[c.spatial[1].window] = e.index(tap % 3);
+        for (int64_t tap : llvm::seq(form.taps * form.taps)) {
+          at[c.spatial[0].window] = e.index(tap / form.taps);
+          at[c.spatial[1].window] = e.index(tap % form.taps);
           Value weight = memref::LoadOp::create(e.builder, e.loc, from.flat,
                                                 from.at(e, at));
           if (ofBytes)
@@ -207,7 +208,7 @@ void Winograd::transformWeights() {
               arith::SelectOp::create(e.builder, e.loc, exists, weight, zero));
         }
         SmallVector<Value> transformed =
-            onBothSides(window, 3, [&](ArrayRef<Value> g) {
+            onBothSides(window, form.taps, [&](ArrayRef<Value> g) {
               return product(form.weights, size, g);
             });
         for (auto [number, value] : llvm::enumerate(transformed)) {

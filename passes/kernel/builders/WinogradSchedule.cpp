@@ -24,9 +24,11 @@ static bool accepts(KernelOp kernel) {
   if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
       c->inputLoops.back() != int(*c->channel))
     return false;
-  int64_t tiles = 1;
+  int64_t tiles = 1, taps = c->size(c->spatial[0].window);
+  if (taps != 3 && (taps != 2 || c->depth() > 1))
+    return false;
   for (const Convolution::Spatial &dim : c->spatial) {
-    if (c->size(dim.window) != 3 || dim.stride != 1 || dim.dilation != 1)
+    if (c->size(dim.window) != taps || dim.stride != 1 || dim.dilation != 1)
       return false;
     // A result of nothing but padding has no element of the input to clamp to.
     auto type = cast<RankedTensorType>(c->input.getType());
@@ -34,7 +36,7 @@ static bool accepts(KernelOp kernel) {
          high = getConstantIntValue(dim.high);
     if (type.getDimSize(dim.inputDim) == 0 ||
         (type.isDynamicDim(dim.inputDim) &&
-         (!low || !high || *low + *high > 2)))
+         (!low || !high || *low + *high >= taps)))
       return false;
     tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
   }
@@ -126,11 +128,13 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   int64_t outputs = ofBytes ? 4 : c.transformed;
   if (!outputs && c.depth() > 1) // larger ones would make rounding worse
     outputs = 2;
-  if (!outputs)
-    outputs = 36 * tilesOf(4) * 5 < 16 * tilesOf(2) * 4 &&
+  if (!outputs) {
+    int64_t few = 5 - c.size(c.spatial[0].window), many = few + 2;
+    outputs = 36 * tilesOf(many) * 5 < 16 * tilesOf(few) * 4 &&
                       4 * 36 * parts * width * channels <= kWeightBytes
-                  ? 4
-                  : 2;
+                  ? many
+                  : few;
+  }
   int64_t all = tilesOf(outputs), size = winogradForm(c, outputs).size();
   // As many tiles as fit, all channels at once or in blocks; the rows of the
   // last register tile should not be nobody's.

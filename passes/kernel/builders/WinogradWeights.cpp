@@ -10,6 +10,10 @@ static const double kInput2[] = {1, 0,  -1, 0, 0, 1, 1, 0,
 static const double kWeights2[] = {1,   0,    0,   0.5, 0.5, 0.5,
                                    0.5, -0.5, 0.5, 0,   0,   1};
 static const double kOutput2[] = {1, 1, 1, 0, 0, 1, -1, -1};
+// With two taps the same points, and the same Bᵀ, give one output more.
+static const double kWeights3[] = {1, 0, 0.5, 0.5, 0.5, -0.5, 0, 1};
+static const double kOutput3[] = {1, 1, 1, 0, 0, 1, -1, 0, 0, 1, 1, -1};
+static const float kRestoring3[] = {1, 0, 0, 0, 0, 0, 0, 1};
 static const float kRestoring2[] = {1, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 1};
 
 // The points are 0, 1, -1, 1/2, -2 and infinity: errors are half of those with
@@ -23,6 +27,13 @@ static const double kWeights4[] = {
     1 / 15., -2 / 15., 4 / 15., 0,         0,        1};
 static const double kOutput4[] = {1, 1, 1, 1,    1, 0, 0, 1, -1, 0.5,   -2, 0,
                                   0, 1, 1, 0.25, 4, 0, 0, 1, -1, 0.125, -8, 1};
+static const double kWeights5[] = {1,       0,        1 / 3.,    1 / 3.,
+                                   -1 / 3., 1 / 3.,   -16 / 15., -8 / 15.,
+                                   1 / 15., -2 / 15., 0,         1};
+static const double kOutput5[] = {1,  1,     1,  1, 1, 0,    0, 1,      -1, 0.5,
+                                  -2, 0,     0,  1, 1, 0.25, 4, 0,      0,  1,
+                                  -1, 0.125, -8, 0, 0, 1,    1, 0.0625, 16, 1};
+static const float kRestoring5[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 static const float kRestoring4[] = {1, 0, 0, 0, 0, 0, 0, 1.5, 1.5,
                                     0, 0, 0, 0, 0, 0, 0, 0,   1};
 
@@ -33,24 +44,28 @@ static const float kRestoringOfBytes[] = {0, 2, 0,  -1, 0, 2, 0, -1, 0,
                                           1, 0, -3, 0,  0, 0, 0, 0,  1};
 
 const WinogradForm &fulgur::winogradForm(int64_t outputs, bool ofBytes) {
-  static const WinogradForm two{2, kInput2, kWeights2, kOutput2, kRestoring2},
-      four{4, kInput4, kWeights4, kOutput4, kRestoring4},
-      fourOfBytes{4, nullptr, kWeightsOfBytes, nullptr, kRestoringOfBytes};
-  assert((outputs == 4 || (outputs == 2 && !ofBytes)) &&
+  static const WinogradForm forms[] = {
+      {2, 3, kInput2, kWeights2, kOutput2, kRestoring2},
+      {3, 2, kInput2, kWeights3, kOutput3, kRestoring3},
+      {4, 3, kInput4, kWeights4, kOutput4, kRestoring4},
+      {5, 2, kInput4, kWeights5, kOutput5, kRestoring5}};
+  static const WinogradForm fourOfBytes{
+      4, 3, nullptr, kWeightsOfBytes, nullptr, kRestoringOfBytes};
+  assert((ofBytes ? outputs == 4 : outputs >= 2 && outputs <= 5) &&
          "no other form is written down");
-  return ofBytes ? fourOfBytes : outputs == 2 ? two : four;
+  return ofBytes ? fourOfBytes : forms[outputs - 2];
 }
 
 SmallVector<float, 36> fulgur::transformWindow(const WinogradForm &form,
                                                ArrayRef<float> window) {
-  int64_t size = form.size();
+  int64_t size = form.size(), taps = form.taps;
   SmallVector<float, 36> result;
   for (int64_t row : llvm::seq(size))
     for (int64_t column : llvm::seq(size)) {
       double sum = 0;
-      for (int64_t tap : llvm::seq(9))
-        sum += form.weights[row * 3 + tap / 3] *
-               form.weights[column * 3 + tap % 3] * window[tap];
+      for (int64_t tap : llvm::seq(taps * taps))
+        sum += form.weights[row * taps + tap / taps] *
+               form.weights[column * taps + tap % taps] * window[tap];
       result.push_back(float(sum));
     }
   return result;
@@ -58,7 +73,7 @@ SmallVector<float, 36> fulgur::transformWindow(const WinogradForm &form,
 
 /// L, in numbers of `type`.
 static DenseElementsAttr restoring(Type type, const WinogradForm &form) {
-  auto matrix = RankedTensorType::get({3, form.size()}, type);
+  auto matrix = RankedTensorType::get({form.taps, form.size()}, type);
   if (!type.isInteger()) {
     SmallVector<Attribute> factors;
     for (float factor : form.restoring)
@@ -134,7 +149,7 @@ std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
       left != right)
     return {};
   Type type = getElementTypeOrSelf(c.weights);
-  for (int64_t outputs : {2, 4})
+  for (int64_t outputs : {2, 3, 4, 5})
     if (outputs == 4 || !c.isOfBytes())
       if (left == restoring(type, winogradForm(outputs, c.isOfBytes())))
         return {restore.getInputs()[2], outputs};

@@ -1,7 +1,8 @@
-// Winograd's transformation of 3x3 windows, F(m x m, 3x3): m times m elements
-// of the result come out of (m + 2)² multiplications instead of 9·m². Weights g
-// become G·g·Gᵀ when compiling; a kernel's body says with a linalg.generic how
-// they come back, L·(G·g·Gᵀ)·Lᵀ = g, so it still says what is computed.
+// Winograd's transformation of windows of r x r taps, F(m x m, r x r), r = 3 or
+// 2: m times m elements of the result come out of (m + r - 1)² multiplications
+// instead of r²·m². Weights g become G·g·Gᵀ when compiling; a kernel's body
+// says with a linalg.generic how they come back, L·(G·g·Gᵀ)·Lᵀ = g, so it still
+// says what is computed.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/kernel/builders/Convolution.h"
@@ -10,15 +11,16 @@ namespace fulgur {
 /// The matrices for one m, rows one after the other.
 struct WinogradForm {
   int64_t outputs;                 ///< m
+  int64_t taps;                    ///< r
   const double *input;             ///< Bᵀ, size times size
-  const double *weights;           ///< G, size times 3
+  const double *weights;           ///< G, size times r
   const double *output;            ///< Aᵀ, m times size
-  llvm::ArrayRef<float> restoring; ///< L, 3 times size
-  int64_t size() const { return outputs + 2; }
+  llvm::ArrayRef<float> restoring; ///< L, r times size
+  int64_t size() const { return outputs + taps - 1; }
 };
 
-/// The form for an m of 2 or 4, or of bytes for one of 4, which has no Bᵀ and
-/// no Aᵀ here.
+/// The form for 3 taps and an m of 2 or 4, or of bytes for one of 4, which has
+/// no Bᵀ and no Aᵀ here; or for 2 taps and an m of 3 or 5.
 const WinogradForm &winogradForm(int64_t outputs, bool ofBytes);
 /// The one that `outputs` asks for.
 inline const WinogradForm &winogradForm(const Convolution &c, int64_t outputs) {
