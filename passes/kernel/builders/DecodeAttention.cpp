@@ -28,7 +28,8 @@ struct Decode {
   Emitter &e = a.e;
   int64_t lanes = a.lanes, depth = llvm::alignTo(a.attention.depth, lanes),
           columns = llvm::alignTo(a.attention.columns, lanes);
-  int64_t rowBytes = 4 * (a.attention.depth + a.attention.columns);
+  int64_t rowBytes = bytesOf(a.key) * a.attention.depth +
+                     bytesOf(a.value) * a.attention.columns;
   SmallVector<unsigned> unitLoops{}, rowLoops{}; ///< rowLoops: the last is i
   Value units{}, rows{};
   int64_t capacity = 0;  ///< rows that there may be
@@ -65,6 +66,9 @@ struct Decode {
   /// All rows, in tiles whose size is a power of two.
   void tiles(llvm::function_ref<void(Value, int64_t)> tile);
 
+  static int64_t bytesOf(const Access &access) {
+    return llvm::divideCeil(access.elementType().getIntOrFloatBitWidth(), 8);
+  }
   Value at(const Access &access,
            std::initializer_list<std::pair<unsigned, Value>> indices) {
     for (auto [loop, index] : indices)
@@ -259,6 +263,10 @@ void Decode::begin(Value chunk) {
       Value vector = column(a.query, a.d, a.attention.depth, query, from);
       vector = arith::MulFOp::create(b, e.loc, vector,
                                      e.real(a.queryFactor(), vector.getType()));
+      point[a.d] = e.index(from);
+      vector = a.scaled(vector, a.keyScale, a.d, point,
+                        {lanes, maskOf(from, a.attention.depth)});
+      point[a.d] = {};
       a.keep(vector, queries, e.add(e.mul(row, depth), from));
     }
     for (int64_t from = 0; from < columns; from += lanes)
@@ -329,7 +337,7 @@ void Decode::prefetch(const Access &access, Value row, int64_t from,
                       int64_t to) {
   if (!access.steps[a.j])
     return;
-  constexpr int64_t line = 16;
+  int64_t line = 64 / bytesOf(access);
   Value ahead = e.add(row, e.mul(access.steps[a.j], kAhead));
   for (; from < to; from += line)
     memref::PrefetchOp::create(e.builder, e.loc, access.flat,
@@ -386,13 +394,13 @@ void Decode::finishScores(Value row) {
       e.index(0), keysHere, lanes, before, [&](Value key, ValueRange carried) {
         Value exists = e.lanesBelow(e.sub(keysHere, key), lanes), i, j;
         SmallVector<Value> extras;
+        point = rowPoint;
+        point[a.j] = e.add(key0, key);
         for (auto [number, extra] : llvm::enumerate(a.extras)) {
           if (!a.reads(3 + number)) {
             extras.push_back({});
             continue;
           }
-          point = rowPoint;
-          point[a.j] = e.add(key0, key);
           extras.push_back(readColumns(e, extra.flat, extra.at(e, point),
                                        extra.steps[a.j], {lanes, exists}));
         }
@@ -402,7 +410,9 @@ void Decode::finishScores(Value row) {
           j = arith::AddIOp::create(b, e.loc,
                                     e.broadcast(e.add(key0, key), lanes),
                                     e.iota(lanes, b.getIndexType()));
-        Value score = a.score(a.load(scores, e.add(base, key)), i, j, extras);
+        Value product = a.scaled(a.load(scores, e.add(base, key)), a.keyScale,
+                                 a.j, point, {lanes, exists});
+        Value score = a.score(product, i, j, extras);
         Value sees = exists;
         if (to)
           sees = arith::AndIOp::create(b, e.loc, sees,
@@ -415,21 +425,25 @@ void Decode::finishScores(Value row) {
         return SmallVector<Value>{e.greater(score, carried[0])};
       })[0];
   clearRow();
-  point[a.j] = {};
   Value highest = e.reduce(vector::CombiningKind::MAXNUMF, most);
   keepScalar(highest, greatest, row);
   most = a.finite(e.broadcast(highest, lanes));
   Value factor = vector::ExtractOp::create(b, e.loc, a.power(before, most),
                                            ArrayRef<int64_t>{0});
   keepScalar(factor, scale, row);
-  Value sum = e.loop(e.index(0), keysHere, lanes, e.real(0, a.vectorType()),
-                     [&](Value key, ValueRange carried) {
-                       Value place = e.add(base, key);
-                       Value power = a.power(a.load(scores, place), most);
-                       a.keep(power, scores, place);
-                       return SmallVector<Value>{
-                           arith::AddFOp::create(b, e.loc, carried[0], power)};
-                     })[0];
+  Value sum = e.loop(
+      e.index(0), keysHere, lanes, e.real(0, a.vectorType()),
+      [&](Value key, ValueRange carried) {
+        Value place = e.add(base, key);
+        Value power = a.power(a.load(scores, place), most);
+        point[a.j] = e.add(key0, key);
+        Value exists = e.lanesBelow(e.sub(keysHere, key), lanes);
+        a.keep(a.scaled(power, a.valueScale, a.j, point, {lanes, exists}),
+               scores, place);
+        return SmallVector<Value>{
+            arith::AddFOp::create(b, e.loc, carried[0], power)};
+      })[0];
+  point[a.j] = {};
   sum = e.reduce(vector::CombiningKind::ADD, sum);
   keepScalar(arith::AddFOp::create(
                  b, e.loc,
@@ -481,8 +495,8 @@ void Decode::addValues(Value row, int64_t count) {
 void Decode::finish(Value sum, llvm::function_ref<Value(int64_t)> columnAt) {
   OpBuilder &b = e.builder;
   Value zero = e.real(0, a.vectorType());
-  Value inverse =
-      arith::DivFOp::create(b, e.loc, e.real(1, a.vectorType()), sum);
+  Value inverse = arith::DivFOp::create(
+      b, e.loc, e.real(a.resultFactor(), a.vectorType()), sum);
   for (int64_t from = 0; from < columns; from += lanes) {
     Value result = arith::MulFOp::create(b, e.loc, columnAt(from), inverse);
     if (a.attention.op.getZeroEmptyRows()) {
@@ -491,8 +505,9 @@ void Decode::finish(Value sum, llvm::function_ref<Value(int64_t)> columnAt) {
       result = arith::SelectOp::create(b, e.loc, empty, zero, result);
     }
     point[a.n] = e.index(from);
-    a.writeResult(result, a.out.at(e, point),
-                  {lanes, maskOf(from, a.attention.columns)});
+    Columns here{lanes, maskOf(from, a.attention.columns)};
+    result = a.scaled(result, a.valueScale, a.n, point, here);
+    a.writeResult(result, a.out.at(e, point), here);
   }
   point[a.n] = {};
 }
