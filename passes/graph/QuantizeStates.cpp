@@ -155,8 +155,11 @@ private:
     auto perRow =
         RankedTensorType::get(type.getShape().drop_back(), b.getF32Type());
     unsigned added = main.getNumArguments(), addedResult = main.getNumResults();
-    DictionaryAttr inputAttrs = scaleAttrs(main.getArgAttrDict(number)),
-                   outputAttrs = scaleAttrs(main.getResultAttrDict(result));
+    SmallVector<DictionaryAttr> inputs, outputs;
+    main.getAllArgAttrs(inputs);
+    main.getAllResultAttrs(outputs);
+    DictionaryAttr inputAttrs = scaleAttrs(number, inputs),
+                   outputAttrs = scaleAttrs(result, outputs);
     if (failed(main.insertArgument(added, perRow, inputAttrs, loc)) ||
         failed(main.insertResult(addedResult, perRow, outputAttrs)))
       return failure();
@@ -174,9 +177,8 @@ private:
     auto before = llvm::to_vector(llvm::make_pointer_range(state.getUses()));
     auto after =
         llvm::to_vector(llvm::make_pointer_range(append.getResult().getUses()));
-    Value newCodes = codes;
     state.setType(bytes);
-    newCodes = tensor::InsertSliceOp::create(
+    Value newCodes = tensor::InsertSliceOp::create(
         b, loc, rows.codes, codes, box.offsets, box.sizes, box.strides);
     Value newScales = tensor::InsertSliceOp::create(
         b, loc, rows.scales, scales, rowBox.offsets, rowBox.sizes,
@@ -197,14 +199,24 @@ private:
     return success();
   }
 
-  /// What a port of scales is called, and its dims: those of the codes but the
-  /// last.
-  DictionaryAttr scaleAttrs(DictionaryAttr codes) {
-    NamedAttrList list;
+  /// What the port of the scales of port `number` is called, and its dims:
+  /// those of the codes but the last.
+  DictionaryAttr scaleAttrs(unsigned number, ArrayRef<DictionaryAttr> ports) {
+    auto nameOf = [](DictionaryAttr port) {
+      return port ? port.getAs<StringAttr>(kNameAttr) : StringAttr();
+    };
     Builder b(&getContext());
-    if (auto name = codes ? codes.getAs<StringAttr>(kNameAttr) : StringAttr())
-      list.set(kNameAttr, b.getStringAttr(name.getValue() + ".scale"));
-    if (auto dims = codes ? codes.getAs<ArrayAttr>(kDimsAttr) : ArrayAttr())
+    NamedAttrList list;
+    if (StringAttr codes = nameOf(ports[number])) {
+      std::string name = codes.str() + ".scale";
+      while (llvm::any_of(ports, [&](DictionaryAttr port) {
+        return nameOf(port) == b.getStringAttr(name);
+      }))
+        name += "_";
+      list.set(kNameAttr, b.getStringAttr(name));
+    }
+    if (auto dims = ports[number] ? ports[number].getAs<ArrayAttr>(kDimsAttr)
+                                  : ArrayAttr())
       list.set(kDimsAttr, b.getArrayAttr(dims.getValue().drop_back()));
     return list.getDictionary(&getContext());
   }
@@ -238,8 +250,10 @@ private:
       if (!getConstantIntValue(dim))
         dim = getValueOrCreateConstantIndexOp(b, loc, dim);
     use.set(scaleRows(b, loc, codes, scales, *dims));
-    remark(user, getArgument(),
-           "reads all rows of a state, which become numbers in memory first");
+    remark(
+        user, getArgument(),
+        "reads a state in another way than by whole rows: it becomes numbers "
+        "in memory first");
   }
 };
 } // namespace

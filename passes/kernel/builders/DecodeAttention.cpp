@@ -6,8 +6,8 @@
 // the keys, or, when the keys are transposed, sums with one key in each lane.
 // Long sequences are cut into chunks, which are tasks of their own and keep
 // their sums; these are combined at the end.
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/DecodeAttention.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/kernel/builders/Transpose.h"
 #include <cmath>
 
@@ -20,83 +20,7 @@ constexpr int64_t kUsualRows = 64, kMostRows = 128;
 constexpr int64_t kTaskBytes = 1 << 20; // of keys and values: 20 microseconds
 constexpr int64_t kBlockScores = 16 << 10; // stay in the cache
 constexpr int64_t kRowElements = 32768; // of queries and results on the stack
-constexpr int64_t kManyRows = 8;        // between which memory has to be asked
 constexpr int64_t kAhead = 8;           // keys
-
-struct Decode {
-  AttentionEmitter &a;
-  Emitter &e = a.e;
-  int64_t lanes = a.lanes, depth = llvm::alignTo(a.attention.depth, lanes),
-          columns = llvm::alignTo(a.attention.columns, lanes);
-  int64_t rowBytes = bytesOf(a.key) * a.attention.depth +
-                     bytesOf(a.value) * a.attention.columns;
-  SmallVector<unsigned> unitLoops{}, rowLoops{}; ///< rowLoops: the last is i
-  Value units{}, rows{};
-  int64_t capacity = 0;  ///< rows that there may be
-  int64_t blockKeys = 0; ///< keys of a block
-  Value keyCount = a.sizes[a.j], chunks{}, chunkKeys{};
-  Value partials{}; ///< [unit][chunk][row][result, greatest, total]
-
-  // One task.
-  Value queries{}, scores{}, results{}; ///< [row][depth], [row][key],
-                                        ///< [row][column]
-  Value greatest{}, total{}, scale{};   ///< per row
-  SmallVector<Value> point{};
-  // One block of keys.
-  Value key0{}, keysHere{};
-
-  explicit Decode(AttentionEmitter &a);
-  int64_t partialElements() { return columns + lanes; }
-  bool isTransposed() {
-    return a.key.steps[a.d] && known(a.key.steps[a.d]) != 1;
-  }
-
-  void build(Value scratch);
-  void item(Value unit, Value chunk);
-  void setRow(Value row);
-  void clearRow();
-  void begin(Value chunk);
-  void scoreRows(Value row, int64_t count);
-  void scoreTransposed(Value row, int64_t count);
-  void prefetch(const Access &access, Value row, int64_t from, int64_t to);
-  void finishScores(Value row);
-  void addValues(Value row, int64_t count);
-  void finish(Value sum, llvm::function_ref<Value(int64_t)> column);
-  void combine();
-  /// All rows, in tiles whose size is a power of two.
-  void tiles(llvm::function_ref<void(Value, int64_t)> tile);
-
-  static int64_t bytesOf(const Access &access) {
-    return llvm::divideCeil(access.elementType().getIntOrFloatBitWidth(), 8);
-  }
-  Value at(const Access &access,
-           std::initializer_list<std::pair<unsigned, Value>> indices) {
-    for (auto [loop, index] : indices)
-      point[loop] = index;
-    Value position = access.at(e, point);
-    for (auto [loop, index] : indices)
-      point[loop] = {};
-    return position;
-  }
-  /// The mask of the lanes from element `from` on that are below `size`, or
-  /// null for all.
-  Value maskOf(int64_t from, int64_t size) {
-    return from + lanes <= size ? Value()
-                                : e.lanesBelow(e.index(size - from), lanes);
-  }
-  Value column(const Access &access, unsigned loop, int64_t size, Value base,
-               int64_t from) {
-    Value step = access.steps[loop] ? access.steps[loop] : e.index(1);
-    return a.readWide(access.flat, e.add(base, e.mul(step, from)), step,
-                      {lanes, maskOf(from, size)});
-  }
-  void keepScalar(Value number, Value to, Value at) {
-    memref::StoreOp::create(e.builder, e.loc, number, to, at);
-  }
-  Value number(Value from, Value at) {
-    return memref::LoadOp::create(e.builder, e.loc, from, at);
-  }
-};
 } // namespace
 
 Decode::Decode(AttentionEmitter &a) : a(a) {
@@ -171,6 +95,7 @@ void Decode::build(Value scratch) {
     results = a.onStack(capacity * columns, f32);
     for (Value *row : {&greatest, &total, &scale})
       *row = a.onStack(capacity, f32);
+    allocateDigits();
     Value from = e.mul(task, together);
     e.loop(from, e.min(e.add(from, together), items), 1, [&](Value index) {
       item(e.floorDiv(index, chunks), e.remainder(index, chunks));
@@ -225,11 +150,18 @@ void Decode::item(Value unit, Value chunk) {
     tiles([&](Value row, int64_t count) {
       if (isTransposed())
         scoreTransposed(row, count);
+      else if (keyDigits)
+        scoreBytes(row, count);
       else
         scoreRows(row, count);
     });
     e.loop(e.index(0), rows, 1, [&](Value row) { finishScores(row); });
-    tiles([&](Value row, int64_t count) { addValues(row, count); });
+    tiles([&](Value row, int64_t count) {
+      if (valueDigits)
+        addValueBytes(row, count);
+      else
+        addValues(row, count);
+    });
   });
   e.loop(e.index(0), rows, 1, [&](Value row) {
     auto column = [&](int64_t from) {
@@ -269,6 +201,8 @@ void Decode::begin(Value chunk) {
       point[a.d] = {};
       a.keep(vector, queries, e.add(e.mul(row, depth), from));
     }
+    if (keyDigits)
+      makeQueryDigits(row);
     for (int64_t from = 0; from < columns; from += lanes)
       a.keep(e.real(0, a.vectorType()), results,
              e.add(e.mul(row, columns), from));
@@ -431,20 +365,29 @@ void Decode::finishScores(Value row) {
   Value factor = vector::ExtractOp::create(b, e.loc, a.power(before, most),
                                            ArrayRef<int64_t>{0});
   keepScalar(factor, scale, row);
-  Value sum = e.loop(
-      e.index(0), keysHere, lanes, e.real(0, a.vectorType()),
-      [&](Value key, ValueRange carried) {
+  Value zero = e.real(0, a.vectorType());
+  SmallVector<Value> folded{zero}; // the sum, and the greatest that is stored
+  if (valueDigits)
+    folded.push_back(zero);
+  folded = e.loop(
+      e.index(0), keysHere, lanes, folded, [&](Value key, ValueRange carried) {
         Value place = e.add(base, key);
         Value power = a.power(a.load(scores, place), most);
         point[a.j] = e.add(key0, key);
         Value exists = e.lanesBelow(e.sub(keysHere, key), lanes);
-        a.keep(a.scaled(power, a.valueScale, a.j, point, {lanes, exists}),
-               scores, place);
-        return SmallVector<Value>{
+        SmallVector<Value> next{
             arith::AddFOp::create(b, e.loc, carried[0], power)};
-      })[0];
+        power = a.scaled(power, a.valueScale, a.j, point, {lanes, exists});
+        a.keep(power, scores, place);
+        if (valueDigits)
+          next.push_back(
+              e.greater(math::AbsFOp::create(b, e.loc, power), carried[1]));
+        return next;
+      });
+  if (valueDigits)
+    makePowerDigits(row, e.reduce(vector::CombiningKind::MAXNUMF, folded[1]));
   point[a.j] = {};
-  sum = e.reduce(vector::CombiningKind::ADD, sum);
+  Value sum = e.reduce(vector::CombiningKind::ADD, folded[0]);
   keepScalar(arith::AddFOp::create(
                  b, e.loc,
                  arith::MulFOp::create(b, e.loc, number(total, row), factor),
