@@ -68,6 +68,8 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFoldTransposes());
   pm.addNestedPass<func::FuncOp>(createFuseAttention());
   pm.addPass(createCanonicalizerPass());
+  if (options.precision.byteStates)
+    pm.addNestedPass<func::FuncOp>(createQuantizeStates());
   pm.addNestedPass<func::FuncOp>(createSinkConcats());
   pm.addNestedPass<func::FuncOp>(createQuantizeProducts());
   pm.addNestedPass<func::FuncOp>(createQuantizePools());

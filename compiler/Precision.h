@@ -19,6 +19,8 @@ struct Precision {
   Kind kind = f32;
   int64_t group = 32;           ///< of weights of 4 bits, share a scale
   bool byteActivations = false; ///< what those are multiplied with, too
+  bool byteStates = false; ///< rows that are appended to states, such as keys
+                           ///< and values, with a scale for each
 
   /// "f32", "int8-dynamic", "int4-weights:group=64,activations=int8". Nothing,
   /// and why, when it is none.

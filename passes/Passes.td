@@ -73,6 +73,16 @@ def UpdateStates : Pass<"fulgur-update-states", "mlir::func::FuncOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
 }
 
+def QuantizeStates : Pass<"fulgur-quantize-states", "mlir::func::FuncOp"> {
+  let summary = "Keeps rows that are appended to states, such as keys and values, as bytes with a scale for each row";
+  let description = [{
+    Afterwards a state of f32 that rows are appended to is one of i8, and another state has the scales: it has the dims of the first but the
+    last. Rows are quantized once, where they are appended; readers read codes times scales. Remarks name states that stay as
+    they are.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect"];
+}
+
 def MergeProducts : Pass<"fulgur-merge-products", "mlir::func::FuncOp"> {
   let summary = "Makes one product of products of the same rows with several weights";
   let description = [{

@@ -82,6 +82,15 @@ struct CommandLine {
                "f16, int8-dynamic, int4-weights[:group=N,activations=int8]"),
       cl::value_desc("type"), cl::init("f32"), cl::cat(category)};
 
+  enum class Cache { f32, int8 };
+  cl::opt<Cache> kvCache{
+      "kv-cache",
+      cl::desc("What rows of states, such as keys and values, are kept as:"),
+      cl::cat(category), cl::init(Cache::f32),
+      cl::values(
+          clEnumValN(Cache::f32, "f32", "as they are (default)"),
+          clEnumValN(Cache::int8, "int8", "bytes, and a scale for each row"))};
+
   cl::opt<std::string> accuracy{
       "accuracy",
       cl::desc("Compile for f32 as well, run both (on data in a folder, or on "
@@ -293,6 +302,10 @@ Options CommandLine::options() const {
   if (!chosen)
     usageError("--precision=" + precision + ": " + complaint);
   result.precision = *chosen;
+  result.precision.byteStates = kvCache == Cache::int8;
+  if (result.precision.byteStates && states.empty())
+    usageError("--kv-cache=int8 is for models that keep rows in a state: say "
+               "which inputs and outputs are one with --state");
   if (strassen != cl::BOU_UNSET)
     result.strassen = strassen == cl::BOU_TRUE;
   for (StringRef dim : dims)

@@ -12,6 +12,7 @@
 #include "passes/Dims.h"
 #include "passes/NarrowAttention.h"
 #include "passes/Passes.h"
+#include "passes/ScaledCodes.h"
 #include "passes/WeightStore.h"
 #include "passes/graph/WeightProduct.h"
 
@@ -136,7 +137,8 @@ bool isWorthIt(AttentionOp op) {
     Value source = sourceOf(value);
     while (auto slice = source.getDefiningOp<tensor::ExtractSliceOp>())
       source = sourceOf(slice.getSource());
-    return isa_and_nonnull<linalg::LinalgOp>(source.getDefiningOp());
+    return isa_and_nonnull<linalg::LinalgOp>(source.getDefiningOp()) &&
+           !matchScaledCodes(source);
   };
   int64_t queries = ShapedType::kDynamic;
   for (auto [value, map] : {std::pair(op.getQuery(), op.mapList().front()),

@@ -17,6 +17,7 @@
 #include "passes/Dims.h"
 #include "passes/Interleaving.h"
 #include "passes/Passes.h"
+#include "passes/ScaledCodes.h"
 #include "passes/kernel/builders/Gather.h"
 #include "passes/kernel/builders/Pixels.h"
 #include "passes/kernel/builders/Rows.h"
@@ -462,6 +463,22 @@ private:
     }
   }
 
+  /// Attention makes numbers of keys and values that are bytes while it reads
+  /// them.
+  void addScaledCodes(AttentionOp attention,
+                      SmallVectorImpl<Operation *> &group) {
+    OpBuilder builder(attention);
+    for (OpOperand *operand :
+         {&attention.getKeyMutable(), &attention.getValueMutable()})
+      if (std::optional<ScaledCodes> codes = matchScaledCodes(operand->get())) {
+        Operation *copy = builder.clone(*codes->loop);
+        operand->set(copy->getResult(0));
+        clones.push_back(copy);
+        group.push_back(copy);
+        addSlices(copy, codes->scale ? 2 : 1, group);
+      }
+  }
+
   /// Attention, transpositions and loops whose results are put together read
   /// slices of what others have computed where they are.
   void addSlices(Operation *reader, unsigned operands,
@@ -571,8 +588,10 @@ private:
           cast<RankedTensorType>(input.getType()).getElementType().isF32())
         group.push_back(producer);
     }
-    if (auto attention = dyn_cast<AttentionOp>(root))
+    if (auto attention = dyn_cast<AttentionOp>(root)) {
+      addScaledCodes(attention, group);
       addSlices(attention, /*query, key, value*/ 3, group);
+    }
     if (isa<linalg::TransposeOp>(root))
       addSlices(root, /*input*/ 1, group);
     addPreparation(root, group);

@@ -2,6 +2,8 @@
 
 Models are small decoders of several kinds, decoded in steps of several sizes. Without --state the present of one step is the past of
 the next; with it, the buffer is. Rows that are not in use are no numbers, so whatever reads them shows.
+
+Caches of bytes are compared with a model that rounds new keys and values itself, to the numbers that the bytes and their scales stand for.
 """
 
 import dataclasses
@@ -28,6 +30,7 @@ class Kind:
     arguments: tuple = ()
     mask: str = "total"  # what the model calls the mask's size
     old_rows: bool = False  # an output that is computed from the old rows alone
+    bytes: bool = False  # --kv-cache=int8
 
 
 KINDS = [
@@ -40,6 +43,11 @@ KINDS = [
     Kind("small-vectors", heads=4, key_heads=2, rotary=True, arguments=("--mcpu=x86-64-v3",)),
     Kind("bf16", arguments=("--precision=bf16",)),
     Kind("old-rows", old_rows=True),
+    Kind("bytes", mask="past + new", bytes=True),
+    Kind("bytes-groups", heads=4, key_heads=2, rotary=True, mask="past + new", bytes=True),
+    Kind("bytes-fixed", dims=("batch", "capacity"), fused=True, mask="past + new", bytes=True),
+    Kind("bytes-small-vectors", heads=4, key_heads=1, mask="past + new", arguments=("--mcpu=x86-64-v3",), bytes=True),
+    Kind("bytes-unfused", heads=4, key_heads=2, old_rows=True, bytes=True),
 ]
 
 
@@ -71,7 +79,14 @@ class Graph:
         return self.add("Add", self.add("Mul", x, cos), self.add("Mul", turned, sin))
 
 
-def decoder(kind):
+    def rounded(self, x):
+        """What is left of rows that become bytes with a scale each."""
+        greatest = self.add("ReduceMax", self.add("Abs", x), self.constant(np.array([-1])), keepdims=1)
+        codes = self.add("Round", self.add("Mul", x, self.add("Div", self.constant(np.float32(127)), greatest)))
+        return self.add("Mul", codes, self.add("Mul", greatest, self.constant(np.float32(1 / 127))))
+
+
+def decoder(kind, rounds=False):
     """Two layers; queries see all keys that the mask lets through."""
     graph = Graph()
     mask = graph.add("Unsqueeze", "mask", graph.constant(np.array([1, 2])))
@@ -91,6 +106,8 @@ def decoder(kind):
         query, key, value = (graph.split(part, heads) for part, heads in zip(parts, (kind.heads, kind.key_heads, kind.key_heads)))
         if kind.rotary:
             query, key = graph.rotate(query, cos, sin), graph.rotate(key, cos, sin)
+        if rounds:
+            key, value = graph.rounded(key), graph.rounded(value)
         pair = [graph.add("Concat", f"past.{layer}.{what}", new, name=f"present.{layer}.{what}", axis=2)
                 for what, new in (("key", key), ("value", value))]
         presents += pair
@@ -131,50 +148,69 @@ def run(stem, named):
 def compiled(kind, scratch, name, *arguments):
     sizes = {"batch": BATCH, "capacity": CAPACITY}
     fixed = [f"--dim={'past_capacity' if dim == 'capacity' else dim}={sizes[dim]}" for dim in kind.dims if name == "state" or dim == "batch"]
-    return toolchain.compile_model(f"{scratch}/model.onnx", f"{scratch}/{name}", *fixed, *kind.arguments, *arguments)
+    return toolchain.compile_model(f"{scratch}/{name}.onnx", f"{scratch}/{name}", *fixed, *kind.arguments, *arguments)
+
+
+def empty_buffers(kind, ports):
+    """The states by name, with nothing in use."""
+    shape = (BATCH, kind.key_heads, CAPACITY, SIZE)
+    if not kind.bytes:
+        return {port: np.full(shape, np.nan, np.float32) for port in ports}
+    return {port: np.full(shape, 99, np.int8) for port in ports} | {
+        f"{port}.scale": np.full(shape[:-1], np.nan, np.float32) for port in ports
+    }
+
+
+def rows_of(kind, buffers, port, end):
+    rows = buffers[port][:, :, :end]
+    return rows * buffers[f"{port}.scale"][:, :, :end, None] if kind.bytes else rows
 
 
 def decode(kind, scratch):
     """What went wrong, or None."""
     ports = [f"past.{layer}.{what}" for layer in range(2) for what in ("key", "value")]
-    for name, arguments in (("plain", ()), ("state", ("--state", "past.*=present.*"))):
+    for name, arguments in (("plain", ()), ("state", ("--state", "past.*=present.*") + kind.bytes * ("--kv-cache=int8",))):
         ended = compiled(kind, scratch, name, *arguments)
         if ended.code:
             return f"does not compile: {ended.reason()}"
     says_rows = kind.mask == "total"
     random = np.random.default_rng(5)
-    buffers = [np.full((BATCH, kind.key_heads, CAPACITY, SIZE), np.nan, np.float32) for _ in ports]
-    past = [buffer[:, :, :0] for buffer in buffers]
+    buffers = empty_buffers(kind, ports)
+    past = [np.zeros((BATCH, kind.key_heads, 0, SIZE), np.float32) for _ in ports]
     start, largest = 0, 0.0
     for new in STEPS:
         given = inputs_of(random, start, new)
-        ended, expected = run(f"{scratch}/plain", given + list(zip(ports, past)))
         rows = [("past", np.int64(start))] if says_rows else []
-        other, actual = run(f"{scratch}/state", given + list(zip(ports, buffers)) + rows)
+        states = list(buffers.items())
+        ended, expected = run(f"{scratch}/plain", given + list(zip(ports, past)))
+        other, actual = run(f"{scratch}/state", given + states[: len(ports)] + rows + states[len(ports) :])
         for end in (ended, other):
             if end.code:
                 return f"does not run at row {start}: {end.reason()}"
-        past, after = expected[1:5], actual[1:5]
+        past = expected[1:5]
+        after = dict(zip(buffers, actual[1:5] + actual[5 + kind.old_rows :]))
         start += new
-        for before, state in zip(buffers, after):
-            if not np.array_equal(before[:, :, start:].view(np.int32), state[:, :, start:].view(np.int32)):
-                return f"rows that are not in use have changed up to row {start}"
+        for port, before in buffers.items():
+            if before[:, :, start:].tobytes() != after[port][:, :, start:].tobytes():
+                return f"rows of '{port}' that are not in use have changed up to row {start}"
         buffers = after
-        actual = [actual[0], *(state[:, :, :start] for state in after), *actual[5:]]
+        actual = [actual[0], *(rows_of(kind, buffers, port, start) for port in ports), *actual[5 : 5 + kind.old_rows]]
         largest = max(largest, toolchain.worst(actual, expected))
     if largest > toolchain.TOLERANCE:
         return f"differs by {largest:.1e}"
     given = inputs_of(random, start, 1)
     rows = [("past", np.int64(start))] if says_rows else []
-    ended, _ = run(f"{scratch}/state", given + list(zip(ports, buffers)) + rows)
-    if ended.code == 0 or "rows only, but" not in ended.output:
+    states = list(buffers.items())
+    ended, _ = run(f"{scratch}/state", given + states[: len(ports)] + rows + states[len(ports) :])
+    if ended.code == 0 or not any(reason in ended.output for reason in ("rows only, but", f"must be from 0 to {CAPACITY}")):
         return f"a full buffer is not refused: {ended.reason()}"
     return None
 
 
 def check(kind):
     with toolchain.scratch() as scratch:
-        onnx.save(decoder(kind), f"{scratch}/model.onnx")
+        onnx.save(decoder(kind, rounds=kind.bytes), f"{scratch}/plain.onnx")
+        onnx.save(decoder(kind), f"{scratch}/state.onnx")
         return decode(kind, scratch)
 
 

@@ -1,6 +1,7 @@
 // A kernel read as attention, and what both of its forms of loops share: where
 // the operands are and how scores and powers are computed on vectors.
 #pragma once
+#include "passes/ScaledCodes.h"
 #include "passes/kernel/builders/Elementwise.h"
 #include <optional>
 
@@ -19,10 +20,13 @@ struct Attention {
   bool plain = false;
   /// Query, key and value are bfloat16, which may be multiplied in pairs.
   bool narrow = false;
+  /// Keys and values that are bytes times scales.
+  std::optional<ScaledCodes> keyCodes, valueCodes;
 
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;
-  /// Every operand and the result with its map.
+  /// Every operand and the result with its map. Codes stand for what is made of
+  /// them.
   llvm::SmallVector<std::pair<mlir::Value, mlir::AffineMap>> operands() const;
 };
 
@@ -41,6 +45,9 @@ struct AttentionEmitter {
            j = attention.op.keyLoop(), n = attention.op.columnLoop();
   llvm::SmallVector<mlir::Value> sizes{}; ///< of all loops
   Access query{}, key{}, value{}, out{}, sink{};
+  /// Of bytes: what scores and powers are multiplied by, or elements of the
+  /// query and of the result; null: by nothing.
+  Access keyScale{}, valueScale{};
   llvm::SmallVector<Access> extras{};
   mlir::Value offset{}; ///< null without causality
 
@@ -59,6 +66,13 @@ struct AttentionEmitter {
   /// What the elements of the query are multiplied by. Narrow ones cannot take
   /// a factor without being rounded again: their products get it.
   double queryFactor();
+  /// What the elements of the result are multiplied by.
+  double resultFactor();
+  /// A vector of neighbouring steps of `loop` from `point` on, times their
+  /// scales. Scales that differ from key to key are for scores and powers, so
+  /// `loop` is j; others are for elements of the query or the result.
+  mlir::Value scaled(mlir::Value vector, const Access &scale, unsigned loop,
+                     llvm::ArrayRef<mlir::Value> point, Columns columns);
   /// What products have to be multiplied by to be powers of 2, as far as the
   /// query has not been.
   double powerFactor();

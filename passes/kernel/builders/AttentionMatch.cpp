@@ -12,7 +12,9 @@ static constexpr int64_t kDeepest = 512; // rows that fit the stack's tiles
 
 SmallVector<std::pair<Value, AffineMap>> Attention::operands() const {
   AttentionOp op = this->op;
-  SmallVector<Value> values{op.getQuery(), op.getKey(), op.getValue()};
+  SmallVector<Value> values{op.getQuery(),
+                            keyCodes ? keyCodes->codes : op.getKey(),
+                            valueCodes ? valueCodes->codes : op.getValue()};
   llvm::append_range(values, op.getExtras());
   if (op.getSink())
     values.push_back(op.getSink());
@@ -68,6 +70,22 @@ static void readScore(Attention &attention) {
       yielded == product && (!attention.narrow || attention.factor > 0);
 }
 
+/// The bytes that keys or values are made of, if the kernel can read them and
+/// their scales where they are. Scales are factors of whole keys, or of one
+/// element of all keys.
+static std::optional<ScaledCodes> codesOf(AttentionOp op, Value value,
+                                          AffineMap map, unsigned element) {
+  std::optional<ScaledCodes> codes = matchScaledCodes(value);
+  if (!codes || !isView(codes->codes))
+    return std::nullopt;
+  if (!codes->scale)
+    return codes;
+  AffineMap scale = codes->scaleMap.compose(map);
+  bool isFactor =
+      !scale.isFunctionOfDim(op.keyLoop()) || !scale.isFunctionOfDim(element);
+  return isFactor && isView(codes->scale) ? codes : std::nullopt;
+}
+
 std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   Attention attention;
   if (kernel.yield().getValues().size() != 1)
@@ -77,8 +95,16 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
     return std::nullopt;
   AttentionOp op = attention.op;
   Block *block = kernel.bodyBlock();
+  SmallVector<AffineMap> maps = op.mapList();
+  attention.keyCodes = codesOf(op, op.getKey(), maps[1], op.depthLoop());
+  attention.valueCodes = codesOf(op, op.getValue(), maps[2], op.columnLoop());
+  auto makesNumbers = [&](Operation *other) {
+    return (attention.keyCodes && other == attention.keyCodes->loop) ||
+           (attention.valueCodes && other == attention.valueCodes->loop);
+  };
   for (Operation &other : block->without_terminator())
-    if (&other != op && !other.hasTrait<OpTrait::ConstantLike>() &&
+    if (&other != op && !makesNumbers(&other) &&
+        !other.hasTrait<OpTrait::ConstantLike>() &&
         !isa<tensor::EmptyOp>(other) && !isViewOperation(&other))
       return std::nullopt;
   attention.out = block->getArguments().back();
@@ -94,7 +120,8 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   };
   SmallVector<Value> factors{op.getQuery(), op.getKey(), op.getValue()};
   attention.narrow = llvm::all_of(factors, isBF16);
-  if (!llvm::all_of(factors, isView) ||
+  if (!isView(op.getQuery()) || !(attention.keyCodes || isView(op.getKey())) ||
+      !(attention.valueCodes || isView(op.getValue())) ||
       (attention.narrow ? !hasRowsOfPairs(op) : !llvm::all_of(factors, isF32)))
     return std::nullopt;
   if (!(isF32(op.getResult()) || isBF16(op.getResult())) ||

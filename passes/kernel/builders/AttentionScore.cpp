@@ -30,16 +30,25 @@ void AttentionEmitter::access() {
     }
     sizes.push_back(size);
   }
-  SmallVector<Access> accesses;
-  for (auto [operand, view] : llvm::zip(operands, views)) {
+  auto accessOf = [&](const View &view, AffineMap map) {
     SmallVector<int> moved;
-    for (AffineExpr expr : operand.second.getResults()) {
+    for (AffineExpr expr : map.getResults()) {
       auto dim = dyn_cast<AffineDimExpr>(expr);
       moved.push_back(dim ? int(dim.getPosition()) : -1);
     }
-    accesses.push_back(view.access(moved, count));
-  }
+    return view.access(moved, count);
+  };
+  SmallVector<Access> accesses;
+  for (auto [operand, view] : llvm::zip(operands, views))
+    accesses.push_back(accessOf(view, operand.second));
   query = accesses[0], key = accesses[1], value = accesses[2];
+  auto scaleOf = [&](const std::optional<ScaledCodes> &codes, AffineMap map) {
+    return codes && codes->scale ? accessOf(viewOf(e, site, codes->scale),
+                                            codes->scaleMap.compose(map))
+                                 : Access();
+  };
+  keyScale = scaleOf(attention.keyCodes, operands[1].second);
+  valueScale = scaleOf(attention.valueCodes, operands[2].second);
   out = accesses.pop_back_val();
   if (attention.op.getSink())
     sink = accesses.pop_back_val();
@@ -54,7 +63,21 @@ void AttentionEmitter::access() {
 double AttentionEmitter::queryFactor() {
   if (attention.narrow)
     return 1;
-  return attention.factor * (attention.plain ? kLog2E : 1);
+  return attention.factor * (attention.plain ? kLog2E : 1) *
+         (attention.keyCodes ? attention.keyCodes->factor : 1);
+}
+
+double AttentionEmitter::resultFactor() {
+  return attention.valueCodes ? attention.valueCodes->factor : 1;
+}
+
+Value AttentionEmitter::scaled(Value vector, const Access &scale, unsigned loop,
+                               ArrayRef<Value> point, Columns columns) {
+  if (!scale.flat || bool(scale.steps[j]) != (loop == j))
+    return vector;
+  Value scales = readColumns(e, scale.flat, scale.at(e, point),
+                             scale.steps[loop], columns);
+  return arith::MulFOp::create(e.builder, e.loc, vector, scales);
 }
 
 double AttentionEmitter::powerFactor() {
@@ -220,6 +243,9 @@ Value AttentionEmitter::widen(Value vector) {
   auto type = cast<VectorType>(vector.getType());
   if (type.getElementType().isF32())
     return vector;
+  if (type.getElementType().isInteger(8))
+    return arith::SIToFPOp::create(e.builder, e.loc,
+                                   type.clone(e.builder.getF32Type()), vector);
   return arith::ExtFOp::create(e.builder, e.loc,
                                type.clone(e.builder.getF32Type()), vector);
 }

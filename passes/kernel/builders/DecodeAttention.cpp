@@ -6,8 +6,8 @@
 // the keys, or, when the keys are transposed, sums with one key in each lane.
 // Long sequences are cut into chunks, which are tasks of their own and keep
 // their sums; these are combined at the end.
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/DecodeAttention.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/kernel/builders/Transpose.h"
 #include <cmath>
 
@@ -20,79 +20,7 @@ constexpr int64_t kUsualRows = 64, kMostRows = 128;
 constexpr int64_t kTaskBytes = 1 << 20; // of keys and values: 20 microseconds
 constexpr int64_t kBlockScores = 16 << 10; // stay in the cache
 constexpr int64_t kRowElements = 32768; // of queries and results on the stack
-constexpr int64_t kManyRows = 8;        // between which memory has to be asked
 constexpr int64_t kAhead = 8;           // keys
-
-struct Decode {
-  AttentionEmitter &a;
-  Emitter &e = a.e;
-  int64_t lanes = a.lanes, depth = llvm::alignTo(a.attention.depth, lanes),
-          columns = llvm::alignTo(a.attention.columns, lanes);
-  int64_t rowBytes = 4 * (a.attention.depth + a.attention.columns);
-  SmallVector<unsigned> unitLoops{}, rowLoops{}; ///< rowLoops: the last is i
-  Value units{}, rows{};
-  int64_t capacity = 0;  ///< rows that there may be
-  int64_t blockKeys = 0; ///< keys of a block
-  Value keyCount = a.sizes[a.j], chunks{}, chunkKeys{};
-  Value partials{}; ///< [unit][chunk][row][result, greatest, total]
-
-  // One task.
-  Value queries{}, scores{}, results{}; ///< [row][depth], [row][key],
-                                        ///< [row][column]
-  Value greatest{}, total{}, scale{};   ///< per row
-  SmallVector<Value> point{};
-  // One block of keys.
-  Value key0{}, keysHere{};
-
-  explicit Decode(AttentionEmitter &a);
-  int64_t partialElements() { return columns + lanes; }
-  bool isTransposed() {
-    return a.key.steps[a.d] && known(a.key.steps[a.d]) != 1;
-  }
-
-  void build(Value scratch);
-  void item(Value unit, Value chunk);
-  void setRow(Value row);
-  void clearRow();
-  void begin(Value chunk);
-  void scoreRows(Value row, int64_t count);
-  void scoreTransposed(Value row, int64_t count);
-  void prefetch(const Access &access, Value row, int64_t from, int64_t to);
-  void finishScores(Value row);
-  void addValues(Value row, int64_t count);
-  void finish(Value sum, llvm::function_ref<Value(int64_t)> column);
-  void combine();
-  /// All rows, in tiles whose size is a power of two.
-  void tiles(llvm::function_ref<void(Value, int64_t)> tile);
-
-  Value at(const Access &access,
-           std::initializer_list<std::pair<unsigned, Value>> indices) {
-    for (auto [loop, index] : indices)
-      point[loop] = index;
-    Value position = access.at(e, point);
-    for (auto [loop, index] : indices)
-      point[loop] = {};
-    return position;
-  }
-  /// The mask of the lanes from element `from` on that are below `size`, or
-  /// null for all.
-  Value maskOf(int64_t from, int64_t size) {
-    return from + lanes <= size ? Value()
-                                : e.lanesBelow(e.index(size - from), lanes);
-  }
-  Value column(const Access &access, unsigned loop, int64_t size, Value base,
-               int64_t from) {
-    Value step = access.steps[loop] ? access.steps[loop] : e.index(1);
-    return a.readWide(access.flat, e.add(base, e.mul(step, from)), step,
-                      {lanes, maskOf(from, size)});
-  }
-  void keepScalar(Value number, Value to, Value at) {
-    memref::StoreOp::create(e.builder, e.loc, number, to, at);
-  }
-  Value number(Value from, Value at) {
-    return memref::LoadOp::create(e.builder, e.loc, from, at);
-  }
-};
 } // namespace
 
 Decode::Decode(AttentionEmitter &a) : a(a) {
@@ -167,6 +95,7 @@ void Decode::build(Value scratch) {
     results = a.onStack(capacity * columns, f32);
     for (Value *row : {&greatest, &total, &scale})
       *row = a.onStack(capacity, f32);
+    allocateDigits();
     Value from = e.mul(task, together);
     e.loop(from, e.min(e.add(from, together), items), 1, [&](Value index) {
       item(e.floorDiv(index, chunks), e.remainder(index, chunks));
@@ -221,11 +150,18 @@ void Decode::item(Value unit, Value chunk) {
     tiles([&](Value row, int64_t count) {
       if (isTransposed())
         scoreTransposed(row, count);
+      else if (keyDigits)
+        scoreBytes(row, count);
       else
         scoreRows(row, count);
     });
     e.loop(e.index(0), rows, 1, [&](Value row) { finishScores(row); });
-    tiles([&](Value row, int64_t count) { addValues(row, count); });
+    tiles([&](Value row, int64_t count) {
+      if (valueDigits)
+        addValueBytes(row, count);
+      else
+        addValues(row, count);
+    });
   });
   e.loop(e.index(0), rows, 1, [&](Value row) {
     auto column = [&](int64_t from) {
@@ -259,8 +195,14 @@ void Decode::begin(Value chunk) {
       Value vector = column(a.query, a.d, a.attention.depth, query, from);
       vector = arith::MulFOp::create(b, e.loc, vector,
                                      e.real(a.queryFactor(), vector.getType()));
+      point[a.d] = e.index(from);
+      vector = a.scaled(vector, a.keyScale, a.d, point,
+                        {lanes, maskOf(from, a.attention.depth)});
+      point[a.d] = {};
       a.keep(vector, queries, e.add(e.mul(row, depth), from));
     }
+    if (keyDigits)
+      makeQueryDigits(row);
     for (int64_t from = 0; from < columns; from += lanes)
       a.keep(e.real(0, a.vectorType()), results,
              e.add(e.mul(row, columns), from));
@@ -329,7 +271,7 @@ void Decode::prefetch(const Access &access, Value row, int64_t from,
                       int64_t to) {
   if (!access.steps[a.j])
     return;
-  constexpr int64_t line = 16;
+  int64_t line = 64 / bytesOf(access);
   Value ahead = e.add(row, e.mul(access.steps[a.j], kAhead));
   for (; from < to; from += line)
     memref::PrefetchOp::create(e.builder, e.loc, access.flat,
@@ -386,13 +328,13 @@ void Decode::finishScores(Value row) {
       e.index(0), keysHere, lanes, before, [&](Value key, ValueRange carried) {
         Value exists = e.lanesBelow(e.sub(keysHere, key), lanes), i, j;
         SmallVector<Value> extras;
+        point = rowPoint;
+        point[a.j] = e.add(key0, key);
         for (auto [number, extra] : llvm::enumerate(a.extras)) {
           if (!a.reads(3 + number)) {
             extras.push_back({});
             continue;
           }
-          point = rowPoint;
-          point[a.j] = e.add(key0, key);
           extras.push_back(readColumns(e, extra.flat, extra.at(e, point),
                                        extra.steps[a.j], {lanes, exists}));
         }
@@ -402,7 +344,9 @@ void Decode::finishScores(Value row) {
           j = arith::AddIOp::create(b, e.loc,
                                     e.broadcast(e.add(key0, key), lanes),
                                     e.iota(lanes, b.getIndexType()));
-        Value score = a.score(a.load(scores, e.add(base, key)), i, j, extras);
+        Value product = a.scaled(a.load(scores, e.add(base, key)), a.keyScale,
+                                 a.j, point, {lanes, exists});
+        Value score = a.score(product, i, j, extras);
         Value sees = exists;
         if (to)
           sees = arith::AndIOp::create(b, e.loc, sees,
@@ -415,22 +359,35 @@ void Decode::finishScores(Value row) {
         return SmallVector<Value>{e.greater(score, carried[0])};
       })[0];
   clearRow();
-  point[a.j] = {};
   Value highest = e.reduce(vector::CombiningKind::MAXNUMF, most);
   keepScalar(highest, greatest, row);
   most = a.finite(e.broadcast(highest, lanes));
   Value factor = vector::ExtractOp::create(b, e.loc, a.power(before, most),
                                            ArrayRef<int64_t>{0});
   keepScalar(factor, scale, row);
-  Value sum = e.loop(e.index(0), keysHere, lanes, e.real(0, a.vectorType()),
-                     [&](Value key, ValueRange carried) {
-                       Value place = e.add(base, key);
-                       Value power = a.power(a.load(scores, place), most);
-                       a.keep(power, scores, place);
-                       return SmallVector<Value>{
-                           arith::AddFOp::create(b, e.loc, carried[0], power)};
-                     })[0];
-  sum = e.reduce(vector::CombiningKind::ADD, sum);
+  Value zero = e.real(0, a.vectorType());
+  SmallVector<Value> folded{zero}; // the sum, and the greatest that is stored
+  if (valueDigits)
+    folded.push_back(zero);
+  folded = e.loop(
+      e.index(0), keysHere, lanes, folded, [&](Value key, ValueRange carried) {
+        Value place = e.add(base, key);
+        Value power = a.power(a.load(scores, place), most);
+        point[a.j] = e.add(key0, key);
+        Value exists = e.lanesBelow(e.sub(keysHere, key), lanes);
+        SmallVector<Value> next{
+            arith::AddFOp::create(b, e.loc, carried[0], power)};
+        power = a.scaled(power, a.valueScale, a.j, point, {lanes, exists});
+        a.keep(power, scores, place);
+        if (valueDigits)
+          next.push_back(
+              e.greater(math::AbsFOp::create(b, e.loc, power), carried[1]));
+        return next;
+      });
+  if (valueDigits)
+    makePowerDigits(row, e.reduce(vector::CombiningKind::MAXNUMF, folded[1]));
+  point[a.j] = {};
+  Value sum = e.reduce(vector::CombiningKind::ADD, folded[0]);
   keepScalar(arith::AddFOp::create(
                  b, e.loc,
                  arith::MulFOp::create(b, e.loc, number(total, row), factor),
@@ -481,8 +438,8 @@ void Decode::addValues(Value row, int64_t count) {
 void Decode::finish(Value sum, llvm::function_ref<Value(int64_t)> columnAt) {
   OpBuilder &b = e.builder;
   Value zero = e.real(0, a.vectorType());
-  Value inverse =
-      arith::DivFOp::create(b, e.loc, e.real(1, a.vectorType()), sum);
+  Value inverse = arith::DivFOp::create(
+      b, e.loc, e.real(a.resultFactor(), a.vectorType()), sum);
   for (int64_t from = 0; from < columns; from += lanes) {
     Value result = arith::MulFOp::create(b, e.loc, columnAt(from), inverse);
     if (a.attention.op.getZeroEmptyRows()) {
@@ -491,8 +448,9 @@ void Decode::finish(Value sum, llvm::function_ref<Value(int64_t)> columnAt) {
       result = arith::SelectOp::create(b, e.loc, empty, zero, result);
     }
     point[a.n] = e.index(from);
-    a.writeResult(result, a.out.at(e, point),
-                  {lanes, maskOf(from, a.attention.columns)});
+    Columns here{lanes, maskOf(from, a.attention.columns)};
+    result = a.scaled(result, a.valueScale, a.n, point, here);
+    a.writeResult(result, a.out.at(e, point), here);
   }
   point[a.n] = {};
 }

@@ -85,6 +85,11 @@ struct Flash {
     static constexpr int64_t many[] = {12, 12, 8, 6}, few[] = {12, 6, 4};
     return registers >= 32 ? many[vectors - 1] : few[vectors - 1];
   }
+  /// A scale of codes in every lane.
+  Value scaleAt(const Access &scale,
+                std::initializer_list<std::pair<unsigned, Value>> indices) {
+    return scalar(scale.flat, at(scale, indices));
+  }
   Value at(const Access &access,
            std::initializer_list<std::pair<unsigned, Value>> indices) {
     for (auto [loop, index] : indices)
@@ -103,6 +108,8 @@ struct Flash {
 bool Flash::isCopied(const Access &access, unsigned loop) {
   if (a.attention.narrow)
     return !pairs || loop == a.n;
+  if (access.elementType().isInteger(8))
+    return true;
   return access.steps[loop] && known(access.steps[loop]) != 1;
 }
 
@@ -222,6 +229,15 @@ void Flash::queryBlock() {
                return arith::MulFOp::create(b, e.loc, vector,
                                             e.real(factor, vector.getType()));
              });
+  if (a.keyScale.flat && !a.keyScale.steps[a.j])
+    e.loop(e.index(0), e.index(a.attention.depth), 1, [&](Value d) {
+      Value factor = scaleAt(a.keyScale, {{a.d, d}});
+      for (int64_t v : llvm::seq(width)) {
+        Value place = e.add(e.mul(d, blockQueries), v * lanes);
+        keep(arith::MulFOp::create(b, e.loc, load(queries, place), factor),
+             queries, place);
+      }
+    });
   // The sink is where the maximum and the sum begin.
   Value none = e.real(-INFINITY, a.vectorType()),
         zero = e.real(0, a.vectorType());
@@ -317,6 +333,9 @@ void Flash::scoreTile(Value strip, int64_t vectors, Value row, int64_t rows) {
     for (int64_t v : llvm::seq(vectors)) {
       Value &sum = sums[r * vectors + v];
       Value query = e.add(strip, v * lanes), i, j;
+      if (a.keyScale.flat && a.keyScale.steps[a.j])
+        sum = arith::MulFOp::create(
+            e.builder, e.loc, sum, scaleAt(a.keyScale, {{a.j, keyIndices[r]}}));
       if (a.reads(1))
         i = arith::AddIOp::create(e.builder, e.loc,
                                   e.broadcast(e.add(first, query), lanes),
@@ -470,12 +489,16 @@ void Flash::powers() {
                             e.add(e.mul(e.add(row, r), blockQueries), at(v));
                         both.push_back(a.power(load(scores, place), most[v]));
                       }
-                      Value place = e.floorDiv(row, e.index(together));
-                      keep(pairs ? packPowers(both[0], both[1]) : both[0],
-                           scores, e.add(e.mul(place, blockQueries), at(v)));
                       for (Value power : both)
                         next[v] =
                             arith::AddFOp::create(b, e.loc, next[v], power);
+                      if (a.valueScale.flat && a.valueScale.steps[a.j])
+                        both[0] = arith::MulFOp::create(
+                            b, e.loc, both[0],
+                            scaleAt(a.valueScale, {{a.j, e.add(key0, row)}}));
+                      Value place = e.floorDiv(row, e.index(together));
+                      keep(pairs ? packPowers(both[0], both[1]) : both[0],
+                           scores, e.add(e.mul(place, blockQueries), at(v)));
                     }
                     return next;
                   });
@@ -557,8 +580,8 @@ void Flash::store() {
   bool zeroEmpty = a.attention.op.getZeroEmptyRows();
   for (int64_t v : llvm::seq(width)) {
     Value at = e.index(v * lanes), sum = load(total, at);
-    Value inverse =
-        arith::DivFOp::create(b, e.loc, e.real(1, a.vectorType()), sum);
+    Value inverse = arith::DivFOp::create(
+        b, e.loc, e.real(a.resultFactor(), a.vectorType()), sum);
     keep(inverse, scale, at);
   }
   e.loop(e.index(0), count, 1, [&](Value row) {
@@ -572,10 +595,14 @@ void Flash::store() {
         result = arith::SelectOp::create(b, e.loc, empty, zero, result);
       }
       int64_t left = a.attention.columns - column;
-      Value mask = left < lanes ? e.lanesBelow(e.index(left), lanes) : Value();
+      Columns here{lanes,
+                   left < lanes ? e.lanesBelow(e.index(left), lanes) : Value()};
+      point[a.n] = e.index(column);
+      result = a.scaled(result, a.valueScale, a.n, point, here);
+      point[a.n] = {};
       a.writeResult(
           result, at(a.out, {{a.i, e.add(first, row)}, {a.n, e.index(column)}}),
-          {lanes, mask});
+          here);
     }
   });
 }

@@ -30,10 +30,11 @@ Value fulgur::sumLanes(Emitter &e, ArrayRef<Value> vectors) {
   int64_t lanes = vectors.size();
   auto add = [&](Value x, Value y, ArrayRef<int64_t> upper,
                  ArrayRef<int64_t> lower) -> Value {
-    return arith::AddFOp::create(
-        e.builder, e.loc,
-        vector::ShuffleOp::create(e.builder, e.loc, x, y, upper),
-        vector::ShuffleOp::create(e.builder, e.loc, x, y, lower));
+    Value first = vector::ShuffleOp::create(e.builder, e.loc, x, y, upper),
+          second = vector::ShuffleOp::create(e.builder, e.loc, x, y, lower);
+    if (getElementTypeOrSelf(first.getType()).isInteger())
+      return arith::AddIOp::create(e.builder, e.loc, first, second);
+    return arith::AddFOp::create(e.builder, e.loc, first, second);
   };
   /// The same lanes of every quarter, from both operands one after the other.
   auto within = [&](Value x, Value y, ArrayRef<int64_t> upper,

@@ -7,7 +7,7 @@ namespace fulgur {
 /// shuffles of pairs.
 void transposeSquare(Emitter &e, llvm::MutableArrayRef<mlir::Value> rows);
 
-/// The sums of the lanes of n vectors of n lanes, each in the lane that has its
-/// vector's number; n is 4, 8 or 16.
+/// The sums of the lanes of n vectors of n lanes, of floats or integers, each
+/// in the lane that has its vector's number; n is 4, 8 or 16.
 mlir::Value sumLanes(Emitter &e, llvm::ArrayRef<mlir::Value> vectors);
 } // namespace fulgur

@@ -1,6 +1,7 @@
 # attention.py bhid,bhjd,bhjn->bhin b=2 h=3 i=70? j=45? d=24 n=24 [causal=5] [window=7] [sink=h] [zero_empty] [mask=bij] [keep=bj] [slope=h]
-# [plain] [scale=0.005] [bf16] [narrow] [joint]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for
-# the distance of i and j. `bf16` are queries, keys and values of that type, `narrow` a result.
+# [plain] [scale=0.005] [bf16] [narrow] [joint] [kscale=bhj vscale=hn]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for
+# the distance of i and j. `bf16` are queries, keys and values of that type, `narrow` a result; with `kscale` or `vscale`
+# keys or values are bytes with scales of these dims (1: a single one), and all their sizes are known.
 import sys
 from compare import module, sizes_of, tensor
 
@@ -36,17 +37,35 @@ for name, element, text in [
         arguments.append(f"%{name}_: {element}")
         lines.append(text.format(len(lines), value))
         value = f"%t{len(lines) - 1}"
+before = ""
+for at, (name, dims) in enumerate([("k", k), ("v", v)], 1):
+    if name + "scale" not in options:
+        continue
+    scales, into, own = options[name + "scale"], tensor(dims, sizes), [f"d{i}" for i in range(len(dims))]
+    operands[at] = (name + "c", dims, "i8")
+    operands.append((name + "s", scales, "f32"))
+    maps = [f"affine_map<({', '.join(own)}) -> ({', '.join('0' if c == '1' else own[dims.index(c)] for c in of)})>" for of in (dims, scales, dims)]
+    before += f"""%{name}e = tensor.empty() : {into}
+%{name} = linalg.generic {{indexing_maps = [{', '.join(maps)}], iterator_types = [{', '.join(['"parallel"'] * len(dims))}]}}
+    ins(%{name}c, %{name}s : {tensor(dims, sizes, "i8")}, {tensor(scales, sizes)}) outs(%{name}e : {into}) {{
+^bb0(%code: i8, %scale: f32, %unused: f32):
+  %small = arith.constant 0.0009765625 : f32
+  %wide = arith.sitofp %code : i8 to f32
+  %part = arith.mulf %wide, %small : f32
+  %whole = arith.mulf %part, %scale : f32
+  linalg.yield %whole : f32
+}} -> {into}
+"""
 text = "%r = fulgur.attention %q, %k, %v"
 if extras:
-    text += f" extras({', '.join('%' + n for n in extras)} : {', '.join(tensor(options[n], sizes, e) for n, _, e in operands[3:])})"
+    text += f" extras({', '.join('%' + n for n in extras)} : {', '.join(tensor(options[n], sizes, e) for n, _, e in operands if n in extras)})"
 maps = [q, k, v] + [options[n] for n in extras]
-before = ""
 if "sink" in options:
     operands.append(("sink", options["sink"], "f32"))
     maps.append(options["sink"])
     text += f" sink(%sink : {tensor(options['sink'], sizes)})"
 if "causal" in options:
-    before = f"%offset = arith.constant {options['causal']} : index\n"
+    before += f"%offset = arith.constant {options['causal']} : index\n"
     text += " causal(%offset)"
 text += f" maps [{', '.join(map(affine, maps + [o]))}]"
 attributes = [f"window = {options['window']} : i64"] if "window" in options else []
