@@ -1,13 +1,12 @@
 // Convolutions with windows of 3x3 or 2x2 and without stride by Winograd's
 // transformation: see WinogradWeights.h. A task takes some tiles, each m by m
 // elements of the result, transforms the elements of the input under each of
-// them
-// into as many matrices on the stack (tile x channel), multiplies each with its
-// matrix of weights (channel x filter), and transforms the products of a tile
-// back. Inputs of many channels go through in blocks. Bytes are transformed and
-// multiplied as integers of 16 bits, see WinogradBytes.h. bfloat16 is
-// transformed in f32 and rounded again before it is multiplied, by pairs of
-// channels.
+// them into as many matrices on the stack (tile x channel), multiplies each
+// with its matrix of weights (channel x filter), and transforms the products of
+// a tile back. Inputs of many channels go through in blocks. Bytes are
+// transformed and multiplied as integers of 16 bits, see WinogradBytes.h.
+// bfloat16 is transformed in f32 and rounded again before it is multiplied, by
+// pairs of channels.
 #include "passes/kernel/builders/Winograd.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
