@@ -126,7 +126,8 @@ def QuantizeWeights : Pass<"fulgur-quantize-weights", "mlir::func::FuncOp"> {
   let summary = "Gives constants that products multiply 4 or 8 bits for each number, and a scale for each block of them";
   let description = [{
     Afterwards such a constant of f32 is a fulgur.dequantize, and so is a table that rows are picked from if a product has it, too. With
-    `round`, what it is multiplied with is a fulgur.round_blocks.
+    `round`, what it is multiplied with is a fulgur.round_blocks. Products by whose greatest elements the model picks something, such as
+    experts, are left alone.
   }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect"];
   let options = [

@@ -2,7 +2,7 @@
 // the projections to queries, keys and values: their weights lie next to each
 // other, and the rows are read once. Who reads the results reads slices of the
 // one result; so only products are merged whose readers take slices where they
-// are, without a copy.
+// are, without a copy. Of weights of few bits, codes and scales are joined.
 #include "dialects/Fulgur.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -27,13 +27,12 @@ namespace {
 /// One of the products, with what is added to its columns.
 struct Branch {
   linalg::LinalgOp product;
-  ElementsAttr weight, bias; ///< null bias: none
-  unsigned columnDim;        ///< of the weight
+  SmallVector<ElementsAttr, 3> parts; ///< the weight, or what it is made of
+  DequantizeOp blocks;                ///< what makes it; null: nothing
+  unsigned columnDim;                 ///< of the weight and its parts
+  int64_t columns;
   Value result;
-
-  int64_t columns() const {
-    return weight.getShapedType().getDimSize(columnDim);
-  }
+  ElementsAttr bias{}; ///< null: none
 };
 
 /// The constant that `value` is, with all of its elements, or one of a splat.
@@ -42,6 +41,41 @@ ElementsAttr weightOf(Value value) {
   if (!matchPattern(value, m_Constant(&weight)) || weightBytes(weight).empty())
     return {};
   return weight;
+}
+
+/// The constant that `value` is, with `columns` along `dim`, as many as are in
+/// the model or in bytes of several each; null if it is no such, or a splat,
+/// which has one element only.
+ElementsAttr partOf(Value value, unsigned dim, int64_t columns,
+                    int64_t perByte) {
+  ElementsAttr weight = weightOf(value);
+  if (!weight)
+    return {};
+  ShapedType type = weight.getShapedType();
+  if (type.getElementType().isInteger() && dim + 1 == type.getRank())
+    columns = columns % perByte == 0 ? columns / perByte : -1;
+  return type.getDimSize(dim) == columns &&
+                 int64_t(weightBytes(weight).size()) * 8 ==
+                     type.getNumElements() * type.getElementTypeBitWidth()
+             ? weight
+             : ElementsAttr();
+}
+
+/// Finds the constants that the branch's weight is made of.
+bool takeParts(Branch &branch) {
+  Value weight = branch.product.getDpsInputs()[1];
+  branch.blocks = weight.getDefiningOp<DequantizeOp>();
+  if (branch.blocks && branch.blocks.getPack() != 0)
+    return false;
+  int64_t perByte = branch.blocks ? branch.blocks.getPerByte() : 1;
+  for (Value value : branch.blocks ? ValueRange(branch.blocks->getOperands())
+                                   : ValueRange(weight)) {
+    branch.parts.push_back(
+        partOf(value, branch.columnDim, branch.columns, perByte));
+    if (!branch.parts.back())
+      return false;
+  }
+  return true;
 }
 
 /// Takes the addition of a constant row that alone reads the product.
@@ -83,17 +117,12 @@ std::optional<Branch> branchOf(linalg::LinalgOp op) {
     return std::nullopt;
   std::optional<unsigned> column =
       maps[1].getResultPosition(maps[2].getResult(1));
-  Branch branch{op,
-                weightOf(op.getDpsInputs()[1]),
-                {},
-                column.value_or(0),
-                op->getResult(0)};
-  if (!column || !branch.weight)
+  if (!column)
     return std::nullopt;
-  ShapedType type = branch.weight.getShapedType();
-  // A splat has one element only.
-  if (int64_t(weightBytes(branch.weight).size()) * 8 !=
-      type.getNumElements() * type.getElementTypeBitWidth())
+  auto weight = cast<RankedTensorType>(op.getDpsInputs()[1].getType());
+  Branch branch{
+      op, {}, {}, *column, weight.getDimSize(*column), op->getResult(0)};
+  if (!takeParts(branch))
     return std::nullopt;
   takeBias(branch);
   return branch;
@@ -102,8 +131,18 @@ std::optional<Branch> branchOf(linalg::LinalgOp op) {
 /// Whether both compute the same with other weights.
 bool isAlike(const Branch &a, const Branch &b) {
   linalg::LinalgOp first = a.product, second = b.product;
+  auto areAlike = [&](ElementsAttr x, ElementsAttr y) {
+    SmallVector<int64_t> shape(x.getShapedType().getShape());
+    shape[a.columnDim] = y.getShapedType().getDimSize(a.columnDim);
+    return x.getElementType() == y.getElementType() &&
+           ArrayRef(shape) == y.getShapedType().getShape();
+  };
   return first.getDpsInputs()[0] == second.getDpsInputs()[0] &&
-         a.weight.getElementType() == b.weight.getElementType() &&
+         a.columnDim == b.columnDim && !a.blocks == !b.blocks &&
+         (!a.blocks || a.blocks->getAttrDictionary() ==
+                           DequantizeOp(b.blocks)->getAttrDictionary()) &&
+         a.parts.size() == b.parts.size() &&
+         llvm::all_of_zip(a.parts, b.parts, areAlike) &&
          first.getIndexingMapsArray() == second.getIndexingMapsArray() &&
          OperationEquivalence::isRegionEquivalentTo(
              &first->getRegion(0), &second->getRegion(0),
@@ -190,12 +229,22 @@ private:
       return;
     int64_t columns = 0;
     for (const Branch &branch : branches)
-      columns += branch.columns();
+      columns += branch.columns;
     auto single = cast<RankedTensorType>(first->getResult(0).getType());
     auto type = RankedTensorType::get({single.getDimSize(0), columns},
                                       single.getElementType());
-    Value weight = arith::ConstantOp::create(builder, loc,
-                                             cast<TypedAttr>(joined(branches)));
+    SmallVector<Value> parts;
+    for (unsigned part : llvm::seq(branches[0].parts.size()))
+      parts.push_back(arith::ConstantOp::create(
+          builder, loc, cast<TypedAttr>(joined(branches, part))));
+    Value weight = parts[0];
+    if (DequantizeOp blocks = branches[0].blocks) {
+      RankedTensorType one = blocks.resultType();
+      SmallVector<int64_t> shape(one.getShape());
+      shape[branches[0].columnDim] = columns;
+      weight = DequantizeOp::create(builder, loc, one.clone(shape), parts,
+                                    blocks->getAttrs());
+    }
     (*dims)[1] = builder.getIndexAttr(columns);
     Value empty = tensor::EmptyOp::create(
         builder, loc, type, dynamicDims(builder, loc, type, *dims));
@@ -220,44 +269,49 @@ private:
           SmallVector<OpFoldResult>{builder.getIndexAttr(0),
                                     builder.getIndexAttr(from)},
           SmallVector<OpFoldResult>{count,
-                                    builder.getIndexAttr(branch.columns())},
+                                    builder.getIndexAttr(branch.columns)},
           SmallVector<OpFoldResult>(2, builder.getIndexAttr(1)));
       branch.result.replaceAllUsesWith(slice);
-      from += branch.columns();
+      from += branch.columns;
     }
     for (const Branch &branch : branches) {
       if (Operation *add = branch.result.getDefiningOp(); add != branch.product)
         add->erase();
       branch.product->erase();
-      releaseWeight(branch.weight);
+      for (ElementsAttr part : branch.parts)
+        releaseWeight(part);
     }
   }
 
-  /// All weights behind each other along their columns.
-  static ElementsAttr joined(ArrayRef<Branch> branches) {
-    auto first = cast<RankedTensorType>(branches[0].weight.getType());
+  /// All weights, or one part of each, behind each other along their columns.
+  static ElementsAttr joined(ArrayRef<Branch> branches, unsigned part) {
+    auto first = cast<RankedTensorType>(branches[0].parts[part].getType());
     unsigned dim = branches[0].columnDim;
+    auto columnsOf = [&](const Branch &branch) {
+      return branch.parts[part].getShapedType().getDimSize(dim);
+    };
     SmallVector<int64_t> shape(first.getShape());
     shape[dim] = 0;
     for (const Branch &branch : branches)
-      shape[dim] += branch.columns();
+      shape[dim] += columnsOf(branch);
     // What lies in front of the columns is repeated, what lies behind them is
     // theirs.
     int64_t rows = dim == 0 ? 1 : shape[0],
             bytes =
                 first.getElementTypeBitWidth() / 8 * (dim == 0 ? shape[1] : 1);
-    return addWeight(
-        RankedTensorType::get(shape, first.getElementType()), "joined",
-        [&](MutableArrayRef<char> to) {
-          size_t at = 0;
-          for (int64_t row : llvm::seq(rows))
-            for (const Branch &branch : branches) {
-              size_t length = branch.columns() * bytes;
-              memcpy(to.data() + at,
-                     weightBytes(branch.weight).data() + row * length, length);
-              at += length;
-            }
-        });
+    return addWeight(RankedTensorType::get(shape, first.getElementType()),
+                     "joined", [&](MutableArrayRef<char> to) {
+                       size_t at = 0;
+                       for (int64_t row : llvm::seq(rows))
+                         for (const Branch &branch : branches) {
+                           size_t length = columnsOf(branch) * bytes;
+                           memcpy(to.data() + at,
+                                  weightBytes(branch.parts[part]).data() +
+                                      row * length,
+                                  length);
+                           at += length;
+                         }
+                     });
   }
 
   static Value addBias(OpBuilder &builder, Location loc, Value result,
@@ -267,12 +321,12 @@ private:
     for (const Branch &branch : branches) {
       // To add -0.0 changes no number.
       if (!branch.bias) {
-        all.append(branch.columns(), -0.0f);
+        all.append(branch.columns, -0.0f);
         continue;
       }
       ArrayRef<float> bias = weightFloats(branch.bias);
       if (bias.size() == 1)
-        all.append(branch.columns(), bias[0]);
+        all.append(branch.columns, bias[0]);
       else
         llvm::append_range(all, bias);
     }

@@ -16,6 +16,7 @@ using namespace fulgur;
 using Values = BlockProduct::Values;
 
 static constexpr int64_t kLinesAtOnce = 4; // that need no task of their own
+static constexpr int64_t kShortBlock = 32; // of numbers
 
 bool BlockProduct::hasDigits() {
   if (product.rounded)
@@ -326,7 +327,7 @@ Value BlockProduct::sumOfDigits(ArrayRef<Value> sums, int64_t vector) {
   };
   // Numbers are at most 2^22, so that a short block's sum is an integer of 32
   // bits, whatever its upper digits' sums are times their base.
-  bool fits = bits == 4 && block <= 32;
+  bool fits = bits == 4 && block <= kShortBlock;
   Value sum;
   for (int64_t digit : llvm::reverse(llvm::seq(digitCount))) {
     Value next = sums[digit * vectors + vector];
@@ -358,9 +359,11 @@ Values BlockProduct::sumDigits(ArrayRef<Value> lines, Value group,
     for (int64_t digit : llvm::seq(digitCount))
       sums.append(vectors,
                   load(sumsOfDigits, e.add(e.mul(place, digitCount), digit)));
-  // Behind zeros, which are a third stream, the prefetchers do not follow the
-  // order that loads have in a longer body.
-  bool isShort = blocks.getZero() && !hasPairs();
+  // In long bodies loads get an order that the prefetchers do not follow: for
+  // blocks that take several, and behind zeros, which are a third stream.
+  bool isShort =
+      bits == 4 && lines.size() == 1 && !hasPairs() &&
+      (blocks.getZero() || (block > kShortBlock && !product.rounded));
   int64_t count = steps / depth, atOnce = isShort ? 1 : unrollOf(count);
   Value first = e.mul(group, block / depth);
   sums = e.loop(e.index(0), e.index(count), atOnce, sums,

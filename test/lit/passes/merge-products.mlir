@@ -157,3 +157,75 @@ func.func @negative_different(%x: tensor<3x2xf32>, %y: tensor<3x2xf32>, %w: tens
   %r4 = tensor.concat dim(0) %old, %4 : (tensor<1x2xf32>, tensor<3x2xf32>) -> tensor<4x2xf32>
   return %r0, %r1, %r2, %r3, %r4 : tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x2xf32>
 }
+
+// -----
+
+// Of weights of few bits, codes, scales and zeros are joined.
+#left = affine_map<(m, n, k) -> (m, k)>
+#right = affine_map<(m, n, k) -> (n, k)>
+#sum = affine_map<(m, n, k) -> (m, n)>
+// CHECK-LABEL: @few_bits
+// CHECK-DAG: %[[CODES:.*]] = arith.constant dense_resource<joined{{.*}}> : tensor<5x4xi8>
+// CHECK-DAG: %[[SCALES:.*]] = arith.constant dense_resource<joined{{.*}}> : tensor<5x2xf32>
+// CHECK-DAG: %[[ZEROS:.*]] = arith.constant dense_resource<joined{{.*}}> : tensor<5x1xi8>
+// CHECK: %[[W:.*]] = fulgur.dequantize %[[CODES]], %[[SCALES]], %[[ZEROS]] {axis = 1 : i64, bits = 4 : i64, block = 4 : i64, per_byte = 2 : i64} : {{.*}} -> tensor<5x8xf32>
+// CHECK: linalg.matmul {{.*}} ins(%{{.*}}, %[[W]] : tensor<3x8xf32>, tensor<5x8xf32>)
+// CHECK: tensor.extract_slice %{{.*}}[0, 0] [3, 2] [1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[0, 2] [3, 3] [1, 1]
+// CHECK-DAG: joined: "0x4000000001020304050607081112131415161718191A1B1C"
+// CHECK-DAG: joined{{.*}}: "0x400000002132435465"
+func.func @few_bits(%x: tensor<3x8xf32>, %old: tensor<1x2xf32>, %older: tensor<1x3xf32>) -> (tensor<4x2xf32>, tensor<4x3xf32>) {
+  %ck = arith.constant dense<[[1, 2, 3, 4], [5, 6, 7, 8]]> : tensor<2x4xi8>
+  %sk = arith.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+  %zk = arith.constant dense<[[0x21], [0x32]]> : tensor<2x1xi8>
+  %cv = arith.constant dense<[[0x11, 0x12, 0x13, 0x14], [0x15, 0x16, 0x17, 0x18], [0x19, 0x1a, 0x1b, 0x1c]]> : tensor<3x4xi8>
+  %sv = arith.constant dense<[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]> : tensor<3x2xf32>
+  %zv = arith.constant dense<[[0x43], [0x54], [0x65]]> : tensor<3x1xi8>
+  %wk = fulgur.dequantize %ck, %sk, %zk {axis = 1 : i64, bits = 4 : i64, block = 4 : i64, per_byte = 2 : i64} : tensor<2x4xi8>, tensor<2x2xf32>, tensor<2x1xi8> -> tensor<2x8xf32>
+  %wv = fulgur.dequantize %cv, %sv, %zv {axis = 1 : i64, bits = 4 : i64, block = 4 : i64, per_byte = 2 : i64} : tensor<3x4xi8>, tensor<3x2xf32>, tensor<3x1xi8> -> tensor<3x8xf32>
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<3x2xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<3x2xf32>) -> tensor<3x2xf32>
+  %e3 = tensor.empty() : tensor<3x3xf32>
+  %init3 = linalg.fill ins(%zero : f32) outs(%e3 : tensor<3x3xf32>) -> tensor<3x3xf32>
+  %k = linalg.matmul indexing_maps = [#left, #right, #sum] ins(%x, %wk : tensor<3x8xf32>, tensor<2x8xf32>) outs(%init : tensor<3x2xf32>) -> tensor<3x2xf32>
+  %v = linalg.matmul indexing_maps = [#left, #right, #sum] ins(%x, %wv : tensor<3x8xf32>, tensor<3x8xf32>) outs(%init3 : tensor<3x3xf32>) -> tensor<3x3xf32>
+  %keys = tensor.concat dim(0) %old, %k : (tensor<1x2xf32>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  %values = tensor.concat dim(0) %older, %v : (tensor<1x3xf32>, tensor<3x3xf32>) -> tensor<4x3xf32>
+  return %keys, %values : tensor<4x2xf32>, tensor<4x3xf32>
+}
+
+// -----
+
+// Not with blocks of another size, nor where the columns of one end in the middle of a byte.
+#left = affine_map<(m, n, k) -> (m, k)>
+#right = affine_map<(m, n, k) -> (n, k)>
+#sum = affine_map<(m, n, k) -> (m, n)>
+// CHECK-LABEL: @negative_few_bits
+// CHECK-COUNT-4: linalg.matmul
+// CHECK-NOT: tensor.extract_slice
+func.func @negative_few_bits(%x: tensor<3x4xf32>, %old: tensor<1x2xf32>, %older: tensor<1x3xf32>)
+    -> (tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x3xf32>, tensor<4x3xf32>) {
+  %c = arith.constant dense<[[1, 2], [5, 6]]> : tensor<2x2xi8>
+  %s2 = arith.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+  %s1 = arith.constant dense<[[1.0], [3.0]]> : tensor<2x1xf32>
+  %c3 = arith.constant dense<[[1, 2], [5, 6], [7, 8], [9, 10]]> : tensor<4x2xi8>
+  %s3 = arith.constant dense<[[1.0, 2.0, 3.0]]> : tensor<1x3xf32>
+  %w0 = fulgur.dequantize %c, %s2 {axis = 1 : i64, bits = 4 : i64, block = 2 : i64, per_byte = 2 : i64} : tensor<2x2xi8>, tensor<2x2xf32> -> tensor<2x4xf32>
+  %w1 = fulgur.dequantize %c, %s1 {axis = 1 : i64, bits = 4 : i64, block = 4 : i64, per_byte = 2 : i64} : tensor<2x2xi8>, tensor<2x1xf32> -> tensor<2x4xf32>
+  %w2 = fulgur.dequantize %c3, %s3 {axis = 0 : i64, bits = 4 : i64, block = 4 : i64, per_byte = 2 : i64} : tensor<4x2xi8>, tensor<1x3xf32> -> tensor<4x3xf32>
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<3x2xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%e : tensor<3x2xf32>) -> tensor<3x2xf32>
+  %e3 = tensor.empty() : tensor<3x3xf32>
+  %init3 = linalg.fill ins(%zero : f32) outs(%e3 : tensor<3x3xf32>) -> tensor<3x3xf32>
+  %0 = linalg.matmul indexing_maps = [#left, #right, #sum] ins(%x, %w0 : tensor<3x4xf32>, tensor<2x4xf32>) outs(%init : tensor<3x2xf32>) -> tensor<3x2xf32>
+  %1 = linalg.matmul indexing_maps = [#left, #right, #sum] ins(%x, %w1 : tensor<3x4xf32>, tensor<2x4xf32>) outs(%init : tensor<3x2xf32>) -> tensor<3x2xf32>
+  %2 = linalg.matmul ins(%x, %w2 : tensor<3x4xf32>, tensor<4x3xf32>) outs(%init3 : tensor<3x3xf32>) -> tensor<3x3xf32>
+  %3 = linalg.matmul ins(%x, %w2 : tensor<3x4xf32>, tensor<4x3xf32>) outs(%init3 : tensor<3x3xf32>) -> tensor<3x3xf32>
+  %r0 = tensor.concat dim(0) %old, %0 : (tensor<1x2xf32>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  %r1 = tensor.concat dim(0) %old, %1 : (tensor<1x2xf32>, tensor<3x2xf32>) -> tensor<4x2xf32>
+  %r2 = tensor.concat dim(0) %older, %2 : (tensor<1x3xf32>, tensor<3x3xf32>) -> tensor<4x3xf32>
+  %r3 = tensor.concat dim(0) %older, %3 : (tensor<1x3xf32>, tensor<3x3xf32>) -> tensor<4x3xf32>
+  return %r0, %r1, %r2, %r3 : tensor<4x2xf32>, tensor<4x2xf32>, tensor<4x3xf32>, tensor<4x3xf32>
+}
