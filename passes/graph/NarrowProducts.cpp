@@ -13,6 +13,7 @@
 #include "passes/NarrowAttention.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
+#include "passes/graph/Planes.h"
 #include "passes/graph/WeightProduct.h"
 
 using namespace mlir;
@@ -94,6 +95,33 @@ bool isWorthItAsConvolution(linalg::LinalgOp op, bool multipliesPairs) {
          !llvm::all_of(dims->dilations, isOne);
 }
 
+/// So many narrow numbers are a pixel of a few planes.
+constexpr int64_t kPixel = 4;
+
+/// The planes that a convolution of f32 with weights reads, if they are nearly
+/// a pixel and many filters read it.
+std::optional<Planes> planesOf(linalg::LinalgOp op) {
+  constexpr int64_t fewestFilters = 16;
+  ElementsAttr weight;
+  if (!isConvolution(op) || !llvm::all_of(op->getOperands(), isF32) ||
+      !matchPattern(op->getOperand(1), m_Constant(&weight)) ||
+      weightBytes(weight).empty())
+    return std::nullopt;
+  Value image = op->getOperand(0);
+  auto pad = image.getDefiningOp<tensor::PadOp>();
+  if (pad && (!pad.getConstantPaddingValue() ||
+              !matchPattern(pad.getConstantPaddingValue(), m_AnyZeroFloat())))
+    return std::nullopt;
+  std::optional<Planes> planes =
+      matchPlanes(op, op.getIndexingMapsArray()[0], pad);
+  if (!planes || planes->channels != kPixel - 1)
+    return std::nullopt;
+  int64_t filters = 1;
+  for (unsigned loop : linalg::inferConvolutionDims(op)->outputChannel)
+    filters *= op.getStaticLoopRanges()[loop];
+  return filters >= fewestFilters ? planes : std::nullopt;
+}
+
 /// A convolution of f32 with weights of each channel, which are whole vectors:
 /// its time is what reading the image takes.
 bool readsChannels(linalg::GenericOp op) {
@@ -120,7 +148,8 @@ bool isImage(Value value) {
 /// A product of f32 with one weight, whose sums are long.
 bool isWorthIt(linalg::LinalgOp op, bool multipliesPairs) {
   if (isConvolution(op))
-    return isWorthItAsConvolution(op, multipliesPairs);
+    return isWorthItAsConvolution(op, multipliesPairs) ||
+           (multipliesPairs && planesOf(op));
   if (!op.hasPureTensorSemantics() || !linalg::isaContractionOpInterface(op) ||
       op->getNumOperands() != 3 || !llvm::all_of(op->getOperands(), isF32) ||
       isWeight(op->getOperand(0)) == isWeight(op->getOperand(1)))
@@ -201,7 +230,9 @@ private:
     SmallVector<Value> inputs = op.getDpsInputs();
     SmallVector<AffineMap> maps = op.getIndexingMapsArray();
     OpBuilder builder(op);
-    if (isConvolution(op))
+    if (std::optional<Planes> planes = planesOf(op))
+      joinPlanes(builder, op, *planes, inputs, maps);
+    else if (isConvolution(op))
       putChannelsLast(builder, op, inputs[0], maps[0]);
     for (Value &input : inputs) {
       input = input ? narrowOf(input) : Value();
@@ -220,6 +251,25 @@ private:
     op->replaceAllUsesWith(generic);
     op->erase();
     return success();
+  }
+
+  /// Planes become pixels, of rounded numbers.
+  void joinPlanes(OpBuilder &builder, linalg::LinalgOp op, Planes planes,
+                  MutableArrayRef<Value> inputs,
+                  MutableArrayRef<AffineMap> maps) {
+    Location loc = op.getLoc();
+    Value image = narrowOf(planes.pad ? planes.pad.getSource() : inputs[0]);
+    ElementsAttr weight;
+    matchPattern(inputs[1], m_Constant(&weight));
+    weight = fillChannels(cast<ElementsAttr>(narrowWeight(weight)), maps[1],
+                          planes, kPixel);
+    Value zero =
+        arith::ConstantOp::create(builder, loc, builder.getZeroAttr(narrow));
+    inputs[0] = image ? fulgur::joinPlanes(builder, loc, image, planes, kPixel,
+                                           zero, maps[0])
+                      : Value();
+    inputs[1] =
+        arith::ConstantOp::create(builder, loc, cast<TypedAttr>(weight));
   }
 
   /// Pairs are of neighbouring channels: the image that a convolution reads
@@ -349,6 +399,8 @@ private:
   /// `value` as a narrow tensor, made once for all that use it. Reshapes are
   /// repeated behind the rounding.
   Value narrowOf(Value value) {
+    if (getElementTypeOrSelf(value.getType()) == narrow)
+      return value;
     if (Value known = narrowed.lookup(value))
       return known;
     OpBuilder builder(value.getContext());

@@ -330,3 +330,38 @@ func.func @channels_first(%x: tensor<1x80x30xf32>) -> tensor<1x16x16xf32> {
   } -> tensor<1x16x16xf32>
   return %r : tensor<1x16x16xf32>
 }
+
+// -----
+
+// Three planes become pixels of four numbers where pairs are multiplied by one instruction.
+#input = affine_map<(n, x, f, u, c) -> (n, c, x * 2 + u)>
+#weights = affine_map<(n, x, f, u, c) -> (f, c, u)>
+#image = affine_map<(n, x, f, u, c) -> (n, x, f)>
+// CHECK-LABEL: @planes
+// CHECK-NOT: bf16
+// PAIRS-LABEL: @planes
+// PAIRS: %[[R:.*]] = linalg.generic {{.*}} ins(%{{.*}} : tensor<1x3x30xf32>) outs(%{{.*}} : tensor<1x3x30xbf16>)
+// PAIRS: %[[F:.*]] = tensor.pad %[[R]] low[0, 0, 0] high[0, 1, 0]
+// PAIRS: %[[T:.*]] = linalg.transpose ins(%[[F]] : tensor<1x4x30xbf16>) outs(%{{.*}} : tensor<1x30x4xbf16>) permutation = [0, 2, 1]
+// PAIRS: %[[P:.*]] = tensor.pad %[[T]] low[0, 1, 0] high[0, 2, 0]
+// PAIRS: %[[W:.*]] = arith.constant dense_resource<{{.*}}> : tensor<16x4x3xbf16>
+// PAIRS: linalg.generic {{.*}} ins(%[[P]], %[[W]] : tensor<1x33x4xbf16>, tensor<16x4x3xbf16>) outs(%{{.*}} : tensor<1x16x16xf32>)
+func.func @planes(%x: tensor<1x3x30xf32>) -> tensor<1x16x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<16x3x3xf32>
+  %padded = tensor.pad %x low[0, 0, 1] high[0, 0, 2] {
+  ^bb0(%a: index, %b: index, %c: index):
+    tensor.yield %zero : f32
+  } : tensor<1x3x30xf32> to tensor<1x3x33xf32>
+  %empty = tensor.empty() : tensor<1x16x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<1x16x16xf32>) -> tensor<1x16x16xf32>
+  %r = linalg.generic {indexing_maps = [#input, #weights, #image],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%padded, %w : tensor<1x3x33xf32>, tensor<16x3x3xf32>) outs(%init : tensor<1x16x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<1x16x16xf32>
+  return %r : tensor<1x16x16xf32>
+}
