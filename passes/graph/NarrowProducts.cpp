@@ -210,6 +210,9 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     for (auto [value, rounded] : narrowed)
       if (isImage(value))
         readNarrow(value, rounded);
+    for (auto [value, rounded] : llvm::to_vector(narrowed))
+      if (failed(foldNarrow(value, rounded)))
+        return signalPassFailure();
     // What comes out of these is rounded before it is multiplied.
     getOperation().walk(
         [](math::ErfOp op) { op.setFastmath(arith::FastMathFlags::afn); });
@@ -352,6 +355,62 @@ private:
       use.set(rounded);
       widen(loop.getBody()->getArgument(use.getOperandNumber()));
     }
+  }
+
+  /// The maxima of an image that is rounded for all its users are those of the
+  /// rounded image.
+  LogicalResult foldNarrow(Value value, Value rounded) {
+    auto pool = value.getDefiningOp<linalg::GenericOp>();
+    if (!pool || !value.hasOneUse() || !isPool(pool) ||
+        *value.user_begin() != rounded.getDefiningOp())
+      return success();
+    Operation *fold =
+        pool.getBody()->getTerminator()->getOperand(0).getDefiningOp();
+    auto fill = pool.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+    auto pad = pool.getInputs()[0].getDefiningOp<tensor::PadOp>();
+    FloatAttr start, filler;
+    if (!isa<arith::MaximumFOp>(fold) || !fill ||
+        !matchPattern(fill.getInputs()[0], m_Constant(&start)) ||
+        !start.getValue().isInfinity() ||
+        (pad &&
+         (!pad.getConstantPaddingValue() ||
+          !matchPattern(pad.getConstantPaddingValue(), m_Constant(&filler)) ||
+          filler != start)))
+      return success();
+    Value image = pad ? pad.getSource() : pool.getInputs()[0];
+    if (!isImage(image) || !image.hasOneUse())
+      return success();
+    image = narrowOf(image);
+    OpBuilder builder(pool);
+    Value empty = emptyFor(builder, value);
+    if (!image || !empty)
+      return pool.emitError("has an operand whose dims are not known");
+    Location loc = pool.getLoc();
+    Value least = arith::ConstantOp::create(
+        builder, loc,
+        FloatAttr::get(narrow,
+                       start.getValue().isNegative() ? -INFINITY : INFINITY));
+    if (pad)
+      image = tensor::PadOp::create(
+          builder, pad.getLoc(), withNarrowElements(pad.getType()), image,
+          pad.getMixedLowPad(), pad.getMixedHighPad(), least);
+    Value init =
+        linalg::FillOp::create(builder, loc, least, empty).getResult(0);
+    IRMapping mapping;
+    mapping.map(pool.getInputs()[0], image);
+    mapping.map(pool.getDpsInits()[0], init);
+    auto maxima = cast<linalg::GenericOp>(builder.clone(*pool, mapping));
+    maxima->getResult(0).setType(cast<RankedTensorType>(init.getType()));
+    Block *body = maxima.getBody();
+    body->getArgument(0).setType(narrow);
+    body->getArguments().back().setType(narrow);
+    body->getTerminator()->getOperand(0).setType(narrow);
+    Operation *rounding = rounded.getDefiningOp();
+    rounding->replaceAllUsesWith(maxima);
+    narrowed.erase(value);
+    rounding->erase();
+    pool->erase();
+    return success();
   }
 
   /// Attention of narrow operands, if it is one of many queries.
