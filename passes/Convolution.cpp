@@ -53,7 +53,9 @@ bool fulgur::isPool(Operation *op) {
   bool isOfReals =
            isa<arith::AddFOp, arith::MaximumFOp, arith::MinimumFOp>(fold),
        isOfBytes = isa<arith::MaxUIOp, arith::MaxSIOp>(fold);
-  if ((!isOfReals || !type.isF32()) && (!isOfBytes || !type.isInteger(8)))
+  bool isNarrow = isa<arith::MaximumFOp>(fold) && type.isBF16();
+  if ((!isOfReals || !type.isF32()) && (!isOfBytes || !type.isInteger(8)) &&
+      !isNarrow)
     return false;
   Value in = body->getArgument(0), out = body->getArgument(2);
   return (fold->getOperand(0) == in && fold->getOperand(1) == out) ||

@@ -14,6 +14,6 @@ bool isConvolution(mlir::Operation *op);
 bool addsProducts(mlir::Block *body);
 
 /// Whether `op` folds every window of its input with a sum, a maximum or a
-/// minimum of f32, or a maximum of bytes.
+/// minimum of f32, or a maximum of bytes or bfloat16.
 bool isPool(mlir::Operation *op);
 } // namespace fulgur

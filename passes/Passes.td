@@ -98,7 +98,8 @@ def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
     Afterwards a product of f32 with a constant is one of two operands of `type`, whose sums are still f32. The constant is
     rounded now, the other operand where it is made. So are queries, keys and values, if there are many queries and keys and values
     do not come from a cache, and images that convolutions of each channel read. An image that is rounded for some of its users is
-    rounded for elementwise loops, too.
+    rounded for elementwise loops, too; maxima that all are rounded are taken of rounded numbers. With `pairs`, 3x3 windows of few channels
+    are narrow as well, and three planes become pixels of four numbers.
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
   let options = [

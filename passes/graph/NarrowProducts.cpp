@@ -14,6 +14,7 @@
 #include "passes/Passes.h"
 #include "passes/ScaledCodes.h"
 #include "passes/WeightStore.h"
+#include "passes/graph/Planes.h"
 #include "passes/graph/WeightProduct.h"
 
 using namespace mlir;
@@ -95,6 +96,33 @@ bool isWorthItAsConvolution(linalg::LinalgOp op, bool multipliesPairs) {
          !llvm::all_of(dims->dilations, isOne);
 }
 
+/// So many narrow numbers are a pixel of a few planes.
+constexpr int64_t kPixel = 4;
+
+/// The planes that a convolution of f32 with weights reads, if they are nearly
+/// a pixel and many filters read it.
+std::optional<Planes> planesOf(linalg::LinalgOp op) {
+  constexpr int64_t fewestFilters = 16;
+  ElementsAttr weight;
+  if (!isConvolution(op) || !llvm::all_of(op->getOperands(), isF32) ||
+      !matchPattern(op->getOperand(1), m_Constant(&weight)) ||
+      weightBytes(weight).empty())
+    return std::nullopt;
+  Value image = op->getOperand(0);
+  auto pad = image.getDefiningOp<tensor::PadOp>();
+  if (pad && (!pad.getConstantPaddingValue() ||
+              !matchPattern(pad.getConstantPaddingValue(), m_AnyZeroFloat())))
+    return std::nullopt;
+  std::optional<Planes> planes =
+      matchPlanes(op, op.getIndexingMapsArray()[0], pad);
+  if (!planes || planes->channels != kPixel - 1)
+    return std::nullopt;
+  int64_t filters = 1;
+  for (unsigned loop : linalg::inferConvolutionDims(op)->outputChannel)
+    filters *= op.getStaticLoopRanges()[loop];
+  return filters >= fewestFilters ? planes : std::nullopt;
+}
+
 /// A convolution of f32 with weights of each channel, which are whole vectors:
 /// its time is what reading the image takes.
 bool readsChannels(linalg::GenericOp op) {
@@ -121,7 +149,8 @@ bool isImage(Value value) {
 /// A product of f32 with one weight, whose sums are long.
 bool isWorthIt(linalg::LinalgOp op, bool multipliesPairs) {
   if (isConvolution(op))
-    return isWorthItAsConvolution(op, multipliesPairs);
+    return isWorthItAsConvolution(op, multipliesPairs) ||
+           (multipliesPairs && planesOf(op));
   if (!op.hasPureTensorSemantics() || !linalg::isaContractionOpInterface(op) ||
       op->getNumOperands() != 3 || !llvm::all_of(op->getOperands(), isF32) ||
       isWeight(op->getOperand(0)) == isWeight(op->getOperand(1)))
@@ -183,6 +212,9 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     for (auto [value, rounded] : narrowed)
       if (isImage(value))
         readNarrow(value, rounded);
+    for (auto [value, rounded] : llvm::to_vector(narrowed))
+      if (failed(foldNarrow(value, rounded)))
+        return signalPassFailure();
     // What comes out of these is rounded before it is multiplied.
     getOperation().walk([](Operation *op) {
       if (auto erf = dyn_cast<math::ErfOp>(op))
@@ -207,7 +239,9 @@ private:
     SmallVector<Value> inputs = op.getDpsInputs();
     SmallVector<AffineMap> maps = op.getIndexingMapsArray();
     OpBuilder builder(op);
-    if (isConvolution(op))
+    if (std::optional<Planes> planes = planesOf(op))
+      joinPlanes(builder, op, *planes, inputs, maps);
+    else if (isConvolution(op))
       putChannelsLast(builder, op, inputs[0], maps[0]);
     for (Value &input : inputs) {
       input = input ? narrowOf(input) : Value();
@@ -226,6 +260,25 @@ private:
     op->replaceAllUsesWith(generic);
     op->erase();
     return success();
+  }
+
+  /// Planes become pixels, of rounded numbers.
+  void joinPlanes(OpBuilder &builder, linalg::LinalgOp op, Planes planes,
+                  MutableArrayRef<Value> inputs,
+                  MutableArrayRef<AffineMap> maps) {
+    Location loc = op.getLoc();
+    Value image = narrowOf(planes.pad ? planes.pad.getSource() : inputs[0]);
+    ElementsAttr weight;
+    matchPattern(inputs[1], m_Constant(&weight));
+    weight = fillChannels(cast<ElementsAttr>(narrowWeight(weight)), maps[1],
+                          planes, kPixel);
+    Value zero =
+        arith::ConstantOp::create(builder, loc, builder.getZeroAttr(narrow));
+    inputs[0] = image ? fulgur::joinPlanes(builder, loc, image, planes, kPixel,
+                                           zero, maps[0])
+                      : Value();
+    inputs[1] =
+        arith::ConstantOp::create(builder, loc, cast<TypedAttr>(weight));
   }
 
   /// Pairs are of neighbouring channels: the image that a convolution reads
@@ -310,6 +363,62 @@ private:
     }
   }
 
+  /// The maxima of an image that is rounded for all its users are those of the
+  /// rounded image.
+  LogicalResult foldNarrow(Value value, Value rounded) {
+    auto pool = value.getDefiningOp<linalg::GenericOp>();
+    if (!pool || !value.hasOneUse() || !isPool(pool) ||
+        *value.user_begin() != rounded.getDefiningOp())
+      return success();
+    Operation *fold =
+        pool.getBody()->getTerminator()->getOperand(0).getDefiningOp();
+    auto fill = pool.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+    auto pad = pool.getInputs()[0].getDefiningOp<tensor::PadOp>();
+    FloatAttr start, filler;
+    if (!isa<arith::MaximumFOp>(fold) || !fill ||
+        !matchPattern(fill.getInputs()[0], m_Constant(&start)) ||
+        !start.getValue().isInfinity() ||
+        (pad &&
+         (!pad.getConstantPaddingValue() ||
+          !matchPattern(pad.getConstantPaddingValue(), m_Constant(&filler)) ||
+          filler != start)))
+      return success();
+    Value image = pad ? pad.getSource() : pool.getInputs()[0];
+    if (!isImage(image) || !image.hasOneUse())
+      return success();
+    image = narrowOf(image);
+    OpBuilder builder(pool);
+    Value empty = emptyFor(builder, value);
+    if (!image || !empty)
+      return pool.emitError("has an operand whose dims are not known");
+    Location loc = pool.getLoc();
+    Value least = arith::ConstantOp::create(
+        builder, loc,
+        FloatAttr::get(narrow,
+                       start.getValue().isNegative() ? -INFINITY : INFINITY));
+    if (pad)
+      image = tensor::PadOp::create(
+          builder, pad.getLoc(), withNarrowElements(pad.getType()), image,
+          pad.getMixedLowPad(), pad.getMixedHighPad(), least);
+    Value init =
+        linalg::FillOp::create(builder, loc, least, empty).getResult(0);
+    IRMapping mapping;
+    mapping.map(pool.getInputs()[0], image);
+    mapping.map(pool.getDpsInits()[0], init);
+    auto maxima = cast<linalg::GenericOp>(builder.clone(*pool, mapping));
+    maxima->getResult(0).setType(cast<RankedTensorType>(init.getType()));
+    Block *body = maxima.getBody();
+    body->getArgument(0).setType(narrow);
+    body->getArguments().back().setType(narrow);
+    body->getTerminator()->getOperand(0).setType(narrow);
+    Operation *rounding = rounded.getDefiningOp();
+    rounding->replaceAllUsesWith(maxima);
+    narrowed.erase(value);
+    rounding->erase();
+    pool->erase();
+    return success();
+  }
+
   /// Attention of narrow operands, if it is one of many queries.
   LogicalResult rewrite(AttentionOp op) {
     if (isWorthIt(op))
@@ -355,6 +464,8 @@ private:
   /// `value` as a narrow tensor, made once for all that use it. Reshapes are
   /// repeated behind the rounding.
   Value narrowOf(Value value) {
+    if (getElementTypeOrSelf(value.getType()) == narrow)
+      return value;
     if (Value known = narrowed.lookup(value))
       return known;
     OpBuilder builder(value.getContext());

@@ -9,13 +9,12 @@
 // becomes its epilogue. The unsigned byte of the two is never the weight's.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/Convolution.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
-#include "passes/WeightStore.h"
+#include "passes/graph/Planes.h"
 #include "passes/graph/Quantized.h"
 #include "llvm/Support/CheckedArithmetic.h"
 
@@ -183,36 +182,15 @@ private:
                getAffineDimExpr(dims->depth[0], op->getContext());
   }
 
-  /// An image whose channels are planes of their own: [batch, channel,
-  /// places...], at most padded along places.
-  struct Planes {
-    unsigned channel; ///< loop
-    tensor::PadOp pad;
-  };
   static std::optional<Planes> planesOf(linalg::LinalgOp op, const Operand &a) {
-    FailureOr<linalg::ConvolutionDimensions> dims =
-        linalg::inferConvolutionDims(op);
-    if (failed(dims) || !dims->depth.empty() || dims->batch.size() != 1 ||
-        dims->inputChannel.size() != 1 || a.q.constant ||
-        a.q.moves.size() > 1 || a.q.zero.scalar || a.q.zero.numbers.size() != 1)
+    if (a.q.constant || a.q.moves.size() > 1 || a.q.zero.scalar ||
+        a.q.zero.numbers.size() != 1)
       return std::nullopt;
-    AffineExpr batch = getAffineDimExpr(dims->batch[0], op->getContext()),
-               channel =
-                   getAffineDimExpr(dims->inputChannel[0], op->getContext());
-    if (a.map.getNumResults() < 3 || a.map.getResult(0) != batch ||
-        a.map.getResult(1) != channel)
+    auto pad = a.q.moves.empty() ? tensor::PadOp()
+                                 : dyn_cast<tensor::PadOp>(a.q.moves[0]);
+    if (!pad && !a.q.moves.empty())
       return std::nullopt;
-    Planes planes{dims->inputChannel[0], {}};
-    if (a.q.moves.empty())
-      return planes;
-    planes.pad = dyn_cast<tensor::PadOp>(a.q.moves[0]);
-    if (!planes.pad)
-      return std::nullopt;
-    for (unsigned dim : {0, 1})
-      if (!isConstantIntValue(planes.pad.getMixedLowPad()[dim], 0) ||
-          !isConstantIntValue(planes.pad.getMixedHighPad()[dim], 0))
-        return std::nullopt;
-    return planes;
+    return matchPlanes(op, a.map, pad);
   }
 
   /// Puts the channels of an image last and fills them up to whole steps of the
@@ -221,64 +199,14 @@ private:
                          Planes planes) {
     OpBuilder builder(op);
     Location loc = op.getLoc();
-    int64_t rank = a.map.getNumResults(), channels = channelsOf(op),
-            filled = llvm::alignTo(channels, kDepth);
     Value filler = arith::ConstantIntOp::create(
         builder, loc, builder.getI8Type(), a.q.zero.numbers[0]);
-    SmallVector<OpFoldResult> none(rank, builder.getIndexAttr(0)), added = none;
-    added[1] = builder.getIndexAttr(filled - channels);
-    Value image = a.q.source;
-    if (filled != channels)
-      image = tensor::PadOp::create(builder, loc, Type(), image, none, added,
-                                    filler);
-    SmallVector<int64_t> order{0};
-    llvm::append_range(order, llvm::seq<int64_t>(2, rank));
-    order.push_back(1);
-    FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(builder, image);
-    if (failed(sizes))
-      return false;
-    applyPermutationToVector(*sizes, order);
-    Value init =
-        tensor::EmptyOp::create(builder, loc, *sizes, builder.getI8Type());
-    image = linalg::TransposeOp::create(builder, loc, image, init, order)
-                ->getResult(0);
-    if (planes.pad) {
-      SmallVector<OpFoldResult> low = planes.pad.getMixedLowPad(),
-                                high = planes.pad.getMixedHighPad();
-      applyPermutationToVector(low, order);
-      applyPermutationToVector(high, order);
-      image = tensor::PadOp::create(builder, planes.pad.getLoc(), Type(), image,
-                                    low, high, filler);
-    }
-    SmallVector<AffineExpr> exprs(a.map.getResults());
-    applyPermutationToVector(exprs, order);
-    a.map = AffineMap::get(a.map.getNumDims(), 0, exprs, op->getContext());
-
-    a.integers = image;
+    a.integers = fulgur::joinPlanes(builder, loc, a.q.source, planes, kDepth,
+                                    filler, a.map);
     b.integers = moved(builder, b.q);
-    if (!b.integers || filled == channels)
-      return b.integers != nullptr;
-    // The weights: [..., channels, inner].
-    ShapedType type = b.q.constant.getShapedType();
-    SmallVector<int64_t> shape(type.getShape());
-    int64_t inner = 1;
-    for (int64_t dim = shape.size(); dim-- > 0; inner *= shape[dim])
-      if (b.map.getResult(dim) == builder.getAffineDimExpr(planes.channel)) {
-        shape[dim] = filled;
-        break;
-      }
-    ArrayRef<char> from = weightBytes(b.q.constant);
-    int64_t piece = inner * channels;
-    b.q.constant =
-        addWeight(RankedTensorType::get(shape, builder.getI8Type()), "filled",
-                  [&](MutableArrayRef<char> to) {
-                    for (int64_t k : llvm::seq<int64_t>(0, to.size())) {
-                      int64_t at = k % (inner * filled),
-                              source = k / (inner * filled) * piece + at;
-                      to[k] =
-                          at >= piece ? 0 : from[from.size() == 1 ? 0 : source];
-                    }
-                  });
+    if (!a.integers || !b.integers || planes.channels % kDepth == 0)
+      return a.integers && b.integers;
+    b.q.constant = fillChannels(b.q.constant, b.map, planes, kDepth);
     b.integers =
         arith::ConstantOp::create(builder, loc, cast<TypedAttr>(b.q.constant));
     return true;

@@ -81,6 +81,8 @@ for transposed in (0, 1):
 CONV = dict(x=byte("B 4 7 S"), s=number(0.0311), z=zero(110), w=bytes_of("6 4 3 3", True), ws=scales("6"), wz=number([0] * 6, "int8", "6"), ys=number(0.5), yz=zero(90))
 case("qlinear-conv", "QLinearConv", {**CONV, "b": Input("6", "int32", -500, 500, constant=True)}, attributes=dict(pads=[1, 1, 1, 1], strides=[2, 1]), sizes=[dict(B=2, S=5)], types=dict(y=U8), domain="")
 case("qlinear-conv-nhwc", "QLinearConv", {**CONV, "x": byte("B 7 S 4")}, attributes=dict(channels_last=1, pads=[1, 1, 1, 1]), sizes=[dict(B=2, S=5)], types=dict(y=U8))
+MANY = dict(x=byte("B 240 14 S"), s=number(0.0311), z=zero(110), w=bytes_of("32 240 3 3", True), ws=scales("32"), wz=number([0] * 32, "int8", "32"), ys=number(3.0), yz=zero(90))
+case("qlinear-conv-many-channels", "QLinearConv", MANY, attributes=dict(pads=[1, 1, 1, 1]), sizes=[dict(B=2, S=15)], types=dict(y=U8), domain="")
 case(
     "qattention", "QAttention",
     dict(x=byte("B S 8"), w=bytes_of("8 24", True), bias=Input("24", constant=True), a=number(0.01), b=number(0.0213), m=Input("B", "int32", values=lambda B, S: [S - 1] * B), az=zero(110), bz=zero(3, True)),

@@ -1,6 +1,6 @@
-// An image of few planes of bytes becomes one of pixels of four bytes, as
-// convolutions of bytes read it. Bytes are computed as vectors along a row of
-// each plane; shifted and joined, they are vectors of pixels.
+// An image of few planes of bytes, or of bfloat16, becomes one of pixels of
+// four, as convolutions of them read it. The numbers are computed as vectors
+// along a row of each plane; shifted and joined, they are vectors of pixels.
 #include "passes/kernel/builders/Pixels.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Matchers.h"
@@ -9,7 +9,7 @@
 using namespace mlir;
 using namespace fulgur;
 
-static constexpr int64_t kBytes = 4;            // of a pixel
+static constexpr int64_t kNumbers = 4;          // of a pixel
 static constexpr int64_t kTaskPixels = 1 << 12; // a few microseconds
 
 std::optional<Pixels> fulgur::matchPixels(Operation *op) {
@@ -18,11 +18,14 @@ std::optional<Pixels> fulgur::matchPixels(Operation *op) {
     return std::nullopt;
   auto type = cast<RankedTensorType>(transpose->getResult(0).getType());
   auto pad = transpose.getInput().getDefiningOp<tensor::PadOp>();
-  APInt filler;
-  if (!pad || !pad->hasOneUse() || !type.getElementType().isInteger(8) ||
-      type.getRank() < 3 || type.getShape().back() != kBytes ||
-      !pad.getConstantPaddingValue() ||
-      !matchPattern(pad.getConstantPaddingValue(), m_ConstantInt(&filler)))
+  Value filler = pad ? pad.getConstantPaddingValue() : Value();
+  APInt byte(8, 0);
+  if (!filler || !pad->hasOneUse() || type.getRank() < 3 ||
+      type.getShape().back() != kNumbers ||
+      !(type.getElementType().isInteger(8)
+            ? matchPattern(filler, m_ConstantInt(&byte))
+            : type.getElementType().isBF16() &&
+                  matchPattern(filler, m_AnyZeroFloat())))
     return std::nullopt;
   ArrayRef<int64_t> order = transpose.getPermutation();
   if (order.front() != 0 || order.back() != 1)
@@ -33,11 +36,11 @@ std::optional<Pixels> fulgur::matchPixels(Operation *op) {
   int64_t planes = pad.getSourceType().getDimSize(1);
   for (auto [dim, low, high] :
        llvm::enumerate(pad.getStaticLow(), pad.getStaticHigh()))
-    if (low != 0 || high != (dim == 1 ? kBytes - planes : 0))
+    if (low != 0 || high != (dim == 1 ? kNumbers - planes : 0))
       return std::nullopt;
   if (ShapedType::isDynamic(planes) || planes < 1)
     return std::nullopt;
-  Pixels pixels{transpose, pad, {}, uint8_t(filler.getZExtValue())};
+  Pixels pixels{transpose, pad, {}, uint8_t(byte.getZExtValue())};
   auto loop = pad.getSource().getDefiningOp<linalg::GenericOp>();
   if (loop && pad.getSource().hasOneUse() && isLanewise(loop) &&
       loop.getNumResults() == 1 &&
@@ -106,15 +109,17 @@ void PixelLoops::vector(Value from, Value mask) {
   OpBuilder &b = e.builder;
   unsigned last = point.size() - 1;
   point[last] = from;
-  auto words = VectorType::get(lanes, b.getI32Type()),
-       bytes = VectorType::get(lanes * kBytes, b.getI8Type());
+  Type element = out.elementType();
+  int64_t bits = element.getIntOrFloatBitWidth(), wordBits = kNumbers * bits;
+  auto words = VectorType::get(lanes, b.getIntegerType(wordBits)),
+       numbers = VectorType::get(lanes * kNumbers, b.getIntegerType(bits));
   auto splat = [&](uint32_t value) -> Value {
     return arith::ConstantOp::create(
-        b, e.loc, DenseElementsAttr::get(words, APInt(32, value)));
+        b, e.loc, DenseElementsAttr::get(words, APInt(wordBits, value)));
   };
   int64_t planes = pixels.pad.getSourceType().getDimSize(1);
   uint32_t fillers = 0;
-  for (int64_t plane : llvm::seq(planes, kBytes))
+  for (int64_t plane : llvm::seq(planes, kNumbers))
     fillers |= uint32_t(pixels.filler) << (8 * plane);
   Value pixel = splat(fillers);
   for (int64_t plane : llvm::seq(planes)) {
@@ -123,30 +128,38 @@ void PixelLoops::vector(Value from, Value mask) {
     for (Access &input : inputs)
       read.push_back(readColumns(e, input.flat, input.at(e, point),
                                  input.steps[last], {lanes, mask}));
-    Value byte = pixels.loop ? computeLanes(e, site, pixels.loop, read, lanes,
-                                            nullptr)[0]
-                             : read[0];
-    Value word = arith::ExtUIOp::create(b, e.loc, words, byte);
+    Value number = pixels.loop ? computeLanes(e, site, pixels.loop, read, lanes,
+                                              nullptr)[0]
+                               : read[0];
+    if (!element.isInteger())
+      number = arith::BitcastOp::create(
+          b, e.loc, VectorType::get(lanes, b.getIntegerType(bits)), number);
+    Value word = arith::ExtUIOp::create(b, e.loc, words, number);
     if (plane > 0)
-      word = arith::ShLIOp::create(b, e.loc, word, splat(8 * plane));
+      word = arith::ShLIOp::create(b, e.loc, word, splat(bits * plane));
     pixel = arith::OrIOp::create(b, e.loc, pixel, word);
   }
   point[1] = {};
   Value position = out.at(e, point);
   point[last] = {};
-  pixel = vector::BitCastOp::create(b, e.loc, bytes, pixel);
+  pixel = vector::BitCastOp::create(b, e.loc, numbers, pixel);
+  auto asStored = [&](Value integers, Type type) {
+    return b.createOrFold<arith::BitcastOp>(e.loc, type, integers);
+  };
   if (!mask) {
-    vector::StoreOp::create(b, e.loc, pixel, out.flat, position);
+    vector::StoreOp::create(b, e.loc, asStored(pixel, numbers.clone(element)),
+                            out.flat, position);
     return;
   }
   // One pixel at a time: masks of bytes are slow on many CPUs.
   Value length = e.dim(site.outs[0], last - 1);
   e.loop(e.index(0), e.sub(length, from), 1, [&](Value lane) {
-    e.loop(e.index(0), e.index(kBytes), 1, [&](Value byte) {
-      Value at = e.add(e.mul(lane, kBytes), byte);
-      Value element =
+    e.loop(e.index(0), e.index(kNumbers), 1, [&](Value place) {
+      Value at = e.add(e.mul(lane, kNumbers), place);
+      Value number =
           vector::ExtractOp::create(b, e.loc, pixel, OpFoldResult(at));
-      memref::StoreOp::create(b, e.loc, element, out.flat, e.add(position, at));
+      memref::StoreOp::create(b, e.loc, asStored(number, element), out.flat,
+                              e.add(position, at));
     });
   });
 }

@@ -1,4 +1,4 @@
-// Images whose planes become neighbouring bytes.
+// Images whose planes become neighbouring bytes, or numbers of bfloat16.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -6,7 +6,7 @@
 
 namespace fulgur {
 /// out[n, places..., c] = in[n, c, places...], where channels from those of
-/// `in` on, up to four, are `filler`; and what makes the bytes of `in`.
+/// `in` on, up to four, are `filler`; and what makes the numbers of `in`.
 struct Pixels {
   mlir::linalg::TransposeOp transpose;
   mlir::tensor::PadOp pad;      ///< adds channels

@@ -1,7 +1,7 @@
 // Pools with the channels last: vectors are channels, the accumulators of a few
 // of them stay in registers while the window moves over the input. Padding is
 // not stored: a window takes what is inside of the input, which gives the same,
-// since padding is what accumulators start with.
+// since padding is what accumulators start with. Those of bfloat16 are f32.
 #include "mlir/IR/Matchers.h"
 #include "passes/Convolution.h"
 #include "passes/kernel/builders/Elementwise.h"
@@ -132,6 +132,7 @@ struct PoolLoops {
   PoolOp &pool;
   int64_t lanes;
   Emitter e{site.builder, site.loc};
+  bool narrow = pool.start.getType().isBF16();
   unsigned channel = pool.outLoops.back();
   Access input{}, out{};
   SmallVector<Value> sizes{}, point{}; ///< per loop
@@ -140,6 +141,13 @@ struct PoolLoops {
   SmallVector<std::pair<Value, Value>, 3>
       inside{}; ///< positions in the windows at `point` that are in the input
   SmallVector<unsigned, 3> windowDims{};
+
+  /// What is folded: f32 instead of bfloat16.
+  Value wide(Value vector) {
+    auto type = VectorType::get(lanes, e.builder.getF32Type());
+    return narrow ? arith::ExtFOp::create(e.builder, e.loc, type, vector)
+                  : vector;
+  }
 
   void build();
   void pixel();
@@ -217,6 +225,7 @@ void PoolLoops::channels(Value from, int64_t vectors, Value mask) {
   auto type = VectorType::get(lanes, pool.start.getType());
   Value start = arith::ConstantOp::create(
       e.builder, e.loc, DenseElementsAttr::get(type, pool.start));
+  start = wide(start);
   SmallVector<Value> outer(point);
   Value position = e.index(0);
   for (auto [window, dim] : llvm::zip(windows, windowDims)) {
@@ -230,6 +239,8 @@ void PoolLoops::channels(Value from, int64_t vectors, Value mask) {
       fold(0, position, mask, SmallVector<Value>(vectors, start));
   for (auto [k, sum] : llvm::enumerate(sums)) {
     point[channel] = e.add(from, k * lanes);
+    if (narrow)
+      sum = arith::TruncFOp::create(e.builder, e.loc, type, sum);
     writeColumns(e, sum, out.flat, out.at(e, point), e.index(1), {lanes, mask});
   }
   point[channel] = {};
@@ -242,8 +253,8 @@ SmallVector<Value> PoolLoops::fold(unsigned k, Value position, Value mask,
     SmallVector<Value> next;
     for (auto [number, sum] : llvm::enumerate(state)) {
       Value element =
-          readColumns(e, input.flat, e.add(position, number * lanes),
-                      e.index(1), {lanes, mask});
+          wide(readColumns(e, input.flat, e.add(position, number * lanes),
+                           e.index(1), {lanes, mask}));
       IRMapping mapping;
       mapping.map(pool.op.getRegionInputArgs()[0], element);
       mapping.map(pool.op.getRegionOutputArgs()[0], sum);
@@ -269,7 +280,8 @@ static bool accepts(KernelOp kernel) { return matchPool(kernel).has_value(); }
 
 /// A register of the channels; of bytes, no more than there are.
 static int64_t lanesOf(const PoolOp &pool, const Target &target) {
-  int64_t bits = pool.start.getType().getIntOrFloatBitWidth(),
+  Type element = pool.start.getType();
+  int64_t bits = element.isBF16() ? 32 : element.getIntOrFloatBitWidth(),
           channels =
               cast<RankedTensorType>(pool.out.getType()).getShape().back();
   if (bits == 8 && !ShapedType::isDynamic(channels))

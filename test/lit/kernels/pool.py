@@ -1,5 +1,6 @@
-# pool.py max|sum|maxui|maxsi h=9:3,s2,d1,p1+1 w=20?:3 n=2 c=5 in=nhwc: a pool over the spatial dims d, h, w (size:window, then stride, dilation,
-# padding in front + behind), as a module for %kernels. maxui and maxsi are of bytes.
+# pool.py max|sum|maxui|maxsi|maxbf16 h=9:3,s2,d1,p1+1 w=20?:3 n=2 c=5 in=nhwc: a pool over the spatial dims d, h, w (size:window, then stride, dilation,
+# padding in front + behind), as a module for %kernels. maxui and maxsi are of bytes, maxbf16 is
+# of bfloat16.
 import sys
 from compare import generic, module, tensor
 
@@ -28,9 +29,9 @@ for d in spatial:
 result = ["o" + d if d in spatial else d for d in order]
 taps = ["k" + d for d in spatial]
 places = [f"o{d} * {stride[d]} + k{d} * {dilation[d]}" if d in spatial else d for d in order]
-start, fold = {"sum": ("0.0", "arith.addf"), "max": ("0xFF800000", "arith.maximumf"),  # the last two are of bytes
+start, fold = {"sum": ("0.0", "arith.addf"), "max": ("0xFF800000", "arith.maximumf"), "maxbf16": ("0xFF80", "arith.maximumf"),
                "maxui": ("0", "arith.maxui"), "maxsi": ("-128", "arith.maxsi")}[kind]
-element = "i8" if kind.endswith("i") else "f32"
+element = "i8" if kind.endswith("i") else "bf16" if kind.endswith("bf16") else "f32"
 out, given = tensor(result, sizes, element), tensor(order, sizes, element)
 source, padded = ("%a", given), any(low.values()) or any(high.values())
 body = f"%start = arith.constant {start} : {element}\n"

@@ -330,3 +330,85 @@ func.func @channels_first(%x: tensor<1x80x30xf32>) -> tensor<1x16x16xf32> {
   } -> tensor<1x16x16xf32>
   return %r : tensor<1x16x16xf32>
 }
+
+// -----
+
+// Three planes become pixels of four numbers where pairs are multiplied by one instruction.
+#input = affine_map<(n, x, f, u, c) -> (n, c, x * 2 + u)>
+#weights = affine_map<(n, x, f, u, c) -> (f, c, u)>
+#image = affine_map<(n, x, f, u, c) -> (n, x, f)>
+// CHECK-LABEL: @planes
+// CHECK-NOT: bf16
+// PAIRS-LABEL: @planes
+// PAIRS: %[[R:.*]] = linalg.generic {{.*}} ins(%{{.*}} : tensor<1x3x30xf32>) outs(%{{.*}} : tensor<1x3x30xbf16>)
+// PAIRS: %[[F:.*]] = tensor.pad %[[R]] low[0, 0, 0] high[0, 1, 0]
+// PAIRS: %[[T:.*]] = linalg.transpose ins(%[[F]] : tensor<1x4x30xbf16>) outs(%{{.*}} : tensor<1x30x4xbf16>) permutation = [0, 2, 1]
+// PAIRS: %[[P:.*]] = tensor.pad %[[T]] low[0, 1, 0] high[0, 2, 0]
+// PAIRS: %[[W:.*]] = arith.constant dense_resource<{{.*}}> : tensor<16x4x3xbf16>
+// PAIRS: linalg.generic {{.*}} ins(%[[P]], %[[W]] : tensor<1x33x4xbf16>, tensor<16x4x3xbf16>) outs(%{{.*}} : tensor<1x16x16xf32>)
+func.func @planes(%x: tensor<1x3x30xf32>) -> tensor<1x16x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<16x3x3xf32>
+  %padded = tensor.pad %x low[0, 0, 1] high[0, 0, 2] {
+  ^bb0(%a: index, %b: index, %c: index):
+    tensor.yield %zero : f32
+  } : tensor<1x3x30xf32> to tensor<1x3x33xf32>
+  %empty = tensor.empty() : tensor<1x16x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<1x16x16xf32>) -> tensor<1x16x16xf32>
+  %r = linalg.generic {indexing_maps = [#input, #weights, #image],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%padded, %w : tensor<1x3x33xf32>, tensor<16x3x3xf32>) outs(%init : tensor<1x16x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<1x16x16xf32>
+  return %r : tensor<1x16x16xf32>
+}
+
+// -----
+
+// Maxima that are rounded for all who use them are those of a rounded image.
+#id = affine_map<(n, y, x, c) -> (n, y, x, c)>
+#places = affine_map<(n, y, x, c, v, u) -> (n, y * 2 + v, x * 2 + u, c)>
+#window = affine_map<(n, y, x, c, v, u) -> (v, u)>
+#result = affine_map<(n, y, x, c, v, u) -> (n, y, x, c)>
+// CHECK-LABEL: @maxima
+// CHECK: %[[A:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<1x8x8x16xbf16>)
+// CHECK: %[[LEAST:.*]] = arith.constant 0xFF80 : bf16
+// CHECK: tensor.pad %[[A]]
+// CHECK: tensor.yield %[[LEAST]] : bf16
+// CHECK: %[[INIT:.*]] = linalg.fill ins(%[[LEAST]] : bf16)
+// CHECK: %[[M:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<1x9x9x16xbf16>, tensor<2x2xf32>) outs(%[[INIT]] : tensor<1x4x4x16xbf16>)
+// CHECK: arith.maximumf %{{.*}}, %{{.*}} : bf16
+// CHECK: linalg.generic {{.*}} ins(%[[M]], %{{.*}} : tensor<1x4x4x16xbf16>, tensor<16x16xbf16>)
+func.func @maxima(%x: tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %least = arith.constant 0xFF800000 : f32
+  %w = arith.constant dense<0.5> : tensor<16x16xf32>
+  %image = tensor.empty() : tensor<1x8x8x16xf32>
+  %small = tensor.empty() : tensor<1x4x4x16xf32>
+  %window = tensor.empty() : tensor<2x2xf32>
+  %a = linalg.abs ins(%x : tensor<1x8x8x16xf32>) outs(%image : tensor<1x8x8x16xf32>) -> tensor<1x8x8x16xf32>
+  %p = tensor.pad %a low[0, 1, 1, 0] high[0, 0, 0, 0] {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    tensor.yield %least : f32
+  } : tensor<1x8x8x16xf32> to tensor<1x9x9x16xf32>
+  %start = linalg.fill ins(%least : f32) outs(%small : tensor<1x4x4x16xf32>) -> tensor<1x4x4x16xf32>
+  %m = linalg.generic {indexing_maps = [#places, #window, #result],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction"]}
+      ins(%p, %window : tensor<1x9x9x16xf32>, tensor<2x2xf32>) outs(%start : tensor<1x4x4x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %t = arith.maximumf %s, %l : f32
+    linalg.yield %t : f32
+  } -> tensor<1x4x4x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%small : tensor<1x4x4x16xf32>) -> tensor<1x4x4x16xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(n, y, x, f, c) -> (n, y, x, c)>, affine_map<(n, y, x, f, c) -> (f, c)>, affine_map<(n, y, x, f, c) -> (n, y, x, f)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]} ins(%m, %w : tensor<1x4x4x16xf32>, tensor<16x16xf32>) outs(%init : tensor<1x4x4x16xf32>) {
+  ^bb0(%l: f32, %k: f32, %s: f32):
+    %q = arith.mulf %l, %k : f32
+    %t = arith.addf %s, %q : f32
+    linalg.yield %t : f32
+  } -> tensor<1x4x4x16xf32>
+  return %r : tensor<1x4x4x16xf32>
+}
