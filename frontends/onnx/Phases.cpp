@@ -26,7 +26,7 @@ constexpr int64_t kManyFilters = 16;
 /// Every stride-th element of one dim.
 struct Phase {
   int64_t offset;                          ///< of the first one
-  int64_t first = 0, step;                 ///< taps of the weights
+  int64_t first = 0, step = 1;             ///< taps of the weights
   int64_t taps = 0;                        ///< 0: nothing meets these elements
   Window window{1, 1, 1, 0, 0, {}, false}; ///< over the input
   Extent skipped = 0; ///< elements of the input in front of all windows
