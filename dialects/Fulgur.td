@@ -35,7 +35,8 @@ def Fulgur_ScheduleAttr : AttrDef<Fulgur_Dialect, "Schedule"> {
   let summary = "How a kernel is to be computed: the only thing heuristics and tuning touch";
   let description = [{
     `kind` names the builder that turns the kernel's body into loops ("generic", "gemm", "softmax", "norm", "attention",
-    "strassen", "convolution", "depthwise", "winograd", "assemble", "transpose").
+    "strassen", "convolution", "depthwise", "winograd", "amx_convolution", "assemble",
+    "transpose").
     `tile` is the register tile ([rows, vectors] for a product) or a block ([queries, keys] of attention), `lanes` the elements of one vector, `unroll` the
     steps of the reduction taken at once, `pack` the width of the panels that a constant weight is packed into
     (0: not packed), `grain` the rows that one task computes (of each half, in "strassen"). A convolution's tile is [pixels, vectors, pixels of a row per

@@ -779,7 +779,10 @@ private:
         init = initOf(producer, 0);
       }
     }
-    // The accumulators under an epilogue have the epilogue's shape.
+    // The accumulators under an epilogue have the epilogue's shape. What is
+    // inserted has a place in the destination only.
+    if (isa<tensor::InsertSliceOp>(root))
+      return std::nullopt;
     for (Operation *op : group)
       if (isAccumulation(op) && op != root &&
           op->getResult(0).getType() == empty.getType() &&

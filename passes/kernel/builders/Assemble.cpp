@@ -27,7 +27,8 @@ static SmallVector<tensor::InsertSliceOp> insertionsOf(KernelOp kernel) {
   // Tensors that the body reads from, and operands made here, are for the
   // generic builder.
   auto isArgument = [](Value value) { return isa<BlockArgument>(value); };
-  if (!loop || loop.getNumResults() != insertions.size() ||
+  if (!loop || loop.getNumReductionLoops() != 0 ||
+      loop.getNumResults() != insertions.size() ||
       !llvm::all_of(loop.getDpsInputs(), isArgument) ||
       llvm::any_of(loop.getBody()->getOperations(),
                    llvm::IsaPred<tensor::ExtractOp>) ||

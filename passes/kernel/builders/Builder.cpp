@@ -14,14 +14,21 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {
-      gemmBuilder,      strassenBuilder,
-      amxBuilder,       blocksBuilder,
-      softmaxBuilder,   normBuilder,
-      assembleBuilder,  attentionBuilder,
-      winogradBuilder,  directConvolutionBuilder,
-      depthwiseBuilder, poolBuilder,
-      pixelsBuilder,    transpositionBuilder};
+  static const KernelBuilder builders[] = {gemmBuilder,
+                                           strassenBuilder,
+                                           amxBuilder,
+                                           blocksBuilder,
+                                           softmaxBuilder,
+                                           normBuilder,
+                                           assembleBuilder,
+                                           attentionBuilder,
+                                           amxConvolutionBuilder,
+                                           winogradBuilder,
+                                           directConvolutionBuilder,
+                                           depthwiseBuilder,
+                                           poolBuilder,
+                                           pixelsBuilder,
+                                           transpositionBuilder};
   return builders;
 }
 

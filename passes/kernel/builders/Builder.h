@@ -40,6 +40,7 @@ struct KernelBuilder {
 extern const KernelBuilder gemmBuilder;
 extern const KernelBuilder strassenBuilder;
 extern const KernelBuilder amxBuilder;
+extern const KernelBuilder amxConvolutionBuilder;
 extern const KernelBuilder blocksBuilder;
 extern const KernelBuilder poolBuilder;
 extern const KernelBuilder pixelsBuilder;

@@ -207,3 +207,54 @@ func.func @negative(%x: tensor<1x4x6x6xf32>, %w: tensor<4x3x3xf32>, %i: tensor<1
   %z = linalg.conv_2d_nchw_fchw ins(%i, %v : tensor<1x4x6x6xi64>, tensor<4x4x3x3xi64>) outs(%start : tensor<1x4x4x4xi64>) -> tensor<1x4x4x4xi64>
   return %y, %z : tensor<1x4x4x4xf32>, tensor<1x4x4x4xi64>
 }
+
+// -----
+
+// Parts with their channels last are put together so, also by convolutions with windows of one element; pixels that are shuffled for a
+// convolution have their channels last afterwards, others stay.
+// CHECK-LABEL: @interleaved
+// CHECK: linalg.generic {{.*}}iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+// CHECK: %[[WHOLE:.*]] = tensor.insert_slice %{{.*}} into %{{.*}}[0, 0, 0, 0] [1, 4, 4, 16] [1, 2, 2, 1] : tensor<1x4x4x16xf32> into tensor<1x8x8x16xf32>
+// CHECK: linalg.transpose ins(%[[WHOLE]] : tensor<1x8x8x16xf32>)
+func.func @interleaved(%x: tensor<1x8x4x4xf32>, %w: tensor<16x8x1x1xf32>) -> tensor<1x16x8x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x16x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %0 = linalg.conv_2d_nchw_fchw ins(%x, %w : tensor<1x8x4x4xf32>, tensor<16x8x1x1xf32>) outs(%f : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %all = tensor.empty() : tensor<1x16x8x8xf32>
+  %1 = tensor.insert_slice %0 into %all[0, 0, 0, 0] [1, 16, 4, 4] [1, 1, 2, 2] : tensor<1x16x4x4xf32> into tensor<1x16x8x8xf32>
+  return %1 : tensor<1x16x8x8xf32>
+}
+
+// CHECK-LABEL: @shuffled
+// CHECK: %[[PIXELS:.*]] = linalg.transpose ins(%{{.*}} : tensor<1x4x4x4x2x2xf32>) outs(%{{.*}} : tensor<1x4x2x4x2x4xf32>) permutation = [0, 1, 4, 2, 5, 3]
+// CHECK: %[[LAST:.*]] = tensor.collapse_shape %[[PIXELS]] {{.*}} : tensor<1x4x2x4x2x4xf32> into tensor<1x8x8x4xf32>
+// CHECK: linalg.generic {{.*}} ins(%[[LAST]], %
+func.func @shuffled(%x: tensor<1x8x6x6xf32>, %w: tensor<16x8x3x3xf32>, %v: tensor<16x4x3x3xf32>) -> tensor<1x16x6x6xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x16x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %0 = linalg.conv_2d_nchw_fchw ins(%x, %w : tensor<1x8x6x6xf32>, tensor<16x8x3x3xf32>) outs(%f : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %1 = tensor.expand_shape %0 [[0], [1, 2, 3], [4], [5]] output_shape [1, 4, 2, 2, 4, 4] : tensor<1x16x4x4xf32> into tensor<1x4x2x2x4x4xf32>
+  %t = tensor.empty() : tensor<1x4x4x2x4x2xf32>
+  %2 = linalg.transpose ins(%1 : tensor<1x4x2x2x4x4xf32>) outs(%t : tensor<1x4x4x2x4x2xf32>) permutation = [0, 1, 4, 2, 5, 3]
+  %3 = tensor.collapse_shape %2 [[0], [1], [2, 3], [4, 5]] : tensor<1x4x4x2x4x2xf32> into tensor<1x4x8x8xf32>
+  %g = tensor.empty() : tensor<1x16x6x6xf32>
+  %h = linalg.fill ins(%zero : f32) outs(%g : tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+  %4 = linalg.conv_2d_nchw_fchw ins(%3, %v : tensor<1x4x8x8xf32>, tensor<16x4x3x3xf32>) outs(%h : tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+  return %4 : tensor<1x16x6x6xf32>
+}
+
+// CHECK-LABEL: @negative_shuffled
+// CHECK: linalg.transpose ins(%{{.*}} : tensor<1x4x4x4x2x2xf32>) outs(%{{.*}} : tensor<1x4x4x2x4x2xf32>)
+func.func @negative_shuffled(%x: tensor<1x8x6x6xf32>, %w: tensor<16x8x3x3xf32>) -> tensor<1x4x8x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x16x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %0 = linalg.conv_2d_nchw_fchw ins(%x, %w : tensor<1x8x6x6xf32>, tensor<16x8x3x3xf32>) outs(%f : tensor<1x16x4x4xf32>) -> tensor<1x16x4x4xf32>
+  %1 = tensor.expand_shape %0 [[0], [1, 2, 3], [4], [5]] output_shape [1, 4, 2, 2, 4, 4] : tensor<1x16x4x4xf32> into tensor<1x4x2x2x4x4xf32>
+  %t = tensor.empty() : tensor<1x4x4x2x4x2xf32>
+  %2 = linalg.transpose ins(%1 : tensor<1x4x2x2x4x4xf32>) outs(%t : tensor<1x4x4x2x4x2xf32>) permutation = [0, 1, 4, 2, 5, 3]
+  %3 = tensor.collapse_shape %2 [[0], [1], [2, 3], [4, 5]] : tensor<1x4x4x2x4x2xf32> into tensor<1x4x8x8xf32>
+  return %3 : tensor<1x4x8x8xf32>
+}

@@ -196,7 +196,7 @@ func.func @no_stride(%a: tensor<1x28x28x128xf32>, %b: tensor<128x128x3x3xf32>, %
 // WIDE-LABEL: @bytes
 // WIDE: schedule(<kind = "winograd"
 // AMX-LABEL: @bytes
-// AMX: schedule(<kind = "winograd"
+// AMX: schedule(<kind = "amx_convolution"
 func.func @bytes(%a: tensor<1x28x28x64xi8>, %b: tensor<64x64x3x3xi8>, %out: tensor<1x28x28x64xi32>) -> tensor<1x28x28x64xi32> {
   %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x64xi8>, tensor<64x64x3x3xi8>) outs(%out : tensor<1x28x28x64xi32>) {
   ^bb0(%x: tensor<1x28x28x64xi8>, %y: tensor<64x64x3x3xi8>, %o: tensor<1x28x28x64xi32>):

@@ -44,6 +44,43 @@ func.func @negative(%x: tensor<4x2xf32>, %i: index) -> (tensor<2x2xf32>, tensor<
   return %a, %b, %c : tensor<2x2xf32>, tensor<1x2x2xf32>, tensor<2x2x1xf32>
 }
 
+// A loop that picks elements by sums of its indices: every other tap of a window, turned round.
+#turned = affine_map<(d0, d1) -> (d0, d1 * -2 + 3)>
+#same = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK-LABEL: @picked
+// CHECK: %[[TAPS:.*]] = arith.constant dense<{{\[\[}}3.000000e+00, 1.000000e+00], [7.000000e+00, 5.000000e+00]]> : tensor<2x2xf32>
+// CHECK: return %[[TAPS]]
+func.func @picked() -> tensor<2x2xf32> {
+  %w = arith.constant dense<[[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]> : tensor<2x4xf32>
+  %e = tensor.empty() : tensor<2x2xf32>
+  %r = linalg.generic {indexing_maps = [#turned, #same], iterator_types = ["parallel", "parallel"]} ins(%w : tensor<2x4xf32>) outs(%e : tensor<2x2xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  } -> tensor<2x2xf32>
+  return %r : tensor<2x2xf32>
+}
+
+// One that computes something, and one that gives more than there is, stay.
+#spread = affine_map<(d0, d1, d2) -> (d0, d1 + d2)>
+#all = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+// CHECK-LABEL: @negative_picked
+// CHECK-COUNT-2: linalg.generic
+func.func @negative_picked() -> (tensor<2x2xf32>, tensor<2x3x2xf32>) {
+  %w = arith.constant dense<[[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]> : tensor<2x4xf32>
+  %e = tensor.empty() : tensor<2x2xf32>
+  %r = linalg.generic {indexing_maps = [#turned, #same], iterator_types = ["parallel", "parallel"]} ins(%w : tensor<2x4xf32>) outs(%e : tensor<2x2xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %0 = arith.negf %in : f32
+    linalg.yield %0 : f32
+  } -> tensor<2x2xf32>
+  %f = tensor.empty() : tensor<2x3x2xf32>
+  %s = linalg.generic {indexing_maps = [#spread, #all], iterator_types = ["parallel", "parallel", "parallel"]} ins(%w : tensor<2x4xf32>) outs(%f : tensor<2x3x2xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  } -> tensor<2x3x2xf32>
+  return %r, %s : tensor<2x2xf32>, tensor<2x3x2xf32>
+}
+
 // The weight is 0 to 7.
 // CHECK: {-#
 // CHECK-DAG: slice: "0x04000000000000000000803F0000004000004040"

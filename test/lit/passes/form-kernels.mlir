@@ -506,3 +506,58 @@ func.func @negative_state(%state: tensor<9x4xf32> {fulgur.state = 0 : i64}, %x: 
   %1 = tensor.insert_slice %part into %state[3, 0] [2, 4] [1, 1] : tensor<2x4xf32> into tensor<9x4xf32>
   return %1, %0 : tensor<9x4xf32>, tensor<9x4xf32>
 }
+
+// Convolutions whose results are parts of one tensor write them there, one after the other. What is interleaved and then
+// concatenated goes to its place at once. Channels in front are no vectors, and are written apart.
+#cx = affine_map<(d0, d1, d2, d3) -> (d0 + d2, d3)>
+#cw = affine_map<(d0, d1, d2, d3) -> (d1, d3, d2)>
+#cy = affine_map<(d0, d1, d2, d3) -> (d0, d1)>
+// CHECK-LABEL: @parts
+// CHECK: %[[FIRST:.*]] = fulgur.kernel ins(%arg0, %arg1 : tensor<5x8xf32>, tensor<16x8x2xf32>) outs(%{{.*}} : tensor<8x20xf32>) {
+// CHECK: %[[SUMS:.*]] = linalg.generic
+// CHECK: tensor.insert_slice %[[SUMS]] into %{{.*}}[0, 0] [4, 16] [2, 1]
+// CHECK: %[[SECOND:.*]] = fulgur.kernel ins(%arg0, %arg2 : tensor<5x8xf32>, tensor<16x8x2xf32>) outs(%[[FIRST]] : tensor<8x20xf32>) keeps {
+// CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[1, 0] [4, 16] [2, 1]
+// CHECK: %[[ALL:.*]] = fulgur.kernel ins(%arg3 : tensor<8x4xf32>) outs(%[[SECOND]] : tensor<8x20xf32>) keeps {
+// CHECK: return %[[ALL]]
+func.func @parts(%x: tensor<5x8xf32>, %a: tensor<16x8x2xf32>, %b: tensor<16x8x2xf32>, %skip: tensor<8x4xf32>) -> tensor<8x20xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x16xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %0 = linalg.generic {indexing_maps = [#cx, #cw, #cy], iterator_types = ["parallel", "parallel", "reduction", "reduction"]} ins(%x, %a : tensor<5x8xf32>, tensor<16x8x2xf32>) outs(%f : tensor<4x16xf32>) {
+  ^bb0(%i: f32, %w: f32, %o: f32):
+    %m = arith.mulf %i, %w : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<4x16xf32>
+  %1 = linalg.generic {indexing_maps = [#cx, #cw, #cy], iterator_types = ["parallel", "parallel", "reduction", "reduction"]} ins(%x, %b : tensor<5x8xf32>, tensor<16x8x2xf32>) outs(%f : tensor<4x16xf32>) {
+  ^bb0(%i: f32, %w: f32, %o: f32):
+    %m = arith.mulf %i, %w : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<4x16xf32>
+  %all = tensor.empty() : tensor<8x16xf32>
+  %2 = tensor.insert_slice %0 into %all[0, 0] [4, 16] [2, 1] : tensor<4x16xf32> into tensor<8x16xf32>
+  %3 = tensor.insert_slice %1 into %2[1, 0] [4, 16] [2, 1] : tensor<4x16xf32> into tensor<8x16xf32>
+  %y = tensor.concat dim(1) %3, %skip : (tensor<8x16xf32>, tensor<8x4xf32>) -> tensor<8x20xf32>
+  return %y : tensor<8x20xf32>
+}
+
+#ny = affine_map<(d0, d1, d2, d3) -> (d1, d0)>
+// CHECK-LABEL: @negative_parts
+// CHECK: %[[SUMS:.*]] = fulgur.kernel ins(%arg0, %arg1
+// CHECK: fulgur.kernel ins(%[[SUMS]] : tensor<16x4xf32>) outs(%{{.*}} : tensor<16x8xf32>) {
+func.func @negative_parts(%x: tensor<5x8xf32>, %a: tensor<16x8x2xf32>) -> tensor<16x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<16x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<16x4xf32>) -> tensor<16x4xf32>
+  %0 = linalg.generic {indexing_maps = [#cx, #cw, #ny], iterator_types = ["parallel", "parallel", "reduction", "reduction"]} ins(%x, %a : tensor<5x8xf32>, tensor<16x8x2xf32>) outs(%f : tensor<16x4xf32>) {
+  ^bb0(%i: f32, %w: f32, %o: f32):
+    %m = arith.mulf %i, %w : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<16x4xf32>
+  %all = tensor.empty() : tensor<16x8xf32>
+  %2 = tensor.insert_slice %0 into %all[0, 0] [16, 4] [1, 2] : tensor<16x4xf32> into tensor<16x8xf32>
+  return %2 : tensor<16x8xf32>
+}

@@ -158,3 +158,39 @@ func.func @reshape_behind(%x: tensor<?x8xf32>, %w: tensor<8x16xf32>, %bias: tens
   } -> tensor<?x4x16xf32>
   return %s : tensor<?x4x16xf32>
 }
+
+// An elementwise loop over interleaved parts is computed on each part; with one that has more than the parts share, it is not.
+#place = affine_map<(d0, d1) -> (d0, d1)>
+#channel = affine_map<(d0, d1) -> (d1)>
+// CHECK-LABEL: @interleaved
+// CHECK: %[[A:.*]] = linalg.generic {{.*}} ins(%arg0, %arg2 : tensor<3x4xf32>, tensor<4xf32>)
+// CHECK: %[[FIRST:.*]] = tensor.insert_slice %[[A]] into %{{.*}}[0, 0] [3, 4] [2, 1]
+// CHECK: %[[B:.*]] = linalg.generic {{.*}} ins(%arg1, %arg2 : tensor<2x4xf32>, tensor<4xf32>)
+// CHECK: %[[BOTH:.*]] = tensor.insert_slice %[[B]] into %[[FIRST]][1, 0] [2, 4] [2, 1]
+// CHECK: return %[[BOTH]]
+func.func @interleaved(%a: tensor<3x4xf32>, %b: tensor<2x4xf32>, %s: tensor<4xf32>) -> tensor<5x4xf32> {
+  %e = tensor.empty() : tensor<5x4xf32>
+  %0 = tensor.insert_slice %a into %e[0, 0] [3, 4] [2, 1] : tensor<3x4xf32> into tensor<5x4xf32>
+  %1 = tensor.insert_slice %b into %0[1, 0] [2, 4] [2, 1] : tensor<2x4xf32> into tensor<5x4xf32>
+  %2 = linalg.generic {indexing_maps = [#place, #channel, #place], iterator_types = ["parallel", "parallel"]} ins(%1, %s : tensor<5x4xf32>, tensor<4xf32>) outs(%e : tensor<5x4xf32>) {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %r = arith.mulf %x, %y : f32
+    linalg.yield %r : f32
+  } -> tensor<5x4xf32>
+  return %2 : tensor<5x4xf32>
+}
+
+// CHECK-LABEL: @negative_interleaved
+// CHECK: %[[ALL:.*]] = tensor.insert_slice %arg1
+// CHECK: linalg.generic {{.*}} ins(%[[ALL]], %arg2 : tensor<5x4xf32>, tensor<5x4xf32>)
+func.func @negative_interleaved(%a: tensor<3x4xf32>, %b: tensor<2x4xf32>, %s: tensor<5x4xf32>) -> tensor<5x4xf32> {
+  %e = tensor.empty() : tensor<5x4xf32>
+  %0 = tensor.insert_slice %a into %e[0, 0] [3, 4] [2, 1] : tensor<3x4xf32> into tensor<5x4xf32>
+  %1 = tensor.insert_slice %b into %0[1, 0] [2, 4] [2, 1] : tensor<2x4xf32> into tensor<5x4xf32>
+  %2 = linalg.generic {indexing_maps = [#place, #place, #place], iterator_types = ["parallel", "parallel"]} ins(%1, %s : tensor<5x4xf32>, tensor<5x4xf32>) outs(%e : tensor<5x4xf32>) {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %r = arith.mulf %x, %y : f32
+    linalg.yield %r : f32
+  } -> tensor<5x4xf32>
+  return %2 : tensor<5x4xf32>
+}
