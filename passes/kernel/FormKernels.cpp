@@ -546,6 +546,8 @@ private:
   static bool isState(Value value) {
     if (auto insertion = value.getDefiningOp<tensor::InsertSliceOp>())
       return isState(insertion.getDest());
+    if (auto cast = value.getDefiningOp<tensor::CastOp>())
+      return isState(cast.getSource());
     if (auto kernel = value.getDefiningOp<KernelOp>())
       return kernel.getKeeps();
     auto argument = dyn_cast<BlockArgument>(value);
@@ -557,10 +559,12 @@ private:
 
   /// The state that the group inserts into, and does not read.
   static Value keptState(ArrayRef<Operation *> group) {
-    auto insertion = dyn_cast<tensor::InsertSliceOp>(group.back());
-    if (!insertion)
+    Operation *insertion = group.back();
+    auto loop = dyn_cast<scf::ForOp>(insertion);
+    if (!isa<tensor::InsertSliceOp>(insertion) &&
+        !(loop && loop.getInitArgs().size() == 1))
       return {};
-    Value state = insertion.getDest();
+    Value state = initOf(insertion, 0);
     while (Operation *before = state.getDefiningOp()) {
       if (!isa<tensor::InsertSliceOp>(before) ||
           !llvm::is_contained(group, before))
@@ -570,9 +574,8 @@ private:
     auto isRead = [&](OpOperand &use) {
       Operation *user =
           insertion->getBlock()->findAncestorOpInBlock(*use.getOwner());
-      auto op = dyn_cast<tensor::InsertSliceOp>(user);
       return llvm::is_contained(group, user) &&
-             !(op && use == op.getDestMutable());
+             !(use.getOwner() == user && isInitOf(use, user));
     };
     return isState(state) && llvm::none_of(state.getUses(), isRead) ? state
                                                                     : Value();
@@ -709,6 +712,16 @@ private:
           root->getResult(0).getType() == empty.getType())
         return 0;
     return std::nullopt;
+  }
+
+  /// Whether `use` is what an insertion, or a loop of them, begins with.
+  static bool isInitOf(OpOperand &use, Operation *op) {
+    if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+      return use == insertion.getDestMutable();
+    auto loop = dyn_cast<scf::ForOp>(op);
+    return loop &&
+           llvm::is_contained(
+               llvm::make_pointer_range(loop.getInitArgsMutable()), &use);
   }
 
   static Value initOf(Operation *op, unsigned number) {
