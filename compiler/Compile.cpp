@@ -4,6 +4,8 @@
 #include "compiler/Header.h"
 #include "compiler/KernelCache.h"
 #include "compiler/Link.h"
+#include "dialects/Scales.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "passes/Passes.h"
@@ -110,6 +112,14 @@ Error Compilation::readMlir() {
   return Error::success();
 }
 
+/// Whether @main has rows of bytes as states.
+static bool hasByteStates(ModuleOp module) {
+  auto main = module.lookupSymbol<func::FuncOp>("main");
+  return main && llvm::any_of(llvm::seq(main.getNumArguments()), [&](auto i) {
+           return bool(main.getArgAttr(i, kScalesOfAttr));
+         });
+}
+
 /// Each stage is a pass manager of its own, so that it can be timed, dumped and
 /// stopped at.
 Error Compilation::runPasses() {
@@ -139,6 +149,12 @@ Error Compilation::runPasses() {
                           : runVariants(stage))
       return error;
     reached = stage;
+    if (stage == Stage::graph && options.precision.byteStates &&
+        !hasByteStates(*module))
+      return fail(ExitCode::unsupported,
+                  "--kv-cache=int8: no state is a cache that the model appends "
+                  "rows to, of float32 and of a known length; --remarks says "
+                  "more, and --dim fixes the length");
     observe(stage);
     if (Error error =
             saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {

@@ -364,8 +364,13 @@ private:
           "output, with the dims of the whole buffer:\n *\n";
     for (const ModelInfo::State &state : info.states) {
       const NamedPort &input = inputs[state.input];
-      os << formatv(" *   {0} = {1}: {2}\n", input.name,
+      os << formatv(" *   {0} = {1}: {2}", input.name,
                     outputs[state.output].name, input.shape());
+      if (state.scalesOf >= 0)
+        os << formatv(", a scale for each row of {0}: a number is its byte "
+                      "times the scale",
+                      inputs[state.scalesOf].name);
+      os << "\n";
     }
     os << " *\n * Its first rows are in use, as many as the dims or data of "
           "other inputs say; a run appends to them, and leaves\n * the others "

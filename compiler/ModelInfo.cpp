@@ -198,6 +198,11 @@ FailureOr<ModelInfo> fulgur::readModelInfo(ModuleOp module) {
         entry.complain("input", "the number of an input");
       if (size_t(state.output) >= info.outputs.size())
         entry.complain("output", "the number of an output");
+      if (entry.dict.contains("scales_of")) {
+        state.scalesOf = static_cast<int32_t>(entry.integer("scales_of"));
+        if (size_t(state.scalesOf) >= info.inputs.size())
+          entry.complain("scales_of", "the number of an input");
+      }
       info.states.push_back(state);
     });
   if (reader.dict.contains("fulgur.parts")) {

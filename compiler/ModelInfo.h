@@ -52,6 +52,7 @@ struct ModelInfo {
   /// An input and an output that are one buffer (fulgur_state).
   struct State {
     int32_t input = 0, output = 0;
+    int32_t scalesOf = -1; ///< the input whose rows of bytes it has scales of
   };
   struct Weight {
     uint64_t offset = 0; ///< in the segment
@@ -75,7 +76,8 @@ struct ModelInfo {
 ///   fulgur.model = "stem", fulgur.inputs / fulgur.outputs = [{name, dtype,
 ///   dims = [...], texts = [...], symbols = [...]}], fulgur.symbols = [{name,
 ///   min, max, and for those that are no dims source, input, element}],
-///   fulgur.states = [{input, output}], if there are any,
+///   fulgur.states = [{input, output}], if there are any, and of scales also
+///   scales_of, an input,
 ///   fulgur.messages = ["..."], fulgur.arena_bytes, fulgur.weights
 ///   = [{offset, resource}], fulgur.weights_bytes. A port may have a rank (-1:
 ///   not known) and, of sequences and optionals, an element, which is a port.

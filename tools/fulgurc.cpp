@@ -353,6 +353,9 @@ Options CommandLine::options() const {
     result.remarks = wanted;
   }
   result.verifyNumerics = verifyNumerics;
+  if (verifyNumerics && result.precision.byteStates)
+    usageError("--verify-numerics-each compares all passes on the same inputs, "
+               "which --kv-cache=int8 changes");
   result.dependencies = dependencies;
   result.dependencyFile = dependencyFile;
   result.verbose = verbose;

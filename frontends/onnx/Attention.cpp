@@ -1,5 +1,6 @@
 #include "frontends/onnx/Attention.h"
 #include "frontends/onnx/Normalization.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include <cmath>
 
 using namespace fulgur::onnx;
@@ -120,6 +121,49 @@ Tensor fulgur::onnx::appendRows(const Core &c, const Tensor &past,
             c.extract(body, table, all.type, {at[0], at[1], inside, at[3]});
         return select(there, element, element.like(0));
       });
+}
+
+Tensor fulgur::onnx::insertRows(const Core &c, const Tensor &buffer,
+                                const Tensor &fresh, const Tensor &length) {
+  if (fresh.type != buffer.type)
+    c.fail("the rows are of type " + name(fresh.type) + ", the cache is of " +
+           name(buffer.type));
+  for (int64_t k : {0, 1, 3})
+    c.requireEqual(fresh.shape[k], buffer.shape[k]);
+  mlir::Value rows = c.value(fresh), starts = c.value(length);
+  mlir::OpFoldResult zero = c.builder.getIndexAttr(0);
+  SmallVector<mlir::OpFoldResult> ones(4, c.builder.getIndexAttr(1)),
+      sizes = c.sizesOf(fresh.shape);
+  auto startOf = [&](Body &body, const Scalar &sequence) {
+    Scalar start = c.extract(body, starts, length.type, {sequence});
+    return convert(start, DType::index).emit();
+  };
+  if (fresh.shape[0].is(1)) {
+    Body here = c.body(&c.builder);
+    mlir::Value start = startOf(here, Scalar::constant(here, DType::index, 0));
+    mlir::Value all = mlir::tensor::InsertSliceOp::create(
+        c.builder, c.loc, rows, c.value(buffer),
+        SmallVector<mlir::OpFoldResult>{zero, zero, start, zero}, sizes, ones);
+    return {all, buffer.type, buffer.shape};
+  }
+  sizes[0] = ones[0];
+  mlir::Value all =
+      c.loop({fresh.shape[0]}, {c.value(buffer)},
+             [&](Body &body, ArrayRef<Scalar> at,
+                 mlir::ValueRange state) -> SmallVector<mlir::Value> {
+               mlir::OpBuilder &b = *body.builder;
+               mlir::OpFoldResult sequence = at[0].emit();
+               mlir::Value part = mlir::tensor::ExtractSliceOp::create(
+                   b, c.loc, rows,
+                   SmallVector<mlir::OpFoldResult>{sequence, zero, zero, zero},
+                   sizes, ones);
+               mlir::OpFoldResult start = startOf(body, at[0]);
+               return {mlir::tensor::InsertSliceOp::create(
+                   b, c.loc, part, state[0],
+                   SmallVector<mlir::OpFoldResult>{sequence, zero, start, zero},
+                   sizes, ones)};
+             })[0];
+  return {all, buffer.type, buffer.shape};
 }
 
 Tensor fulgur::onnx::rotatePairs(const Core &c, const Tensor &x,

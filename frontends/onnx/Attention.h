@@ -43,6 +43,11 @@ Tensor mergeHeads(const Core &c, const Tensor &x);
 Tensor appendRows(const Core &c, const Tensor &past, const Tensor &fresh,
                   const Tensor &length, const Extent &size, bool kept);
 
+/// The same in a buffer that is longer than all rows: those of `fresh` are
+/// inserted, everything else stays.
+Tensor insertRows(const Core &c, const Tensor &buffer, const Tensor &fresh,
+                  const Tensor &length);
+
 /// Numbers in pairs turned by angles (Su et al., RoFormer, 2021): the first
 /// `size` elements of the last dim of [batch, heads, length, head size], each
 /// paired with the one `size`/2 behind it, or with its neighbour if

@@ -52,7 +52,7 @@ private:
   void giveRows(const State &state);
   std::optional<Extent> solve(llvm::StringRef name,
                               const ImportOptions::Range &range);
-  Tensor storeState(llvm::StringRef output, size_t position, const Tensor &x);
+  Tensor storeState(llvm::StringRef output, const Tensor &x);
   void tieExpressions();
   void checkShapes();
   void checkDims();

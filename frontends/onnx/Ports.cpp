@@ -224,6 +224,8 @@ Tensor Importer::importInput(const ::onnx::ValueInfoProto &input) {
                        ", which is not supported; convert it before the "
                        "model, or export the model with another type");
   State *state = stateOf(input.name());
+  if (state)
+    attributes.set(kStateAttr, builder.getI64IntegerAttr(state->position));
   auto room = growing.find(input.name());
   if (room != growing.end()) {
     state->axis = room->second;
@@ -335,10 +337,8 @@ ArrayAttr Importer::dimTexts(ArrayRef<Extent> shape,
   return program.builder.getArrayAttr(texts);
 }
 
-/// What output `position` is: where it is one buffer with an input, all of the
-/// buffer.
-Tensor Importer::storeState(StringRef output, size_t position,
-                            const Tensor &x) {
+/// What an output is: where it is one buffer with an input, all of the buffer.
+Tensor Importer::storeState(StringRef output, const Tensor &x) {
   auto state =
       llvm::find_if(states, [&](State &s) { return s.output == output; });
   if (state == states.end())
@@ -346,10 +346,6 @@ Tensor Importer::storeState(StringRef output, size_t position,
   if (growing.empty())
     if (std::optional<int64_t> axis = growingAxis(core(), *state, x))
       grown.axes[state->input] = *axis;
-  auto argument = cast<BlockArgument>(state->port.value());
-  cast<func::FuncOp>(argument.getOwner()->getParentOp())
-      .setArgAttr(argument.getArgNumber(), kStateAttr,
-                  program.builder.getI64IntegerAttr(position));
   return fulgur::onnx::storeState(core(), *state, x);
 }
 
@@ -372,7 +368,7 @@ void Importer::importOutputs() {
       program.split();
   }
   for (auto [position, output] : llvm::enumerate(model->graph().output()))
-    outputs[position] = storeState(output.name(), position, outputs[position]);
+    outputs[position] = storeState(output.name(), outputs[position]);
   if (!grown.axes.empty())
     throw grown;
   if (!states.empty()) // only now it is known which of them have room

@@ -1,5 +1,7 @@
 #include "frontends/onnx/State.h"
+#include "dialects/Fulgur.h"
 #include "frontends/onnx/Packing.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace fulgur::onnx;
@@ -27,7 +29,8 @@ std::vector<State> fulgur::onnx::matchStates(
         continue;
       auto [head, tail] = StringRef(to).split('*');
       std::string output = (head + *star + tail).str();
-      if (!llvm::is_contained(outputs, output))
+      auto position = llvm::find(outputs, output);
+      if (position == outputs.end())
         core.fail("--state " + from + "=" + to + " makes input '" + input +
                   "' one buffer with '" + output +
                   "', which is not an output of the model");
@@ -37,7 +40,8 @@ std::vector<State> fulgur::onnx::matchStates(
                     "' one buffer with output '" + output + "', but input '" +
                     other.input + "' is already one with '" + other.output +
                     "'");
-      states.push_back({input, output, std::nullopt, {}, 0});
+      states.push_back(
+          {input, output, position - outputs.begin(), std::nullopt, {}, 0});
     }
     if (states.size() == before)
       core.fail("--state names '" + from +
@@ -69,6 +73,15 @@ static void check(const Core &core, const State &state, const Tensor &output) {
       }))
     core.unsupported(nameOf(state) + " is not supported where the size of '" +
                      state.output + "' depends on data");
+}
+
+bool fulgur::onnx::isBuffer(const Tensor &x) {
+  auto argument = x ? llvm::dyn_cast_if_present<mlir::BlockArgument>(x.value())
+                    : mlir::BlockArgument();
+  auto main = argument ? llvm::dyn_cast<mlir::func::FuncOp>(
+                             argument.getOwner()->getParentOp())
+                       : mlir::func::FuncOp();
+  return main && main.getArgAttr(argument.getArgNumber(), kStateAttr);
 }
 
 std::optional<int64_t> fulgur::onnx::growingAxis(const Core &core,

@@ -16,6 +16,7 @@ struct GrowingStates {
 /// One such pair of ports.
 struct State {
   std::string input, output;
+  int64_t position = 0;        ///< of the output among all
   std::optional<int64_t> axis; ///< along which it grows, once that is known
   Tensor port;                 ///< the whole buffer
   Extent rows = 0; ///< along the axis: how much is in use when a run starts
@@ -29,6 +30,9 @@ matchStates(const Core &core,
             llvm::ArrayRef<std::pair<std::string, std::string>> patterns,
             llvm::ArrayRef<std::string> inputs,
             llvm::ArrayRef<std::string> outputs);
+
+/// Whether `x` is the whole buffer of a state, as the run finds it.
+bool isBuffer(const Tensor &x);
 
 /// The axis along which the output is longer than the port; none where their
 /// shapes are equal.

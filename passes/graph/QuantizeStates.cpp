@@ -3,6 +3,7 @@
 // as what one head has of one token, has a scale of its own, so it is quantized
 // once, when it is appended. The scales are a state, too.
 #include "dialects/Fulgur.h"
+#include "dialects/Scales.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -164,6 +165,7 @@ private:
         failed(main.insertResult(addedResult, perRow, outputAttrs)))
       return failure();
     main.setArgAttr(added, kStateAttr, b.getI64IntegerAttr(addedResult));
+    main.setArgAttr(added, kScalesOfAttr, b.getI64IntegerAttr(number));
     Value codes = main.getArgument(number), scales = main.getArgument(added);
 
     // The rows that are appended. Until all is rewritten, `state` stands for

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
@@ -54,13 +55,13 @@ FailureOr<SmallVector<OpFoldResult>> sizesOf(OpBuilder &builder, Value value) {
   return dims;
 }
 
-/// Inserts what `store` appends to the state; returns the insertion, or null
-/// where it stores something else.
+/// Inserts what `store`, at the front, appends to the state; returns the
+/// insertion, or null where it stores something else.
 Operation *append(Value state, tensor::InsertSliceOp store) {
   auto all = throughCasts(store.getSource()).getDefiningOp<tensor::ConcatOp>();
   tensor::ExtractSliceOp rows =
       all ? rowsOf(state, all.getInputs().front()) : tensor::ExtractSliceOp();
-  if (!rows || !isAtFront(store))
+  if (!rows)
     return nullptr;
   OpBuilder builder(all);
   Location loc = all.getLoc();
@@ -87,6 +88,21 @@ Operation *append(Value state, tensor::InsertSliceOp store) {
   return insertion;
 }
 
+/// What inserts new rows into the state and makes `content` of it: it does so
+/// already, or does now; null where all rows are stored.
+Operation *appendTo(Value state, Value content) {
+  Operation *last = throughCasts(content).getDefiningOp();
+  auto begins = [&](Value before) { return throughCasts(before) == state; };
+  if (auto loop = dyn_cast_if_present<scf::ForOp>(last))
+    return loop.getInitArgs().size() == 1 && begins(loop.getInitArgs()[0])
+               ? last
+               : nullptr;
+  auto store = dyn_cast_if_present<tensor::InsertSliceOp>(last);
+  if (!store || !begins(store.getDest()))
+    return nullptr;
+  return isAtFront(store) ? append(state, store) : last;
+}
+
 struct UpdateStates : impl::UpdateStatesBase<UpdateStates> {
   void runOnOperation() override {
     func::FuncOp main = getOperation();
@@ -99,9 +115,7 @@ struct UpdateStates : impl::UpdateStatesBase<UpdateStates> {
       auto name = main.getArgAttrOfType<StringAttr>(number, kNameAttr);
       std::string text = name ? "'" + name.str() + "'" : "a state";
       Value content = results->getOperand(result.getInt());
-      auto store = content.getDefiningOp<tensor::InsertSliceOp>();
-      bool isStored = store && store.getDest() == state;
-      Operation *insertion = isStored ? append(state, store) : nullptr;
+      Operation *insertion = appendTo(state, content);
       if (!insertion && content != state)
         remark(content.getDefiningOp() ? content.getDefiningOp() : main,
                getArgument(),
@@ -111,16 +125,19 @@ struct UpdateStates : impl::UpdateStatesBase<UpdateStates> {
         if (user != insertion && isOpTriviallyDead(user))
           user->erase();
         else if (user != insertion && insertion)
-          tellReaders(user, text);
+          tellReaders(user, insertion, text);
     }
   }
 
 private:
-  /// Names who reads a state as it was before.
-  void tellReaders(Operation *op, const std::string &state) {
+  /// Names who reads a state as it was before, besides what appends to it.
+  void tellReaders(Operation *op, Operation *insertion,
+                   const std::string &state) {
+    if (op == insertion)
+      return;
     if (isa<tensor::ExtractSliceOp, tensor::CastOp>(op)) {
       for (Operation *user : op->getUsers())
-        tellReaders(user, state);
+        tellReaders(user, insertion, state);
       return;
     }
     remark(op, getArgument(),

@@ -618,6 +618,8 @@ private:
   static bool isState(Value value) {
     if (auto insertion = value.getDefiningOp<tensor::InsertSliceOp>())
       return isState(insertion.getDest());
+    if (auto cast = value.getDefiningOp<tensor::CastOp>())
+      return isState(cast.getSource());
     if (auto kernel = value.getDefiningOp<KernelOp>())
       return kernel.getKeeps();
     auto argument = dyn_cast<BlockArgument>(value);
@@ -630,10 +632,12 @@ private:
   /// The state that the group inserts into, and does not read; or what other
   /// kernels have inserted into.
   static Value keptState(ArrayRef<Operation *> group) {
-    auto insertion = dyn_cast<tensor::InsertSliceOp>(group.back());
-    if (!insertion)
+    Operation *insertion = group.back();
+    auto loop = dyn_cast<scf::ForOp>(insertion);
+    if (!isa<tensor::InsertSliceOp>(insertion) &&
+        !(loop && loop.getInitArgs().size() == 1))
       return {};
-    Value state = insertion.getDest();
+    Value state = initOf(insertion, 0);
     while (Operation *before = state.getDefiningOp()) {
       if (!isa<tensor::InsertSliceOp>(before) ||
           !llvm::is_contained(group, before))
@@ -643,9 +647,8 @@ private:
     auto isRead = [&](OpOperand &use) {
       Operation *user =
           insertion->getBlock()->findAncestorOpInBlock(*use.getOwner());
-      auto op = dyn_cast<tensor::InsertSliceOp>(user);
       return llvm::is_contained(group, user) &&
-             !(op && use == op.getDestMutable());
+             !(use.getOwner() == user && isInitOf(use, user));
     };
     bool isShared =
         state.hasOneUse() && state.getDefiningOp<tensor::InsertSliceOp>();
@@ -789,6 +792,16 @@ private:
           root->getResult(0).getType() == empty.getType())
         return 0;
     return std::nullopt;
+  }
+
+  /// Whether `use` is what an insertion, or a loop of them, begins with.
+  static bool isInitOf(OpOperand &use, Operation *op) {
+    if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+      return use == insertion.getDestMutable();
+    auto loop = dyn_cast<scf::ForOp>(op);
+    return loop &&
+           llvm::is_contained(
+               llvm::make_pointer_range(loop.getInitArgsMutable()), &use);
   }
 
   static Value initOf(Operation *op, unsigned number) {

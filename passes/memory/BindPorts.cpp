@@ -2,6 +2,7 @@
 // `@main(%call: !llvm.ptr) -> i32`. Inputs and outputs become fulgur.buffer
 // operations on the caller's memory, and what the outside must know of them
 // becomes attributes of the module: fulgur.inputs and fulgur.outputs.
+#include "dialects/Scales.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -43,7 +44,7 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
       if (auto result = main.getArgAttrOfType<IntegerAttr>(i, kStateAttr))
         states[result.getInt()] = i;
     if (!states.empty())
-      module->setAttr("fulgur.states", stateList(builder, states));
+      module->setAttr("fulgur.states", stateList(builder, states, main));
     module->setAttr("fulgur.inputs", builder.getArrayAttr(inputs));
     module->setAttr("fulgur.outputs", builder.getArrayAttr(outputs));
 
@@ -134,17 +135,22 @@ struct BindPorts : impl::BindPortsBase<BindPorts> {
   }
 
 private:
-  /// [{input, output}, ...], by output.
+  /// [{input, output}, ...], by output; of scales also `scales_of`, an input.
   static ArrayAttr stateList(OpBuilder &builder,
-                             const llvm::DenseMap<unsigned, unsigned> &states) {
+                             const llvm::DenseMap<unsigned, unsigned> &states,
+                             func::FuncOp main) {
     SmallVector<std::pair<unsigned, unsigned>> sorted(states.begin(),
                                                       states.end());
     llvm::sort(sorted);
     SmallVector<Attribute> list;
-    for (auto [output, input] : sorted)
-      list.push_back(builder.getDictionaryAttr(
-          {builder.getNamedAttr("input", builder.getI64IntegerAttr(input)),
-           builder.getNamedAttr("output", builder.getI64IntegerAttr(output))}));
+    for (auto [output, input] : sorted) {
+      NamedAttrList state;
+      state.set("input", builder.getI64IntegerAttr(input));
+      state.set("output", builder.getI64IntegerAttr(output));
+      if (Attribute codes = main.getArgAttr(input, kScalesOfAttr))
+        state.set("scales_of", codes);
+      list.push_back(state.getDictionary(builder.getContext()));
+    }
     return builder.getArrayAttr(list);
   }
 

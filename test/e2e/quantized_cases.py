@@ -286,3 +286,31 @@ case(
     "matmul-fp8-weight", "MatMulBlockQuantizedFp8Weight",
     dict(x=Input("B S 40", "float16"), w=Input("5 40", F8, constant=True), s=scales("5 3")), attributes=dict(block_size=16), sizes=BS, formula=fp8_product, tolerance=2e-3,
 )
+
+
+# GroupQueryAttention, whose cache has bytes, or two numbers of 4 bits in each
+
+def cached(name, kind, bits=8, size=16, scale_shape="1", sizes=None, past="8", lengths=(6, 3), new=1, total=7, constant=True, **attributes):
+    width, batch = size * bits // 8, "B" if sizes else "1"
+    cache = Input(f"{batch} 2 {past} {width}", "int8", -127, 127) if bits == 8 else Input(f"{batch} 2 {past} {width}", "uint8", 0, 255)
+    scale = Input(scale_shape, low=0.005, high=0.03, constant=constant) if bits == 8 else Input(scale_shape, low=0.1, high=0.4, constant=constant)
+    case(
+        name, "GroupQueryAttention",
+        dict(q=f"{batch} {new} {4 * size}", k=f"{batch} {new} {2 * size}", v=f"{batch} {new} {2 * size}", pk=cache, pv=cache,
+             n=Input(batch, "int32", values=(lambda B=1: list(lengths)[:B])), t=Input("1", "int32", values=total, constant=True),
+             cos=Input(f"16 {size // 2}", low=-1, high=1, constant=True), sin=Input(f"16 {size // 2}", low=-1, high=1, constant=True),
+             p=None, bias=None, sink=None, ks=scale, vs=scale),
+        "y pk2 pv2",
+        dict(num_heads=4, kv_num_heads=2, do_rotary=1, k_quant_type=kind, v_quant_type=kind, kv_cache_bit_width=bits, **attributes), sizes,
+        types=dict(pk2=I8 if bits == 8 else U8, pv2=I8 if bits == 8 else U8),
+    )
+
+
+cached("gqa-int8", "PER_TENSOR", sizes=[dict(B=1), dict(B=2)])
+cached("gqa-int8-channels", "PER_CHANNEL", scale_shape="1 2 1 16", sizes=[dict(B=1), dict(B=2)])
+cached("gqa-int8-input", "PER_CHANNEL", scale_shape="1 2 1 64", size=64, constant=False)
+cached("gqa-int8-prompt", "PER_CHANNEL", scale_shape="1 2 1 64", size=64, past="0", lengths=(9,), new=10, total=10)
+cached("gqa-int8-window", "PER_TENSOR", size=32, local_window_size=3, softcap=5.0, constant=False)
+cached("gqa-int4", "PER_TENSOR", bits=4, sizes=[dict(B=1), dict(B=2)])
+cached("gqa-int4-channels", "PER_CHANNEL", bits=4, scale_shape="1 2 1 16", sizes=[dict(B=1), dict(B=2)])
+cached("gqa-int4-prompt", "PER_CHANNEL", bits=4, scale_shape="1 2 1 16", past="0", lengths=(9,), new=10, total=10)

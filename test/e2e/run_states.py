@@ -207,7 +207,106 @@ def decode(kind, scratch):
     return None
 
 
+@dataclasses.dataclass
+class Grouped:
+    """com.microsoft's GroupQueryAttention, which is told how long each sequence is: a state is its whole cache, as in ONNX Runtime GenAI."""
+
+    name: str
+    batch: int = 2
+    mask: bool = False  # lengths follow from a mask
+    arguments: tuple = ()
+
+
+GROUPED = [Grouped("grouped"), Grouped("grouped-mask", mask=True), Grouped("grouped-one", batch=1, arguments=("--dim=batch=1",))]
+HEADS, KEY_HEADS = 4, 2
+
+
+def grouped_decoder(kind):
+    graph = Graph()
+    lengths, total = "lengths", "total"
+    if kind.mask:
+        counts = graph.add("ReduceSum", "mask", graph.constant(np.array([1])), keepdims=0)
+        lengths = graph.add("Cast", graph.add("Sub", counts, graph.constant(np.array(1))), to=TensorProto.INT32)
+        total = graph.add("Cast", graph.add("Gather", graph.add("Shape", "mask"), graph.constant(np.array(1)), axis=0), to=TensorProto.INT32)
+    angles = np.arange(CAPACITY)[:, None] * np.float32([1, 0.5, 0.1, 0.02])
+    tables = [graph.constant(function(angles).astype(np.float32)) for function in (np.cos, np.sin)]
+    x, ports = "x", []
+    for layer in range(2):
+        parts = [graph.add("MatMul", x, graph.weight(WIDTH, heads * SIZE)) for heads in (HEADS, KEY_HEADS, KEY_HEADS)]
+        pair = [f"{layer}.{what}" for what in ("key", "value")]
+        outputs = [f"read.{layer}"] + [f"present.{port}" for port in pair]
+        graph.nodes.append(
+            helper.make_node("GroupQueryAttention", [*parts, *(f"past.{port}" for port in pair), lengths, total, *tables], outputs,
+                             outputs[0], domain="com.microsoft", num_heads=HEADS, kv_num_heads=KEY_HEADS, do_rotary=1)
+        )
+        ports += pair
+        x = graph.add("Add", x, graph.add("MatMul", outputs[0], graph.weight(HEADS * SIZE, WIDTH)))
+    graph.add("Identity", x, name="y")
+    floats, integers = TensorProto.FLOAT, TensorProto.INT32
+    inputs = [("x", floats, ["batch", "new", WIDTH])]
+    inputs += [("mask", TensorProto.INT64, ["batch", "all"])] if kind.mask else [("lengths", integers, ["batch"]), ("total", integers, [])]
+    inputs += [(f"past.{port}", floats, ["batch", KEY_HEADS, "past", SIZE]) for port in ports]
+    outputs = [("y", floats, None)] + [(f"present.{port}", floats, None) for port in ports]
+    return helper.make_model(
+        helper.make_graph(graph.nodes, "decoder", [helper.make_tensor_value_info(*port) for port in inputs],
+                          [helper.make_tensor_value_info(*port) for port in outputs], graph.constants),
+        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)], ir_version=9)
+
+
+def decode_grouped(kind, scratch):
+    """What went wrong, or None. The first sequence is a token longer than the others."""
+    model = f"{scratch}/model.onnx"
+    onnx.save(grouped_decoder(kind), model)
+    for name, arguments in (("plain", ()), ("state", ("--state", "past.*=present.*", "--remarks=fulgur-update-states"))):
+        ended = toolchain.compile_model(model, f"{scratch}/{name}", *kind.arguments, *arguments)
+        if ended.code:
+            return f"does not compile: {ended.reason()}"
+    if "fulgur-update-states" in ended.output:
+        return f"copies its state: {ended.output}"
+    ports = [f"past.{layer}.{what}" for layer in range(2) for what in ("key", "value")]
+    random = np.random.default_rng(5)
+    past = [np.zeros((kind.batch, KEY_HEADS, 0, SIZE), np.float32) for _ in ports]
+    buffers = [np.full((kind.batch, KEY_HEADS, CAPACITY, SIZE), 1e30, np.float32) for _ in ports]
+    total, largest = 0, 0.0
+    for new in (4, 1, 1, 1):
+        total += new
+        ends = np.array([total] + [total - 1] * (kind.batch - 1))
+        given = [("x", random.standard_normal((kind.batch, new, WIDTH)).astype(np.float32))]
+        if kind.mask:
+            given.append(("mask", (np.arange(total) < ends[:, None]).astype(np.int64)))
+        else:
+            given += [("lengths", (ends - 1).astype(np.int32)), ("total", np.int32(total))]
+        ended, expected = run(f"{scratch}/plain", given + list(zip(ports, past)))
+        other, actual = run(f"{scratch}/state", given + list(zip(ports, buffers)))
+        for end in (ended, other):
+            if end.code:
+                return f"does not run up to token {total}: {end.reason()}"
+        past, after = expected[1:], actual[1:]
+        for before, state in zip(buffers, after):
+            if not np.array_equal(before[:, :, total:], state[:, :, total:]):
+                return f"rows that are not in use have changed up to token {total}"
+        buffers = after
+        for sequence, end in enumerate(ends):
+            rows = min(new, new - (total - end)) if total == new else new  # the rest of a first run is padding
+            pairs = [(actual[0][sequence, :rows], expected[0][sequence, :rows])]
+            pairs += [(state[sequence, :, :end], old[sequence, :, :end]) for state, old in zip(buffers, past)]
+            largest = max(largest, toolchain.worst(*map(list, zip(*pairs))))
+    if largest > toolchain.TOLERANCE:
+        return f"differs by {largest:.1e}"
+    long = CAPACITY + 1
+    given = [("x", np.zeros((kind.batch, 1, WIDTH), np.float32))]
+    given += [("mask", np.ones((kind.batch, long), np.int64))] if kind.mask else [
+        ("lengths", np.full(kind.batch, long - 1, np.int32)), ("total", np.int32(long))]
+    ended, _ = run(f"{scratch}/state", given + list(zip(ports, buffers)))
+    if ended.code == 0 or not ("must fit the cache" in ended.output or "must not exceed" in ended.output):
+        return f"a full buffer is not refused: {ended.reason()}"
+    return None
+
+
 def check(kind):
+    if isinstance(kind, Grouped):
+        with toolchain.scratch() as scratch:
+            return decode_grouped(kind, scratch)
     with toolchain.scratch() as scratch:
         onnx.save(decoder(kind, rounds=kind.bytes), f"{scratch}/plain.onnx")
         onnx.save(decoder(kind), f"{scratch}/state.onnx")
@@ -216,7 +315,7 @@ def check(kind):
 
 def main(names):
     failures = 0
-    for kind, wrong in toolchain.in_parallel(check, [kind for kind in KINDS if not names or kind.name in names]):
+    for kind, wrong in toolchain.in_parallel(check, [kind for kind in KINDS + GROUPED if not names or kind.name in names]):
         print(f"{'FAIL' if wrong else 'ok  '} {kind.name}{': ' + wrong if wrong else ''}", flush=True)
         failures += wrong is not None
     return failures > 0

@@ -2,9 +2,11 @@
 // which each sequence of a batch has its own share in use; several heads to one
 // head of keys; rotary embedding and windows on demand.
 #include "frontends/onnx/Normalization.h"
+#include "frontends/onnx/State.h"
 #include "frontends/onnx/microsoft/Cached.h"
 #include "frontends/onnx/microsoft/Masks.h"
 #include "frontends/onnx/microsoft/Operators.h"
+#include "frontends/onnx/microsoft/QuantizedCache.h"
 #include "frontends/onnx/microsoft/Rotary.h"
 
 using namespace fulgur::onnx;
@@ -19,13 +21,14 @@ struct Lengths {
   Tensor ends;    ///< [batch] i64: all tokens
 };
 
-/// The lengths in terms of 'seqlens_k', which are one less.
+/// The lengths in terms of 'seqlens_k', which are one less; `most` is the
+/// longest that they can be.
 Lengths lengthsOf(const Core &c, const Site &s, const Extent &batch,
-                  const Extent &queries, const Extent &rows) {
+                  const Extent &queries, const Extent &rows,
+                  const Extent &most) {
   // The bias says it, too.
-  Extent total = s[10] && !s[6].known()
-                     ? s[10].shape.back()
-                     : sizeFrom(c, s[6], s.nameOf(6), rows + queries);
+  Extent total = s[10] && !s[6].known() ? s[10].shape.back()
+                                        : sizeFrom(c, s[6], s.nameOf(6), most);
   c.requireEqual(product(s[5].shape), batch);
   Tensor last = c.cast(c.reshape(s[5], {batch}), DType::i64);
   c.checkIndices(last, c.sizes.atoms.max(rows, total), "the cache");
@@ -64,22 +67,24 @@ Tensor normalized(const Core &c, const Site &s, const Tensor &x,
 SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
   int64_t heads = s.integer("num_heads", 0),
           keyHeads = s.integer("kv_num_heads", 0);
-  if (s.text("k_quant_type", "NONE") != "NONE" ||
-      s.text("v_quant_type", "NONE") != "NONE" || s[12] || s[13])
-    c.unsupported("quantized caches are not supported; export the model with "
-                  "a cache in floating point");
   if (s.integer("sliding_window_cache", 0))
     c.unsupported("caches that keep only the window are not supported; export "
                   "the model with a cache for whole sequences");
   auto [q, k, v] = groupedHeads(c, s[0], s[1], s[2], heads, keyHeads);
   Tensor pastKey = s[3], pastValue = s[4];
+  int64_t bits = s.integer("kv_cache_bit_width", 8);
+  CacheForm keyForm(c, s.text("k_quant_type", "NONE"), bits, pastKey, s[12]),
+      valueForm(c, s.text("v_quant_type", "NONE"), bits, pastValue, s[13]);
   if (bool(pastKey) != bool(pastValue) ||
       (pastKey && (pastKey.rank() != 4 || pastValue.rank() != 4)))
     c.fail("the caches must be there both or not at all, and of rank 4");
   Extent batch = q.shape[0], queries = q.shape[2],
          rows = pastKey ? pastKey.shape[2] : Extent(0);
   bool appends = !k.shape[2].is(0); // or all keys are in the cache already
-  Lengths lengths = lengthsOf(c, s, batch, queries, rows);
+  // A state has room for new rows; other caches become longer by them.
+  bool inPlace = isBuffer(pastKey) && isBuffer(pastValue);
+  Lengths lengths =
+      lengthsOf(c, s, batch, queries, rows, inPlace ? rows : rows + queries);
 
   q = normalized(c, s, q, s[14]);
   k = normalized(c, s, k, s[15]);
@@ -95,26 +100,40 @@ SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
       k = rotate(c, k, rotation, positions);
   }
 
-  Extent present = c.sizes.atoms.max(rows, lengths.total);
   if (!appends && !pastKey)
     c.fail("there are neither new keys nor a cache of earlier ones");
-  Tensor allKeys = appends
-                       ? appendRows(c, pastKey, k, lengths.past, present, false)
-                       : pastKey,
-         allValues =
-             appends ? appendRows(c, pastValue, v, lengths.past, present, false)
-                     : pastValue;
   Extent keys = lengths.total;
-  if (!appends)
-    c.sizes.requireAtLeast(rows, keys,
-                           "'" + c.sizes.atoms.text(keys) +
-                               "' keys must fit the cache of '" +
-                               c.sizes.atoms.text(rows) + "'",
-                           c.loc);
+  if (!appends || inPlace)
+    c.sizes.requireAtLeast(
+        rows, appends ? c.sizes.atoms.max(keys, queries) : keys,
+        "'" + c.sizes.atoms.text(keys) + "' keys must fit the cache of '" +
+            c.sizes.atoms.text(rows) + "'",
+        c.loc);
+  auto append = [&](const Tensor &past, const Tensor &added,
+                    const CacheForm &form) {
+    if (!appends)
+      return past;
+    Tensor fresh = form.encoded(c, added);
+    if (inPlace)
+      return insertRows(c, past, fresh, lengths.past);
+    return appendRows(c, past, fresh, lengths.past,
+                      c.sizes.atoms.max(rows, keys), false);
+  };
+  auto inUse = [&](const Tensor &all, const Tensor &fresh,
+                   const CacheForm &form) {
+    Shape sizes(all.shape);
+    sizes[2] = keys;
+    if (form.bits != 4)
+      sizes[3] = fresh.shape[3]; // as constant as it is
+    Tensor rows = c.slice(all, Shape(4, 0), sizes, SmallVector<int64_t>(4, 1));
+    return form.decoded(c, rows, fresh.shape[3]);
+  };
+  Tensor allKeys = append(pastKey, k, keyForm),
+         allValues = append(pastValue, v, valueForm);
   Attention a;
   a.query = q;
-  a.key = c.slice(allKeys, 2, 0, keys);
-  a.value = c.slice(allValues, 2, 0, keys);
+  a.key = inUse(allKeys, k, keyForm);
+  a.value = inUse(allValues, v, valueForm);
   a.scale = s.real("scale", 0);
   a.softcap = s.real("softcap", 0);
   if (s[10])

@@ -111,3 +111,16 @@ module @state {
     return %x, %r : tensor<4xf32>, tensor<4xf32>
   }
 }
+
+// -----
+
+// What has the scales of a state of bytes says so.
+// CHECK-LABEL: module @scales
+// CHECK-SAME: fulgur.states = [{input = 0 : i64, output = 0 : i64}, {input = 1 : i64, output = 1 : i64, scales_of = 0 : i64}]
+module @scales {
+  func.func @main(%x: tensor<4x2xi8> {fulgur.name = "past", fulgur.dims = ["4", "2"], fulgur.state = 0 : i64},
+                  %s: tensor<4xf32> {fulgur.name = "past.scale", fulgur.dims = ["4"], fulgur.state = 1 : i64, fulgur.scales_of = 0 : i64})
+      -> (tensor<4x2xi8> {fulgur.name = "present", fulgur.dims = ["4", "2"]}, tensor<4xf32> {fulgur.name = "present.scale", fulgur.dims = ["4"]}) {
+    return %x, %s : tensor<4x2xi8>, tensor<4xf32>
+  }
+}

@@ -561,3 +561,65 @@ func.func @negative_parts(%x: tensor<5x8xf32>, %a: tensor<16x8x2xf32>) -> tensor
   %2 = tensor.insert_slice %0 into %all[0, 0] [16, 4] [1, 2] : tensor<16x4xf32> into tensor<16x8xf32>
   return %2 : tensor<16x8xf32>
 }
+
+// So is what a loop inserts, row by row.
+// CHECK-LABEL: @state_of_sequences
+// CHECK: fulgur.kernel ins(%arg1, %arg2 : tensor<2x1x4xf32>, tensor<2xindex>) outs(%arg0 : tensor<2x9x4xf32>) keeps {
+// CHECK: ^bb0(%[[NEW:.*]]: tensor<2x1x4xf32>, %{{.*}}: tensor<2xindex>, %[[OUT:.*]]: tensor<2x9x4xf32>):
+// CHECK: scf.for {{.*}} iter_args(%[[NOW:.*]] = %[[OUT]])
+// CHECK: tensor.extract_slice %[[NEW]]
+// CHECK: tensor.insert_slice %{{.*}} into %[[NOW]]
+func.func @state_of_sequences(%state: tensor<2x9x4xf32> {fulgur.state = 0 : i64}, %new: tensor<2x1x4xf32>, %starts: tensor<2xindex>) -> tensor<2x9x4xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %all = scf.for %i = %c0 to %c2 step %c1 iter_args(%now = %state) -> tensor<2x9x4xf32> {
+    %part = tensor.extract_slice %new[%i, 0, 0] [1, 1, 4] [1, 1, 1] : tensor<2x1x4xf32> to tensor<1x1x4xf32>
+    %start = tensor.extract %starts[%i] : tensor<2xindex>
+    %next = tensor.insert_slice %part into %now[%i, %start, 0] [1, 1, 4] [1, 1, 1] : tensor<1x1x4xf32> into tensor<2x9x4xf32>
+    scf.yield %next : tensor<2x9x4xf32>
+  }
+  return %all : tensor<2x9x4xf32>
+}
+
+// A loop that reads the state besides is for a copy.
+// CHECK-LABEL: @negative_state_of_sequences
+// CHECK-NOT: keeps
+// CHECK: return
+func.func @negative_state_of_sequences(%state: tensor<2x9x4xf32> {fulgur.state = 0 : i64}) -> tensor<2x9x4xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %all = scf.for %i = %c0 to %c2 step %c1 iter_args(%now = %state) -> tensor<2x9x4xf32> {
+    %part = tensor.extract_slice %state[%i, 0, 0] [1, 1, 4] [1, 1, 1] : tensor<2x9x4xf32> to tensor<1x1x4xf32>
+    %next = tensor.insert_slice %part into %now[0, %i, 0] [1, 1, 4] [1, 1, 1] : tensor<1x1x4xf32> into tensor<2x9x4xf32>
+    scf.yield %next : tensor<2x9x4xf32>
+  }
+  return %all : tensor<2x9x4xf32>
+}
+
+// Attention makes numbers of keys and values that are bytes itself, and reads the bytes through slices.
+// CHECK-LABEL: @bytes
+// CHECK-NOT: linalg.generic
+// CHECK: fulgur.kernel ins(%arg1, %arg2, %arg0, %arg3 : tensor<2x9x4xi8>, tensor<2x9xf32>, tensor<2x3x4xf32>, tensor<2x5x4xf32>)
+// CHECK: %[[CODES:.*]] = tensor.extract_slice %{{.*}}[0, 0, 0] [2, 5, 4]
+// CHECK: %[[KEYS:.*]] = linalg.generic
+// CHECK-SAME: ins(%[[CODES]]
+// CHECK: fulgur.attention %{{.*}}, %[[KEYS]]
+func.func @bytes(%q: tensor<2x3x4xf32>, %codes: tensor<2x9x4xi8>, %scales: tensor<2x9xf32>, %v: tensor<2x5x4xf32>) -> tensor<2x3x4xf32> {
+  %keys = tensor.extract_slice %codes[0, 0, 0] [2, 5, 4] [1, 1, 1] : tensor<2x9x4xi8> to tensor<2x5x4xi8>
+  %rows = tensor.extract_slice %scales[0, 0] [2, 5] [1, 1] : tensor<2x9xf32> to tensor<2x5xf32>
+  %e = tensor.empty() : tensor<2x5x4xf32>
+  %k = linalg.generic {indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d1, d2)>, affine_map<(d0, d1, d2) -> (d0, d1)>, affine_map<(d0, d1, d2) -> (d0, d1, d2)>],
+      iterator_types = ["parallel", "parallel", "parallel"]} ins(%keys, %rows : tensor<2x5x4xi8>, tensor<2x5xf32>) outs(%e : tensor<2x5x4xf32>) {
+  ^bb0(%code: i8, %scale: f32, %o: f32):
+    %wide = arith.sitofp %code : i8 to f32
+    %number = arith.mulf %wide, %scale : f32
+    linalg.yield %number : f32
+  } -> tensor<2x5x4xf32>
+  %y = fulgur.attention %q, %k, %v maps [affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d2)>, affine_map<(d0, d1, d2, d3, d4) -> (d0, d3, d2)>, affine_map<(d0, d1, d2, d3, d4) -> (d0, d3, d4)>, affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d4)>] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<2x3x4xf32>, tensor<2x5x4xf32>, tensor<2x5x4xf32> -> tensor<2x3x4xf32>
+  return %y : tensor<2x3x4xf32>
+}

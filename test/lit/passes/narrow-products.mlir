@@ -412,3 +412,29 @@ func.func @maxima(%x: tensor<1x8x8x16xf32>) -> tensor<1x4x4x16xf32> {
   } -> tensor<1x4x4x16xf32>
   return %r : tensor<1x4x4x16xf32>
 }
+
+// -----
+
+// Keys that are bytes with scales stay: they would have to be rounded in a loop of their own.
+#query = affine_map<(i, d, j, n) -> (i, d)>
+#key = affine_map<(i, d, j, n) -> (j, d)>
+#value = affine_map<(i, d, j, n) -> (j, n)>
+#result = affine_map<(i, d, j, n) -> (i, n)>
+// CHECK-LABEL: @attention_of_bytes
+// CHECK-NOT: bf16
+func.func @attention_of_bytes(%x: tensor<20x32xf32>, %codes: tensor<20x32xi8>, %scales: tensor<20xf32>) -> tensor<20x32xf32> {
+  %0 = tensor.empty() : tensor<20x32xf32>
+  %c = linalg.abs ins(%x : tensor<20x32xf32>) outs(%0 : tensor<20x32xf32>) -> tensor<20x32xf32>
+  %k = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0)>, affine_map<(d0, d1) -> (d0, d1)>],
+      iterator_types = ["parallel", "parallel"]} ins(%codes, %scales : tensor<20x32xi8>, tensor<20xf32>) outs(%0 : tensor<20x32xf32>) {
+  ^bb0(%code: i8, %scale: f32, %o: f32):
+    %wide = arith.sitofp %code : i8 to f32
+    %number = arith.mulf %wide, %scale : f32
+    linalg.yield %number : f32
+  } -> tensor<20x32xf32>
+  %a = fulgur.attention %c, %k, %c maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+  return %a : tensor<20x32xf32>
+}

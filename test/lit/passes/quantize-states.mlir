@@ -7,7 +7,7 @@
 // CHECK-LABEL: @appends
 // CHECK-SAME: %[[CODES:.*]]: tensor<1x2x?x4xi8> {fulgur.dims = ["1", "2", "capacity", "4"], fulgur.name = "past.k", fulgur.state = 0 : i64}
 // CHECK-SAME: %[[NEW:.*]]: tensor<1x2x?x4xf32>
-// CHECK-SAME: %[[SCALES:.*]]: tensor<1x2x?xf32> {fulgur.dims = ["1", "2", "capacity"], fulgur.name = "past.k.scale", fulgur.state = 2 : i64}
+// CHECK-SAME: %[[SCALES:.*]]: tensor<1x2x?xf32> {fulgur.dims = ["1", "2", "capacity"], fulgur.name = "past.k.scale", fulgur.scales_of = 0 : i64, fulgur.state = 2 : i64}
 // CHECK-SAME: -> (tensor<1x2x?x4xi8> {fulgur.dims = ["1", "2", "capacity", "4"], fulgur.name = "present.k"}, tensor<1x2x?x4xf32>, tensor<1x2x?xf32> {fulgur.dims = ["1", "2", "capacity"], fulgur.name = "present.k.scale"})
 // CHECK: %[[GREATEST:.*]] = linalg.generic {indexing_maps = [#[[ALL]], #[[ROW]]]
 // CHECK-SAME: ins(%[[NEW]]

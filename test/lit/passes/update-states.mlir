@@ -84,3 +84,27 @@ func.func @old_rows(%state: tensor<9x4xf32> {fulgur.name = "past.k", fulgur.stat
   %read = fulgur.softmax %again {axis = 1 : i64} : tensor<5x4xf32>
   return %stored, %read : tensor<9x4xf32>, tensor<5x4xf32>
 }
+
+// -----
+
+// Rows that go where data says are inserted already, those of all sequences in a loop.
+// REMARK-NOT: 'past.where'
+// CHECK-LABEL: @where_data_says
+// CHECK: %[[AFTER:.*]] = tensor.insert_slice %arg2 into %arg0[%arg4, 0] [1, 4]
+// CHECK: %[[ALL:.*]] = scf.for
+// CHECK: return %[[AFTER]], %[[ALL]]
+func.func @where_data_says(%state: tensor<9x4xf32> {fulgur.name = "past.where", fulgur.state = 0 : i64},
+                           %several: tensor<2x9x?xf32> {fulgur.name = "past.where", fulgur.state = 1 : i64}, %a: tensor<1x4xf32>,
+                           %b: tensor<2x1x4xf32>, %start: index) -> (tensor<9x4xf32>, tensor<2x9x4xf32>) {
+  %stored = tensor.insert_slice %a into %state[%start, 0] [1, 4] [1, 1] : tensor<1x4xf32> into tensor<9x4xf32>
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %known = tensor.cast %several : tensor<2x9x?xf32> to tensor<2x9x4xf32>
+  %all = scf.for %i = %c0 to %c2 step %c1 iter_args(%now = %known) -> tensor<2x9x4xf32> {
+    %part = tensor.extract_slice %b[%i, 0, 0] [1, 1, 4] [1, 1, 1] : tensor<2x1x4xf32> to tensor<1x1x4xf32>
+    %next = tensor.insert_slice %part into %now[%i, %start, 0] [1, 1, 4] [1, 1, 1] : tensor<1x1x4xf32> into tensor<2x9x4xf32>
+    scf.yield %next : tensor<2x9x4xf32>
+  }
+  return %stored, %all : tensor<9x4xf32>, tensor<2x9x4xf32>
+}
