@@ -29,6 +29,7 @@ class Case:
     scale: str = "full"
     load_weights: bool = False  # Fulgur's, into huge pages
     kind: str = ""  # int8 or int4: what the model's weights are; else it is named by the precision it is computed in
+    narrowed: bool = False  # by an option of Fulgur's: what is computed and read is not what the model says
 
     def arrays(self):
         with np.load(self.inputs) as stored:

@@ -44,7 +44,7 @@ def options_of(arguments):
 
 def measure(case, arguments, roof):
     """Measures a case at all thread counts; yields a record each, and prints it."""
-    cost = None if arguments.no_roofline else costs.of(case)
+    cost = None if arguments.no_roofline or case.narrowed else costs.of(case)
     options = {**options_of(arguments), "built": {}}
     kind = case.kind or arguments.precision
     with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as built:
@@ -57,9 +57,8 @@ def measure(case, arguments, roof):
                 if reader:
                     reader.close()
             record = {"case": case.name, "threads": threads, "precision": arguments.precision, "kind": kind,
-                      "dynamic": arguments.dynamic,
-                      "model_bytes": case.model_bytes(), "cost": cost, "engines": results, "missing": missing,
-                      "memory_gbs": stats.percentile(rates, 50) if rates else None, "load": os.getloadavg()[0]}
+                      "dynamic": arguments.dynamic, "model_bytes": case.model_bytes(), "cost": cost, "engines": results,
+                      "missing": missing, "memory_gbs": stats.percentile(rates, 50) if rates else None, "load": os.getloadavg()[0]}
             least = stats.roofline_seconds(cost, roof, threads, kind, record["memory_gbs"])
             print("\n".join(table.case(record, least)) + "\n", flush=True)
             yield record

@@ -26,7 +26,7 @@ def read(path):
 
 
 def key(record):
-    return record["case"], record["threads"], record["precision"], record["dynamic"]
+    return record["case"], record["threads"], record["kind"], record["dynamic"]
 
 
 def put(results, record):
@@ -74,7 +74,7 @@ def main():
     results["machine"] = roofline.machine()
     if not arguments.no_roofline:
         results["roofline"] = roofline.measured(max(arguments.threads))
-    threads, names = arguments.threads, arguments.engines
+    threads, names, more = arguments.threads, arguments.engines, arguments.fulgur_args
     for described in suite:
         if arguments.only not in described["name"]:
             continue
@@ -82,13 +82,14 @@ def main():
             case = cases.of_entry(arguments.corpus / described["entry"], described["name"], described.get("dims"),
                                   not arguments.dynamic, arguments.corpus_scripts)
             case.load_weights = arguments.load_weights or described.get("load_weights", False)
-            case.kind = described.get("kind", "")
+            case.kind, case.narrowed = described.get("kind", ""), "fulgur_args" in described
         except cases.Missing as missing:
             print(f"{described['name']}: left out, {missing}\n")
             continue
         known = {key(record) for record in results["measurements"] if record["engines"]} if arguments.keep else set()
-        arguments.threads = [n for n in threads if (case.name, n, arguments.precision, arguments.dynamic) not in known]
-        arguments.engines = [*names, *(name for name in described.get("engines", ()) if name not in names)]
+        arguments.threads = [n for n in threads if (case.name, n, case.kind or arguments.precision, arguments.dynamic) not in known]
+        arguments.engines = described.get("engines", names)
+        arguments.fulgur_args = f"{more} {described.get('fulgur_args', '')}"
         for record in compare.measure(case, arguments, results["roofline"]) if arguments.threads else ():
             put(results, record)
             arguments.json.write_text(json.dumps(results))
