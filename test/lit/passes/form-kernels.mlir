@@ -506,3 +506,24 @@ func.func @negative_state(%state: tensor<9x4xf32> {fulgur.state = 0 : i64}, %x: 
   %1 = tensor.insert_slice %part into %state[3, 0] [2, 4] [1, 1] : tensor<2x4xf32> into tensor<9x4xf32>
   return %1, %0 : tensor<9x4xf32>, tensor<9x4xf32>
 }
+
+// A reduction reads a slice where it is.
+// CHECK-LABEL: @reduction_of_slice
+// CHECK: fulgur.kernel
+// CHECK: tensor.extract_slice %{{.*}}[0, 8] [5, 8] [1, 1]
+// CHECK: linalg.generic
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @reduction_of_slice(%x: tensor<5x24xf32>) -> tensor<8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %slice = tensor.extract_slice %x[0, 8] [5, 8] [1, 1] : tensor<5x24xf32> to tensor<5x8xf32>
+  %empty = tensor.empty() : tensor<8xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<8xf32>) -> tensor<8xf32>
+  %sum = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d1, d0)>, affine_map<(d0, d1) -> (d0)>], iterator_types = ["parallel", "reduction"]}
+      ins(%slice : tensor<5x8xf32>) outs(%init : tensor<8xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %t = arith.addf %s, %a : f32
+    linalg.yield %t : f32
+  } -> tensor<8xf32>
+  return %sum : tensor<8xf32>
+}
