@@ -231,7 +231,7 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
 
 def LowerLinalg : Pass<"fulgur-lower-linalg", "mlir::func::FuncOp"> {
   let summary = "Turns linalg on buffers into parallel and vectorisable loops";
-  let dependentDialects = ["mlir::scf::SCFDialect", "mlir::memref::MemRefDialect", "mlir::arith::ArithDialect", "mlir::affine::AffineDialect"];
+  let dependentDialects = ["mlir::scf::SCFDialect", "mlir::memref::MemRefDialect", "mlir::arith::ArithDialect", "mlir::affine::AffineDialect", "mlir::vector::VectorDialect"];
 }
 
 def OutlineTasks : Pass<"fulgur-outline-tasks", "mlir::ModuleOp"> {

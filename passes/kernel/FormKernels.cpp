@@ -479,8 +479,8 @@ private:
       }
   }
 
-  /// Attention, transpositions and loops whose results are put together read
-  /// slices of what others have computed where they are.
+  /// Attention, transpositions, reductions and loops whose results are put
+  /// together read slices of what others have computed where they are.
   void addSlices(Operation *reader, unsigned operands,
                  SmallVectorImpl<Operation *> &group) {
     for (unsigned number : llvm::seq(operands)) {
@@ -594,6 +594,9 @@ private:
     }
     if (isa<linalg::TransposeOp>(root))
       addSlices(root, /*input*/ 1, group);
+    if (auto loop = dyn_cast<linalg::GenericOp>(root);
+        loop && loop.getNumReductionLoops() > 0 && !isProduct(loop))
+      addSlices(loop, loop.getNumDpsInputs(), group);
     addPreparation(root, group);
     if (linalg::GenericOp loop = assembledLoop(group);
         loop && !taken.contains(loop))

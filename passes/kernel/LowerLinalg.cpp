@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "passes/Passes.h"
 
 using namespace mlir;
@@ -162,7 +163,52 @@ private:
     emitLoops(loops.drop_front());
   }
 
+  /// How many elements a copy moves at a time: those of a row that lie together
+  /// on both sides, 1 if they do not. LLVM would move short rows one by one.
+  int64_t elementsOfCopy() {
+    constexpr int64_t kTogether = 16;
+    if (op.getNumDpsInputs() != 1 || op.getNumDpsInits() != 1 ||
+        innermostIsReduction || !inner.empty() ||
+        op.getBlock()->getTerminator()->getOperand(0) !=
+            op.getBlock()->getArgument(0))
+      return 1;
+    auto size = getConstantIntValue(extents[innermost]);
+    if (!size || *size % kTogether != 0)
+      return 1;
+    for (OpOperand &operand : op->getOpOperands()) {
+      auto type = dyn_cast<MemRefType>(operand.get().getType());
+      AffineMap map = op.getMatchingIndexingMap(&operand);
+      SmallVector<int64_t> strides;
+      int64_t offset;
+      if (!type || type.getElementType().isInteger(1) ||
+          !VectorType::isValidElementType(type.getElementType()) ||
+          !map.isProjectedPermutation() || map.getNumResults() == 0 ||
+          map.getResults().back() !=
+              builder.getAffineDimExpr(unsigned(innermost)) ||
+          failed(type.getStridesAndOffset(strides, offset)) ||
+          strides.back() != 1)
+        return 1;
+    }
+    return kTogether;
+  }
+
+  void copyInnermost(int64_t together) {
+    OpOperand &in = *op.getDpsInputOperand(0), &out = *op.getDpsInitOperand(0);
+    auto loop = scf::ForOp::create(builder, loc, constant(0),
+                                   extents[innermost], constant(together));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    index[innermost] = loop.getInductionVar();
+    auto type = VectorType::get(
+        together, cast<MemRefType>(in.get().getType()).getElementType());
+    Value moved =
+        vector::LoadOp::create(builder, loc, type, in.get(), place(in));
+    vector::StoreOp::create(builder, loc, moved, out.get(), place(out));
+  }
+
   void loopInnermost(Value from, Value to) {
+    if (int64_t together = elementsOfCopy(); !pieces && together > 1)
+      return copyInnermost(together);
     SmallVector<Value> accumulators;
     if (innermostIsReduction) {
       index[innermost] = from;

@@ -623,3 +623,24 @@ func.func @bytes(%q: tensor<2x3x4xf32>, %codes: tensor<2x9x4xi8>, %scales: tenso
   } : tensor<2x3x4xf32>, tensor<2x5x4xf32>, tensor<2x5x4xf32> -> tensor<2x3x4xf32>
   return %y : tensor<2x3x4xf32>
 }
+
+// A reduction reads a slice where it is.
+// CHECK-LABEL: @reduction_of_slice
+// CHECK: fulgur.kernel
+// CHECK: tensor.extract_slice %{{.*}}[0, 8] [5, 8] [1, 1]
+// CHECK: linalg.generic
+// CHECK-NOT: fulgur.kernel
+// CHECK: return
+func.func @reduction_of_slice(%x: tensor<5x24xf32>) -> tensor<8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %slice = tensor.extract_slice %x[0, 8] [5, 8] [1, 1] : tensor<5x24xf32> to tensor<5x8xf32>
+  %empty = tensor.empty() : tensor<8xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<8xf32>) -> tensor<8xf32>
+  %sum = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d1, d0)>, affine_map<(d0, d1) -> (d0)>], iterator_types = ["parallel", "reduction"]}
+      ins(%slice : tensor<5x8xf32>) outs(%init : tensor<8xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %t = arith.addf %s, %a : f32
+    linalg.yield %t : f32
+  } -> tensor<8xf32>
+  return %sum : tensor<8xf32>
+}

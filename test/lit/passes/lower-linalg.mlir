@@ -46,6 +46,26 @@ func.func @transposed_operands(%x: memref<8x16xf32>, %out: memref<8x16xf32>) {
   return
 }
 
+// A copy of short rows that lie together moves vectors, between any strides.
+// CHECK-LABEL: @copied_rows
+// CHECK: %[[ROW:.*]] = vector.load %{{.*}} : memref<4x8x32xf32, strided<[32, 128, 1], offset: 64>>, vector<16xf32>
+// CHECK: vector.store %[[ROW]], %{{.*}} : memref<8x4x32xf32>, vector<16xf32>
+func.func @copied_rows(%x: memref<4x8x32xf32, strided<[32, 128, 1], offset: 64>>, %out: memref<8x4x32xf32>) {
+  linalg.transpose ins(%x : memref<4x8x32xf32, strided<[32, 128, 1], offset: 64>>) outs(%out : memref<8x4x32xf32>) permutation = [1, 0, 2]
+  return
+}
+
+// Rows of other lengths, bits, and columns do not.
+// CHECK-LABEL: @copied_elements
+// CHECK-NOT: vector.load
+// CHECK: return
+func.func @copied_elements(%x: memref<4x8x30xf32>, %out: memref<8x4x30xf32>, %b: memref<4x8x32xi1>, %c: memref<8x4x32xi1>, %y: memref<16x32xf32>, %z: memref<32x16xf32>) {
+  linalg.transpose ins(%x : memref<4x8x30xf32>) outs(%out : memref<8x4x30xf32>) permutation = [1, 0, 2]
+  linalg.transpose ins(%b : memref<4x8x32xi1>) outs(%c : memref<8x4x32xi1>) permutation = [1, 0, 2]
+  linalg.transpose ins(%y : memref<16x32xf32>) outs(%z : memref<32x16xf32>) permutation = [1, 0]
+  return
+}
+
 // One loop: pieces of it.
 // CHECK-LABEL: @pieces
 // CHECK-SAME: (%[[X:[a-z0-9]+]]: memref<?xf32>,
