@@ -146,13 +146,14 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   if (!ofBytes && fitting(channels) < 10)
     channels = std::min<int64_t>(channels, size == 4 ? 128 : 64);
   int64_t fit = std::clamp<int64_t>(fitting(channels), 4, 24);
+  double reading = c.depth() > 1 ? 0.3 : 0.15; // beside a multiplication
   int64_t rows = 4, tiles = 4;
   double least = std::numeric_limits<double>::infinity();
   for (int64_t r : {6, 5, 4})
     for (int64_t t = fit / r * r; t >= std::max<int64_t>(fit / 2, r); t -= r) {
       int64_t computed = all / t * t + llvm::alignTo(all % t, r);
-      double cost =
-          computed * (1 + 0.15 * (r + vectors) / (r * vectors)) * (1 + 0.5 / t);
+      double cost = computed * (1 + reading * (r + vectors) / (r * vectors)) *
+                    (1 + 0.5 / t);
       if (cost < 0.999 * least)
         least = cost, rows = r, tiles = t;
     }
