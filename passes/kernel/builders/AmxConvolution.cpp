@@ -92,7 +92,7 @@ struct AmxConvolution : ConvolutionLoops {
   void build();
   void copy(const Task &task);
   void copyPlane(const Task &task, int64_t rowPlane, int64_t columnPlane);
-  void tile(const Task &task, Value pixel, Value column0);
+  void tile(Value pixel, Value column0);
   void finishTile(const Task &task, Value pixel, Value column0);
 };
 } // namespace
@@ -116,7 +116,7 @@ void AmxConvolution::build() {
     e.loop(task.partFrom, task.partTo, 1, [&](Value part) {
       Value column0 = e.mul(part, width);
       e.loop(e.index(0), pixels, kPixels, [&](Value pixel) {
-        tile(task, pixel, column0);
+        tile(pixel, column0);
         finishTile(task, pixel, column0);
       });
     });
@@ -190,7 +190,7 @@ void AmxConvolution::copyPlane(const Task &task, int64_t rowPlane,
 }
 
 /// The sums of 32 pixels from `pixel` on and of the filters of a part.
-void AmxConvolution::tile(const Task &, Value pixel, Value column0) {
+void AmxConvolution::tile(Value pixel, Value column0) {
   Value panel = weightsOf(column0);
   int64_t rowTaps = hasRows() ? copies.rows->taps : 1,
           chunkSteps = kTileBytes * depth / 4; // channels
