@@ -9,6 +9,7 @@
 #include "llvm/ADT/SmallString.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include <cmath>
 
 using namespace fulgur;
 using llvm::Expected;
@@ -73,7 +74,7 @@ struct ByteStates {
           greatest = std::max(greatest, std::abs(from.number(i)));
         scales.setNumber(row, greatest / 127);
         for (int64_t i = start; greatest > 0 && i < start + length; ++i)
-          codes.setNumber(i, from.number(i) * 127 / greatest);
+          codes.setNumber(i, std::rint(from.number(i) * 127 / greatest));
       }
       result[state.codes] = std::move(codes);
       result.push_back(std::move(scales));
