@@ -14,8 +14,8 @@ constexpr int64_t kStackBytes = 224 << 10; // of a task's matrices
 constexpr int64_t kWeightBytes = 3 << 20;  // that are quick to read again
 constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
 constexpr int64_t kFewestChannels = 32;
-// Of bytes: weights of 256 channels and filters, images of 14x14.
-constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 256 * 256;
+// Of bytes: weights as of 128 channels and filters, images of 14x14.
+constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 128 * 128;
 constexpr int64_t kFewestPixels = 14 * 14;
 } // namespace
 
