@@ -494,6 +494,10 @@ private:
         if (isa<tensor::ExtractSliceOp>(op))
           last = chain.size();
       }
+      // What is read of a state before more is inserted is read where the slice
+      // stands: behind the insertion, all of the state would be copied for it.
+      if (last && isChangedState(chain[last - 1]->getOperand(0)))
+        last = 0;
       chain.resize(last);
       // Others may read the slice as well: this kernel has its own.
       OpBuilder builder(reader);
@@ -630,6 +634,13 @@ private:
                     ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
                     : func::FuncOp();
     return main && main.getArgAttr(argument.getArgNumber(), kStateAttr);
+  }
+
+  /// Whether more is inserted into the state that `value` is.
+  static bool isChangedState(Value value) {
+    return isa<BlockArgument>(value) && isState(value) &&
+           !llvm::all_of(value.getUsers(),
+                         llvm::IsaPred<tensor::ExtractSliceOp, SizedOp>);
   }
 
   /// The state that the group inserts into, and does not read; or what other

@@ -1,9 +1,12 @@
 // One-shot bufferization of everything but the bodies of kernels, which stay on
 // tensors as the specification of their loops.
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
+#include "passes/memory/BufferDims.h"
 
 using namespace mlir;
 
@@ -49,6 +52,20 @@ void separateDestinations(ModuleOp module) {
       }
 }
 
+/// The copy of a buffer asks the buffer for its dims; what is planned asks for
+/// the sizes that the buffer was made with.
+void resolveDims(ModuleOp module) {
+  module.walk([](memref::DimOp op) {
+    OpBuilder builder(op);
+    auto dims = bufferDims(builder, op.getSource());
+    if (failed(dims) || !op.getConstantIndex())
+      return;
+    op.replaceAllUsesWith(getValueOrCreateConstantIndexOp(
+        builder, op.getLoc(), (*dims)[*op.getConstantIndex()]));
+    op.erase();
+  });
+}
+
 struct Bufferize : impl::BufferizeBase<Bufferize> {
   void runOnOperation() override {
     separateDestinations(getOperation());
@@ -66,6 +83,7 @@ struct Bufferize : impl::BufferizeBase<Bufferize> {
       if (reshaped(copy.getSource()) == reshaped(copy.getTarget()))
         copy.erase();
     });
+    resolveDims(getOperation());
   }
 };
 } // namespace

@@ -143,3 +143,30 @@ func.func @negative_keeps(%from: memref<1xf32>, %buffer: memref<4xf32>, %out: me
   bufferization.materialize_in_destination %r in restrict writable %buffer : (tensor<4xf32>, memref<4xf32>) -> ()
   return
 }
+
+// -----
+
+// Who reads a state as it was, behind what changes it, reads a copy, whose size is that of the state.
+// CHECK-LABEL: @state
+// CHECK: %[[N:.*]] = fulgur.symbol "n"
+// CHECK: %[[STATE:.*]] = fulgur.buffer
+// CHECK: %[[COPY:.*]] = memref.alloc(%[[N]])
+// CHECK-NOT: memref.dim
+func.func @state(%call: !llvm.ptr, %result: memref<?xf32>) {
+  %n = fulgur.symbol "n"
+  %0 = fulgur.buffer %call output(%n) [%n] : !llvm.ptr -> memref<?xf32>
+  %state = bufferization.to_tensor %0 restrict writable : memref<?xf32> to tensor<?xf32>
+  %place = bufferization.to_tensor %result restrict writable : memref<?xf32> to tensor<?xf32>
+  %out = tensor.empty(%n) : tensor<?xf32>
+  %new = fulgur.kernel outs(%state : tensor<?xf32>) keeps {
+  ^bb0(%o: tensor<?xf32>):
+    fulgur.yield %o : tensor<?xf32>
+  } -> tensor<?xf32>
+  %old = fulgur.kernel ins(%state : tensor<?xf32>) outs(%place : tensor<?xf32>) {
+  ^bb0(%a: tensor<?xf32>, %o: tensor<?xf32>):
+    fulgur.yield %a : tensor<?xf32>
+  } -> tensor<?xf32>
+  bufferization.materialize_in_destination %old in restrict writable %result : (tensor<?xf32>, memref<?xf32>) -> ()
+  bufferization.materialize_in_destination %new in restrict writable %0 : (tensor<?xf32>, memref<?xf32>) -> ()
+  return
+}

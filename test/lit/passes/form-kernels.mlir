@@ -644,3 +644,23 @@ func.func @reduction_of_slice(%x: tensor<5x24xf32>) -> tensor<8xf32> {
   } -> tensor<8xf32>
   return %sum : tensor<8xf32>
 }
+
+// Of a state that more is inserted into, it does not: behind the insertion there would be other rows.
+// CHECK-LABEL: @negative_reduction_of_state
+// CHECK: %[[OLD:.*]] = fulgur.kernel ins(%arg0 : tensor<5x24xf32>) outs(%{{.*}} : tensor<4x24xf32>)
+// CHECK: fulgur.kernel ins(%arg1 : tensor<1x24xf32>) outs(%arg0 : tensor<5x24xf32>) keeps
+// CHECK: fulgur.kernel ins(%[[OLD]] : tensor<4x24xf32>)
+func.func @negative_reduction_of_state(%state: tensor<5x24xf32> {fulgur.state = 0 : i64}, %new: tensor<1x24xf32>) -> (tensor<5x24xf32>, tensor<24xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %old = tensor.extract_slice %state[0, 0] [4, 24] [1, 1] : tensor<5x24xf32> to tensor<4x24xf32>
+  %next = tensor.insert_slice %new into %state[4, 0] [1, 24] [1, 1] : tensor<1x24xf32> into tensor<5x24xf32>
+  %empty = tensor.empty() : tensor<24xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<24xf32>) -> tensor<24xf32>
+  %sum = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d1, d0)>, affine_map<(d0, d1) -> (d0)>], iterator_types = ["parallel", "reduction"]}
+      ins(%old : tensor<4x24xf32>) outs(%init : tensor<24xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %t = arith.addf %s, %a : f32
+    linalg.yield %t : f32
+  } -> tensor<24xf32>
+  return %next, %sum : tensor<5x24xf32>, tensor<24xf32>
+}
