@@ -2,11 +2,11 @@
 // because then their vectors are runs of channels, whatever the window and the
 // stride.
 //
-//   conv(x)            = T⁻¹(conv'(T(x)))        T moves the channels to the
-//   end conv1x1(x)         = T⁻¹(product'(T(x)))     a window of one element
-//   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))      elementwise, pools, pads,
-//                                                insertions, ...
-//   sum(T⁻¹(x))        = sum'(x)                 over the places
+//   conv(x)            = T⁻¹(conv'(T(x)))       T moves channels to the end
+//   conv1x1(x)         = T⁻¹(product'(T(x)))    a window of one element
+//   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))     elementwise, pools, pads,
+//                                               insertions, ...
+//   sum(T⁻¹(x))        = sum'(x)                over the places
 //   T(T⁻¹(x))          = x
 //
 // The operations are visited in order, so every T⁻¹ moves down until it meets
@@ -20,15 +20,17 @@
 #include "passes/Convolution.h"
 #include "passes/Dims.h"
 #include "passes/Passes.h"
+#include "passes/graph/Layouts.h"
 
 using namespace mlir;
+using namespace fulgur;
 
 namespace fulgur {
 #define GEN_PASS_DEF_ASSIGNLAYOUTS
 #include "passes/Passes.h.inc"
+} // namespace fulgur
 
 namespace {
-
 /// A depthwise convolution over a window smaller than this costs less than two
 /// transpositions.
 constexpr int64_t kCheapWindow = 32;
@@ -37,20 +39,15 @@ constexpr int64_t kCheapWindow = 32;
 /// next to each other.
 constexpr int64_t kScatteredChannels = 128;
 
-using Permutation = SmallVector<int64_t>;
-
-template <typename T>
-SmallVector<T> permuted(ArrayRef<T> values, ArrayRef<int64_t> permutation) {
-  return applyPermutation(values, permutation);
+bool isZeroFill(Value value) {
+  auto fill = value.getDefiningOp<linalg::FillOp>();
+  return fill && fill.getDpsInits()[0].getDefiningOp<tensor::EmptyOp>() &&
+         (matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) ||
+          matchPattern(fill.getInputs()[0], m_Zero()));
 }
+} // namespace
 
-bool isIdentity(ArrayRef<int64_t> permutation) {
-  return isIdentityPermutation(permutation);
-}
-
-/// [batch, places..., channels] as the model has it, [batch, channels,
-/// places...].
-bool putsChannelsFirst(ArrayRef<int64_t> permutation) {
+bool fulgur::putsChannelsFirst(ArrayRef<int64_t> permutation) {
   int64_t rank = permutation.size();
   if (rank < 4 || permutation[0] != 0 || permutation[1] != rank - 1)
     return false;
@@ -60,9 +57,7 @@ bool putsChannelsFirst(ArrayRef<int64_t> permutation) {
   return true;
 }
 
-/// The leftmost loop in the expression of a dim: of `place * stride + tap` the
-/// place.
-std::optional<unsigned> loopOf(AffineExpr expr) {
+std::optional<unsigned> fulgur::loopOf(AffineExpr expr) {
   std::optional<unsigned> loop;
   expr.walk([&](AffineExpr e) {
     if (auto dim = dyn_cast<AffineDimExpr>(e); dim && !loop)
@@ -71,813 +66,398 @@ std::optional<unsigned> loopOf(AffineExpr expr) {
   return loop;
 }
 
-bool isZeroFill(Value value) {
-  auto fill = value.getDefiningOp<linalg::FillOp>();
-  return fill && fill.getDpsInits()[0].getDefiningOp<tensor::EmptyOp>() &&
-         (matchPattern(fill.getInputs()[0], m_AnyZeroFloat()) ||
-          matchPattern(fill.getInputs()[0], m_Zero()));
+void Layouts::run() {
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    rewriter.setInsertionPoint(&op);
+    if (isConvolution(&op)) {
+      (void)convert(cast<linalg::LinalgOp>(op));
+      continue;
+    }
+    if (auto transpose = dyn_cast<linalg::TransposeOp>(op);
+        transpose && putsChannelsFirst(transpose.getPermutation()))
+      layouts.insert(&op);
+    (void)sink(&op);
+  }
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+    if (isOpTriviallyDead(&op))
+      op.erase();
+  for (Operation &op : llvm::make_early_inc_range(block))
+    if (auto transpose = dyn_cast<linalg::TransposeOp>(op))
+      reshapeUnits(transpose);
 }
 
-class Layouts {
-public:
-  explicit Layouts(func::FuncOp function)
-      : block(function.getBody().front()), rewriter(function.getContext()) {}
+linalg::TransposeOp Layouts::layoutOf(Value value) {
+  auto transpose = value.getDefiningOp<linalg::TransposeOp>();
+  return transpose && layouts.contains(transpose) ? transpose
+                                                  : linalg::TransposeOp();
+}
 
-  void run() {
-    for (Operation &op : llvm::make_early_inc_range(block)) {
-      rewriter.setInsertionPoint(&op);
-      if (isConvolution(&op)) {
-        (void)convert(cast<linalg::LinalgOp>(op));
-        continue;
-      }
-      if (auto transpose = dyn_cast<linalg::TransposeOp>(op);
-          transpose && putsChannelsFirst(transpose.getPermutation()))
-        layouts.insert(&op);
-      (void)sink(&op);
-    }
-    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-      if (isOpTriviallyDead(&op))
-        op.erase();
-    for (Operation &op : llvm::make_early_inc_range(block))
-      if (auto transpose = dyn_cast<linalg::TransposeOp>(op))
-        reshapeUnits(transpose);
+FailureOr<Value> Layouts::transposed(Value value,
+                                     ArrayRef<int64_t> permutation) {
+  Permutation whole(permutation);
+  if (auto before = value.getDefiningOp<linalg::TransposeOp>()) {
+    whole = permuted(before.getPermutation(), permutation);
+    value = before.getInput();
   }
+  if (isIdentityPermutation(whole))
+    return value;
+  FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(rewriter, value);
+  if (failed(dims))
+    return failure();
+  auto type = cast<RankedTensorType>(value.getType());
+  auto result = RankedTensorType::get(permuted<int64_t>(type.getShape(), whole),
+                                      type.getElementType());
+  Value init = tensor::EmptyOp::create(
+      rewriter, value.getLoc(), result,
+      dynamicDims(rewriter, value.getLoc(), result,
+                  permuted<OpFoldResult>(*dims, whole)));
+  return linalg::TransposeOp::create(rewriter, value.getLoc(), value, init,
+                                     whole)
+      ->getResult(0);
+}
 
-private:
-  //===-- Transpositions
-  //------------------------------------------------------------------------===//
+LogicalResult Layouts::replace(Operation *op, Value result,
+                               ArrayRef<int64_t> permutation) {
+  FailureOr<Value> whole = transposed(result, permutation);
+  if (failed(whole))
+    return failure();
+  if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>())
+    layouts.insert(transpose);
+  if (whole->getType() != op->getResult(0).getType())
+    whole = tensor::CastOp::create(rewriter, op->getLoc(),
+                                   op->getResult(0).getType(), *whole)
+                .getResult();
+  rewriter.replaceOp(op, *whole);
+  return success();
+}
 
-  /// The transpose that `value` comes out of and that may move down, or null.
-  linalg::TransposeOp layoutOf(Value value) {
-    auto transpose = value.getDefiningOp<linalg::TransposeOp>();
-    return transpose && layouts.contains(transpose) ? transpose
-                                                    : linalg::TransposeOp();
-  }
-
-  /// `value` with its dims permuted; two transposes in a row are one.
-  FailureOr<Value> transposed(Value value, ArrayRef<int64_t> permutation) {
-    Permutation whole(permutation);
-    if (auto before = value.getDefiningOp<linalg::TransposeOp>()) {
-      whole = permuted(before.getPermutation(), permutation);
-      value = before.getInput();
+void Layouts::reshapeUnits(linalg::TransposeOp transpose) {
+  auto source = cast<RankedTensorType>(transpose.getInput().getType()),
+       target = cast<RankedTensorType>(transpose->getResult(0).getType());
+  Permutation moving;
+  for (int64_t from : transpose.getPermutation())
+    if (source.getDimSize(from) != 1)
+      moving.push_back(from);
+  if (!llvm::is_sorted(moving) || moving.empty())
+    return;
+  rewriter.setInsertionPoint(transpose);
+  FailureOr<SmallVector<OpFoldResult>> dims =
+      dimsOf(rewriter, transpose.getInput());
+  if (failed(dims))
+    return;
+  // One group for each other dim; those in front belong to the first one.
+  auto groups = [](ArrayRef<int64_t> shape) {
+    SmallVector<ReassociationIndices> result(1);
+    bool filled = false;
+    for (auto [k, size] : llvm::enumerate(shape)) {
+      if (size != 1 && filled)
+        result.emplace_back();
+      filled |= size != 1;
+      result.back().push_back(k);
     }
-    if (isIdentity(whole))
-      return value;
-    FailureOr<SmallVector<OpFoldResult>> dims = dimsOf(rewriter, value);
-    if (failed(dims))
-      return failure();
-    auto type = cast<RankedTensorType>(value.getType());
-    auto result = RankedTensorType::get(
-        permuted<int64_t>(type.getShape(), whole), type.getElementType());
-    Value init = tensor::EmptyOp::create(
-        rewriter, value.getLoc(), result,
-        dynamicDims(rewriter, value.getLoc(), result,
-                    permuted<OpFoldResult>(*dims, whole)));
-    return linalg::TransposeOp::create(rewriter, value.getLoc(), value, init,
-                                       whole)
-        ->getResult(0);
-  }
-
-  /// Replaces `op` by `result` in another order, which it is the transpose of.
-  LogicalResult replace(Operation *op, Value result,
-                        ArrayRef<int64_t> permutation) {
-    FailureOr<Value> whole = transposed(result, permutation);
-    if (failed(whole))
-      return failure();
-    if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>())
-      layouts.insert(transpose);
-    if (whole->getType() != op->getResult(0).getType())
-      whole = tensor::CastOp::create(rewriter, op->getLoc(),
-                                     op->getResult(0).getType(), *whole)
-                  .getResult();
-    rewriter.replaceOp(op, *whole);
-    return success();
-  }
-
-  /// A transpose that only moves dims of size 1 is a reshape.
-  void reshapeUnits(linalg::TransposeOp transpose) {
-    auto source = cast<RankedTensorType>(transpose.getInput().getType()),
-         target = cast<RankedTensorType>(transpose->getResult(0).getType());
-    Permutation moving;
-    for (int64_t from : transpose.getPermutation())
-      if (source.getDimSize(from) != 1)
-        moving.push_back(from);
-    if (!llvm::is_sorted(moving) || moving.empty())
-      return;
-    rewriter.setInsertionPoint(transpose);
-    FailureOr<SmallVector<OpFoldResult>> dims =
-        dimsOf(rewriter, transpose.getInput());
-    if (failed(dims))
-      return;
-    // One group for each other dim; those in front belong to the first one.
-    auto groups = [](ArrayRef<int64_t> shape) {
-      SmallVector<ReassociationIndices> result(1);
-      bool filled = false;
-      for (auto [k, size] : llvm::enumerate(shape)) {
-        if (size != 1 && filled)
-          result.emplace_back();
-        filled |= size != 1;
-        result.back().push_back(k);
-      }
-      return result;
-    };
-    Value result = transpose.getInput();
-    if (int64_t(moving.size()) != source.getRank())
-      result = tensor::CollapseShapeOp::create(
-          rewriter, transpose.getLoc(), result, groups(source.getShape()));
-    result = tensor::ExpandShapeOp::create(
-        rewriter, transpose.getLoc(), target, result, groups(target.getShape()),
-        permuted<OpFoldResult>(*dims, transpose.getPermutation()));
-    rewriter.replaceOp(transpose, result);
-  }
-
-  //===-- Convolutions
-  //--------------------------------------------------------------------------===//
-
-  LogicalResult convert(linalg::LinalgOp op) {
-    FailureOr<linalg::ConvolutionDimensions> dims =
-        linalg::inferConvolutionDims(op);
-    // Integers are those of quantized numbers.
-    auto isF32 = [](Value value) {
-      return getElementTypeOrSelf(value.getType()).isF32();
-    };
-    auto isI32 = [](Value value) {
-      return getElementTypeOrSelf(value.getType()).isInteger(32);
-    };
-    if (failed(dims) || dims->depth.size() > 1 ||
-        dims->inputChannel.size() > 1 || dims->outputChannel.size() > 1 ||
-        (!llvm::all_of(op->getOperands(), isF32) &&
-         !llvm::all_of(op->getOperands(), isI32)) ||
-        !isZeroFill(op.getDpsInits()[0]))
-      return failure();
-    SmallVector<int64_t> sizes = op.getStaticLoopRanges();
-    Value in = op.getDpsInputs()[0];
-    auto pad = in.getDefiningOp<tensor::PadOp>();
-    bool isCheap = dims->inputChannel.empty();
-    int64_t window = 1;
-    for (unsigned loop : dims->filterLoop) {
-      isCheap &= !ShapedType::isDynamic(sizes[loop]);
-      window *= sizes[loop];
-    }
-    if (isCheap && window < kCheapWindow && !layoutOf(in) && isF32(in))
-      return failure();
-
-    SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-    Permutation inOrder = channelsLast(maps[0], *dims),
-                outOrder = channelsLast(maps[2], *dims);
-    // Loops: what the result has, in its order, then the window and the
-    // channels.
-    SmallVector<unsigned> loops;
-    for (int64_t from : outOrder)
-      loops.push_back(*loopOf(maps[2].getResult(from)));
-    loops.append(dims->filterLoop);
-    loops.append(dims->inputChannel);
-    if (loops.size() != op.getNumLoops())
-      return failure();
-    Value source = pad ? pad.getSource() : in;
-    bool isOwnOrder = !source.getDefiningOp<linalg::TransposeOp>();
-    if (isOwnOrder && isPatches(op, *dims, sizes))
-      return convertPatches(op, *dims, outOrder);
-    if (isOwnOrder && !dims->inputChannel.empty() && dims->depth.empty()) {
-      int64_t channels = sizes[dims->inputChannel[0]];
-      if (!ShapedType::isDynamic(channels) && channels <= kScatteredChannels)
-        inOrder = llvm::to_vector(llvm::seq<int64_t>(0, inOrder.size()));
-    }
-
-    FailureOr<Value> input = failure();
-    if (pad && pad.getConstantPaddingValue() && !isIdentity(inOrder)) {
-      // The padding follows the transpose, into the kernel of the convolution.
-      FailureOr<Value> before = transposed(source, inOrder);
-      if (succeeded(before))
-        input = padded(pad, *before, inOrder);
-    } else {
-      input = transposed(in, inOrder);
-    }
-    FailureOr<Value> init = emptied(op.getDpsInits()[0], outOrder);
-    if (failed(input) || failed(init))
-      return failure();
-    Value weights = op.getDpsInputs()[1];
-    maps[0] = reordered(maps[0], inOrder);
-    maps[2] = reordered(maps[2], outOrder);
-    bool isProduct =
-        !pad && !isPhase(op) && dims->depth.empty() &&
-        !dims->inputChannel.empty() &&
-        llvm::all_of(dims->strides, [](int64_t s) { return s == 1; });
-    for (unsigned loop : dims->filterLoop)
-      isProduct &= sizes[loop] == 1;
-    if (isProduct) {
-      // The window's loops go, and its dims of the weights.
-      llvm::erase_if(loops, [&](unsigned loop) {
-        return llvm::is_contained(dims->filterLoop, loop);
-      });
-      std::tie(weights, maps[1]) =
-          withoutWindow(op.getLoc(), weights, maps[1], dims->filterLoop);
-    }
-    linalg::GenericOp conv = generic(op, {*input, weights}, *init, maps, loops);
-    return replace(op, conv.getResult(0), invertPermutationVector(outOrder));
-  }
-
-  /// Whether every so many-th element of a tensor is a result of `op`, perhaps
-  /// with a bias: convolutions write such, products do not.
-  static bool isPhase(Operation *op) {
-    while (op->hasOneUse()) {
-      op = *op->user_begin();
-      if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
-        return !insertion.hasUnitStride();
-      if (!isa<linalg::GenericOp>(op) || op->getNumResults() != 1)
-        break;
-    }
-    return false;
-  }
-
-  /// The dims of a tensor with its channels last: batch, places, groups,
-  /// channels.
-  static Permutation channelsLast(AffineMap map,
-                                  const linalg::ConvolutionDimensions &dims) {
-    Permutation order[4];
-    for (auto [position, expr] : llvm::enumerate(map.getResults())) {
-      auto dim = dyn_cast<AffineDimExpr>(expr);
-      auto isOf = [&](ArrayRef<unsigned> loops) {
-        return dim && llvm::is_contained(loops, dim.getPosition());
-      };
-      int kind = isOf(dims.batch)           ? 0
-                 : isOf(dims.depth)         ? 2
-                 : isOf(dims.inputChannel)  ? 3
-                 : isOf(dims.outputChannel) ? 3
-                                            : 1;
-      order[kind].push_back(position);
-    }
-    for (const Permutation &more : ArrayRef(order).drop_front())
-      order[0].append(more);
-    return order[0];
-  }
-
-  /// A map whose results are permuted.
-  static AffineMap reordered(AffineMap map, ArrayRef<int64_t> order) {
-    return AffineMap::get(map.getNumDims(), 0,
-                          permuted<AffineExpr>(map.getResults(), order),
-                          map.getContext());
-  }
-
-  /// The generic with the body of `op` and only these loops; those that are
-  /// missing have one iteration.
-  linalg::GenericOp generic(linalg::LinalgOp op, ArrayRef<Value> inputs,
-                            Value init, ArrayRef<AffineMap> maps,
-                            ArrayRef<unsigned> loops) {
-    SmallVector<AffineExpr> renumbered(op.getNumLoops(),
-                                       rewriter.getAffineConstantExpr(0));
-    SmallVector<utils::IteratorType> kinds;
-    for (auto [position, loop] : llvm::enumerate(loops)) {
-      renumbered[loop] = rewriter.getAffineDimExpr(position);
-      kinds.push_back(op.getIteratorTypesArray()[loop]);
-    }
-    SmallVector<AffineMap> all;
-    for (AffineMap map : maps)
-      all.push_back(map.replaceDimsAndSymbols(renumbered, {}, loops.size(), 0));
-    auto result = linalg::GenericOp::create(
-        rewriter, op.getLoc(), init.getType(), inputs, init, all, kinds);
-    rewriter.cloneRegionBefore(op->getRegion(0), result.getRegion(),
-                               result.getRegion().end());
     return result;
+  };
+  Value result = transpose.getInput();
+  if (int64_t(moving.size()) != source.getRank())
+    result = tensor::CollapseShapeOp::create(rewriter, transpose.getLoc(),
+                                             result, groups(source.getShape()));
+  result = tensor::ExpandShapeOp::create(
+      rewriter, transpose.getLoc(), target, result, groups(target.getShape()),
+      permuted<OpFoldResult>(*dims, transpose.getPermutation()));
+  rewriter.replaceOp(transpose, result);
+}
+
+LogicalResult Layouts::convert(linalg::LinalgOp op) {
+  FailureOr<linalg::ConvolutionDimensions> dims =
+      linalg::inferConvolutionDims(op);
+  // Integers are those of quantized numbers.
+  auto isF32 = [](Value value) {
+    return getElementTypeOrSelf(value.getType()).isF32();
+  };
+  auto isI32 = [](Value value) {
+    return getElementTypeOrSelf(value.getType()).isInteger(32);
+  };
+  if (failed(dims) || dims->depth.size() > 1 || dims->inputChannel.size() > 1 ||
+      dims->outputChannel.size() > 1 ||
+      (!llvm::all_of(op->getOperands(), isF32) &&
+       !llvm::all_of(op->getOperands(), isI32)) ||
+      !isZeroFill(op.getDpsInits()[0]))
+    return failure();
+  SmallVector<int64_t> sizes = op.getStaticLoopRanges();
+  Value in = op.getDpsInputs()[0];
+  auto pad = in.getDefiningOp<tensor::PadOp>();
+  bool isCheap = dims->inputChannel.empty();
+  int64_t window = 1;
+  for (unsigned loop : dims->filterLoop) {
+    isCheap &= !ShapedType::isDynamic(sizes[loop]);
+    window *= sizes[loop];
+  }
+  if (isCheap && window < kCheapWindow && !layoutOf(in) && isF32(in))
+    return failure();
+
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  Permutation inOrder = channelsLast(maps[0], *dims),
+              outOrder = channelsLast(maps[2], *dims);
+  // Loops: what the result has, in its order, then the window and the
+  // channels.
+  SmallVector<unsigned> loops;
+  for (int64_t from : outOrder)
+    loops.push_back(*loopOf(maps[2].getResult(from)));
+  loops.append(dims->filterLoop);
+  loops.append(dims->inputChannel);
+  if (loops.size() != op.getNumLoops())
+    return failure();
+  Value source = pad ? pad.getSource() : in;
+  bool isOwnOrder = !source.getDefiningOp<linalg::TransposeOp>();
+  if (isOwnOrder && isPatches(op, *dims, sizes))
+    return convertPatches(op, *dims, outOrder);
+  if (isOwnOrder && !dims->inputChannel.empty() && dims->depth.empty()) {
+    int64_t channels = sizes[dims->inputChannel[0]];
+    if (!ShapedType::isDynamic(channels) && channels <= kScatteredChannels)
+      inOrder = llvm::to_vector(llvm::seq<int64_t>(0, inOrder.size()));
   }
 
-  /// The weights without the dims of a window of one element, and the map that
-  /// reads them.
-  std::pair<Value, AffineMap> withoutWindow(Location loc, Value weights,
-                                            AffineMap map,
-                                            ArrayRef<unsigned> window) {
-    SmallVector<ReassociationIndices> groups(1);
-    SmallVector<AffineExpr> exprs;
-    for (auto [k, expr] : llvm::enumerate(map.getResults())) {
-      if (!llvm::is_contained(window, *loopOf(expr))) {
-        if (!exprs.empty())
-          groups.emplace_back();
-        exprs.push_back(expr);
-      }
-      groups.back().push_back(k);
+  FailureOr<Value> input = failure();
+  if (pad && pad.getConstantPaddingValue() && !isIdentityPermutation(inOrder)) {
+    // The padding follows the transpose, into the kernel of the convolution.
+    FailureOr<Value> before = transposed(source, inOrder);
+    if (succeeded(before))
+      input = padded(pad, *before, inOrder);
+  } else {
+    input = transposed(in, inOrder);
+  }
+  FailureOr<Value> init = emptied(op.getDpsInits()[0], outOrder);
+  if (failed(input) || failed(init))
+    return failure();
+  Value weights = op.getDpsInputs()[1];
+  maps[0] = reordered(maps[0], inOrder);
+  maps[2] = reordered(maps[2], outOrder);
+  bool isProduct =
+      !pad && !isPhase(op) && dims->depth.empty() &&
+      !dims->inputChannel.empty() &&
+      llvm::all_of(dims->strides, [](int64_t s) { return s == 1; });
+  for (unsigned loop : dims->filterLoop)
+    isProduct &= sizes[loop] == 1;
+  if (isProduct) {
+    // The window's loops go, and its dims of the weights.
+    llvm::erase_if(loops, [&](unsigned loop) {
+      return llvm::is_contained(dims->filterLoop, loop);
+    });
+    std::tie(weights, maps[1]) =
+        withoutWindow(op.getLoc(), weights, maps[1], dims->filterLoop);
+  }
+  linalg::GenericOp conv = generic(op, {*input, weights}, *init, maps, loops);
+  return replace(op, conv.getResult(0), invertPermutationVector(outOrder));
+}
+
+bool Layouts::isPhase(Operation *op) {
+  while (op->hasOneUse()) {
+    op = *op->user_begin();
+    if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+      return !insertion.hasUnitStride();
+    if (!isa<linalg::GenericOp>(op) || op->getNumResults() != 1)
+      break;
+  }
+  return false;
+}
+
+Permutation Layouts::channelsLast(AffineMap map,
+                                  const linalg::ConvolutionDimensions &dims) {
+  Permutation order[4];
+  for (auto [position, expr] : llvm::enumerate(map.getResults())) {
+    auto dim = dyn_cast<AffineDimExpr>(expr);
+    auto isOf = [&](ArrayRef<unsigned> loops) {
+      return dim && llvm::is_contained(loops, dim.getPosition());
+    };
+    int kind = isOf(dims.batch)           ? 0
+               : isOf(dims.depth)         ? 2
+               : isOf(dims.inputChannel)  ? 3
+               : isOf(dims.outputChannel) ? 3
+                                          : 1;
+    order[kind].push_back(position);
+  }
+  for (const Permutation &more : ArrayRef(order).drop_front())
+    order[0].append(more);
+  return order[0];
+}
+
+AffineMap Layouts::reordered(AffineMap map, ArrayRef<int64_t> order) {
+  return AffineMap::get(map.getNumDims(), 0,
+                        permuted<AffineExpr>(map.getResults(), order),
+                        map.getContext());
+}
+
+linalg::GenericOp Layouts::generic(linalg::LinalgOp op, ArrayRef<Value> inputs,
+                                   Value init, ArrayRef<AffineMap> maps,
+                                   ArrayRef<unsigned> loops) {
+  SmallVector<AffineExpr> renumbered(op.getNumLoops(),
+                                     rewriter.getAffineConstantExpr(0));
+  SmallVector<utils::IteratorType> kinds;
+  for (auto [position, loop] : llvm::enumerate(loops)) {
+    renumbered[loop] = rewriter.getAffineDimExpr(position);
+    kinds.push_back(op.getIteratorTypesArray()[loop]);
+  }
+  SmallVector<AffineMap> all;
+  for (AffineMap map : maps)
+    all.push_back(map.replaceDimsAndSymbols(renumbered, {}, loops.size(), 0));
+  auto result = linalg::GenericOp::create(rewriter, op.getLoc(), init.getType(),
+                                          inputs, init, all, kinds);
+  rewriter.cloneRegionBefore(op->getRegion(0), result.getRegion(),
+                             result.getRegion().end());
+  return result;
+}
+
+std::pair<Value, AffineMap> Layouts::withoutWindow(Location loc, Value weights,
+                                                   AffineMap map,
+                                                   ArrayRef<unsigned> window) {
+  SmallVector<ReassociationIndices> groups(1);
+  SmallVector<AffineExpr> exprs;
+  for (auto [k, expr] : llvm::enumerate(map.getResults())) {
+    if (!llvm::is_contained(window, *loopOf(expr))) {
+      if (!exprs.empty())
+        groups.emplace_back();
+      exprs.push_back(expr);
     }
-    return {collapsed(loc, weights, groups),
-            AffineMap::get(map.getNumDims(), 0, exprs, map.getContext())};
+    groups.back().push_back(k);
   }
+  return {collapsed(loc, weights, groups),
+          AffineMap::get(map.getNumDims(), 0, exprs, map.getContext())};
+}
 
-  /// A collapsed tensor; of a weight the same bytes under another type.
-  Value collapsed(Location loc, Value value,
-                  ArrayRef<ReassociationIndices> groups) {
-    Value result =
-        tensor::CollapseShapeOp::create(rewriter, loc, value, groups);
-    DenseResourceElementsAttr weight;
-    if (!matchPattern(value, m_Constant(&weight)))
-      return result;
-    auto type = cast<RankedTensorType>(result.getType());
-    rewriter.eraseOp(result.getDefiningOp());
-    return arith::ConstantOp::create(
-        rewriter, loc,
-        DenseResourceElementsAttr::get(type, weight.getRawHandle()));
-  }
+Value Layouts::collapsed(Location loc, Value value,
+                         ArrayRef<ReassociationIndices> groups) {
+  Value result = tensor::CollapseShapeOp::create(rewriter, loc, value, groups);
+  DenseResourceElementsAttr weight;
+  if (!matchPattern(value, m_Constant(&weight)))
+    return result;
+  auto type = cast<RankedTensorType>(result.getType());
+  rewriter.eraseOp(result.getDefiningOp());
+  return arith::ConstantOp::create(
+      rewriter, loc,
+      DenseResourceElementsAttr::get(type, weight.getRawHandle()));
+}
 
-  //===-- Patches
-  //-------------------------------------------------------------------------------===//
-
-  /// Whether the windows lie side by side in a tensor of known sizes, as in the
-  /// embedding of an image's patches.
-  static bool isPatches(linalg::LinalgOp op,
+bool Layouts::isPatches(linalg::LinalgOp op,
                         const linalg::ConvolutionDimensions &dims,
                         ArrayRef<int64_t> sizes) {
-    if (!dims.depth.empty() || dims.inputChannel.empty() ||
-        op.getDpsInputs()[0].getDefiningOp<tensor::PadOp>())
+  if (!dims.depth.empty() || dims.inputChannel.empty() ||
+      op.getDpsInputs()[0].getDefiningOp<tensor::PadOp>())
+    return false;
+  bool several = false;
+  for (auto [window, place, stride, dilation] : llvm::zip(
+           dims.filterLoop, dims.outputImage, dims.strides, dims.dilations)) {
+    several |= sizes[window] > 1;
+    if (sizes[window] != stride || (dilation != 1 && sizes[window] != 1) ||
+        ShapedType::isDynamic(sizes[place]))
       return false;
-    bool several = false;
-    for (auto [window, place, stride, dilation] : llvm::zip(
-             dims.filterLoop, dims.outputImage, dims.strides, dims.dilations)) {
-      several |= sizes[window] > 1;
-      if (sizes[window] != stride || (dilation != 1 && sizes[window] != 1) ||
-          ShapedType::isDynamic(sizes[place]))
-        return false;
-    }
-    auto type = cast<RankedTensorType>(op.getDpsInputs()[0].getType());
-    AffineMap map = op.getIndexingMapsArray()[0];
-    for (auto [expr, size] : llvm::zip(map.getResults(), type.getShape()))
-      if (!isa<AffineDimExpr>(expr) && ShapedType::isDynamic(size))
-        return false;
-    return several;
   }
+  auto type = cast<RankedTensorType>(op.getDpsInputs()[0].getType());
+  AffineMap map = op.getIndexingMapsArray()[0];
+  for (auto [expr, size] : llvm::zip(map.getResults(), type.getShape()))
+    if (!isa<AffineDimExpr>(expr) && ShapedType::isDynamic(size))
+      return false;
+  return several;
+}
 
-  /// The elements of each window become one dim, and the convolution a product.
-  LogicalResult convertPatches(linalg::LinalgOp op,
-                               const linalg::ConvolutionDimensions &dims,
-                               ArrayRef<int64_t> outOrder) {
-    Location loc = op.getLoc();
-    AffineMap inMap = op.getIndexingMapsArray()[0],
-              weightMap = op.getIndexingMapsArray()[1],
-              outMap = op.getIndexingMapsArray()[2];
-    SmallVector<int64_t> ranges = op.getStaticLoopRanges();
-    Value in = op.getDpsInputs()[0], weights = op.getDpsInputs()[1];
-    FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(rewriter, in);
-    FailureOr<Value> init = emptied(op.getDpsInits()[0], outOrder);
-    unsigned filter = dims.outputChannel.empty() ? 0 : dims.outputChannel[0];
-    if (failed(sizes) || failed(init) || dims.outputChannel.empty() ||
-        loopOf(weightMap.getResult(0)) != filter)
-      return failure();
-    // What no window reaches is cut off, and each dim of places is split in the
-    // window's place and the place in the window.
-    SmallVector<OpFoldResult> kept, split,
-        zeros(inMap.getNumResults(), rewriter.getIndexAttr(0)),
-        ones(inMap.getNumResults(), rewriter.getIndexAttr(1));
-    SmallVector<ReassociationIndices> groups;
-    SmallVector<unsigned> loops; // of the dims after the split
-    for (auto [expr, size] : llvm::zip(inMap.getResults(), *sizes)) {
-      groups.emplace_back();
-      auto add = [&](unsigned loop, OpFoldResult size) {
-        groups.back().push_back(split.size());
-        split.push_back(size);
-        loops.push_back(loop);
-      };
-      auto place = llvm::find_if(dims.outputImage, [&](unsigned loop) {
-        return expr.isFunctionOfDim(loop);
-      });
-      if (place == dims.outputImage.end()) {
-        kept.push_back(size);
-        add(*loopOf(expr), size);
-        continue;
-      }
-      unsigned window = dims.filterLoop[place - dims.outputImage.begin()];
-      kept.push_back(rewriter.getIndexAttr(ranges[*place] * ranges[window]));
-      add(*place, rewriter.getIndexAttr(ranges[*place]));
-      add(window, rewriter.getIndexAttr(ranges[window]));
-    }
-    if (kept != *sizes)
-      in = tensor::ExtractSliceOp::create(rewriter, loc, in, zeros, kept, ones);
-    auto type = cast<RankedTensorType>(in.getType());
-    in = tensor::ExpandShapeOp::create(
-        rewriter, loc,
-        RankedTensorType::get(decomposeMixedValues(split).first,
-                              type.getElementType()),
-        in, groups, split);
-    // First the places, in the result's order, then the window as the weights
-    // have it.
-    Permutation order;
-    SmallVector<AffineExpr> exprs;
-    SmallVector<ReassociationIndices> inGroups, weightGroups{{0}, {}};
-    auto take = [&](unsigned loop) {
-      order.push_back(llvm::find(loops, loop) - loops.begin());
-    };
-    for (int64_t from : outOrder)
-      if (unsigned loop = *loopOf(outMap.getResult(from)); loop != filter) {
-        inGroups.push_back({int64_t(order.size())});
-        take(loop);
-      }
-    inGroups.emplace_back();
-    for (unsigned k = 1; k < weightMap.getNumResults(); ++k) {
-      inGroups.back().push_back(order.size());
-      weightGroups.back().push_back(k);
-      take(*loopOf(weightMap.getResult(k)));
-    }
-    FailureOr<Value> rows = transposed(in, order);
-    if (failed(rows))
-      return failure();
-    Value a = tensor::CollapseShapeOp::create(rewriter, loc, *rows, inGroups),
-          b = collapsed(loc, weights, weightGroups);
-    unsigned count = inGroups.size() + 1; // places, filter, window
-    auto dim = [&](unsigned k) { return rewriter.getAffineDimExpr(k); };
-    SmallVector<AffineExpr> atA, atOut;
-    for (unsigned k = 0; k + 2 < count; ++k)
-      atA.push_back(dim(k)), atOut.push_back(dim(k));
-    atA.push_back(dim(count - 1));
-    atOut.push_back(dim(count - 2));
-    AffineExpr atB[] = {dim(count - 2), dim(count - 1)};
-    SmallVector<AffineMap> maps;
-    for (ArrayRef<AffineExpr> at :
-         {ArrayRef<AffineExpr>(atA), ArrayRef<AffineExpr>(atB),
-          ArrayRef<AffineExpr>(atOut)})
-      maps.push_back(AffineMap::get(count, 0, at, rewriter.getContext()));
-    SmallVector<utils::IteratorType> kinds(count - 1,
-                                           utils::IteratorType::parallel);
-    kinds.push_back(utils::IteratorType::reduction);
-    auto product = linalg::GenericOp::create(
-        rewriter, loc, init->getType(), ValueRange{a, b}, *init, maps, kinds);
-    rewriter.cloneRegionBefore(op->getRegion(0), product.getRegion(),
-                               product.getRegion().end());
-    return replace(op, product.getResult(0), invertPermutationVector(outOrder));
-  }
-
-  //===-- Other operations
-  //----------------------------------------------------------------------===//
-
-  /// Moves transposes from what `op` reads to what it gives.
-  LogicalResult sink(Operation *op) {
-    if (op->getNumResults() == 0)
-      return failure();
-    if (auto transpose = dyn_cast<linalg::TransposeOp>(op))
-      return sinkTranspose(transpose);
-    if (auto concat = dyn_cast<tensor::ConcatOp>(op))
-      return sinkConcat(concat);
-    if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
-      return sinkInsertion(insertion);
-    if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
-      return sinkLinalg(linalgOp);
-    if (op->getNumOperands() == 0)
-      return failure();
-    linalg::TransposeOp transpose = layoutOf(op->getOperand(0));
-    if (!transpose)
-      return failure();
-    if (auto pad = dyn_cast<tensor::PadOp>(op))
-      return sinkPad(pad, transpose);
-    if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
-      return sinkSlice(slice, transpose);
-    if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
-      return sinkExpand(expand, transpose);
-    if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op))
-      return sinkCollapse(collapse, transpose);
+LogicalResult Layouts::convertPatches(linalg::LinalgOp op,
+                                      const linalg::ConvolutionDimensions &dims,
+                                      ArrayRef<int64_t> outOrder) {
+  Location loc = op.getLoc();
+  AffineMap inMap = op.getIndexingMapsArray()[0],
+            weightMap = op.getIndexingMapsArray()[1],
+            outMap = op.getIndexingMapsArray()[2];
+  SmallVector<int64_t> ranges = op.getStaticLoopRanges();
+  Value in = op.getDpsInputs()[0], weights = op.getDpsInputs()[1];
+  FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(rewriter, in);
+  FailureOr<Value> init = emptied(op.getDpsInits()[0], outOrder);
+  unsigned filter = dims.outputChannel.empty() ? 0 : dims.outputChannel[0];
+  if (failed(sizes) || failed(init) || dims.outputChannel.empty() ||
+      loopOf(weightMap.getResult(0)) != filter)
     return failure();
-  }
-
-  /// Whether `op` moves parts of channels to the places that they become for a
-  /// convolution.
-  static bool isShuffle(linalg::TransposeOp op) {
-    return op->hasOneUse() && isa<tensor::CollapseShapeOp>(*op->user_begin()) &&
-           feedsConvolution(op->user_begin()->getResult(0));
-  }
-
-  LogicalResult sinkTranspose(linalg::TransposeOp op) {
-    linalg::TransposeOp before = layoutOf(op.getInput());
-    if (!before)
-      return failure();
-    FailureOr<Value> whole =
-        transposed(before->getResult(0), op.getPermutation());
-    if (failed(whole))
-      return failure();
-    // One that puts channels first, or a shuffle, may move on.
-    if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>();
-        transpose &&
-        (putsChannelsFirst(transpose.getPermutation()) || isShuffle(op)))
-      layouts.insert(transpose);
-    layouts.erase(op);
-    rewriter.replaceOp(op, *whole);
-    return success();
-  }
-
-  /// Most of what is joined has to be transposed already.
-  LogicalResult sinkConcat(tensor::ConcatOp op) {
-    linalg::TransposeOp lead;
-    int64_t moved = 0;
-    for (Value input : op.getInputs())
-      if (linalg::TransposeOp transpose = layoutOf(input);
-          transpose &&
-          (!lead || transpose.getPermutation() == lead.getPermutation())) {
-        lead = transpose;
-        ++moved;
-      }
-    if (2 * moved < int64_t(op.getInputs().size()) || !lead)
-      return failure();
-    ArrayRef<int64_t> permutation = lead.getPermutation();
-    SmallVector<Value> inputs;
-    for (Value input : op.getInputs()) {
-      FailureOr<Value> other =
-          transposed(input, invertPermutationVector(permutation));
-      if (failed(other))
-        return failure();
-      inputs.push_back(*other);
-    }
-    Value result = tensor::ConcatOp::create(rewriter, op.getLoc(),
-                                            permutation[op.getDim()], inputs);
-    return replace(op, result, permutation);
-  }
-
-  /// Parts are transposed already, and so is what they are inserted into, or
-  /// has no content yet.
-  LogicalResult sinkInsertion(tensor::InsertSliceOp op) {
-    linalg::TransposeOp part = layoutOf(op.getSource());
-    if (!part || op.getSourceType().getRank() != op.getType().getRank())
-      return failure();
-    ArrayRef<int64_t> permutation = part.getPermutation();
-    SmallVector<int64_t> order = invertPermutationVector(permutation);
-    linalg::TransposeOp whole = layoutOf(op.getDest());
-    FailureOr<Value> dest = failure();
-    if (whole && whole.getPermutation() == permutation)
-      dest = whole.getInput();
-    else if (op.getDest().getDefiningOp<tensor::EmptyOp>())
-      dest = emptied(op.getDest(), order);
-    if (failed(dest))
-      return failure();
-    Value result = tensor::InsertSliceOp::create(
-        rewriter, op.getLoc(), part.getInput(), *dest,
-        permuted<OpFoldResult>(op.getMixedOffsets(), order),
-        permuted<OpFoldResult>(op.getMixedSizes(), order),
-        permuted<OpFoldResult>(op.getMixedStrides(), order));
-    return replace(op, result, permutation);
-  }
-
-  /// The padding of `op` around `source`, whose dims are those of the padded
-  /// tensor in another order.
-  Value padded(tensor::PadOp op, Value source, ArrayRef<int64_t> order) {
-    return tensor::PadOp::create(
-        rewriter, op.getLoc(), Type(), source,
-        permuted<OpFoldResult>(op.getMixedLowPad(), order),
-        permuted<OpFoldResult>(op.getMixedHighPad(), order),
-        op.getConstantPaddingValue());
-  }
-
-  LogicalResult sinkPad(tensor::PadOp op, linalg::TransposeOp transpose) {
-    if (!op.getConstantPaddingValue())
-      return failure();
-    ArrayRef<int64_t> permutation = transpose.getPermutation();
-    return replace(
-        op,
-        padded(op, transpose.getInput(), invertPermutationVector(permutation)),
-        permutation);
-  }
-
-  LogicalResult sinkSlice(tensor::ExtractSliceOp op,
-                          linalg::TransposeOp transpose) {
-    if (op.getDroppedDims().any())
-      return failure();
-    ArrayRef<int64_t> permutation = transpose.getPermutation();
-    SmallVector<int64_t> order = invertPermutationVector(permutation);
-    Value slice = tensor::ExtractSliceOp::create(
-        rewriter, op.getLoc(), transpose.getInput(),
-        permuted<OpFoldResult>(op.getMixedOffsets(), order),
-        permuted<OpFoldResult>(op.getMixedSizes(), order),
-        permuted<OpFoldResult>(op.getMixedStrides(), order));
-    return replace(op, slice, permutation);
-  }
-
-  LogicalResult sinkExpand(tensor::ExpandShapeOp op,
-                           linalg::TransposeOp transpose) {
-    ArrayRef<int64_t> permutation = transpose.getPermutation();
-    SmallVector<ReassociationIndices> groups = op.getReassociationIndices(),
-                                      moved;
-    SmallVector<OpFoldResult> shape = op.getMixedOutputShape(), sizes;
-    Permutation result(shape.size());
-    for (int64_t from : invertPermutationVector(permutation)) {
-      moved.emplace_back();
-      for (int64_t dim : groups[from]) {
-        result[dim] = sizes.size();
-        moved.back().push_back(sizes.size());
-        sizes.push_back(shape[dim]);
-      }
-    }
-    auto type = cast<RankedTensorType>(op.getType());
-    Value expanded = tensor::ExpandShapeOp::create(
-        rewriter, op.getLoc(),
-        RankedTensorType::get(
-            permuted<int64_t>(type.getShape(), invertPermutationVector(result)),
-            type.getElementType()),
-        transpose.getInput(), moved, sizes);
-    return replace(op, expanded, result);
-  }
-
-  /// Whether a convolution reads `value`, perhaps behind elementwise loops.
-  static bool feedsConvolution(Value value) {
-    return llvm::any_of(value.getUsers(), [](Operation *user) {
-      if (isConvolution(user))
-        return true;
-      auto generic = dyn_cast<linalg::GenericOp>(user);
-      return (isa<tensor::PadOp>(user) ||
-              (generic && linalg::isElementwise(generic))) &&
-             feedsConvolution(user->getResult(0));
+  // What no window reaches is cut off, and each dim of places is split in the
+  // window's place and the place in the window.
+  SmallVector<OpFoldResult> kept, split,
+      zeros(inMap.getNumResults(), rewriter.getIndexAttr(0)),
+      ones(inMap.getNumResults(), rewriter.getIndexAttr(1));
+  SmallVector<ReassociationIndices> groups;
+  SmallVector<unsigned> loops; // of the dims after the split
+  for (auto [expr, size] : llvm::zip(inMap.getResults(), *sizes)) {
+    groups.emplace_back();
+    auto add = [&](unsigned loop, OpFoldResult size) {
+      groups.back().push_back(split.size());
+      split.push_back(size);
+      loops.push_back(loop);
+    };
+    auto place = llvm::find_if(dims.outputImage, [&](unsigned loop) {
+      return expr.isFunctionOfDim(loop);
     });
+    if (place == dims.outputImage.end()) {
+      kept.push_back(size);
+      add(*loopOf(expr), size);
+      continue;
+    }
+    unsigned window = dims.filterLoop[place - dims.outputImage.begin()];
+    kept.push_back(rewriter.getIndexAttr(ranges[*place] * ranges[window]));
+    add(*place, rewriter.getIndexAttr(ranges[*place]));
+    add(window, rewriter.getIndexAttr(ranges[window]));
   }
-
-  /// Pixels that become more pixels, of fewer channels, are moved once; then
-  /// they have their channels last.
-  LogicalResult shufflePixels(tensor::CollapseShapeOp op,
-                              linalg::TransposeOp transpose) {
-    SmallVector<ReassociationIndices> groups = op.getReassociationIndices();
-    int64_t rank = groups.size();
-    if (rank < 3 || !feedsConvolution(op))
-      return failure();
-    Permutation last{0}, first{0, rank - 1}, order;
-    for (int64_t k = 2; k < rank; ++k) {
-      last.push_back(k);
-      first.push_back(k - 1);
+  if (kept != *sizes)
+    in = tensor::ExtractSliceOp::create(rewriter, loc, in, zeros, kept, ones);
+  auto type = cast<RankedTensorType>(in.getType());
+  in = tensor::ExpandShapeOp::create(
+      rewriter, loc,
+      RankedTensorType::get(decomposeMixedValues(split).first,
+                            type.getElementType()),
+      in, groups, split);
+  // First the places, in the result's order, then the window as the weights
+  // have it.
+  Permutation order;
+  SmallVector<AffineExpr> exprs;
+  SmallVector<ReassociationIndices> inGroups, weightGroups{{0}, {}};
+  auto take = [&](unsigned loop) {
+    order.push_back(llvm::find(loops, loop) - loops.begin());
+  };
+  for (int64_t from : outOrder)
+    if (unsigned loop = *loopOf(outMap.getResult(from)); loop != filter) {
+      inGroups.push_back({int64_t(order.size())});
+      take(loop);
     }
-    last.push_back(1);
-    SmallVector<ReassociationIndices> moved;
-    for (int64_t group : last) {
-      moved.emplace_back();
-      for (int64_t dim : groups[group]) {
-        moved.back().push_back(order.size());
-        order.push_back(dim);
-      }
-    }
-    FailureOr<Value> pixels = transposed(transpose->getResult(0), order);
-    if (failed(pixels))
-      return failure();
-    Value collapsed =
-        tensor::CollapseShapeOp::create(rewriter, op.getLoc(), *pixels, moved);
-    return replace(op, collapsed, first);
+  inGroups.emplace_back();
+  for (unsigned k = 1; k < weightMap.getNumResults(); ++k) {
+    inGroups.back().push_back(order.size());
+    weightGroups.back().push_back(k);
+    take(*loopOf(weightMap.getResult(k)));
   }
+  FailureOr<Value> rows = transposed(in, order);
+  if (failed(rows))
+    return failure();
+  Value a = tensor::CollapseShapeOp::create(rewriter, loc, *rows, inGroups),
+        b = collapsed(loc, weights, weightGroups);
+  unsigned count = inGroups.size() + 1; // places, filter, window
+  auto dim = [&](unsigned k) { return rewriter.getAffineDimExpr(k); };
+  SmallVector<AffineExpr> atA, atOut;
+  for (unsigned k = 0; k + 2 < count; ++k)
+    atA.push_back(dim(k)), atOut.push_back(dim(k));
+  atA.push_back(dim(count - 1));
+  atOut.push_back(dim(count - 2));
+  AffineExpr atB[] = {dim(count - 2), dim(count - 1)};
+  SmallVector<AffineMap> maps;
+  for (ArrayRef<AffineExpr> at :
+       {ArrayRef<AffineExpr>(atA), ArrayRef<AffineExpr>(atB),
+        ArrayRef<AffineExpr>(atOut)})
+    maps.push_back(AffineMap::get(count, 0, at, rewriter.getContext()));
+  SmallVector<utils::IteratorType> kinds(count - 1,
+                                         utils::IteratorType::parallel);
+  kinds.push_back(utils::IteratorType::reduction);
+  auto product = linalg::GenericOp::create(
+      rewriter, loc, init->getType(), ValueRange{a, b}, *init, maps, kinds);
+  rewriter.cloneRegionBefore(op->getRegion(0), product.getRegion(),
+                             product.getRegion().end());
+  return replace(op, product.getResult(0), invertPermutationVector(outOrder));
+}
 
-  /// Dims that become one have to be neighbours in the other order as well.
-  LogicalResult sinkCollapse(tensor::CollapseShapeOp op,
-                             linalg::TransposeOp transpose) {
-    ArrayRef<int64_t> permutation = transpose.getPermutation();
-    SmallVector<std::pair<int64_t, int64_t>> first; // dim, group
-    SmallVector<ReassociationIndices> groups = op.getReassociationIndices();
-    for (auto [number, group] : llvm::enumerate(groups)) {
-      for (int64_t k : ArrayRef(group).drop_back())
-        if (permutation[k + 1] != permutation[k] + 1)
-          return shufflePixels(op, transpose);
-      if (group.empty())
-        return failure();
-      first.push_back({permutation[group.front()], number});
-    }
-    if (groups.empty())
-      return failure();
-    llvm::sort(first);
-    SmallVector<ReassociationIndices> moved;
-    Permutation result(groups.size());
-    for (auto [dim, number] : first) {
-      result[number] = moved.size();
-      moved.emplace_back(llvm::to_vector(
-          llvm::seq<int64_t>(dim, dim + groups[number].size())));
-    }
-    Value collapsed = tensor::CollapseShapeOp::create(
-        rewriter, op.getLoc(), transpose.getInput(), moved);
-    return replace(op, collapsed, result);
-  }
-
-  /// Structured operations read through maps, so a transpose of what they read
-  /// disappears. The result gets the order of an operand that has all of its
-  /// dims.
-  LogicalResult sinkLinalg(linalg::LinalgOp op) {
-    if (!op.hasPureTensorSemantics() || linalg::isaContractionOpInterface(op) ||
-        isConvolution(op) || isa<linalg::FillOp>(op))
-      return failure();
-    SmallVector<Value> inputs = op.getDpsInputs();
-    SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-    auto outLoops = [&]() -> std::optional<SmallVector<unsigned>> {
-      SmallVector<unsigned> loops;
-      for (AffineExpr expr : maps.back().getResults()) {
-        if (!isa<AffineDimExpr>(expr))
-          return std::nullopt;
-        loops.push_back(cast<AffineDimExpr>(expr).getPosition());
-      }
-      return loops;
-    }();
-    bool moves = op->getNumResults() == 1 && outLoops;
-    bool reads = false;
-    Permutation order; // of the result's dims
-    for (auto [input, map] : llvm::zip(inputs, maps)) {
-      linalg::TransposeOp transpose = layoutOf(input);
-      if (!transpose)
-        continue;
-      reads = true;
-      input = transpose.getInput();
-      map = reordered(map, invertPermutationVector(transpose.getPermutation()));
-      if (moves && order.empty())
-        order = orderLike(map, *outLoops);
-    }
-    SmallVector<tensor::ExtractOp> extracts;
-    op->getRegion(0).walk([&](tensor::ExtractOp extract) {
-      if (layoutOf(extract.getTensor()))
-        extracts.push_back(extract);
-    });
-    // A table with as many dims as the result is most likely read dim by dim.
-    for (tensor::ExtractOp extract : extracts) {
-      ArrayRef<int64_t> permutation =
-          layoutOf(extract.getTensor()).getPermutation();
-      if (moves && order.empty() && permutation.size() == outLoops->size())
-        order = invertPermutationVector(permutation);
-    }
-    if (!reads && extracts.empty())
-      return failure();
-    if (order.empty())
-      order =
-          llvm::to_vector(llvm::seq<int64_t>(0, maps.back().getNumResults()));
-    SmallVector<Value> inits(op.getDpsInits());
-    if (!isIdentity(order)) {
-      FailureOr<Value> init = emptied(inits[0], order);
-      if (failed(init)) {
-        order = llvm::to_vector(llvm::seq<int64_t>(0, order.size()));
-      } else {
-        inits[0] = *init;
-        maps.back() = reordered(maps.back(), order);
-      }
-    }
-    return rebuild(op, inputs, inits, maps, order);
-  }
-
-  /// The order in which the operand read through `map` has the result's dims;
-  /// empty when it does not have all of them.
-  static Permutation orderLike(AffineMap map, ArrayRef<unsigned> outLoops) {
-    Permutation order;
-    for (AffineExpr expr : map.getResults()) {
-      std::optional<unsigned> loop = loopOf(expr);
-      auto position = loop ? llvm::find(outLoops, *loop) : outLoops.end();
-      if (position != outLoops.end())
-        order.push_back(position - outLoops.begin());
-    }
-    if (order.size() != outLoops.size() || !isPermutationVector(order))
-      order.clear();
-    return order;
-  }
-
-  /// `op` with other operands and maps, its loops in the order of the result.
-  LogicalResult rebuild(linalg::LinalgOp op, ArrayRef<Value> inputs,
-                        ArrayRef<Value> inits, ArrayRef<AffineMap> maps,
-                        ArrayRef<int64_t> order) {
-    if (op->getNumRegions() != 1 || op->getRegion(0).getBlocks().size() != 1 ||
-        isa<linalg::MapOp, linalg::ReduceOp>(op))
-      return failure();
-    auto generic = linalg::GenericOp::create(
-        rewriter, op.getLoc(), ValueRange(inits).getTypes(), inputs, inits,
-        maps, op.getIteratorTypesArray());
-    rewriter.cloneRegionBefore(op->getRegion(0), generic.getRegion(),
-                               generic.getRegion().end());
-    generic.walk([&](tensor::ExtractOp extract) {
-      linalg::TransposeOp transpose = layoutOf(extract.getTensor());
-      if (!transpose)
-        return;
-      SmallVector<Value> indices(extract.getIndices());
-      SmallVector<Value> moved = permuted<Value>(
-          indices, invertPermutationVector(transpose.getPermutation()));
-      extract.getTensorMutable().assign(transpose.getInput());
-      extract.getIndicesMutable().assign(moved);
-    });
-    if (isIdentity(order)) {
-      rewriter.replaceOp(op, generic);
-      return success();
-    }
-    SmallVector<unsigned> loops;
-    for (AffineExpr expr : maps.back().getResults())
-      loops.push_back(cast<AffineDimExpr>(expr).getPosition());
-    for (unsigned loop : llvm::seq(op.getNumLoops()))
-      if (!llvm::is_contained(loops, loop))
-        loops.push_back(loop);
-    FailureOr<linalg::GenericOp> interchanged =
-        linalg::interchangeGenericOp(rewriter, generic, loops);
-    if (failed(interchanged))
-      return failure();
-    rewriter.setInsertionPoint(op);
-    return replace(op, interchanged->getResult(0),
-                   invertPermutationVector(order));
-  }
-
-  /// The empty (or filled) tensor `init` with its dims in another order.
-  FailureOr<Value> emptied(Value init, ArrayRef<int64_t> order) {
-    auto fill = init.getDefiningOp<linalg::FillOp>();
-    Value dest = fill ? fill.getDpsInits()[0] : init;
-    auto empty = dest.getDefiningOp<tensor::EmptyOp>();
-    if (!empty)
-      return failure();
-    Value result = tensor::EmptyOp::create(
-        rewriter, empty.getLoc(),
-        permuted<OpFoldResult>(empty.getMixedSizes(), order),
-        cast<RankedTensorType>(empty.getType()).getElementType());
-    if (fill)
-      result =
-          linalg::FillOp::create(rewriter, fill.getLoc(), fill.value(), result)
-              .getResult(0);
-    return result;
-  }
-
-  Block &block;
-  IRRewriter rewriter;
-  llvm::DenseSet<Operation *> layouts; ///< transposes that may move down
-};
-
-struct AssignLayouts : impl::AssignLayoutsBase<AssignLayouts> {
+namespace {
+struct AssignLayouts : fulgur::impl::AssignLayoutsBase<AssignLayouts> {
   void runOnOperation() override {
     if (getOperation().isExternal())
       return;
@@ -889,4 +469,3 @@ struct AssignLayouts : impl::AssignLayoutsBase<AssignLayouts> {
   }
 };
 } // namespace
-} // namespace fulgur

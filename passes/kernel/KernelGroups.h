@@ -1,0 +1,30 @@
+// Which operations of @main become one kernel.
+#pragma once
+#include "mlir/IR/Operation.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace fulgur {
+/// What keeps its sums in registers until they are complete.
+bool isAccumulation(mlir::Operation *op);
+bool isRowOperation(mlir::Operation *op);
+/// Whether `value` is a state, perhaps with more inserted already.
+bool isState(mlir::Value value);
+
+/// A group is one root (a product, a row operation, an elementwise loop, a
+/// movement of data ...), the fills and copies that only prepare its
+/// destination, the elementwise producer of a row operation, the elementwise
+/// consumer of a product or convolution, the padding of a convolution or pool,
+/// the loop whose results are inserted, and the insertion of a convolution's
+/// result, so that several kernels write parts of one tensor.
+struct KernelGroups {
+  /// The group of `root`, in the order of the block, without what is `taken` by
+  /// others. What others read as well is cloned where that is cheap.
+  llvm::SmallVector<mlir::Operation *>
+  of(mlir::Operation *root, const llvm::SetVector<mlir::Operation *> &taken);
+
+  /// Made for one group each: they go with the operations that use them.
+  llvm::SmallVector<mlir::Operation *> clones;
+  /// Reshapes that are in kernels now.
+  llvm::SmallVector<mlir::Operation *> views;
+};
+} // namespace fulgur
