@@ -151,10 +151,12 @@ Error Compilation::runPasses() {
     reached = stage;
     if (stage == Stage::graph && options.precision.byteStates &&
         !hasByteStates(*module))
-      return fail(ExitCode::unsupported,
-                  "--kv-cache=int8: no state is a cache that the model appends "
-                  "rows to, of float32 and of a known length; --remarks says "
-                  "more, and --dim fixes the length");
+      return fail(
+          ExitCode::unsupported,
+          "--kv-cache=int8: no state is a cache that the model appends "
+          "rows to, of float32, of a known length and at one place for all "
+          "sequences; --remarks says more, and --dim fixes the length, "
+          "or a batch of one");
     observe(stage);
     if (Error error =
             saveTemp(stageName(stage) + ".mlir", [&](raw_ostream &os) {

@@ -144,8 +144,9 @@ private:
       remark(append ? append.getOperation() : main.getOperation(),
              getArgument(),
              (name ? "'" + name.str() + "'" : "a state") +
-                 " stays as it is: it is no cache of rows of f32 that the "
-                 "model appends to");
+                 " stays as it is: it is no cache of rows of f32, of a known "
+                 "length, that the model appends to at one place for all "
+                 "sequences");
       return success();
     }
 

@@ -67,7 +67,7 @@ func.func @names(%state: tensor<9x4xf32> {fulgur.name = "k", fulgur.state = 0 : 
 // -----
 
 // A state that is written as a whole, columns that are appended, and other types stay.
-// REMARK: remark: {{.*}}fulgur-quantize-states{{.*}}'memory' stays as it is: it is no cache of rows of f32 that the model appends to
+// REMARK: remark: {{.*}}fulgur-quantize-states{{.*}}'memory' stays as it is: it is no cache of rows of f32, of a known length, that the model appends to at one place for all sequences
 // CHECK-LABEL: @negative
 // CHECK-SAME: tensor<4xf32> {{.*}}, %{{.*}}: tensor<2x9xf32> {{.*}}, %{{.*}}: tensor<9x2xf16> {{.*}})
 // CHECK-NOT: i8
