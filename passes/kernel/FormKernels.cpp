@@ -38,6 +38,7 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
     for (auto concat :
          llvm::make_early_inc_range(block.getOps<tensor::ConcatOp>()))
       insertParts(concat);
+    groups.findParts(block);
     // Roots are taken last to first, so that a consumer finds its producers
     // still free to join it.
     SmallVector<Operation *> roots;

@@ -149,7 +149,7 @@ public:
   SmallVector<Operation *> of(Operation *root,
                               const llvm::SetVector<Operation *> &taken) {
     SmallVector<Operation *> group{root};
-    if (Operation *convolution = insertedConvolution(root)) {
+    if (Operation *convolution = partOf(root)) {
       Operation *source = root->getOperand(0).getDefiningOp();
       if (source != convolution)
         group.push_back(source);
@@ -224,6 +224,11 @@ public:
   }
 
 private:
+  /// The convolution whose kernel does the insertion `op`, or null.
+  Operation *partOf(Operation *op) const {
+    return made.parts.contains(op) ? insertedConvolution(op) : nullptr;
+  }
+
   /// What only moves elements from somewhere to `value`, nobody else wants, and
   /// the kernel can do while it inserts.
   void addMovement(Value value, SmallVectorImpl<Operation *> &group,
@@ -262,8 +267,7 @@ private:
       if (producer && producer->getBlock() == op->getBlock() &&
           destination.hasOneUse() &&
           isa<linalg::FillOp, tensor::InsertSliceOp>(producer) &&
-          !insertedConvolution(producer) &&
-          !llvm::is_contained(group, producer)) {
+          !partOf(producer) && !llvm::is_contained(group, producer)) {
         group.push_back(producer);
         addPreparation(producer, group);
       } else if (auto fill = dyn_cast_or_null<linalg::FillOp>(producer);
@@ -457,6 +461,32 @@ private:
   KernelGroups &made;
 };
 } // namespace
+
+void KernelGroups::findParts(Block &block) {
+  auto elements = [](RankedTensorType type) {
+    int64_t count = 1;
+    for (int64_t dim : type.getShape())
+      count *= ShapedType::isDynamic(dim) ? 1 : dim; // one for all parts
+    return count;
+  };
+  for (auto last : block.getOps<tensor::InsertSliceOp>()) {
+    if (llvm::any_of(last->getUsers(), [&](Operation *user) {
+          auto next = dyn_cast<tensor::InsertSliceOp>(user);
+          return next && next.getDest() == last.getResult();
+        }))
+      continue;
+    SmallVector<Operation *> chain;
+    int64_t written = 0;
+    for (auto part = last; part;
+         part = part.getDest().getDefiningOp<tensor::InsertSliceOp>()) {
+      chain.push_back(part);
+      if (insertedConvolution(part))
+        written += elements(part.getSourceType());
+    }
+    if (2 * written >= elements(last.getType()))
+      parts.insert_range(chain);
+  }
+}
 
 SmallVector<Operation *>
 KernelGroups::of(Operation *root, const llvm::SetVector<Operation *> &taken) {

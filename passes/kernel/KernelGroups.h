@@ -1,6 +1,7 @@
 // Which operations of @main become one kernel.
 #pragma once
 #include "mlir/IR/Operation.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace fulgur {
@@ -22,6 +23,14 @@ struct KernelGroups {
   llvm::SmallVector<mlir::Operation *>
   of(mlir::Operation *root, const llvm::SetVector<mlir::Operation *> &taken);
 
+  /// Looks at what is put together in `block`. Kernels of convolutions write
+  /// their parts of it where that spares at least half of the copying: kernels
+  /// that write into different tensors are different functions, and those of a
+  /// network that appends few channels at a time would all be.
+  void findParts(mlir::Block &block);
+
+  /// Insertions that kernels of convolutions do.
+  llvm::DenseSet<mlir::Operation *> parts;
   /// Made for one group each: they go with the operations that use them.
   llvm::SmallVector<mlir::Operation *> clones;
   /// Reshapes that are in kernels now.

@@ -562,6 +562,24 @@ func.func @negative_parts(%x: tensor<5x8xf32>, %a: tensor<16x8x2xf32>) -> tensor
   return %2 : tensor<16x8xf32>
 }
 
+// Few channels behind many are copied with them: equal convolutions of such have one kernel then.
+// CHECK-LABEL: @negative_few_channels
+// CHECK: %[[SUMS:.*]] = fulgur.kernel ins(%arg0, %arg1 : tensor<5x8xf32>, tensor<16x8x2xf32>) outs(%{{.*}} : tensor<4x16xf32>) {
+// CHECK: fulgur.kernel ins(%{{.*}}%[[SUMS]]{{.*}}) outs(%{{.*}} : tensor<4x56xf32>) {
+func.func @negative_few_channels(%x: tensor<5x8xf32>, %a: tensor<16x8x2xf32>, %before: tensor<4x40xf32>) -> tensor<4x56xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x16xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %0 = linalg.generic {indexing_maps = [#cx, #cw, #cy], iterator_types = ["parallel", "parallel", "reduction", "reduction"]} ins(%x, %a : tensor<5x8xf32>, tensor<16x8x2xf32>) outs(%f : tensor<4x16xf32>) {
+  ^bb0(%i: f32, %w: f32, %o: f32):
+    %m = arith.mulf %i, %w : f32
+    %s = arith.addf %o, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<4x16xf32>
+  %y = tensor.concat dim(1) %before, %0 : (tensor<4x40xf32>, tensor<4x16xf32>) -> tensor<4x56xf32>
+  return %y : tensor<4x56xf32>
+}
+
 // So is what a loop inserts, row by row.
 // CHECK-LABEL: @state_of_sequences
 // CHECK: fulgur.kernel ins(%arg1, %arg2 : tensor<2x1x4xf32>, tensor<2xindex>) outs(%arg0 : tensor<2x9x4xf32>) keeps {
