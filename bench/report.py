@@ -72,11 +72,11 @@ def memory(records):
 
 
 def artefacts(records):
-    rows = [["Fulgur's library", "code", "weights", "arena", "model file", "compiled in", "peak of compiling"]]
+    rows = [["Fulgur's library", "kind", "code", "weights", "arena", "model file", "compiled in", "peak of compiling"]]
     for record in records:
         for ours in record["engines"]:
             if ours["engine"] == "fulgur":
-                rows.append([record["case"], *(table.size(ours[key]) for key in ("code_bytes", "weights_bytes", "arena_bytes")),
+                rows.append([record["case"], record["kind"], *(table.size(ours[key]) for key in ("code_bytes", "weights_bytes", "arena_bytes")),
                              table.size(record["model_bytes"]), f"{ours['compile_seconds']:.1f} s", table.size(ours["compile_peak_bytes"])])
     return table.markdown(rows)
 
@@ -114,8 +114,9 @@ def report(results):
     for _, title, records in stats.groups(results["measurements"]):
         lines += [f"## {title}", "", *latency(records, results["roofline"]), "", *tails(records), "", *memory(records), ""]
     seen = {}
-    for record in results["measurements"]:
-        seen.setdefault((record["case"], record["kind"]), record)
+    for _, _, records in stats.groups(results["measurements"]):
+        for record in records:
+            seen.setdefault((record["case"], record["kind"]), record)
     lines += ["## What the compiler makes", "", *artefacts(seen.values()), ""]
     if missing := left_out(results["measurements"]):
         lines += ["## Left out", "", *missing, ""]
