@@ -76,7 +76,8 @@ def artefacts(records):
     for record in records:
         for ours in record["engines"]:
             if ours["engine"] == "fulgur":
-                rows.append([record["case"], record["kind"], *(table.size(ours[key]) for key in ("code_bytes", "weights_bytes", "arena_bytes")),
+                sizes = [table.size(ours[key]) for key in ("code_bytes", "weights_bytes", "arena_bytes")]
+                rows.append([record["case"], record["kind"], *sizes,
                              table.size(record["model_bytes"]), f"{ours['compile_seconds']:.1f} s", table.size(ours["compile_peak_bytes"])])
     return table.markdown(rows)
 
