@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-BYTES = {"float": 4, "float16": 2, "bfloat16": 2, "double": 8, "int8": 1, "uint8": 1, "int32": 4, "int64": 8}
 # What only moves a weight or picks from it, before a product multiplies with it.
 MOVES = {"Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze", "Gather", "Slice", "Split", "DequantizeLinear", "Expand",
          "GatherND", "GatherElements"}

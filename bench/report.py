@@ -112,10 +112,11 @@ def report(results):
              "Written by `bench/report.py` from what `bench/run.py` measured; `bench/README.md` says how to measure again, and how fair "
              "it is.", "", *machine(results), "",
              "![Speed of every engine on every model, as a multiple of the fastest peer's](performance.svg)", ""]
-    for _, title, records in stats.groups(results["measurements"]):
+    groups = stats.groups(results["measurements"])
+    for _, title, records in groups:
         lines += [f"## {title}", "", *latency(records, results["roofline"]), "", *tails(records), "", *memory(records), ""]
     seen = {}
-    for _, _, records in stats.groups(results["measurements"]):
+    for _, _, records in groups:
         for record in records:
             seen.setdefault((record["case"], record["kind"]), record)
     lines += ["## What the compiler makes", "", *artefacts(seen.values()), ""]

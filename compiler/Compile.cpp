@@ -4,7 +4,7 @@
 #include "compiler/Header.h"
 #include "compiler/KernelCache.h"
 #include "compiler/Link.h"
-#include "dialects/Scales.h"
+#include "dialects/States.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Export.h"

@@ -1,7 +1,6 @@
 #include "frontends/onnx/State.h"
-#include "dialects/Fulgur.h"
+#include "dialects/States.h"
 #include "frontends/onnx/Packing.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace fulgur::onnx;
@@ -76,12 +75,7 @@ static void check(const Core &core, const State &state, const Tensor &output) {
 }
 
 bool fulgur::onnx::isBuffer(const Tensor &x) {
-  auto argument = x ? llvm::dyn_cast_if_present<mlir::BlockArgument>(x.value())
-                    : mlir::BlockArgument();
-  auto main = argument ? llvm::dyn_cast<mlir::func::FuncOp>(
-                             argument.getOwner()->getParentOp())
-                       : mlir::func::FuncOp();
-  return main && main.getArgAttr(argument.getArgNumber(), kStateAttr);
+  return x && x.value() && isStateArgument(x.value());
 }
 
 std::optional<int64_t> fulgur::onnx::growingAxis(const Core &core,

@@ -3,7 +3,7 @@
 // as what one head has of one token, has a scale of its own, so it is quantized
 // once, when it is appended. The scales are a state, too.
 #include "dialects/Fulgur.h"
-#include "dialects/Scales.h"
+#include "dialects/States.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

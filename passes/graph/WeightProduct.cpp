@@ -5,6 +5,7 @@
 #include "mlir/IR/Matchers.h"
 #include "passes/WeightStore.h"
 #include "passes/kernel/builders/View.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -39,24 +40,31 @@ static bool findsPositions(Operation *op) {
   });
 }
 
-static bool isCompared(Value value) {
-  return llvm::any_of(value.getUsers(), [&](Operation *user) {
-    // What loops read, they read inside.
-    Operation *op = value.getParentBlock()->findAncestorOpInBlock(*user);
-    if (findsPositions(op))
-      return true;
-    auto generic = dyn_cast<linalg::GenericOp>(op);
-    bool goesOn = isViewOperation(op) ||
-                  isa<SoftmaxOp, linalg::TransposeOp>(op) ||
-                  (generic && linalg::isElementwise(generic) &&
-                   op->getNumResults() == 1 &&
-                   op->getResult(0).getType() == value.getType());
-    return goesOn && isCompared(op->getResult(0));
-  });
+/// Whether the result of `op`, which reads `value`, still tells how the numbers
+/// compare.
+static bool keepsOrder(Operation *op, Value value) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  return isViewOperation(op) || isa<SoftmaxOp, linalg::TransposeOp>(op) ||
+         (generic && linalg::isElementwise(generic) &&
+          op->getNumResults() == 1 &&
+          op->getResult(0).getType() == value.getType());
 }
 
 bool fulgur::decidesWhatIsPicked(linalg::LinalgOp product) {
-  return isCompared(product->getResult(0));
+  llvm::SetVector<Value> compared; // each once, on however many ways
+  compared.insert(product->getResult(0));
+  for (unsigned next = 0; next < compared.size(); ++next) {
+    Value value = compared[next];
+    for (Operation *user : value.getUsers()) {
+      // What loops read, they read inside.
+      Operation *op = value.getParentBlock()->findAncestorOpInBlock(*user);
+      if (findsPositions(op))
+        return true;
+      if (keepsOrder(op, value))
+        compared.insert(op->getResult(0));
+    }
+  }
+  return false;
 }
 
 ElementsAttr fulgur::floatWeightOf(Value value) {

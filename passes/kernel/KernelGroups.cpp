@@ -1,7 +1,7 @@
 // Which operations belong to a root: see the members of Group.
 #include "passes/kernel/KernelGroups.h"
+#include "dialects/States.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -24,11 +24,7 @@ bool fulgur::isState(Value value) {
     return isState(cast.getSource());
   if (auto kernel = value.getDefiningOp<KernelOp>())
     return kernel.getKeeps();
-  auto argument = dyn_cast<BlockArgument>(value);
-  auto main = argument
-                  ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp())
-                  : func::FuncOp();
-  return main && main.getArgAttr(argument.getArgNumber(), kStateAttr);
+  return isStateArgument(value);
 }
 
 bool fulgur::isRowOperation(Operation *op) {
@@ -136,7 +132,7 @@ Operation *insertedConvolution(Operation *op) {
 
 /// Whether more is inserted into the state that `value` is.
 bool isChangedState(Value value) {
-  return isa<BlockArgument>(value) && isState(value) &&
+  return isStateArgument(value) &&
          !llvm::all_of(value.getUsers(),
                        llvm::IsaPred<tensor::ExtractSliceOp, SizedOp>);
 }

@@ -2,7 +2,7 @@
 // `@main(%call: !llvm.ptr) -> i32`. Inputs and outputs become fulgur.buffer
 // operations on the caller's memory, and what the outside must know of them
 // becomes attributes of the module: fulgur.inputs and fulgur.outputs.
-#include "dialects/Scales.h"
+#include "dialects/States.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

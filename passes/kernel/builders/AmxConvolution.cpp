@@ -137,10 +137,7 @@ void AmxConvolution::copyPlane(const Task &task, int64_t rowPlane,
     if (loop)
       outer[*loop] = point[*loop];
   Value base = input.at(e, outer), zero = e.index(0);
-  Value outside = arith::ConstantOp::create(
-      e.builder, e.loc,
-      DenseElementsAttr::get(
-          chunkType(), APInt(32, c.filler * 0x01010101u, /*isSigned=*/false)));
+  Value outside = e.integer(c.filler * 0x01010101u, chunkType());
   int64_t plane = rowPlane * copies.columns.used.size() + columnPlane,
           elementBytes = 4 / depth;
   /// A position of the plane as one of the input, and whether it is inside.

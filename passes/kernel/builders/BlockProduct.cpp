@@ -46,10 +46,7 @@ void BlockProduct::choosePanel(Value panelIndex) {
 }
 
 Value BlockProduct::words(int64_t value) {
-  return arith::ConstantOp::create(
-      e.builder, e.loc,
-      DenseElementsAttr::get(wordType(), APInt(32, value, /*isSigned=*/false,
-                                               /*implicitTrunc=*/true)));
+  return e.integer(value, wordType());
 }
 
 /// `lanes` words of the panel.

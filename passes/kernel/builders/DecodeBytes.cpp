@@ -38,20 +38,13 @@ void Decode::allocateDigits() {
 }
 
 static Value integers(Emitter &e, int64_t lanes, int64_t value) {
-  OpBuilder &b = e.builder;
-  return arith::ConstantOp::create(
-      b, e.loc,
-      DenseElementsAttr::get(VectorType::get(lanes, b.getI32Type()),
-                             b.getI32IntegerAttr(value)));
+  return e.integer(value, VectorType::get(lanes, e.builder.getI32Type()));
 }
 
 /// Bytes that are offset by 128, and so unsigned.
 static Value unsignedBytes(Emitter &e, Value bytes) {
-  OpBuilder &b = e.builder;
-  auto offset = DenseElementsAttr::get(cast<VectorType>(bytes.getType()),
-                                       b.getIntegerAttr(b.getI8Type(), -128));
-  return arith::XOrIOp::create(b, e.loc, bytes,
-                               arith::ConstantOp::create(b, e.loc, offset));
+  return arith::XOrIOp::create(e.builder, e.loc, bytes,
+                               e.integer(-128, bytes.getType()));
 }
 
 /// The integer of which two sums are the digits.

@@ -22,6 +22,13 @@ Value Emitter::real(double value, Type type) {
   return arith::ConstantOp::create(builder, loc, attr);
 }
 
+Value Emitter::integer(int64_t value, Type type) {
+  TypedAttr attr = builder.getIntegerAttr(getElementTypeOrSelf(type), value);
+  if (auto vector = dyn_cast<VectorType>(type))
+    attr = DenseElementsAttr::get(vector, attr);
+  return arith::ConstantOp::create(builder, loc, attr);
+}
+
 Value Emitter::zero(Type type) {
   return arith::ConstantOp::create(builder, loc,
                                    cast<TypedAttr>(builder.getZeroAttr(type)));

@@ -16,6 +16,7 @@ struct Emitter {
   mlir::Value index(int64_t value);
   mlir::Value real(double value,
                    mlir::Type type); ///< a scalar, or every lane of a vector
+  mlir::Value integer(int64_t value, mlir::Type type); ///< the same
   mlir::Value zero(mlir::Type type); ///< of any number or vector of numbers
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value add(mlir::Value a, int64_t b) { return add(a, index(b)); }

@@ -113,15 +113,11 @@ void PixelLoops::vector(Value from, Value mask) {
   int64_t bits = element.getIntOrFloatBitWidth(), wordBits = kNumbers * bits;
   auto words = VectorType::get(lanes, b.getIntegerType(wordBits)),
        numbers = VectorType::get(lanes * kNumbers, b.getIntegerType(bits));
-  auto splat = [&](uint32_t value) -> Value {
-    return arith::ConstantOp::create(
-        b, e.loc, DenseElementsAttr::get(words, APInt(wordBits, value)));
-  };
   int64_t planes = pixels.pad.getSourceType().getDimSize(1);
   uint32_t fillers = 0;
   for (int64_t plane : llvm::seq(planes, kNumbers))
     fillers |= uint32_t(pixels.filler) << (8 * plane);
-  Value pixel = splat(fillers);
+  Value pixel = e.integer(fillers, words);
   for (int64_t plane : llvm::seq(planes)) {
     point[1] = e.index(plane);
     SmallVector<Value> read;
@@ -136,7 +132,8 @@ void PixelLoops::vector(Value from, Value mask) {
           b, e.loc, VectorType::get(lanes, b.getIntegerType(bits)), number);
     Value word = arith::ExtUIOp::create(b, e.loc, words, number);
     if (plane > 0)
-      word = arith::ShLIOp::create(b, e.loc, word, splat(bits * plane));
+      word =
+          arith::ShLIOp::create(b, e.loc, word, e.integer(bits * plane, words));
     pixel = arith::OrIOp::create(b, e.loc, pixel, word);
   }
   point[1] = {};

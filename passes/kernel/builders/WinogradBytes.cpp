@@ -9,13 +9,6 @@ namespace {
 struct Integers {
   Emitter &e;
 
-  Value constant(int64_t value, Type type) {
-    auto vector = cast<VectorType>(type);
-    return arith::ConstantOp::create(
-        e.builder, e.loc,
-        DenseElementsAttr::get(
-            vector, e.builder.getIntegerAttr(vector.getElementType(), value)));
-  }
   Value add(Value a, Value b) {
     return arith::AddIOp::create(e.builder, e.loc, a, b);
   }
@@ -24,7 +17,7 @@ struct Integers {
   }
   Value shift(Value a, int64_t bits) {
     return arith::ShLIOp::create(e.builder, e.loc, a,
-                                 constant(bits, a.getType()));
+                                 e.integer(bits, a.getType()));
   }
 };
 } // namespace
@@ -44,7 +37,7 @@ SmallVector<Value, 4> winograd::transformBytes(Emitter &e, ArrayRef<Value> d) {
 
 Value winograd::withoutMean(Emitter &e, Value v) {
   Integers i{e};
-  return i.sub(v, i.constant(128 * 6 * 6, v.getType()));
+  return i.sub(v, e.integer(128 * 6 * 6, v.getType()));
 }
 
 Value winograd::multiplyPairs(Emitter &e, const Target &target, Value pairs,
@@ -85,8 +78,8 @@ SmallVector<Value, 4> winograd::transformByteSums(Emitter &e,
 Value winograd::divideSum(Emitter &e, Value sum, Value offset) {
   constexpr int64_t kInverse = 0x38e38e39; // of 9
   Integers i{e};
-  Value inverse = i.constant(kInverse, sum.getType()),
-        bits = i.constant(6, sum.getType());
+  Value inverse = e.integer(kInverse, sum.getType()),
+        bits = e.integer(6, sum.getType());
   Value product = arith::MulIOp::create(e.builder, e.loc, sum, inverse);
   return i.add(arith::ShRSIOp::create(e.builder, e.loc, product, bits), offset);
 }
