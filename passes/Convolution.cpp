@@ -61,3 +61,18 @@ bool fulgur::isPool(Operation *op) {
   return (fold->getOperand(0) == in && fold->getOperand(1) == out) ||
          (fold->getOperand(0) == out && fold->getOperand(1) == in);
 }
+
+std::optional<std::pair<unsigned, int64_t>> fulgur::scaledLoop(AffineExpr at) {
+  int64_t factor = 1;
+  if (auto product = dyn_cast<AffineBinaryOpExpr>(at);
+      product && product.getKind() == AffineExprKind::Mul) {
+    auto constant = dyn_cast<AffineConstantExpr>(product.getRHS());
+    if (!constant || constant.getValue() < 1)
+      return std::nullopt;
+    factor = constant.getValue();
+    at = product.getLHS();
+  }
+  if (auto dim = dyn_cast<AffineDimExpr>(at))
+    return std::pair(dim.getPosition(), factor);
+  return std::nullopt;
+}

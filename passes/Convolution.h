@@ -16,4 +16,7 @@ bool addsProducts(mlir::Block *body);
 /// Whether `op` folds every window of its input with a sum, a maximum or a
 /// minimum of f32, or a maximum of bytes or bfloat16.
 bool isPool(mlir::Operation *op);
+/// The loop and the factor of `loop * factor`, or of just a loop: what a window
+/// moves by.
+std::optional<std::pair<unsigned, int64_t>> scaledLoop(mlir::AffineExpr at);
 } // namespace fulgur

@@ -2,14 +2,13 @@
 // interleaved with another one.
 #include "CompareTensors.h"
 #include "LatencyStatistics.h"
-#include "LoadedModel.h"
+#include "LoadOptions.h"
 #include "ProfileKernels.h"
 #include "RandomInputs.h"
 #include "TensorFile.h"
 #include "TuneKernels.h"
 #include "ZipFile.h"
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -104,20 +103,10 @@ void addOptions(CLI::App &app, Options &options) {
                  "With --tune and --kernels: arguments for fulgurc (write "
                  "--compile-args=..., since they begin with a dash)")
       ->capture_default_str();
-  app.add_option("--weights", options.load.weights,
-                 "Weights file; default: MODEL's name with .weights")
-      ->type_name("FILE");
-  app.add_flag("--load-weights", options.load.loadWeights,
-               "Read the weights file into huge pages instead of mapping it");
+  addLoadOptions(app, options.load);
   app.add_option("--compare-weights", options.loadCompared.weights,
                  "Weights file of OTHER")
       ->type_name("FILE");
-  app.add_option("--cpu-variant", options.load.variant,
-                 "Use the code for these CPUs, when the library has several")
-      ->type_name("NAME");
-  app.add_option("--model-symbol", options.load.symbol,
-                 "Descriptor to use, when the library has several")
-      ->type_name("NAME");
 }
 
 /// --tune and --kernels.

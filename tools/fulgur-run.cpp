@@ -1,10 +1,9 @@
 // fulgur-run: runs a compiled model on tensors from files, and compares.
 #include "CompareTensors.h"
-#include "LoadedModel.h"
+#include "LoadOptions.h"
 #include "RunCompiler.h"
 #include "TensorFile.h"
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstring>
 
@@ -69,19 +68,9 @@ void addOptions(CLI::App &app, Options &options) {
                  "Run so many times, and fail unless all give the same bits")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--weights", options.load.weights,
-                 "Weights file; default: MODEL's name with .weights")
-      ->type_name("FILE");
-  app.add_flag("--load-weights", options.load.loadWeights,
-               "Read the weights file into huge pages instead of mapping it");
+  addLoadOptions(app, options.load);
   app.add_flag("--verify-weights", options.load.verifyWeights,
                "Check the hash of the weights file");
-  app.add_option("--cpu-variant", options.load.variant,
-                 "Use the code for these CPUs, when the library has several")
-      ->type_name("NAME");
-  app.add_option("--model-symbol", options.load.symbol,
-                 "Descriptor to use, when the library has several")
-      ->type_name("NAME");
   app.add_flag("--compile", options.compile,
                "Compile MODEL with fulgurc into a temporary folder first");
   app.add_option("--compile-args", options.compileArguments,

@@ -56,13 +56,8 @@ struct Types {
                               : nullptr;
   }
   void add(const pb::GraphProto &graph) {
-    for (const pb::TensorProto &tensor : graph.initializer()) {
-      pb::TypeProto::Tensor &type = *own[tensor.name()].mutable_tensor_type();
-      type.set_elem_type(tensor.data_type());
-      type.mutable_shape();
-      for (int64_t dim : tensor.dims())
-        type.mutable_shape()->add_dim()->set_dim_value(dim);
-    }
+    for (const pb::TensorProto &tensor : graph.initializer())
+      own[tensor.name()] = initializerType(tensor);
     for (const auto *values :
          {&graph.input(), &graph.value_info(), &graph.output()})
       for (const pb::ValueInfoProto &value : *values)

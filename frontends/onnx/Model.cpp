@@ -115,14 +115,8 @@ void Model::read(const ImportOptions &options) {
 
 /// Names differ between a graph and those inside it.
 void Model::noteTypes(const ::onnx::GraphProto &graph) {
-  for (const ::onnx::TensorProto &tensor : graph.initializer()) {
-    ::onnx::TypeProto::Tensor &type =
-        *types[tensor.name()].mutable_tensor_type();
-    type.set_elem_type(tensor.data_type());
-    type.mutable_shape();
-    for (int64_t dim : tensor.dims())
-      type.mutable_shape()->add_dim()->set_dim_value(dim);
-  }
+  for (const ::onnx::TensorProto &tensor : graph.initializer())
+    types[tensor.name()] = initializerType(tensor);
   for (const auto *values :
        {&graph.input(), &graph.value_info(), &graph.output()})
     for (const ::onnx::ValueInfoProto &value : *values)

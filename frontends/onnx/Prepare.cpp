@@ -437,6 +437,16 @@ void refuseAbsurdSizes(const pb::GraphProto &graph) {
 
 } // namespace
 
+pb::TypeProto initializerType(const pb::TensorProto &tensor) {
+  pb::TypeProto result;
+  pb::TypeProto::Tensor &type = *result.mutable_tensor_type();
+  type.set_elem_type(tensor.data_type());
+  type.mutable_shape();
+  for (int64_t dim : tensor.dims())
+    type.mutable_shape()->add_dim()->set_dim_value(dim);
+  return result;
+}
+
 void prepare(pb::ModelProto &model, WeightFiles &files) {
   auto settleTensors = [&] {
     forEachTensor(model,

@@ -18,6 +18,9 @@ void prepare(::onnx::ModelProto &model, WeightFiles &files);
 /// them.
 void refuseUnknownOperators(const ::onnx::ModelProto &model);
 
+/// The type of an initializer.
+::onnx::TypeProto initializerType(const ::onnx::TensorProto &tensor);
+
 /// Whether the schema lets the node's input be a tensor of the element type, by
 /// ONNX's name of it; true if there is no schema.
 bool takesType(const ::onnx::NodeProto &node, int64_t opset, size_t input,

@@ -68,22 +68,6 @@ static bool isMultiplyAdd(linalg::GenericOp op) {
               : llvm::all_of(op.getDpsInputs(), isBF16));
 }
 
-/// loop * factor, or just the loop.
-static std::optional<std::pair<unsigned, int64_t>> scaledLoop(AffineExpr at) {
-  int64_t factor = 1;
-  if (auto product = dyn_cast<AffineBinaryOpExpr>(at);
-      product && product.getKind() == AffineExprKind::Mul) {
-    auto constant = dyn_cast<AffineConstantExpr>(product.getRHS());
-    if (!constant || constant.getValue() < 1)
-      return std::nullopt;
-    factor = constant.getValue();
-    at = product.getLHS();
-  }
-  if (auto dim = dyn_cast<AffineDimExpr>(at))
-    return std::pair(dim.getPosition(), factor);
-  return std::nullopt;
-}
-
 /// Sorts the loops by the operands that they move.
 static bool matchLoops(Convolution &c) {
   linalg::GenericOp op = c.op;

@@ -30,22 +30,6 @@ struct PoolOp {
 };
 } // namespace
 
-/// loop * factor.
-static std::optional<std::pair<unsigned, int64_t>> scaledLoop(AffineExpr at) {
-  int64_t factor = 1;
-  if (auto product = dyn_cast<AffineBinaryOpExpr>(at);
-      product && product.getKind() == AffineExprKind::Mul) {
-    auto constant = dyn_cast<AffineConstantExpr>(product.getRHS());
-    if (!constant || constant.getValue() < 1)
-      return std::nullopt;
-    factor = constant.getValue();
-    at = product.getLHS();
-  }
-  if (auto dim = dyn_cast<AffineDimExpr>(at))
-    return std::pair(dim.getPosition(), factor);
-  return std::nullopt;
-}
-
 /// The dims of the input: those that the result has as well, and those under a
 /// window.
 static bool matchDims(PoolOp &pool) {
