@@ -49,7 +49,7 @@ struct Flash {
   void build();
 
   /// Buffers of a task.
-  virtual void allocate();
+  virtual void allocate() = 0;
   /// Behind the last block of a task.
   virtual void release() {}
   /// The queries [from, from + here) of a block.
@@ -60,6 +60,8 @@ struct Flash {
   virtual mlir::Value pairOfQueries(mlir::Value pair, mlir::Value query) = 0;
 
   // Parts of what the forms do, in the order in which they do it.
+  void allocateQueries(); ///< what there is one number of for each
+  void allocateExtras();
   void copyQueryPairs(mlir::Value queriesTo);
   void begin(mlir::Value query);
   void forKeyBlocks();
@@ -74,7 +76,7 @@ struct Flash {
   mlir::Value addPowers(mlir::Value row, mlir::Value query, mlir::Value most,
                         mlir::Value sum);
   void invertTotals(mlir::Value query);
-  void storeRow(mlir::Value row, mlir::Value from, mlir::Value position);
+  void storeRow(mlir::Value row, mlir::Value from, mlir::Value index);
 
   mlir::Value load(mlir::Value from, mlir::Value at) {
     return a.load(from, at);

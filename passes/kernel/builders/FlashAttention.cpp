@@ -49,9 +49,12 @@ void Flash::build() {
   });
 }
 
-void Flash::allocate() {
+void Flash::allocateQueries() {
   for (Value *row : {&greatest, &raised, &total, &scale})
     *row = a.onStack(blockQueries, e.builder.getF32Type());
+}
+
+void Flash::allocateExtras() {
   int64_t keyRows = llvm::alignTo(blockKeys, lanes);
   extraTiles.clear();
   for (Access &extra : a.extras)
@@ -188,14 +191,14 @@ void Flash::invertTotals(Value query) {
   keep(inverse, scale, query);
 }
 
-/// The result of query `row`, whose sums are in `from`.
-void Flash::storeRow(Value row, Value from, Value position) {
+/// The result of query `row`, whose sums are row `index` of `from`.
+void Flash::storeRow(Value row, Value from, Value index) {
   OpBuilder &b = e.builder;
   Value zero = e.real(0, a.vectorType());
   Value factor = scalar(scale, row);
   for (int64_t column = 0; column < columns; column += lanes) {
     Value result = arith::MulFOp::create(
-        b, e.loc, load(from, e.add(position, column)), factor);
+        b, e.loc, load(from, e.add(e.mul(index, columns), column)), factor);
     if (a.attention.op.getZeroEmptyRows()) {
       Value empty = arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OEQ,
                                           scalar(total, row), zero);

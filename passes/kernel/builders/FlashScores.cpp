@@ -155,8 +155,9 @@ Value Flash::addPowers(Value row, Value query, Value most, Value sum) {
     both[0] =
         arith::MulFOp::create(e.builder, e.loc, both[0],
                               scaleAt(a.valueScale, {{a.j, e.add(key0, row)}}));
+  Value pair = e.floorDiv(row, e.index(together));
   keep(pairs ? packPowers(both[0], both[1]) : both[0], scores,
-       scorePlace(e.floorDiv(row, e.index(together)), query));
+       scorePlace(pair, query));
   return sum;
 }
 

@@ -14,6 +14,7 @@
 #include "passes/kernel/builders/Flash.h"
 #include "passes/kernel/builders/Tile.h"
 #include "passes/kernel/builders/Transpose.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace fulgur;
@@ -118,7 +119,8 @@ void FlashTiles::allocate() {
   scores = a.onStack(2 * blockKeys * kStrip, f32);
   results = a.onStack(blockQueries * columns, f32);
   turned = a.onStack(lanes * columns, f32);
-  Flash::allocate();
+  allocateQueries();
+  allocateExtras();
   tiles.allocate();
   tiles.configure(e.index(kTileRows), e.index(kTileRows));
 }
@@ -256,11 +258,11 @@ void FlashTiles::multiplyKeys(const Strip &strip, Value chunk) {
 
 void FlashTiles::beginScores(const Strip &strip) {
   copyExtras(kStrip, e.min(e.sub(count, strip.query), e.index(kStrip)));
-  forVectors(strip,
-             [&](Value query) { keep(load(greatest, query), raised, query); });
+  Value none = e.real(-INFINITY, a.vectorType());
+  forVectors(strip, [&](Value query) { keep(none, raised, query); });
 }
 
-/// Products become scores; `raised` are the greatest ones.
+/// Products become scores; `raised` are the greatest ones of the block.
 void FlashTiles::finishScores(const Strip &strip, Value chunk) {
   forVectors(strip, [&](Value query) {
     for (int64_t row = 0; row < kChunk; row += kTileRows)
@@ -298,7 +300,8 @@ void FlashTiles::finishScores(Value query, Value row) {
 /// and results of a vector of queries are scaled.
 void FlashTiles::raise(Value query) {
   OpBuilder &b = e.builder;
-  Value before = load(greatest, query), now = load(raised, query);
+  Value before = load(greatest, query),
+        now = e.greater(load(raised, query), before);
   Value bound = arith::AddFOp::create(
       b, e.loc, before, e.real(kRaise / a.powerFactor(), a.vectorType()));
   Value isFar =
@@ -400,9 +403,7 @@ void FlashTiles::store(Value query) {
       keep(square[lane], turned, e.add(column, lane * columns));
   });
   e.loop(e.index(0), e.min(e.sub(count, query), e.index(lanes)), 1,
-         [&](Value row) {
-           storeRow(e.add(query, row), turned, e.mul(row, columns));
-         });
+         [&](Value row) { storeRow(e.add(query, row), turned, row); });
 }
 
 void fulgur::emitFlashTiles(AttentionEmitter &a) { FlashTiles(a).build(); }

@@ -69,11 +69,12 @@ void FlashVectors::allocate() {
   queries = a.onStack(depth * blockQueries, f32);
   scores = a.onStack(blockKeys * blockQueries, f32);
   results = a.onStack(blockQueries * columns, f32);
+  allocateQueries();
   if (isCopied(a.key, a.d))
     keyTile = a.onStack(keyRows * depth, f32);
   if (isCopied(a.value, a.n))
     valueTile = a.onStack(keyRows * columns / (pairs ? 2 : 1), f32);
-  Flash::allocate();
+  allocateExtras();
 }
 
 /// The queries of one block: all of its lanes at once, or, when there are
@@ -314,8 +315,7 @@ void FlashVectors::addValues() {
 void FlashVectors::store() {
   for (int64_t v : llvm::seq(width))
     invertTotals(e.index(v * lanes));
-  e.loop(e.index(0), count, 1,
-         [&](Value row) { storeRow(row, results, e.mul(row, columns)); });
+  e.loop(e.index(0), count, 1, [&](Value row) { storeRow(row, results, row); });
 }
 
 /// Two neighbouring elements in every lane.
