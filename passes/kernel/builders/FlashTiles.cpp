@@ -155,6 +155,7 @@ FlashTiles::Strip FlashTiles::stripAt(Value query) {
   return {query, from, to};
 }
 
+/// Places and keys are those of the strip from here on.
 void FlashTiles::enter(const Strip &strip) {
   stripFrom = strip.query, scoresFrom = scoresOf(strip.query),
   keysHere = strip.to;
@@ -180,7 +181,7 @@ void FlashTiles::keyBlock() {
   copyKeys();
   turnValues();
   Value all = keysHere;
-  Strip start = stripAt(e.index(0));
+  Strip start = stripAt(e.index(0)); // has nothing to stand beside
   e.loop(start.from, start.to, kChunk,
          [&](Value chunk) { multiplyKeys(start, chunk); });
   enter(start);
