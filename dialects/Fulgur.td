@@ -35,7 +35,7 @@ def Fulgur_ScheduleAttr : AttrDef<Fulgur_Dialect, "Schedule"> {
   let summary = "How a kernel is to be computed: the only thing heuristics and tuning touch";
   let description = [{
     `kind` names the builder that turns the kernel's body into loops ("generic", "gemm", "softmax", "norm", "attention",
-    "strassen", "convolution", "depthwise", "winograd", "amx_convolution", "assemble",
+    "strassen", "convolution", "depthwise", "winograd", "amx_convolution", "amx_attention", "assemble",
     "transpose").
     `tile` is the register tile ([rows, vectors] for a product) or a block ([queries, keys] of attention), `lanes` the elements of one vector, `unroll` the
     steps of the reduction taken at once, `pack` the width of the panels that a constant weight is packed into

@@ -3,8 +3,8 @@
 #include "dialects/Fulgur.h"
 
 namespace fulgur {
-/// Whether rows of queries and keys are contiguous and of whole vectors of
-/// pairs, and rows of values of whole vectors: then both products can take
-/// their operands in pairs of bfloat16 where they are.
+/// Whether rows are contiguous and of whole vectors, or halves of vectors of
+/// pairs: then both products can take their operands in pairs of bfloat16 where
+/// they are.
 bool hasRowsOfPairs(AttentionOp op);
 } // namespace fulgur

@@ -1,5 +1,5 @@
 // Attention: softmax(score(query · key)) · value as one kernel.
-#include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/Flash.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -8,10 +8,15 @@ static bool acceptsAttention(KernelOp kernel) {
   return matchAttention(kernel).has_value();
 }
 
+static ScheduleAttr scheduleOf(MLIRContext *context, StringRef kind,
+                               int64_t queries, int64_t keys, int64_t lanes) {
+  return ScheduleAttr::get(context, kind, {queries, keys}, lanes, /*unroll=*/1,
+                           /*pack=*/0, /*grain=*/1);
+}
+
 /// tile = [queries, keys] of a block: queries, results, keys and values of a
 /// block stay in the cache.
-static ScheduleAttr scheduleAttention(KernelOp kernel, const Target &target) {
-  Attention attention = *matchAttention(kernel);
+static ScheduleAttr scheduleVectors(Attention attention, const Target &target) {
   int64_t lanes = target.lanes(),
           rowElements = attention.depth + attention.columns;
   int64_t queries = 64, keys = 96;
@@ -27,24 +32,37 @@ static ScheduleAttr scheduleAttention(KernelOp kernel, const Target &target) {
   // A multiple of 24, and so of every tile's rows.
   for (; keys > 24 && keys * rowElements > 16384; keys /= 2)
     ;
-  return ScheduleAttr::get(kernel.getContext(), "attention", {queries, keys},
-                           lanes, /*unroll=*/1, /*pack=*/0, /*grain=*/1);
+  return scheduleOf(attention.op.getContext(), attentionBuilder.kind, queries,
+                    keys, lanes);
 }
 
-/// Larger and smaller blocks.
-static SmallVector<ScheduleAttr>
-alternativesOfAttention(KernelOp kernel, const Target &, ScheduleAttr chosen) {
+static ScheduleAttr scheduleAttention(KernelOp kernel, const Target &target) {
+  Attention attention = *matchAttention(kernel);
+  if (auto block = blockOfTiles(attention, target))
+    return scheduleOf(kernel.getContext(), amxAttentionBuilder.kind,
+                      block->first, block->second, target.lanes());
+  return scheduleVectors(attention, target);
+}
+
+/// Larger and smaller blocks; those of tiles on vectors, too.
+static SmallVector<ScheduleAttr> alternativesOfAttention(KernelOp kernel,
+                                                         const Target &target,
+                                                         ScheduleAttr chosen) {
   SmallVector<ScheduleAttr> schedules;
+  bool byTiles = chosen.getKind() == amxAttentionBuilder.kind;
   int64_t queries = chosen.getTile()[0], keys = chosen.getTile()[1];
-  // Blocks of keys are whole tiles, of any height.
+  // Blocks are whole tiles: keys of vectors' tiles, of any height.
+  int64_t queryStep = byTiles ? kTileStrip : chosen.getLanes(),
+          keyStep = byTiles ? kTileStrip : 24;
   for (auto [someQueries, someKeys] : {std::pair(queries, keys / 2),
                                        {queries, keys * 2},
                                        {queries * 2, keys},
                                        {queries / 2, keys}})
-    if (someKeys % 24 == 0 && someQueries >= chosen.getLanes())
-      schedules.push_back(ScheduleAttr::get(
-          kernel.getContext(), "attention", {someQueries, someKeys},
-          chosen.getLanes(), /*unroll=*/1, /*pack=*/0, /*grain=*/1));
+    if (someKeys % keyStep == 0 && someQueries % queryStep == 0)
+      schedules.push_back(scheduleOf(kernel.getContext(), chosen.getKind(),
+                                     someQueries, someKeys, chosen.getLanes()));
+  if (byTiles)
+    schedules.push_back(scheduleVectors(*matchAttention(kernel), target));
   return schedules;
 }
 
@@ -70,4 +88,8 @@ static LogicalResult buildAttention(KernelSite &site) {
 
 const KernelBuilder fulgur::attentionBuilder = {
     "attention", acceptsAttention, scheduleAttention, buildAttention,
+    alternativesOfAttention};
+
+const KernelBuilder fulgur::amxAttentionBuilder = {
+    "amx_attention", acceptsAttention, scheduleAttention, buildAttention,
     alternativesOfAttention};

@@ -50,6 +50,7 @@ extern const KernelBuilder assembleBuilder;
 extern const KernelBuilder directConvolutionBuilder;
 extern const KernelBuilder depthwiseBuilder;
 extern const KernelBuilder attentionBuilder;
+extern const KernelBuilder amxAttentionBuilder;
 extern const KernelBuilder winogradBuilder;
 extern const KernelBuilder transpositionBuilder;
 

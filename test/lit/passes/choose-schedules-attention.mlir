@@ -1,6 +1,7 @@
 // RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 bf16" | FileCheck %s --check-prefix=PAIRS
+// RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 bf16 amx" | FileCheck %s --check-prefix=TILES
 // Blocks of queries and keys that stay in the cache with their rows.
 
 #query = affine_map<(i, d, j, n) -> (i, d)>
@@ -12,6 +13,8 @@
 // CHECK: schedule(<kind = "attention", tile = [64, 96], lanes = 8>)
 // WIDE-LABEL: @usual
 // WIDE: schedule(<kind = "attention", tile = [64, 96], lanes = 16>)
+// TILES-LABEL: @usual
+// TILES: schedule(<kind = "attention", tile = [64, 96], lanes = 16>)
 func.func @usual(%q: tensor<?x64xf32>, %k: tensor<?x64xf32>, %out: tensor<?x64xf32>) -> tensor<?x64xf32> {
   %r = fulgur.kernel ins(%q, %k : tensor<?x64xf32>, tensor<?x64xf32>) outs(%out : tensor<?x64xf32>) {
   ^bb0(%a: tensor<?x64xf32>, %b: tensor<?x64xf32>, %o: tensor<?x64xf32>):
@@ -24,9 +27,11 @@ func.func @usual(%q: tensor<?x64xf32>, %k: tensor<?x64xf32>, %out: tensor<?x64xf
   return %r : tensor<?x64xf32>
 }
 
-// Values are put together in pairs for every block of queries: of many, blocks are larger.
+// Values are put together in pairs for every block of queries: of many, blocks are larger. For tiles, blocks are of equal size.
 // PAIRS-LABEL: @pairs
 // PAIRS: schedule(<kind = "attention", tile = [128, 96], lanes = 16>)
+// TILES-LABEL: @pairs
+// TILES: schedule(<kind = "amx_attention", tile = [224, 128], lanes = 16>)
 // WIDE-LABEL: @pairs
 // WIDE: schedule(<kind = "attention", tile = [64, 96], lanes = 16>)
 func.func @pairs(%q: tensor<600x64xbf16>, %out: tensor<600x64xbf16>) -> tensor<600x64xbf16> {
@@ -55,7 +60,36 @@ func.func @few_pairs(%q: tensor<500x64xbf16>, %out: tensor<500x64xbf16>) -> tens
   return %r : tensor<500x64xbf16>
 }
 
-// CHECK-LABEL: @deep
+// Long rows make small blocks, a few queries no tiles.
+// TILES-LABEL: @deep_pairs
+// TILES: schedule(<kind = "amx_attention", tile = [32, 32], lanes = 16>)
+func.func @deep_pairs(%q: tensor<?x512xbf16>, %out: tensor<?x512xbf16>) -> tensor<?x512xbf16> {
+  %r = fulgur.kernel ins(%q : tensor<?x512xbf16>) outs(%out : tensor<?x512xbf16>) {
+  ^bb0(%a: tensor<?x512xbf16>, %o: tensor<?x512xbf16>):
+    %s = fulgur.attention %a, %a, %a maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<?x512xbf16>, tensor<?x512xbf16>, tensor<?x512xbf16> -> tensor<?x512xbf16>
+    fulgur.yield %s : tensor<?x512xbf16>
+  } -> tensor<?x512xbf16>
+  return %r : tensor<?x512xbf16>
+}
+
+// TILES-LABEL: @one_query
+// TILES: schedule(<kind = "attention"
+func.func @one_query(%q: tensor<1x64xbf16>, %k: tensor<?x64xbf16>, %out: tensor<1x64xbf16>) -> tensor<1x64xbf16> {
+  %r = fulgur.kernel ins(%q, %k : tensor<1x64xbf16>, tensor<?x64xbf16>) outs(%out : tensor<1x64xbf16>) {
+  ^bb0(%a: tensor<1x64xbf16>, %b: tensor<?x64xbf16>, %o: tensor<1x64xbf16>):
+    %s = fulgur.attention %a, %b, %b maps [#query, #key, #value, #result] {
+    ^bb0(%x: f32, %i: index, %j: index):
+      fulgur.yield %x : f32
+    } : tensor<1x64xbf16>, tensor<?x64xbf16>, tensor<?x64xbf16> -> tensor<1x64xbf16>
+    fulgur.yield %s : tensor<1x64xbf16>
+  } -> tensor<1x64xbf16>
+  return %r : tensor<1x64xbf16>
+}
+
+// CHECK-LABEL: @deep(
 // CHECK: schedule(<kind = "attention", tile = [16, 24], lanes = 8>)
 func.func @deep(%q: tensor<?x512xf32>, %k: tensor<?x512xf32>, %out: tensor<?x512xf32>) -> tensor<?x512xf32> {
   %r = fulgur.kernel ins(%q, %k : tensor<?x512xf32>, tensor<?x512xf32>) outs(%out : tensor<?x512xf32>) {

@@ -143,7 +143,27 @@ func.func @attention_of_slices(%x: tensor<20x64xf32>) -> (tensor<20x32xf32>, ten
 
 // -----
 
-// Few queries, keys from elsewhere, rows that are not of whole vectors of pairs; a result that somebody needs as it is.
+// Rows that end with half a vector of pairs.
+#query = affine_map<(i, d, j, n) -> (i, d)>
+#key = affine_map<(i, d, j, n) -> (j, d)>
+#value = affine_map<(i, d, j, n) -> (j, n)>
+#result = affine_map<(i, d, j, n) -> (i, n)>
+// CHECK-LABEL: @attention_of_halves
+// CHECK: fulgur.attention
+// CHECK: tensor<20x48xbf16>, tensor<20x48xbf16>, tensor<20x48xbf16> -> tensor<20x48xf32>
+func.func @attention_of_halves(%x: tensor<20x48xf32>) -> tensor<20x48xf32> {
+  %0 = tensor.empty() : tensor<20x48xf32>
+  %c = linalg.abs ins(%x : tensor<20x48xf32>) outs(%0 : tensor<20x48xf32>) -> tensor<20x48xf32>
+  %a = fulgur.attention %c, %c, %c maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x48xf32>, tensor<20x48xf32>, tensor<20x48xf32> -> tensor<20x48xf32>
+  return %a : tensor<20x48xf32>
+}
+
+// -----
+
+// Few queries, keys from elsewhere, rows that are not of whole vectors or halves; a result that somebody needs as it is.
 #query = affine_map<(i, d, j, n) -> (i, d)>
 #key = affine_map<(i, d, j, n) -> (j, d)>
 #value = affine_map<(i, d, j, n) -> (j, n)>
