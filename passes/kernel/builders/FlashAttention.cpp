@@ -9,7 +9,7 @@
 // of neighbouring keys. Buffers see a pair as the bits of one f32.
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "passes/kernel/builders/Attention.h"
+#include "passes/kernel/builders/PowerTable.h"
 #include "passes/kernel/builders/Tile.h"
 #include "passes/kernel/builders/Transpose.h"
 #include <cmath>
@@ -30,6 +30,7 @@ struct Flash {
           columns = llvm::alignTo(a.attention.columns, lanes);
   Value queryCount = a.sizes[a.i], keyCount = a.sizes[a.j];
   bool pairs = a.pairs();
+  std::optional<PowerTable> table{}; ///< of powers; none: they are computed
 
   /// A part of the keys or values: where row 0 is, and the step of the rows.
   struct Rows {
@@ -152,6 +153,8 @@ void Flash::build() {
 }
 
 void Flash::allocate() {
+  if (PowerTable::serves(a))
+    table.emplace(a).prepare();
   auto onStack = [&](int64_t elements, Type type) {
     return a.onStack(elements, type);
   };
@@ -471,11 +474,18 @@ void Flash::powers() {
     for (int64_t v : llvm::seq(strip)) {
       Value before = load(greatest, at(v)), now = load(raised, at(v));
       most.push_back(a.finite(now));
-      Value factor = a.power(before, most[v]);
+      Value factor =
+          table ? table->change(before, most[v]) : a.power(before, most[v]);
       keep(factor, scale, at(v));
       keep(now, greatest, at(v));
       sums.push_back(
           arith::MulFOp::create(b, e.loc, load(total, at(v)), factor));
+    }
+    if (table) {
+      sums = table->strip(most, sums, scores, keysHere, at(0), blockQueries);
+      for (int64_t v : llvm::seq(strip))
+        keep(sums[v], total, at(v));
+      return;
     }
     // A pair of keys of which one does not exist has its score, -∞.
     int64_t together = pairs ? 2 : 1;
