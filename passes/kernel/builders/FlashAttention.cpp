@@ -50,6 +50,8 @@ struct Flash {
   // One block of keys.
   Value key0{}, keysHere{}, keysTo{}; ///< keysTo: behind the last one of all
   Rows keys{};
+  SmallVector<Value>
+      origins{}; ///< of the powers of a strip; none: scores are kept
 
   void build();
   void allocate();
@@ -58,7 +60,10 @@ struct Flash {
   void keyBlock();
   void scoreStrip(Value strip, int64_t vectors);
   void scoreTile(Value strip, int64_t vectors, Value row, int64_t rows);
-  void powers();
+  void powers(Value from, int64_t strip);
+  Value comparesWithFirst(Value strip, int64_t vectors);
+  /// Whether all keys are one block for sure.
+  bool isOneBlock() { return known(keyCount) && *known(keyCount) <= blockKeys; }
   void addValues();
   void store();
   SmallVector<Value> hide(ArrayRef<Value> scores, Value strip, int64_t vectors,
@@ -291,9 +296,17 @@ void Flash::keyBlock() {
       copyTile(e, from, tile, blockQueries, width * lanes, lanes);
     }
   int64_t strip = std::min(width, tileVectors());
-  e.loop(e.index(0), e.index(width), strip,
-         [&](Value v) { scoreStrip(e.mul(v, lanes), strip); });
-  powers();
+  e.loop(e.index(0), e.index(width), strip, [&](Value v) {
+    Value at = e.mul(v, lanes);
+    auto known = [&] {
+      scoreStrip(at, strip);
+      powers(at, strip);
+    };
+    if (table && !isOneBlock())
+      e.branch(comparesWithFirst(at, strip), known);
+    else
+      known();
+  });
   addValues();
 }
 
@@ -316,6 +329,12 @@ void Flash::scoreTile(Value strip, int64_t vectors, Value row, int64_t rows) {
     keyRows.push_back(keys.step ? e.add(keys.position, e.mul(keys.step, exists))
                                 : keys.position);
     keyIndices.push_back(e.add(key0, exists));
+    if (!origins.empty()) // its values are next
+      for (int64_t n = 0; n < columns; n += 2 * lanes)
+        memref::PrefetchOp::create(
+            e.builder, e.loc, a.value.flat,
+            at(a.value, {{a.j, keyIndices.back()}, {a.n, e.index(n)}}),
+            /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
   }
   Value depthStep = keyTile ? e.index(1) : a.key.steps[a.d];
   SmallVector<Value> sums = product(
@@ -350,6 +369,16 @@ void Flash::scoreTile(Value strip, int64_t vectors, Value row, int64_t rows) {
   sums = hide(sums, strip, vectors, row, rows);
   for (int64_t v : llvm::seq(vectors)) {
     Value query = e.add(strip, v * lanes), most = load(raised, query);
+    if (!origins.empty()) { // of powers
+      for (int64_t r = 0; r < rows; r += 2) {
+        Value pair = table->pair(sums[r * vectors + v],
+                                 sums[(r + 1) * vectors + v], origins[v], most),
+              place = e.floorDiv(e.add(row, r), e.index(2));
+        keep(pair, scores, e.add(e.mul(place, blockQueries), query));
+      }
+      keep(most, raised, query);
+      continue;
+    }
     for (int64_t r : llvm::seq(rows)) {
       Value sum = sums[r * vectors + v];
       keep(sum, scores, e.add(e.mul(e.add(row, r), blockQueries), query));
@@ -465,56 +494,101 @@ SmallVector<Value> Flash::hide(ArrayRef<Value> scores, Value strip,
 
 /// Scores become powers of their difference to the greatest one; the sums and
 /// results so far are scaled accordingly.
-void Flash::powers() {
+void Flash::powers(Value from, int64_t strip) {
   OpBuilder &b = e.builder;
-  int64_t strip = std::min(width, tileVectors());
-  e.loop(e.index(0), e.index(width), strip, [&](Value vector) {
-    SmallVector<Value> most, sums;
-    auto at = [&](int64_t v) { return e.mul(e.add(vector, v), lanes); };
-    for (int64_t v : llvm::seq(strip)) {
-      Value before = load(greatest, at(v)), now = load(raised, at(v));
-      most.push_back(a.finite(now));
-      Value factor =
-          table ? table->change(before, most[v]) : a.power(before, most[v]);
-      keep(factor, scale, at(v));
-      keep(now, greatest, at(v));
-      sums.push_back(
-          arith::MulFOp::create(b, e.loc, load(total, at(v)), factor));
-    }
-    if (table) {
-      sums = table->strip(most, sums, scores, keysHere, at(0), blockQueries);
-      for (int64_t v : llvm::seq(strip))
-        keep(sums[v], total, at(v));
-      return;
-    }
-    // A pair of keys of which one does not exist has its score, -∞.
-    int64_t together = pairs ? 2 : 1;
-    sums = e.loop(e.index(0), keysHere, together, sums,
-                  [&](Value row, ValueRange carried) {
-                    SmallVector<Value> next = llvm::to_vector(carried);
-                    for (int64_t v : llvm::seq(strip)) {
-                      SmallVector<Value, 2> both;
-                      for (int64_t r : llvm::seq(together)) {
-                        Value place =
-                            e.add(e.mul(e.add(row, r), blockQueries), at(v));
-                        both.push_back(a.power(load(scores, place), most[v]));
-                      }
-                      for (Value power : both)
-                        next[v] =
-                            arith::AddFOp::create(b, e.loc, next[v], power);
-                      if (a.valueScale.flat && a.valueScale.steps[a.j])
-                        both[0] = arith::MulFOp::create(
-                            b, e.loc, both[0],
-                            scaleAt(a.valueScale, {{a.j, e.add(key0, row)}}));
-                      Value place = e.floorDiv(row, e.index(together));
-                      keep(pairs ? packPowers(both[0], both[1]) : both[0],
-                           scores, e.add(e.mul(place, blockQueries), at(v)));
-                    }
-                    return next;
-                  });
+  SmallVector<Value> most, sums;
+  auto at = [&](int64_t v) { return e.add(from, v * lanes); };
+  for (int64_t v : llvm::seq(strip)) {
+    Value before = load(greatest, at(v)), now = load(raised, at(v));
+    most.push_back(a.finite(now));
+    Value factor =
+        table ? table->change(before, most[v]) : a.power(before, most[v]);
+    keep(factor, scale, at(v));
+    keep(now, greatest, at(v));
+    sums.push_back(arith::MulFOp::create(b, e.loc, load(total, at(v)), factor));
+  }
+  if (table) {
+    sums = table->strip(most, sums, scores, keysHere, at(0), blockQueries);
     for (int64_t v : llvm::seq(strip))
       keep(sums[v], total, at(v));
+    return;
+  }
+  // A pair of keys of which one does not exist has its score, -∞.
+  int64_t together = pairs ? 2 : 1;
+  sums = e.loop(
+      e.index(0), keysHere, together, sums, [&](Value row, ValueRange carried) {
+        SmallVector<Value> next = llvm::to_vector(carried);
+        for (int64_t v : llvm::seq(strip)) {
+          SmallVector<Value, 2> both;
+          for (int64_t r : llvm::seq(together)) {
+            Value place = e.add(e.mul(e.add(row, r), blockQueries), at(v));
+            both.push_back(a.power(load(scores, place), most[v]));
+          }
+          for (Value power : both)
+            next[v] = arith::AddFOp::create(b, e.loc, next[v], power);
+          if (a.valueScale.flat && a.valueScale.steps[a.j])
+            both[0] = arith::MulFOp::create(
+                b, e.loc, both[0],
+                scaleAt(a.valueScale, {{a.j, e.add(key0, row)}}));
+          Value place = e.floorDiv(row, e.index(together));
+          keep(pairs ? packPowers(both[0], both[1]) : both[0], scores,
+               e.add(e.mul(place, blockQueries), at(v)));
+        }
+        return next;
+      });
+  for (int64_t v : llvm::seq(strip))
+    keep(sums[v], total, at(v));
+}
+
+/// The powers of the differences to the greatest score before this block, while
+/// it is not much less than those of the block: they may be of any size then.
+/// Returns whether they are to be computed again, as in the first block, which
+/// has no score before it, or where queries see their first key. So scores need
+/// not be kept, and there is nothing to scale.
+Value Flash::comparesWithFirst(Value strip, int64_t vectors) {
+  OpBuilder &b = e.builder;
+  constexpr double kMost = 0x1p60; // of all powers of a query
+  Type flag = b.getI1Type();
+  Value isFirst = e.less(key0, e.add(a.seenFrom(first), 1));
+  auto choose =
+      scf::IfOp::create(b, e.loc, flag, isFirst, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choose.thenBlock());
+  scf::YieldOp::create(b, e.loc,
+                       Value(arith::ConstantIntOp::create(b, e.loc, 1, 1)));
+  b.setInsertionPointToStart(choose.elseBlock());
+  origins.clear();
+  for (int64_t v : llvm::seq(vectors)) {
+    Value at = e.add(strip, v * lanes);
+    origins.push_back(table->origin(load(greatest, at)));
+    keep(e.zero(a.vectorType()), raised, at);
+  }
+  int64_t rows = tileRows(vectors);
+  e.loop(e.index(0), keysHere, rows,
+         [&](Value row) { scoreTile(strip, vectors, row, rows); });
+  origins.clear();
+  Value again = arith::ConstantIntOp::create(b, e.loc, 0, 1);
+  SmallVector<Value> sums;
+  for (int64_t v : llvm::seq(vectors)) {
+    sums.push_back(load(raised, e.add(strip, v * lanes)));
+    Value large =
+        arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::UGT, sums.back(),
+                              e.real(kMost, a.vectorType()));
+    again = arith::OrIOp::create(b, e.loc, again,
+                                 e.reduce(vector::CombiningKind::OR, large));
+  }
+  Value fine = arith::XOrIOp::create(
+      b, e.loc, again, arith::ConstantIntOp::create(b, e.loc, 1, 1));
+  e.branch(fine, [&] {
+    for (int64_t v : llvm::seq(vectors)) {
+      Value at = e.add(strip, v * lanes);
+      keep(arith::AddFOp::create(b, e.loc, load(total, at), sums[v]), total,
+           at);
+      keep(e.real(1, a.vectorType()), scale, at);
+    }
   });
+  scf::YieldOp::create(b, e.loc, again);
+  return choose.getResult(0);
 }
 
 /// Results are scaled, and powers times values added to them.

@@ -7,7 +7,7 @@ using namespace fulgur;
 
 namespace {
 constexpr int64_t kBits = 7; // of a bfloat16 below its first one
-constexpr double kBias = 127;
+constexpr double kBias = 127, kMost = 126;
 // Sums with it have 7 binary places: the low 16 bits are those of the other
 // number, as an integer of 128ths.
 constexpr double kPlaces = 0x1.8p16;
@@ -49,7 +49,6 @@ Value PowerTable::change(Value before, Value now) {
       arith::SubFOp::create(e.builder, e.loc, exponent(before), exponent(now)));
 }
 
-/// What scores are compared with, prepared for fixedPoint().
 Value PowerTable::origin(Value greatest) {
   if (!a.attention.plain)
     return greatest;
@@ -69,8 +68,41 @@ Value PowerTable::fixedPoint(Value score, Value origin) {
   }
   Value sum = vector::FMAOp::create(b, e.loc, score,
                                     e.real(a.powerFactor(), type), origin);
-  return arith::BitcastOp::create(b, e.loc, type.clone(b.getI32Type()),
-                                  e.greater(e.real(kPlaces, type), sum));
+  return e.greater(e.real(kPlaces, type), sum);
+}
+
+Value PowerTable::bitsOf(Value sum) {
+  auto type = cast<VectorType>(sum.getType());
+  return arith::BitcastOp::create(e.builder, e.loc,
+                                  type.clone(e.builder.getI32Type()), sum);
+}
+
+/// `sum` and both powers of a pair.
+Value PowerTable::add(Value pair, Value sum) {
+  OpBuilder &b = e.builder;
+  auto narrow = VectorType::get(2 * a.lanes, b.getBF16Type());
+  return LLVM::CallIntrinsicOp::create(
+             b, e.loc, sum.getType(),
+             b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+             ValueRange{sum, LLVM::BitcastOp::create(b, e.loc, narrow, pair),
+                        e.real(1, narrow)})
+      .getResults();
+}
+
+Value PowerTable::pair(Value first, Value second, Value origin, Value &sum) {
+  OpBuilder &b = e.builder;
+  Type type = first.getType();
+  Value most = e.real(kPlaces + kBias + kMost, type);
+  auto bits = [&](Value score) {
+    Value exponent = fixedPoint(score, origin);
+    // One instruction, whose second operand is the result for NaN.
+    Value less = arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OLT,
+                                       exponent, most);
+    return bitsOf(arith::SelectOp::create(b, e.loc, less, exponent, most));
+  };
+  Value both = powers(bits(first), bits(second));
+  sum = add(both, sum);
+  return vector::BitCastOp::create(b, e.loc, type, both);
 }
 
 /// Pairs of bfloat16 from pairs of their exponents.
@@ -105,9 +137,7 @@ SmallVector<Value> PowerTable::strip(ArrayRef<Value> greatest,
                                      Value rows, Value column, int64_t width) {
   OpBuilder &b = e.builder;
   size_t count = sums.size();
-  VectorType type = a.vectorType(), bitsType = type.clone(b.getI32Type()),
-             narrow = VectorType::get(2 * a.lanes, b.getBF16Type());
-  Value ones = e.real(1, narrow);
+  VectorType type = a.vectorType(), bitsType = type.clone(b.getI32Type());
   SmallVector<Value> origins, state = llvm::to_vector(sums);
   for (Value most : greatest)
     origins.push_back(origin(most));
@@ -122,20 +152,13 @@ SmallVector<Value> PowerTable::strip(ArrayRef<Value> greatest,
           };
           SmallVector<Value, 2> both;
           for (int64_t r : {0, 1}) {
-            both.push_back(
-                fixedPoint(a.load(scores, at(e.add(row, r))), origins[v]));
+            both.push_back(bitsOf(
+                fixedPoint(a.load(scores, at(e.add(row, r))), origins[v])));
             Value &bits = next[count + v];
             bits = arith::OrIOp::create(b, e.loc, bits, both.back());
           }
           Value pair = powers(both[0], both[1]);
-          next[v] =
-              LLVM::CallIntrinsicOp::create(
-                  b, e.loc, type,
-                  b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
-                  ValueRange{next[v],
-                             LLVM::BitcastOp::create(b, e.loc, narrow, pair),
-                             ones})
-                  .getResults();
+          next[v] = add(pair, next[v]);
           a.keep(vector::BitCastOp::create(b, e.loc, type, pair), scores,
                  at(e.floorDiv(row, e.index(2))));
         }

@@ -28,10 +28,18 @@ struct PowerTable {
                                        mlir::Value scores, mlir::Value rows,
                                        mlir::Value column, int64_t width);
 
+  /// What scores are compared with, prepared. All are too large for -∞.
+  mlir::Value origin(mlir::Value greatest);
+  /// The powers of two keys' scores, added to `sum`. What is too large, and
+  /// NaN, makes a power of 2^126.
+  mlir::Value pair(mlir::Value first, mlir::Value second, mlir::Value origin,
+                   mlir::Value &sum);
+
 private:
   mlir::Value exponent(mlir::Value score);
-  mlir::Value origin(mlir::Value greatest);
   mlir::Value fixedPoint(mlir::Value score, mlir::Value origin);
+  mlir::Value bitsOf(mlir::Value sum);
+  mlir::Value add(mlir::Value pair, mlir::Value sum);
   mlir::Value powers(mlir::Value first, mlir::Value second);
 };
 } // namespace fulgur
