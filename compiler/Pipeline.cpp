@@ -111,7 +111,8 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
   pm.addPass(createOutlineKernels({target.vectorBytes, target.vectorRegisters,
-                                   target.bf16, target.vnni, target.dotprod}));
+                                   target.bf16, target.vnni, target.dotprod,
+                                   target.vbmi}));
   // The bodies of generic kernels are still on tensors.
   pm.addNestedPass<func::FuncOp>(
       bufferization::createEmptyTensorEliminationPass());

@@ -128,6 +128,7 @@ static fulgur::Target vectorUnitOf(const Triple &triple, uint64_t cpuFeatures) {
             .vectorRegisters = 32,
             .fma = true,
             .bf16 = bool(cpuFeatures & FULGUR_CPU_AVX512BF16),
+            .vbmi = bool(cpuFeatures & FULGUR_CPU_AVX512VBMI),
             .amx = (cpuFeatures & amx) == amx,
             .vnni = bool(cpuFeatures & FULGUR_CPU_AVX512VNNI)};
   return {.vectorBytes = cpuFeatures & FULGUR_CPU_AVX ? 32 : 16,

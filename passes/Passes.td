@@ -225,7 +225,8 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
     Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
     Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
     Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">,
-    Option<"dotprod", "dotprod", "bool", "false", "whether the target has AArch64's DotProd">
+    Option<"dotprod", "dotprod", "bool", "false", "whether the target has AArch64's DotProd">,
+    Option<"vbmi", "vbmi", "bool", "false", "whether the target has AVX512-VBMI">
   ];
 }
 

@@ -11,6 +11,7 @@ struct Target {
   bool fma = true;              ///< vector.fma is one instruction
   bool bf16 = false; ///< AVX512-BF16: sums of two products of bfloat16 are one
                      ///< instruction, and so is rounding to it
+  bool vbmi = false; ///< AVX512-VBMI: a byte picks one of a table of 128
   bool strassen = false; ///< large products gain by Strassen's algorithm:
                          ///< additions run beside multiplications
   bool amx = false;      ///< tiles of bfloat16 and of bytes

@@ -69,6 +69,7 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
     target.bf16 = bf16;
     target.vnni = vnni;
     target.dotprod = dotprod;
+    target.vbmi = vbmi;
     SmallVector<KernelOp> kernels;
     module.walk([&](KernelOp kernel) { kernels.push_back(kernel); });
     llvm::DenseMap<size_t, SmallVector<std::pair<KernelOp, func::FuncOp>>>

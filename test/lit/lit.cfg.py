@@ -26,7 +26,7 @@ config.available_features.update(name for name in ["qemu-x86_64", "qemu-aarch64"
 try:
     with open("/proc/cpuinfo", encoding="ascii") as text:
         flags = set(text.read().split())
-    config.available_features.update(flags & {"avx2", "avx512f", "avx512bw", "avx512_bf16", "avx512_vnni"})
+    config.available_features.update(flags & {"avx2", "avx512f", "avx512bw", "avx512_bf16", "avx512_vnni", "avx512vbmi"})
 except OSError:
     pass
 
@@ -49,6 +49,8 @@ wide = {name: name + "=vector-bytes=64 vector-registers=32" for name in vectors}
 bf16 = {name: wide[name] + " bf16=true" for name in vectors} | {
     "fulgur-lower-to-llvm": "fulgur-lower-to-llvm=bf16=true", "fulgur-tabulate-functions": "fulgur-tabulate-functions=vector-bytes=64"}
 config.substitutions.append(("%kernels512bf16", "fulgur-opt " + " ".join(shlex.quote("--" + bf16.get(name, name)) for name in passes) + run))
+vbmi = bf16 | {"fulgur-outline-kernels": bf16["fulgur-outline-kernels"] + " vbmi=true"}
+config.substitutions.append(("%kernels512vbmi", "fulgur-opt " + " ".join(shlex.quote("--" + vbmi.get(name, name)) for name in passes) + run))
 vnni = {name: wide[name] + " vnni=true" for name in vectors}
 config.substitutions.append(("%kernels512vnni", "fulgur-opt " + " ".join(shlex.quote("--" + vnni.get(name, name)) for name in passes) + run))
 # AMX is emulated: test/emulation.

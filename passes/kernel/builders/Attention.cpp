@@ -24,9 +24,14 @@ static ScheduleAttr scheduleVectors(Attention attention, const Target &target) {
   // that is less work, but their scores leave the first-level cache.
   constexpr int64_t kManyQueries = 512;
   auto all = attention.size(attention.op.queryLoop());
-  if (attention.narrow && target.bf16 && lanes == 16 && all &&
-      *all >= kManyQueries)
-    queries = 128;
+  if (attention.narrow && target.bf16 && lanes == 16 && all) {
+    // Behind the first block, powers leave the registers as such: of few keys,
+    // most are to be there.
+    if (*all >= kManyQueries)
+      queries = 128;
+    else
+      keys = 48;
+  }
   for (; queries > lanes && queries * rowElements > 16384; queries /= 2)
     ;
   // A multiple of 24, and so of every tile's rows.

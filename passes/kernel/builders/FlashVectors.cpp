@@ -4,6 +4,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/Flash.h"
+#include "passes/kernel/builders/PowerTable.h"
 #include "passes/kernel/builders/Tile.h"
 
 using namespace mlir;
@@ -15,9 +16,12 @@ namespace {
 struct FlashVectors : Flash {
   int64_t registers = a.site.target.vectorRegisters;
   int64_t depth = llvm::alignTo(a.attention.depth, lanes);
-  Value keyTile{};   ///< null: read in place
-  int64_t width = 0; ///< vectors of queries of a block
-  Rows keys{};       ///< of a block
+  Value keyTile{};                   ///< null: read in place
+  int64_t width = 0;                 ///< vectors of queries of a block
+  Rows keys{};                       ///< of a block
+  std::optional<PowerTable> table{}; ///< of powers; none: they are computed
+  SmallVector<Value>
+      origins{}; ///< of the powers of a strip; none: scores are kept
 
   explicit FlashVectors(AttentionEmitter &a)
       : Flash(a, /*pitch=*/a.schedule.getTile()[0]) {}
@@ -31,7 +35,10 @@ struct FlashVectors : Flash {
   void queriesOf(int64_t vectors, Value from, Value count);
   void scoreStrip(Value strip, int64_t vectors);
   void scoreTile(Value strip, int64_t vectors, Value row, int64_t rows);
-  void powers();
+  void powers(Value from, int64_t strip);
+  Value comparesWithFirst(Value strip, int64_t vectors);
+  /// Whether all keys are one block for sure.
+  bool isOneBlock() { return known(keyCount) && *known(keyCount) <= blockKeys; }
   void addValues();
   void store();
   Value readPair(Value flat, Value position);
@@ -64,6 +71,8 @@ bool FlashVectors::isCopied(const Access &access, unsigned loop) {
 }
 
 void FlashVectors::allocate() {
+  if (PowerTable::serves(a))
+    table.emplace(a).prepare();
   Type f32 = e.builder.getF32Type();
   int64_t keyRows = llvm::alignTo(blockKeys, lanes);
   queries = a.onStack(depth * blockQueries, f32);
@@ -162,9 +171,17 @@ void FlashVectors::keyBlock() {
   }
   copyExtras(width * lanes, count);
   int64_t strip = std::min(width, tileVectors());
-  e.loop(e.index(0), e.index(width), strip,
-         [&](Value v) { scoreStrip(e.mul(v, lanes), strip); });
-  powers();
+  e.loop(e.index(0), e.index(width), strip, [&](Value v) {
+    Value at = e.mul(v, lanes);
+    auto known = [&] {
+      scoreStrip(at, strip);
+      powers(at, strip);
+    };
+    if (table && !isOneBlock())
+      e.branch(comparesWithFirst(at, strip), known);
+    else
+      known();
+  });
   addValues();
 }
 
@@ -188,6 +205,12 @@ void FlashVectors::scoreTile(Value strip, int64_t vectors, Value row,
     keyRows.push_back(keys.step ? e.add(keys.position, e.mul(keys.step, exists))
                                 : keys.position);
     keyIndices.push_back(e.add(key0, exists));
+    if (!origins.empty()) // its values are next
+      for (int64_t n = 0; n < columns; n += 2 * lanes)
+        memref::PrefetchOp::create(
+            e.builder, e.loc, a.value.flat,
+            at(a.value, {{a.j, keyIndices.back()}, {a.n, e.index(n)}}),
+            /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
   }
   Value depthStep = keyTile ? e.index(1) : a.key.steps[a.d];
   SmallVector<Value> sums = product(
@@ -207,6 +230,16 @@ void FlashVectors::scoreTile(Value strip, int64_t vectors, Value row,
   sums = makeScores(sums, strip, vectors, row, keyIndices);
   for (int64_t v : llvm::seq(vectors)) {
     Value query = e.add(strip, v * lanes), most = load(raised, query);
+    if (!origins.empty()) { // of powers
+      for (int64_t r = 0; r < rows; r += 2) {
+        Value pair = table->pair(sums[r * vectors + v],
+                                 sums[(r + 1) * vectors + v], origins[v], most);
+        keep(pair, scores,
+             scorePlace(e.floorDiv(e.add(row, r), e.index(2)), query));
+      }
+      keep(most, raised, query);
+      continue;
+    }
     for (int64_t r : llvm::seq(rows)) {
       Value sum = sums[r * vectors + v];
       keep(sum, scores, scorePlace(e.add(row, r), query));
@@ -216,23 +249,24 @@ void FlashVectors::scoreTile(Value strip, int64_t vectors, Value row,
   }
 }
 
-/// Scores become powers of their difference to the greatest one; the sums and
-/// results so far are scaled accordingly.
-void FlashVectors::powers() {
+/// The scores of a strip of queries become powers of their difference to the
+/// greatest one; the sums and results so far are scaled accordingly.
+void FlashVectors::powers(Value from, int64_t strip) {
   OpBuilder &b = e.builder;
-  int64_t strip = std::min(width, tileVectors());
-  e.loop(e.index(0), e.index(width), strip, [&](Value vector) {
-    SmallVector<Value> most, sums;
-    auto at = [&](int64_t v) { return e.mul(e.add(vector, v), lanes); };
-    for (int64_t v : llvm::seq(strip)) {
-      Value before = load(greatest, at(v)), now = load(raised, at(v));
-      most.push_back(a.finite(now));
-      Value factor = a.power(before, most[v]);
-      keep(factor, scale, at(v));
-      keep(now, greatest, at(v));
-      sums.push_back(
-          arith::MulFOp::create(b, e.loc, load(total, at(v)), factor));
-    }
+  SmallVector<Value> most, sums;
+  auto at = [&](int64_t v) { return e.add(from, v * lanes); };
+  for (int64_t v : llvm::seq(strip)) {
+    Value before = load(greatest, at(v)), now = load(raised, at(v));
+    most.push_back(a.finite(now));
+    Value factor =
+        table ? table->change(before, most[v]) : a.power(before, most[v]);
+    keep(factor, scale, at(v));
+    keep(now, greatest, at(v));
+    sums.push_back(arith::MulFOp::create(b, e.loc, load(total, at(v)), factor));
+  }
+  if (table)
+    sums = table->strip(most, sums, scores, keysHere, from, blockQueries);
+  else
     sums = e.loop(e.index(0), keysHere, pairs ? 2 : 1, sums,
                   [&](Value row, ValueRange carried) {
                     SmallVector<Value> next = llvm::to_vector(carried);
@@ -240,9 +274,59 @@ void FlashVectors::powers() {
                       next[v] = addPowers(row, at(v), most[v], next[v]);
                     return next;
                   });
-    for (int64_t v : llvm::seq(strip))
-      keep(sums[v], total, at(v));
+  for (int64_t v : llvm::seq(strip))
+    keep(sums[v], total, at(v));
+}
+
+/// The powers of the differences to the greatest score before this block, while
+/// it is not much less than those of the block: they may be of any size then.
+/// Returns whether they are to be computed again, as in the first block, which
+/// has no score before it, or where queries see their first key. So scores need
+/// not be kept, and there is nothing to scale.
+Value FlashVectors::comparesWithFirst(Value strip, int64_t vectors) {
+  OpBuilder &b = e.builder;
+  constexpr double kMost = 0x1p60; // of all powers of a query
+  Type flag = b.getI1Type();
+  Value isFirst = e.less(key0, e.add(a.seenFrom(first), 1));
+  auto choose =
+      scf::IfOp::create(b, e.loc, flag, isFirst, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choose.thenBlock());
+  scf::YieldOp::create(b, e.loc,
+                       Value(arith::ConstantIntOp::create(b, e.loc, 1, 1)));
+  b.setInsertionPointToStart(choose.elseBlock());
+  origins.clear();
+  for (int64_t v : llvm::seq(vectors)) {
+    Value at = e.add(strip, v * lanes);
+    origins.push_back(table->origin(load(greatest, at)));
+    keep(e.zero(a.vectorType()), raised, at);
+  }
+  int64_t rows = tileRows(vectors);
+  e.loop(e.index(0), keysHere, rows,
+         [&](Value row) { scoreTile(strip, vectors, row, rows); });
+  origins.clear();
+  Value again = arith::ConstantIntOp::create(b, e.loc, 0, 1);
+  SmallVector<Value> sums;
+  for (int64_t v : llvm::seq(vectors)) {
+    sums.push_back(load(raised, e.add(strip, v * lanes)));
+    Value large =
+        arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::UGT, sums.back(),
+                              e.real(kMost, a.vectorType()));
+    again = arith::OrIOp::create(b, e.loc, again,
+                                 e.reduce(vector::CombiningKind::OR, large));
+  }
+  Value fine = arith::XOrIOp::create(
+      b, e.loc, again, arith::ConstantIntOp::create(b, e.loc, 1, 1));
+  e.branch(fine, [&] {
+    for (int64_t v : llvm::seq(vectors)) {
+      Value at = e.add(strip, v * lanes);
+      keep(arith::AddFOp::create(b, e.loc, load(total, at), sums[v]), total,
+           at);
+      keep(e.real(1, a.vectorType()), scale, at);
+    }
   });
+  scf::YieldOp::create(b, e.loc, again);
+  return choose.getResult(0);
 }
 
 /// Results are scaled, and powers times values added to them.
