@@ -14,8 +14,11 @@ def AssignLayouts : Pass<"fulgur-assign-layouts", "mlir::func::FuncOp"> {
 }
 
 def FoldConstants : Pass<"fulgur-fold-constants", "mlir::func::FuncOp"> {
-  let summary = "Computes small elementwise operations on constants, and reshapes weights";
-  let description = "Only operations whose results are exact, so that numbers do not depend on when they are computed.";
+  let summary = "Computes what depends on constants only, and reshapes weights";
+  let description = [{
+    Loops of operations whose results are exact, sums, products and normalizations. What is large is computed if an
+    operand is as large, so that a model does not grow by more than what it is made of.
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect"];
 }
 

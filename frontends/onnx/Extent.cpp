@@ -211,23 +211,49 @@ bool Atoms::isData(const Extent &e) const {
 Extent Atoms::make(Kind kind, const Extent &a, const Extent &b, int64_t lower,
                    int64_t upper, const Extent &condition) {
   auto [it, isNew] = made.try_emplace({kind, a, b, condition}, atoms.size());
-  if (isNew)
+  if (isNew) {
     atoms.push_back({kind, "", a, b, lower, upper, condition});
+  } else { // more may be known of the operands by now
+    Atom &atom = atoms[it->second];
+    atom.lower = std::max(atom.lower, lower);
+    atom.upper = std::min(atom.upper, upper);
+  }
   return Extent::atom(it->second);
 }
 
 Extent Atoms::takeDivisible(Extent &a, const Extent &by) {
   Extent quotient, rest;
+  std::optional<int64_t> number = by.constant();
   for (const Extent::Term &term : a.sum) {
     Extent one;
     one.sum.push_back(term);
-    if (std::optional<Extent> part = one.divideExactly(by))
+    if (std::optional<Extent> part = one.divideExactly(by)) {
       quotient += *part;
-    else
+    } else if (term.factors.empty() && number && *number > 0) {
+      int64_t part = floorOf(term.coefficient, *number);
+      quotient += part;
+      rest += term.coefficient - part * *number;
+    } else {
       rest += one;
+    }
   }
   a = rest;
   return quotient;
+}
+
+std::optional<Extent> Atoms::floorOfFloor(const Extent &a, int64_t by) {
+  for (const Extent::Term &term : a.sum) {
+    if (term.factors.size() != 1 || term.coefficient != 1)
+      continue;
+    Atom inner = atoms[term.factors[0]]; // a copy: making atoms moves them
+    std::optional<int64_t> divisor = inner.b.constant();
+    if (inner.kind != Kind::floorDiv || !divisor || *divisor <= 0 ||
+        *divisor > kGreatestDivisor / by)
+      continue;
+    Extent others = a - Extent::atom(term.factors[0]);
+    return floorDiv(inner.a + others * *divisor, *divisor * by);
+  }
+  return std::nullopt;
 }
 
 Extent Atoms::floorDiv(const Extent &a, const Extent &b) {
@@ -238,6 +264,14 @@ Extent Atoms::floorDiv(const Extent &a, const Extent &b) {
     return quotient + floorOf(*x, *y);
   if (knownAtLeast(rest, 0) && knownAtLeast(b, rest + 1))
     return quotient;
+  if (auto y = b.constant(); y && *y > 0 && *y <= kGreatestDivisor) {
+    if (std::optional<Extent> single = floorOfFloor(rest, *y))
+      return quotient + *single;
+    int64_t low = lower(rest), high = upper(rest);
+    return quotient + make(Kind::floorDiv, rest, b,
+                           low == kMin ? kMin : floorOf(low, *y),
+                           high == kMax ? kMax : floorOf(high, *y));
+  }
   bool positive = lower(rest) >= 0 && lower(b) > 0;
   return quotient + make(Kind::floorDiv, rest, b,
                          positive ? lower(rest) / upper(b) : kMin,
@@ -435,16 +469,34 @@ void Atoms::unite(const Extent &left, const Extent &right) {
 }
 
 void Atoms::restrict(const Extent &e, int64_t least, int64_t greatest) {
-  std::optional<unsigned> id = simplify(e).atom();
+  // An atom and a number.
+  Extent rest = simplify(e);
+  int64_t number = 0;
+  if (!rest.sum.empty() && rest.sum.back().factors.empty())
+    number = rest.sum.back().coefficient;
+  std::optional<unsigned> id = (rest - number).atom();
   if (!id)
     return;
-  atoms[*id].lower = std::max(atoms[*id].lower, least);
-  atoms[*id].upper = std::min(atoms[*id].upper, greatest);
+  if (least != kMin)
+    least = saturate((__int128)least - number);
+  if (greatest != kMax)
+    greatest = saturate((__int128)greatest - number);
+  Atom &atom = atoms[*id];
+  atom.lower = std::max(atom.lower, least);
+  atom.upper = std::min(atom.upper, greatest);
   simplified.clear();
+  isRestricted = true;
+  // What is divided is as large as the quotient says.
+  std::optional<int64_t> by = atom.b.constant();
+  if (atom.kind == Kind::floorDiv && by && *by > 0)
+    restrict(Extent(atom.a),
+             least == kMin ? kMin : saturate((__int128)least * *by),
+             greatest == kMax ? kMax
+                              : saturate((__int128)greatest * *by + (*by - 1)));
 }
 
 Extent Atoms::simplify(const Extent &e) {
-  if (replacements.empty())
+  if (replacements.empty() && !isRestricted)
     return e;
   // Most terms stay as they are, and so does their order; each of the others is
   // one addition to a sum that may be long.

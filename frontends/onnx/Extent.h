@@ -133,7 +133,8 @@ public:
   /// From now on `a` and `b` count as equal: an atom that is one side is
   /// replaced by the other side wherever `simplify` looks.
   void unite(const Extent &a, const Extent &b);
-  /// From now on the extent, if it is an atom, counts as being in the range.
+  /// From now on the extent, if it is an atom and a number, counts as being in
+  /// the range.
   void restrict(const Extent &e, int64_t least, int64_t greatest);
   /// The extent with replaced symbols.
   Extent simplify(const Extent &);
@@ -159,10 +160,18 @@ private:
   /// Whether the extent is built on an atom of which `is` holds.
   bool any(const Extent &, llvm::function_ref<bool(unsigned)> is) const;
   /// Moves the terms of `a` that `by` divides into the quotient that is
-  /// returned.
+  /// returned; what is left of a number is not negative and less than `by`, if
+  /// that is one, too.
   static Extent takeDivisible(Extent &a, const Extent &by);
+  /// ⌊(⌊x / c⌋ + y) / by⌋ = ⌊(x + c·y) / (c·by)⌋, if `a` has such a quotient:
+  /// so windows over windows have the sizes that a model computes at once.
+  std::optional<Extent> floorOfFloor(const Extent &a, int64_t by);
+
+  /// Larger ones stay by themselves: their products would leave 64 bits.
+  static constexpr int64_t kGreatestDivisor = int64_t(1) << 31;
 
   std::vector<Atom> atoms;
+  bool isRestricted = false; ///< whether bounds are tighter than at first
   size_t settled = 0; ///< run-time sizes with smaller numbers are symbols
   llvm::StringMap<unsigned> symbols;
   std::map<std::tuple<Kind, Extent, Extent, Extent>, unsigned> made;

@@ -185,6 +185,25 @@ bool AttentionFusion::findWeights() {
   return false;
 }
 
+/// What is normalized, without what is subtracted from whole rows, such as
+/// their greatest element: that changes nothing.
+static Value withoutShift(Value logits, int64_t axis) {
+  auto op = logits.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 2 || op.getNumResults() != 1 ||
+      op.getNumParallelLoops() != op.getNumLoops())
+    return logits;
+  auto shift = op.getBody()
+                   ->getTerminator()
+                   ->getOperand(0)
+                   .getDefiningOp<arith::SubFOp>();
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  bool isShift = shift && shift.getLhs() == op.getRegionInputArgs()[0] &&
+                 shift.getRhs() == op.getRegionInputArgs()[1] &&
+                 maps[0].isIdentity() && maps[2].isIdentity() &&
+                 !maps[1].isFunctionOfDim(axis);
+  return isShift ? op.getDpsInputs()[0] : logits;
+}
+
 /// The first product, and what makes the score of it.
 bool AttentionFusion::findProduct() {
   int64_t axis = softmax.getAxis();
@@ -194,8 +213,9 @@ bool AttentionFusion::findProduct() {
     return no("the softmax is not over the keys");
   j = *keys;
   sink = nullptr;
+  Value shifted = withoutShift(softmax.getInput(), axis);
   if ((*sizes)[axis] == atoms.sizeOf(j) + 1) {
-    auto logits = softmax.getInput().getDefiningOp<tensor::ConcatOp>();
+    auto logits = shifted.getDefiningOp<tensor::ConcatOp>();
     if (!logits || logits.getInputs().size() != 2 ||
         int64_t(logits.getDim()) != axis)
       return no("the softmax is over more than the keys");
@@ -207,7 +227,7 @@ bool AttentionFusion::findProduct() {
   } else if (!((*sizes)[axis] == atoms.sizeOf(j))) {
     return no("the softmax is not over the keys");
   }
-  score = terms->at(softmax.getInput(), rows);
+  score = terms->at(shifted, rows);
   llvm::SmallPtrSet<const Term *, 16> seen;
   SmallVector<const Term *> open{score}, products;
   while (!open.empty()) {

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "passes/Passes.h"
+#include "passes/kernel/HoistIndices.h"
 
 using namespace mlir;
 
@@ -344,6 +345,7 @@ struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
       Nest(op, /*parallel=*/isa<func::FuncOp>(op->getParentOp())).emit();
       op->erase();
     }
+    hoistIndices(getOperation());
   }
 };
 } // namespace

@@ -131,3 +131,75 @@ func.func @negative_inside_a_loop(%out: memref<4x8xf32>, %n: index) {
   }
   return
 }
+
+// Rows that indices pick: an index is read once for its row, as long as it is known to be read and that nothing writes it.
+// CHECK-LABEL: @gathered_rows
+// CHECK: memref.load %{{.*}} : memref<4xi64>
+// CHECK: scf.for
+// CHECK-NOT: memref<4xi64>
+// CHECK: return
+#picked = affine_map<(d0, d1) -> (d0)>
+#element = affine_map<(d0, d1) -> (d0, d1)>
+func.func @gathered_rows(%indices: memref<4xi64>, %table: memref<?x8xf32>, %out: memref<4x8xf32>) {
+  linalg.generic {indexing_maps = [#picked, #element], iterator_types = ["parallel", "parallel"]} ins(%indices : memref<4xi64>) outs(%out : memref<4x8xf32>) {
+  ^bb0(%k: i64, %o: f32):
+    %i = arith.index_cast %k : i64 to index
+    %j = linalg.index 1 : index
+    %v = memref.load %table[%i, %j] : memref<?x8xf32>
+    linalg.yield %v : f32
+  }
+  return
+}
+
+// CHECK-LABEL: @scattered_rows
+// CHECK: scf.for
+// CHECK: memref.load %{{.*}} : memref<?x1xi64>
+// CHECK: scf.for
+// CHECK-NOT: memref<?x1xi64>
+// CHECK: return
+func.func @scattered_rows(%indices: memref<?x1xi64>, %updates: memref<?x8xf32>, %out: memref<?x8xf32>) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %eight = arith.constant 8 : index
+  %n = memref.dim %indices, %zero : memref<?x1xi64>
+  scf.for %i = %zero to %n step %one {
+    scf.for %j = %zero to %eight step %one {
+      %k = memref.load %indices[%i, %zero] : memref<?x1xi64>
+      %to = arith.index_cast %k : i64 to index
+      %u = memref.load %updates[%i, %j] : memref<?x8xf32>
+      %v = memref.load %out[%to, %j] : memref<?x8xf32>
+      %sum = arith.addf %u, %v : f32
+      memref.store %sum, %out[%to, %j] : memref<?x8xf32>
+    }
+  }
+  return
+}
+
+// A loop that may not run at all must not read for it.
+// CHECK-LABEL: @negative_perhaps_empty
+// CHECK: scf.for
+// CHECK-NEXT: memref.load %{{.*}} : memref<1xi64>
+func.func @negative_perhaps_empty(%indices: memref<1xi64>, %out: memref<?xi64>, %n: index) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  scf.for %j = %zero to %n step %one {
+    %k = memref.load %indices[%zero] : memref<1xi64>
+    memref.store %k, %out[%j] : memref<?xi64>
+  }
+  return
+}
+
+// CHECK-LABEL: @negative_written
+// CHECK: scf.for
+// CHECK-NEXT: memref.load
+func.func @negative_written(%counts: memref<8xi64>, %v: i64) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %eight = arith.constant 8 : index
+  scf.for %j = %zero to %eight step %one {
+    %k = memref.load %counts[%zero] : memref<8xi64>
+    %sum = arith.addi %k, %v : i64
+    memref.store %sum, %counts[%zero] : memref<8xi64>
+  }
+  return
+}

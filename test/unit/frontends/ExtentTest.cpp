@@ -44,6 +44,30 @@ TEST_F(ExtentTest, RoundsDownAndUp) {
       << "the range of 'past' says so";
 }
 
+TEST_F(ExtentTest, RoundsDownOnce) {
+  // Convolutions of windows of 3 and strides of 2, one behind the other.
+  Extent once = atoms.floorDiv(s - 3, 2) + 1;
+  EXPECT_EQ(atoms.floorDiv(once - 3, 2) + 1, atoms.floorDiv(s + 1, 4) - 1);
+  EXPECT_EQ(atoms.floorDiv(atoms.floorDiv(s, 2), 5), atoms.floorDiv(s, 10));
+  EXPECT_EQ(atoms.floorDiv(atoms.floorDiv(s, 2) + b, 5),
+            atoms.floorDiv(s + b * 2, 10));
+  EXPECT_EQ(atoms.floorDiv(s - 7, 2), atoms.floorDiv(s + 1, 2) - 4);
+  EXPECT_EQ(atoms.mod(s - 7, 2), atoms.mod(s + 1, 2));
+  EXPECT_FALSE(atoms.floorDiv(atoms.floorDiv(s, 2) * 3, 5) ==
+               atoms.floorDiv(s * 3, 10));
+}
+
+TEST_F(ExtentTest, RequirementsReachWhatIsDivided) {
+  Extent rows = atoms.floorDiv(s - 10, 5) + 1;
+  Extent chosen = atoms.select(atoms.less(s, 24), 1, s);
+  atoms.restrict(rows, 4, Atoms::kMax);
+  EXPECT_EQ(atoms.lower(s), 25);
+  EXPECT_EQ(atoms.simplify(chosen), s);
+  EXPECT_EQ(atoms.max(0, atoms.floorDiv(s, 8) - 3), atoms.floorDiv(s, 8) - 3);
+  atoms.restrict(rows, Atoms::kMin, 6);
+  EXPECT_EQ(atoms.upper(s), 39);
+}
+
 TEST_F(ExtentTest, ChoosesExtremaByBounds) {
   EXPECT_EQ(atoms.max(s, 1), s);
   EXPECT_EQ(atoms.min(s + p, s), s);
