@@ -50,15 +50,17 @@ def measure(case, arguments, roof):
     with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as built:
         options["keep"] = built  # one compilation for all thread counts
         for threads in arguments.threads:
-            reader = None if arguments.no_roofline else roofline.Reader(threads)
+            control = None if arguments.no_roofline else roofline.Control(threads, stats.reads(cost, roof, threads, kind))
             try:
-                results, missing, rates = turns.measure(case, arguments.engines, threads, arguments.precision, options, reader)
+                results, missing, machine = turns.measure(case, arguments.engines, threads, arguments.precision, options, control)
             finally:
-                if reader:
-                    reader.close()
+                if control:
+                    control.close()
             record = {"case": case.name, "threads": threads, "precision": arguments.precision, "kind": kind,
                       "dynamic": arguments.dynamic, "model_bytes": case.model_bytes(), "cost": cost, "engines": results,
-                      "missing": missing, "memory_gbs": stats.percentile(rates, 50) if rates else None, "load": os.getloadavg()[0]}
+                      "missing": missing, "memory_gbs": stats.percentile(machine["rates"], 50) if machine["rates"] else None,
+                      "machine": {"reads": control.reads, "rounds": machine["rounds"]} if machine["rounds"] else None,
+                      "load": os.getloadavg()[0]}
             least = stats.roofline_seconds(cost, roof, threads, kind, record["memory_gbs"])
             print("\n".join(table.case(record, least)) + "\n", flush=True)
             yield record

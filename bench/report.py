@@ -51,14 +51,19 @@ def latency(records, roof):
 
 
 def tails(records):
+    """What the machine itself does is in the last column, if it was measured."""
     names = engine_names(records)
+    measured = any(record.get("machine") for record in records)
 
     def cell(result):
-        figures = stats.summary(result["rounds"])
-        return f"{figures['p99'] / figures['p50']:.2f} · {table.milliseconds(result['cpu_ms'])}"
+        return f"{stats.tail(result['rounds']):.2f} · {table.milliseconds(result['cpu_ms'])}"
 
-    return table.markdown([["p99 / p50 · CPU ms of a run", *names.values()],
-                           *([record["case"], *by_engine(record, names, cell)] for record in records)])
+    rows = [["p99 / p50 · CPU ms of a run", *names.values(), *["the machine itself"] * measured]]
+    for record in records:
+        machine = record.get("machine")
+        own = [f"{stats.tail(machine['rounds']):.2f}, {'reading' if machine['reads'] else 'computing'}" if machine else "–"]
+        rows.append([record["case"], *by_engine(record, names, cell), *own * measured])
+    return table.markdown(rows)
 
 
 def memory(records):

@@ -4,9 +4,12 @@
  *   roofline THREADS MEMORY_BYTES
  *
  * The first prints one line of JSON. Rates are the best of several tries,
- * because the least disturbed one says most about the machine. The second reads
- * all of the memory once for every line of its input, and prints at which rate:
- * what a model's time can be held against that was measured next to it. */
+ * because the least disturbed one says most about the machine. The second is
+ * what a model's times can be held against that were measured next to it: for
+ * every line of its input, "RUNS STEPS BYTES", it does as many runs of the same
+ * work one after the other, and prints the milliseconds of each. In a run each
+ * thread does so many steps of multiply-adds or, when they are 0, reads its
+ * part of so many bytes; a run is over when all threads are through with it. */
 #define _GNU_SOURCE
 #include <immintrin.h>
 #include <pthread.h>
@@ -29,14 +32,15 @@ typedef long long Words __attribute__((vector_size(LANES * 4)));
 
 /* A try takes one or two milliseconds: short, so that among many of them some
  * are not disturbed by other programs. */
-enum { STEPS = 300000, TRIES = 60, SLICE = 32 << 20 };
+enum { TRIES = 60, SLICE = 32 << 20 };
+static long steps = 300000;
 
 /* As many independent chains as hide the latency, each in a register. */
 #define CHAIN_LOOP(Type, start, expression)                                    \
   Type a[CHAINS];                                                              \
   for (int i = 0; i < CHAINS; ++i)                                             \
     a[i] = start;                                                              \
-  for (int step = 0; step < STEPS; ++step)                                     \
+  for (long step = 0; step < steps; ++step)                                    \
     _Pragma("clang loop unroll(full)") for (int i = 0; i < CHAINS; ++i) {      \
       a[i] = expression;                                                       \
       __asm__ volatile("" : "+" REGISTER(a[i]));                               \
@@ -46,14 +50,14 @@ static double multiplyAdds(void) {
   Vector b = {0}, c = {0};
   b += 0.999f, c += 1e-9f;
   CHAIN_LOOP(Vector, c, a[i] * b + c)
-  return 2.0 * LANES * CHAINS * STEPS;
+  return 2.0 * LANES * CHAINS * (double)steps;
 }
 
 #ifdef __AVX512BF16__
 static double bf16Products(void) {
   __m512bh b = (__m512bh)_mm512_set1_epi32(0x3f803f80);
   CHAIN_LOOP(__m512, _mm512_setzero_ps(), _mm512_dpbf16_ps(a[i], b, b))
-  return 4.0 * LANES * CHAINS * STEPS;
+  return 4.0 * LANES * CHAINS * (double)steps;
 }
 #endif
 
@@ -61,18 +65,9 @@ static double bf16Products(void) {
 static double int8Products(void) {
   __m512i b = _mm512_set1_epi32(0x01010101);
   CHAIN_LOOP(__m512i, _mm512_setzero_si512(), _mm512_dpbusd_epi32(a[i], b, b))
-  return 8.0 * LANES * CHAINS * STEPS;
+  return 8.0 * LANES * CHAINS * (double)steps;
 }
 #endif
-
-typedef struct {
-  double (*compute)(void); /* or null: read the bytes `rounds` times */
-  const char *bytes;
-  size_t count;
-  int rounds;
-  atomic_int *waiting;
-  double work, from, to, seconds; /* seconds: of CPU */
-} Job;
 
 static double clockOf(clockid_t id) {
   struct timespec t;
@@ -91,18 +86,47 @@ static double readBytes(const char *bytes, size_t count, int rounds) {
   return (double)count * rounds;
 }
 
-/* Starts when all threads are there. */
-static void *work(void *argument) {
-  Job *job = argument;
-  atomic_fetch_sub(job->waiting, 1);
-  while (atomic_load(job->waiting) > 0)
+/* What threads do together, again and again. */
+typedef struct {
+  double (*compute)(void); /* or null: read the bytes `rounds` times */
+  const char *bytes;
+  size_t count;
+  int rounds, threads, runs;
+  double *times; /* when each run began; of the last one also when it ended */
+  atomic_int arrived;
+} Work;
+
+typedef struct {
+  Work *work;
+  int number;
+  double done, seconds; /* seconds: of CPU */
+} Thread;
+
+/* Goes on when all threads are there. */
+static double meet(Work *work, int run) {
+  atomic_fetch_add(&work->arrived, 1);
+  while (atomic_load(&work->arrived) < (run + 1) * work->threads)
     _mm_pause();
-  job->from = clockOf(CLOCK_MONOTONIC);
-  job->seconds = clockOf(CLOCK_THREAD_CPUTIME_ID);
-  job->work = job->compute ? job->compute()
-                           : readBytes(job->bytes, job->count, job->rounds);
-  job->seconds = clockOf(CLOCK_THREAD_CPUTIME_ID) - job->seconds;
-  job->to = clockOf(CLOCK_MONOTONIC);
+  return clockOf(CLOCK_MONOTONIC);
+}
+
+static void *participate(void *argument) {
+  Thread *self = argument;
+  Work *work = self->work;
+  size_t share = work->count / (size_t)work->threads / 4096 * 4096;
+  for (int run = 0; run <= work->runs; ++run) {
+    double now = meet(work, run);
+    if (self->number == 0)
+      work->times[run] = now;
+    if (run == work->runs)
+      break;
+    double before = clockOf(CLOCK_THREAD_CPUTIME_ID);
+    self->done += work->compute
+                      ? work->compute()
+                      : readBytes(work->bytes + share * (size_t)self->number,
+                                  share, work->rounds);
+    self->seconds += clockOf(CLOCK_THREAD_CPUTIME_ID) - before;
+  }
   return NULL;
 }
 
@@ -112,27 +136,20 @@ typedef struct {
   double ofCpu, ofClock;
 } Rate;
 
-static Rate once(int threads, double (*compute)(void), const char *bytes,
-                 size_t count, int rounds) {
-  atomic_int waiting = threads;
-  pthread_t ids[threads];
-  Job jobs[threads];
-  size_t share = count / (size_t)threads / 4096 * 4096;
-  for (int i = 0; i < threads; ++i) {
-    jobs[i] = (Job){
-        compute, bytes + share * (size_t)i, share, rounds, &waiting, 0, 0, 0,
-        0};
-    pthread_create(&ids[i], NULL, work, &jobs[i]);
+static Rate perform(Work *work) {
+  pthread_t ids[work->threads];
+  Thread threads[work->threads];
+  for (int i = 0; i < work->threads; ++i) {
+    threads[i] = (Thread){work, i, 0, 0};
+    pthread_create(&ids[i], NULL, participate, &threads[i]);
   }
-  double done = 0, sum = 0, start = 1e300, end = 0;
-  for (int i = 0; i < threads; ++i) {
+  double done = 0, sum = 0;
+  for (int i = 0; i < work->threads; ++i) {
     pthread_join(ids[i], NULL);
-    done += jobs[i].work;
-    sum += jobs[i].work / jobs[i].seconds * 1e-9;
-    start = jobs[i].from < start ? jobs[i].from : start;
-    end = jobs[i].to > end ? jobs[i].to : end;
+    done += threads[i].done;
+    sum += threads[i].done / threads[i].seconds * 1e-9;
   }
-  return (Rate){sum, done / (end - start) * 1e-9};
+  return (Rate){sum, done / (work->times[work->runs] - work->times[0]) * 1e-9};
 }
 
 /* The best of several tries. Arithmetic goes by CPU time, reading by the clock,
@@ -145,11 +162,38 @@ static double rate(int threads, double (*compute)(void), const char *bytes,
     const char *from = bytes;
     if (total > count)
       from += (size_t)attempt * count % (total - count) / 4096 * 4096;
-    Rate reached = once(threads, compute, from, count, rounds);
+    double times[2];
+    Work once = {compute, from, count, rounds, threads, 1, times, 0};
+    Rate reached = perform(&once);
     double achieved = compute ? reached.ofCpu : reached.ofClock;
     best = achieved > best ? achieved : best;
   }
   return best;
+}
+
+/* Does what the lines of the input ask for. */
+static int answer(int threads, const char *bytes, size_t memory) {
+  size_t count;
+  for (int runs; scanf("%d %ld %zu", &runs, &steps, &count) == 3;) {
+    if (runs < 1)
+      return fprintf(stderr, "roofline: no runs\n"), 1;
+    double times[runs + 1];
+    size_t rounds = (count + memory - 1) / memory;
+    Work work = {steps ? multiplyAdds : NULL,
+                 bytes,
+                 count / (rounds + !rounds),
+                 (int)rounds,
+                 threads,
+                 runs,
+                 times,
+                 0};
+    perform(&work);
+    for (int i = 0; i < runs; ++i)
+      printf("%.4f%c", (times[i + 1] - times[i]) * 1e3,
+             i + 1 < runs ? ' ' : '\n');
+    fflush(stdout);
+  }
+  return 0;
 }
 
 int main(int argc, char **argv) {
@@ -166,11 +210,8 @@ int main(int argc, char **argv) {
     return fprintf(stderr, "roofline: bad sizes, or out of memory\n"), 1;
   madvise(bytes, memory, MADV_HUGEPAGE);
   memset(bytes, 1, memory);
-  if (argc == 3) {
-    for (char line[16]; fgets(line, sizeof line, stdin); fflush(stdout))
-      printf("%.2f\n", once(threads, NULL, bytes, memory, 1).ofClock);
-    return 0;
-  }
+  if (argc == 3)
+    return answer(threads, bytes, memory);
   printf("{");
   for (int n = 1; n <= threads; ++n) {
     printf("%s\"%d\": {\"f32_gflops\": %.1f", n > 1 ? ", " : "", n,

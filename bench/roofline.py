@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import tempfile
 from pathlib import Path
@@ -49,10 +50,17 @@ def measured(threads):
     return {"cache_bytes": cache, "threads": json.loads(done.stdout)}
 
 
-class Reader:
-    """Reads memory with so many threads, in huge pages, whenever it is its turn; None in `process` where it cannot be built."""
+class Control:
+    """The machine itself: a fixed piece of work by so many threads, without any engine, whenever it is its turn.
 
-    def __init__(self, threads):
+    The work is reading memory, in huge pages, or multiply-adds; each thread has an equal part, and a run is over when all are through
+    with theirs. `process` is None where it cannot be built.
+    """
+
+    CALIBRATION = 300_000  # steps
+
+    def __init__(self, threads, reads=False):
+        self.reads, self.work = reads, None
         with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as folder:
             program = built(folder)
             self.process = program and subprocess.Popen([program, str(threads), str(memory_bytes())], stdin=subprocess.PIPE,
@@ -60,10 +68,26 @@ class Reader:
             if self.process:
                 self.gbs()  # it runs: the file may go
 
-    def gbs(self):
-        self.process.stdin.write("\n")
+    def _times(self, runs, steps, count):
+        self.process.stdin.write(f"{runs} {steps} {count}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        return [float(spent) for spent in self.process.stdout.readline().split()]
+
+    def gbs(self):
+        """The rate of reading all of the memory once."""
+        return memory_bytes() / self._times(1, 0, memory_bytes())[0] / 1e6
+
+    def aim(self, seconds):
+        """Makes a run take about so long."""
+        if self.reads:
+            self.work = 0, int(statistics.median(self.gbs() for _ in range(5)) * seconds * 1e9)
+        else:
+            usual = statistics.median(self._times(21, self.CALIBRATION, 0)) / 1e3
+            self.work = max(1, int(self.CALIBRATION * seconds / usual)), 0
+
+    def block(self, runs, warm=1):
+        """Times in milliseconds."""
+        return self._times(warm + runs, *self.work)[warm:]
 
     def close(self):
         if self.process:

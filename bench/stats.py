@@ -17,6 +17,12 @@ def summary(rounds):
             "min": min(times)}
 
 
+def tail(rounds):
+    """What share of the usual time the slowest hundredth of the runs takes, at least."""
+    figures = summary(rounds)
+    return figures["p99"] / figures["p50"]
+
+
 def ratio_interval(theirs, ours, confidence=0.95, samples=1000, seed=0):
     """The confidence interval of median(theirs) / median(ours), by bootstrap.
 
@@ -71,8 +77,8 @@ def groups(measurements):
             for (kind, threads, dynamic), records in ordered]
 
 
-def roofline_seconds(cost, roof, threads, kind="f32", memory_gbs=None):
-    """The least time in which this machine could do a case's arithmetic and read its weights; None when either is unknown.
+def least_seconds(cost, roof, threads, kind, memory_gbs=None):
+    """The least times of this machine for a case's arithmetic and for reading its weights; None when either is unknown.
 
     `memory_gbs` is the rate of reading that was measured in turns with the case, which varies more than those of arithmetic do.
     """
@@ -83,4 +89,16 @@ def roofline_seconds(cost, roof, threads, kind="f32", memory_gbs=None):
     peak = rates.get(PEAKS[kind])
     cached = cost["bytes"] < roof["cache_bytes"] / 2
     bandwidth = rates["cache_gbs"] if cached else memory_gbs or rates["memory_gbs"]
-    return peak and max(cost["flops"] / (peak * 1e9), cost["bytes"] / (bandwidth * 1e9))
+    return peak and (cost["flops"] / (peak * 1e9), cost["bytes"] / (bandwidth * 1e9))
+
+
+def roofline_seconds(cost, roof, threads, kind="f32", memory_gbs=None):
+    """The least time in which this machine could do both at once."""
+    least = least_seconds(cost, roof, threads, kind, memory_gbs)
+    return least and max(least)
+
+
+def reads(cost, roof, threads, kind="f32"):
+    """Whether a case takes its time for reading, at the best."""
+    least = least_seconds(cost, roof, threads, kind)
+    return bool(least) and least[1] > least[0]

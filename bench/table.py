@@ -48,6 +48,10 @@ def engines(measurement, least):
                      milliseconds(result["cpu_ms"]), f"{result['cpu_ms'] / figures['p50']:.2f}", share(figures["p50"] / 1e3, least),
                      milliseconds(result["load_ms"]), milliseconds(result["first_ms"]), size(result["peak_bytes"]),
                      "–" if result["difference"] is None else f"{result['difference']:.1e}"])
+    if machine := measurement.get("machine"):
+        figures = stats.summary(machine["rounds"])
+        rows.append([f"the machine itself, {'reading' if machine['reads'] else 'computing'}",
+                     *(milliseconds(figures[key]) for key in ("p50", "p90", "p99", "min")), *["–"] * (len(HEAD) - 5)])
     return rows
 
 

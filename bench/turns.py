@@ -106,12 +106,21 @@ def prepare(engine, case, threads, precision, options, folder):
     return worker, {"engine": engine, "name": module.NAME, **facts, **loaded.pop("facts"), **loaded}
 
 
-def take_turns(workers, results, seconds, reader=None):
-    """Measures until `seconds` are over; adds the times of the runs, round by round. Returns the rates of the reader's turns."""
-    runs, rates = {}, []
-    for worker in workers:
-        once = min(worker.ask("block", runs=2, warm=1)["times"]) / 1e3
-        runs[worker] = max(1, min(MOST_RUNS, round(BLOCK_SECONDS / max(once, 1e-6))))
+def runs_of(once):
+    """How many runs a block has when one takes so many seconds."""
+    return max(1, min(MOST_RUNS, round(BLOCK_SECONDS / max(once, 1e-6))))
+
+
+def take_turns(workers, results, seconds, control=None):
+    """Measures until `seconds` are over; adds the times of the runs, round by round.
+
+    Returns what the machine itself did in its turns: the times of work as long as the fastest engine's runs, and the rates of reading.
+    """
+    machine = {"rounds": [], "rates": []}
+    once = {worker: min(worker.ask("block", runs=2, warm=1)["times"]) / 1e3 for worker in workers}
+    runs, least = {worker: runs_of(once[worker]) for worker in workers}, min(once.values())
+    if control and control.process:
+        control.aim(least)
     end, rounds = time.monotonic() + seconds, 0
     while rounds < FEWEST_ROUNDS or time.monotonic() < end:
         first = rounds % len(workers)
@@ -122,13 +131,14 @@ def take_turns(workers, results, seconds, reader=None):
             result.setdefault("cpu_ms", []).append(block["cpu_ms"])
             result.setdefault("settle_cpu_ms", []).append(block["settle_cpu_ms"])
         rounds += 1
-        if reader and reader.process:
-            rates.append(reader.gbs())
-    return rates
+        if control and control.process:
+            machine["rounds"].append(control.block(runs_of(least)))
+            machine["rates"].append(control.gbs())
+    return machine
 
 
-def measure(case, names, threads, precision, options, reader=None, say=print):
-    """All engines on one case: a list of their figures, {engine: why it is missing}, and the rates at which the reader read meanwhile."""
+def measure(case, names, threads, precision, options, control=None, say=print):
+    """All engines on one case: a list of their figures, {engine: why it is missing}, and what the machine itself did meanwhile."""
     workers, results, missing = [], {}, {}
     with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as scratch:
         scratch = Path(options.get("keep") or scratch)
@@ -143,8 +153,8 @@ def measure(case, names, threads, precision, options, reader=None, say=print):
                 workers.append(worker)
                 results[name] = result
             if not workers:
-                return [], missing, []
-            rates = take_turns(workers, results, options["seconds"], reader)
+                return [], missing, {"rounds": [], "rates": []}
+            machine = take_turns(workers, results, options["seconds"], control)
             outputs = {}
             for worker in workers:
                 path = scratch / f"{worker.engine}.npz"
@@ -164,4 +174,4 @@ def measure(case, names, threads, precision, options, reader=None, say=print):
     for result in results.values():
         result["cpu_ms"] = float(np.median(result["cpu_ms"]))
         result["settle_cpu_ms"] = float(np.median(result["settle_cpu_ms"]))
-    return list(results.values()), missing, rates
+    return list(results.values()), missing, machine

@@ -1,12 +1,15 @@
 // The default executor: a claim-based pool.
 //
-// A loop is a count of tasks that nobody has claimed yet. Whoever has time, the
-// calling thread included, claims one by a compare-and-swap that counts down;
-// the caller waits only for tasks that were claimed. A thread that the system
-// does not schedule therefore delays nobody, and a worker that wakes up late
-// finds the count at zero.
+// Every thread, the calling one included, has a share of a loop's tasks:
+// neighbours, and the same ones in loops of as many tasks, so that what a
+// thread wrote in one loop is in its own cache when it reads it in the next.
+// Whoever is through with his share goes on with those of the others. A share
+// is a count of tasks that nobody has claimed yet; one is claimed by a
+// compare-and-swap that counts down, and the caller waits only for tasks that
+// were claimed. A thread that the system does not schedule therefore delays
+// nobody, and a worker that wakes up late finds all counts at zero.
 //
-// The claim is what makes `task`, `argument` and `count` safe to read: they are
+// The claim is what makes `task`, `argument` and `end` safe to read: they are
 // read after it only. Before the claim succeeds, they may belong to a loop that
 // is over; once it has, the loop cannot end before this task does, and the swap
 // has acquired what the caller released together with the count. It does not
@@ -30,20 +33,29 @@ enum {
   MAX_THREADS = 4096
 };
 
+/// A thread and its share of the present loop: all that it has to read to begin
+/// is in one cache line.
+typedef struct member {
+  alignas(CACHE_LINE) _Atomic int64_t unclaimed;
+  int64_t end; // the task behind the last one
+  fulgur_task task;
+  void *argument;
+  atomic_uint loop; // the number of the loop
+  struct pool *pool;
+  pthread_t thread;
+} member;
+
 typedef struct pool {
   fulgur_executor executor; // first: what callers hold is a pointer to it
-  alignas(CACHE_LINE) _Atomic int64_t unclaimed;
-  alignas(CACHE_LINE) _Atomic int64_t finished;
-  alignas(CACHE_LINE) fulgur_task task;
-  void *argument;
-  int64_t count;
-  alignas(CACHE_LINE) atomic_flag busy;
-  atomic_int sleepers;
+  int32_t size;             // threads, the calling one among them
   atomic_bool stop;
-  pthread_mutex_t mutex; // for sleeping only
+  alignas(CACHE_LINE) atomic_flag busy;
+  unsigned loops;
+  atomic_int sleepers;
+  alignas(CACHE_LINE) _Atomic int64_t finished; // by workers
+  alignas(CACHE_LINE) pthread_mutex_t mutex;    // for sleeping only
   pthread_cond_t wake;
-  int32_t workers;
-  pthread_t threads[];
+  member members[]; // the first one is whoever calls
 } pool;
 
 static void pause_cpu(void) {
@@ -54,45 +66,66 @@ static void pause_cpu(void) {
 #endif
 }
 
-/// Runs tasks of the present loop until none is left to claim.
-static void work(pool *p) {
-  int64_t left = atomic_load_explicit(&p->unclaimed, memory_order_relaxed);
+/// Runs tasks of a share until none is left to claim; returns how many. Not
+/// inlined: the library is small, and a call costs nothing beside a claim.
+__attribute__((noinline)) static int64_t take(member *share) {
+  int64_t done = 0;
+  int64_t left = atomic_load_explicit(&share->unclaimed, memory_order_relaxed);
   while (left > 0) {
-    if (!atomic_compare_exchange_weak_explicit(&p->unclaimed, &left, left - 1,
-                                               memory_order_acquire,
+    if (!atomic_compare_exchange_weak_explicit(&share->unclaimed, &left,
+                                               left - 1, memory_order_acquire,
                                                memory_order_relaxed))
       continue;
-    p->task(p->argument, p->count - left);
-    atomic_fetch_add_explicit(&p->finished, 1, memory_order_release);
-    left = atomic_load_explicit(&p->unclaimed, memory_order_relaxed);
+    share->task(share->argument, share->end - left);
+    ++done;
+    left = atomic_load_explicit(&share->unclaimed, memory_order_relaxed);
   }
+  return done;
 }
 
-/// Waits for a task or the end. A sleeper announces itself before it looks a
-/// last time, and the caller looks for sleepers after it has published: one of
-/// the two sees the other.
-static void wait_for_work(pool *p) {
+/// The member that is `distance` behind another one.
+static member *neighbour(pool *p, int32_t self, int32_t distance) {
+  int32_t left = p->size - self;
+  return &p->members[distance < left ? self + distance : distance - left];
+}
+
+/// Waits for a loop that is not `seen`, and returns its number. A sleeper
+/// announces itself before it looks a last time, and the caller asks for
+/// sleepers after it has published: one of the two sees the other.
+static unsigned wait_for_loop(pool *p, member *self, unsigned seen) {
+  unsigned loop = seen;
   for (int i = 0; i < WORKER_SPINS; ++i) {
-    if (atomic_load_explicit(&p->unclaimed, memory_order_relaxed) > 0 ||
-        atomic_load_explicit(&p->stop, memory_order_relaxed))
-      return;
+    loop = atomic_load_explicit(&self->loop, memory_order_acquire);
+    if (loop != seen)
+      return loop;
     pause_cpu();
   }
   pthread_mutex_lock(&p->mutex);
   atomic_fetch_add(&p->sleepers, 1);
-  while (atomic_load(&p->unclaimed) == 0 && !atomic_load(&p->stop))
+  while ((loop = atomic_load(&self->loop)) == seen)
     pthread_cond_wait(&p->wake, &p->mutex);
   atomic_fetch_sub(&p->sleepers, 1);
   pthread_mutex_unlock(&p->mutex);
+  return loop;
 }
 
 static void *worker(void *argument) {
-  pool *p = argument;
-  while (!atomic_load_explicit(&p->stop, memory_order_acquire)) {
-    wait_for_work(p);
-    work(p);
+  member *self = argument;
+  pool *p = self->pool;
+  unsigned loop = 0;
+  for (;;) {
+    loop = wait_for_loop(p, self, loop);
+    if (atomic_load_explicit(&p->stop, memory_order_relaxed))
+      return NULL;
+    // His own share first, the others as long as there is no next loop.
+    for (int32_t i = 0; i < p->size; ++i) {
+      if (atomic_load_explicit(&self->loop, memory_order_relaxed) != loop)
+        break;
+      int64_t done = take(neighbour(p, (int32_t)(self - p->members), i));
+      if (done)
+        atomic_fetch_add_explicit(&p->finished, done, memory_order_release);
+    }
   }
-  return NULL;
 }
 
 static void wake_all(pool *p) {
@@ -101,26 +134,46 @@ static void wake_all(pool *p) {
   pthread_mutex_unlock(&p->mutex);
 }
 
+/// Tells a member the number of a loop, which it is to see last.
+static void announce(member *m, unsigned loop) {
+  atomic_store_explicit(&m->loop, loop, memory_order_release);
+}
+
+/// Gives everybody an equal share of the tasks.
+static void publish(pool *p, int64_t count, fulgur_task task, void *argument) {
+  int64_t each = count / p->size, more = count % p->size, end = count;
+  ++p->loops;
+  for (int32_t i = p->size - 1; i >= 0; --i) {
+    member *m = &p->members[i];
+    int64_t tasks = each + (i < more);
+    m->task = task;
+    m->argument = argument;
+    m->end = end;
+    atomic_store_explicit(&m->unclaimed, tasks, memory_order_release);
+    announce(m, p->loops);
+    end -= tasks;
+  }
+}
+
 static void parallel_for(fulgur_executor *self, int64_t count, fulgur_task task,
                          void *argument) {
   pool *p = (pool *)self;
   // Taken by another thread, or by the loop whose task this call stands in.
-  if (count <= 1 || p->workers == 0 ||
+  if (count <= 1 || p->size == 1 ||
       atomic_flag_test_and_set_explicit(&p->busy, memory_order_acquire)) {
     for (int64_t i = 0; i < count; ++i)
       task(argument, i);
     return;
   }
-  p->task = task;
-  p->argument = argument;
-  p->count = count;
   atomic_store_explicit(&p->finished, 0, memory_order_relaxed);
-  atomic_store(&p->unclaimed, count);
-  if (atomic_load(&p->sleepers) > 0)
+  publish(p, count, task, argument);
+  if (atomic_fetch_add(&p->sleepers, 0) > 0)
     wake_all(p);
-  work(p);
+  int64_t others = count;
+  for (int32_t i = 0; i < p->size; ++i)
+    others -= take(&p->members[i]);
   for (int i = 0;
-       atomic_load_explicit(&p->finished, memory_order_acquire) < count; ++i) {
+       atomic_load_explicit(&p->finished, memory_order_acquire) < others; ++i) {
     if (i < CALLER_SPINS)
       pause_cpu();
     else
@@ -141,13 +194,13 @@ static int32_t usable_cpus(void) {
 }
 
 /// Starts the workers, without the signals meant for the product's threads.
-static void start_workers(pool *p, int32_t workers) {
+static void start_workers(pool *p, int32_t size) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  while (p->workers < workers &&
-         pthread_create(&p->threads[p->workers], NULL, worker, p) == 0)
-    ++p->workers;
+  while (p->size < size && pthread_create(&p->members[p->size].thread, NULL,
+                                          worker, &p->members[p->size]) == 0)
+    ++p->size;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -160,9 +213,7 @@ fulgur_executor *fulgur_pool_create(int32_t threads) {
   }
   if (threads == 0)
     threads = usable_cpus();
-  int32_t workers = threads - 1;
-  size_t bytes = sizeof(pool) + (size_t)workers * sizeof(pthread_t);
-  bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+  size_t bytes = sizeof(pool) + (size_t)threads * sizeof(member);
   pool *p = aligned_alloc(CACHE_LINE, bytes);
   if (!p) {
     fulgur__fail(FULGUR_INVALID_ARGUMENT, "out of memory for %d threads",
@@ -170,19 +221,24 @@ fulgur_executor *fulgur_pool_create(int32_t threads) {
     return NULL;
   }
   p->executor.parallel_for = parallel_for;
-  atomic_init(&p->unclaimed, 0);
-  atomic_init(&p->finished, 0);
+  p->loops = 0;
+  p->size = 1;
   atomic_flag_clear(&p->busy);
+  atomic_init(&p->finished, 0);
   atomic_init(&p->sleepers, 0);
   atomic_init(&p->stop, 0);
   pthread_mutex_init(&p->mutex, NULL);
   pthread_cond_init(&p->wake, NULL);
-  p->workers = 0;
-  start_workers(p, workers);
-  if (p->workers == workers)
+  for (int32_t i = 0; i < threads; ++i) {
+    atomic_init(&p->members[i].unclaimed, 0);
+    atomic_init(&p->members[i].loop, 0);
+    p->members[i].pool = p;
+  }
+  start_workers(p, threads);
+  if (p->size == threads)
     return &p->executor;
   fulgur__fail(FULGUR_INVALID_ARGUMENT,
-               "the system started %d of %d threads only", (int)p->workers + 1,
+               "the system started %d of %d threads only", (int)p->size,
                (int)threads);
   fulgur_pool_destroy(&p->executor);
   return NULL;
@@ -193,9 +249,11 @@ void fulgur_pool_destroy(fulgur_executor *executor) {
   if (!p)
     return;
   atomic_store(&p->stop, 1);
+  for (int32_t i = 1; i < p->size; ++i)
+    announce(&p->members[i], p->loops + 1);
   wake_all(p);
-  for (int32_t i = 0; i < p->workers; ++i)
-    pthread_join(p->threads[i], NULL);
+  for (int32_t i = 1; i < p->size; ++i)
+    pthread_join(p->members[i].thread, NULL);
   pthread_cond_destroy(&p->wake);
   pthread_mutex_destroy(&p->mutex);
   free(p);

@@ -419,7 +419,8 @@ FULGUR_API const char *fulgur_status_name(fulgur_status status);
 FULGUR_API const char *fulgur_last_message(void);
 
 /* The default executor: `threads` threads in all, the calling one among them
- * (0: one per CPU this process may use). Tasks are claimed one by one, so a
+ * (0: one per CPU this process may use). Each begins with its share of the
+ * tasks and goes on with those of others; tasks are claimed one by one, so a
  * thread that the system does not schedule delays nobody. While the pool is
  * busy with one loop, loops from inside its tasks or from other threads run on
  * the thread that asks. NULL when out of memory or threads. Destroy a pool only

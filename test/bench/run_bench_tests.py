@@ -74,8 +74,29 @@ class Statistics(unittest.TestCase):
         self.assertIsNone(stats.roofline_seconds({"flops": 1, "bytes": 1}, ROOF, 1, "bf16"))
         self.assertIsNone(stats.roofline_seconds(None, ROOF, 1))
 
+    def test_what_bounds_a_case(self):
+        self.assertFalse(stats.reads({"flops": 10**9, "bytes": 10**8}, ROOF, 1))
+        self.assertTrue(stats.reads({"flops": 10**9, "bytes": 10**9}, ROOF, 1))
+        self.assertFalse(stats.reads(None, ROOF, 1))
+
+    def test_tail(self):
+        self.assertEqual(stats.tail([[2.0] * 98, [3.0, 3.0]]), 1.5)
+
     def test_geometric_mean(self):
         self.assertAlmostEqual(stats.geometric_mean([1, 4]), 2)
+
+
+class Machine(unittest.TestCase):
+    def test_its_runs_have_times(self):
+        for reads in (False, True):
+            control = roofline.Control(2, reads)
+            if control.process:
+                control.aim(0.002)
+                times = control.block(7)
+                self.assertEqual(len(times), 7)
+                self.assertGreater(min(times), 0)
+                self.assertEqual(control.work[0] == 0, reads)
+            control.close()
 
 
 class Text(unittest.TestCase):
@@ -93,6 +114,14 @@ class Text(unittest.TestCase):
         self.assertIn("best peer / Fulgur: 1.50, 95 % interval 1.50 to 1.50", text)
         self.assertIn("50 %", text)
         self.assertIn("arena 1.02 kB", text)
+
+    def test_the_machine_is_in_the_table(self):
+        measured = record("bert", [result("fulgur", OURS)])
+        self.assertNotIn("the machine itself", "\n".join(table.case(measured, None)))
+        measured["machine"] = {"reads": True, "rounds": [[2.0, 4.0]]}
+        line = next(line for line in table.case(measured, None) if "the machine itself" in line)
+        self.assertEqual(line.split()[3:7], ["reading", "2.00", "4.00", "4.00"])
+        self.assertIn("| bert | 1.10 · 2.00 | 2.00, reading |", "\n".join(report.tails([measured])))
 
     def test_a_case_without_engines(self):
         self.assertIn("no ratio", "\n".join(table.case(record("bert", []), None)))
@@ -247,12 +276,13 @@ class Cases(unittest.TestCase):
         options = {"seconds": 0, "fulgurc": "/nowhere/fulgurc", "fulgur_args": "", "built": {}}
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            reader = roofline.Reader(1)
-            results, missing, rates = turns.measure(case, ["fulgur", "onnxruntime"], 1, "f32", options, reader)
-            reader.close()
-            if reader.process:
-                self.assertEqual(len(rates), len(results[0]["rounds"]))
-                self.assertGreater(min(rates), 0)
+            control = roofline.Control(1)
+            results, missing, machine = turns.measure(case, ["fulgur", "onnxruntime"], 1, "f32", options, control)
+            control.close()
+            if control.process:
+                self.assertEqual(len(machine["rates"]), len(results[0]["rounds"]))
+                self.assertGreater(min(machine["rates"]), 0)
+                self.assertEqual([len(block) for block in machine["rounds"]], [len(block) for block in results[0]["rounds"]])
         self.assertIn("there is no", missing["fulgur"])
         self.assertIn("Fulgur is left out", said.getvalue())
         self.assertEqual([r["engine"] for r in results], ["onnxruntime"])

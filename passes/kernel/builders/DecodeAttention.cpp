@@ -85,10 +85,8 @@ void Decode::build(Value scratch) {
   partials = scratch;
   Value items = e.mul(units, chunks),
         bytes = e.mul(e.max(e.min(chunkKeys, keyCount), e.index(1)), rowBytes),
-        together = e.max(e.floorDiv(e.index(kTaskBytes), bytes), e.index(1)),
-        tasks = e.ceilDiv(items, together);
-  together = e.ceilDiv(items, e.max(tasks, e.index(1)));
-  e.parallel(tasks, [&](Value task) {
+        together = e.floorDiv(e.index(kTaskBytes), bytes);
+  e.share(items, together, [&](Value from, Value to) {
     Type f32 = e.builder.getF32Type();
     queries = a.onStack(capacity * depth, f32);
     scores = a.onStack(capacity * blockKeys, f32);
@@ -96,8 +94,7 @@ void Decode::build(Value scratch) {
     for (Value *row : {&greatest, &total, &scale})
       *row = a.onStack(capacity, f32);
     allocateDigits();
-    Value from = e.mul(task, together);
-    e.loop(from, e.min(e.add(from, together), items), 1, [&](Value index) {
+    e.loop(from, to, 1, [&](Value index) {
       item(e.floorDiv(index, chunks), e.remainder(index, chunks));
     });
   });
@@ -460,9 +457,8 @@ void Decode::combine() {
   constexpr int64_t taskRows = 256;
   OpBuilder &b = e.builder;
   Value all = e.mul(units, rows);
-  e.parallel(e.ceilDiv(all, e.index(taskRows)), [&](Value task) {
-    Value first = e.mul(task, taskRows);
-    e.loop(first, e.min(e.add(first, taskRows), all), 1, [&](Value index) {
+  e.share(all, e.index(taskRows), [&](Value from, Value to) {
+    e.loop(from, to, 1, [&](Value index) {
       Value unit = e.floorDiv(index, rows), row = e.remainder(index, rows);
       auto partAt = [&](Value chunk) {
         return e.mul(e.add(e.mul(e.add(e.mul(unit, chunks), chunk), rows), row),

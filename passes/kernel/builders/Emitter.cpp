@@ -172,6 +172,25 @@ void Emitter::parallel(Value count, Body body) {
   body(forall.getInductionVar(0));
 }
 
+Value Emitter::evenTasks(Value tasks) {
+  Value even = mul(ceilDiv(tasks, index(4)), 4);
+  return builder.createOrFold<arith::SelectOp>(loc, less(tasks, index(3)),
+                                               tasks, even);
+}
+
+void Emitter::share(Value count, Value grain, Part body) {
+  Value tasks = min(evenTasks(ceilDiv(count, max(grain, index(1)))), count);
+  auto total = known(count), pieces = known(tasks);
+  parallel(tasks, [&](Value task) {
+    if (total && pieces && *pieces && *total % *pieces == 0) {
+      Value from = mul(task, *total / *pieces);
+      return body(from, add(from, *total / *pieces));
+    }
+    body(floorDiv(mul(task, count), tasks),
+         floorDiv(mul(add(task, 1), count), tasks));
+  });
+}
+
 void Emitter::branch(Value condition, llvm::function_ref<void()> then,
                      llvm::function_ref<void()> otherwise) {
   if (auto decided = known(condition)) {

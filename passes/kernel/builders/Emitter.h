@@ -57,6 +57,13 @@ struct Emitter {
                                       Reduction body);
   /// The tasks of a kernel: calls of `body` that may run at the same time.
   void parallel(mlir::Value count, Body body);
+  using Part = llvm::function_ref<void(mlir::Value from, mlir::Value to)>;
+  /// Tasks of about `grain` of [0, count) each: equal parts, and as many as
+  /// evenTasks says.
+  void share(mlir::Value count, mlir::Value grain, Part body);
+  /// From three tasks on the next multiple of four: of five equal tasks one of
+  /// two threads has three and the other two, and then waits.
+  mlir::Value evenTasks(mlir::Value tasks);
   /// if (condition) then() else otherwise(), decided here when the condition is
   /// known.
   void branch(mlir::Value condition, llvm::function_ref<void()> then,

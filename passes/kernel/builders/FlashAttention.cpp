@@ -22,13 +22,10 @@ void Flash::build() {
             2 * blockQueries * (a.attention.depth + a.attention.columns));
   Value items = e.mul(units, blocks),
         together = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
-  Value tasks = e.ceilDiv(items, together);
-  together = e.ceilDiv(items, e.max(tasks, e.index(1)));
-  e.parallel(tasks, [&](Value task) {
+  e.share(items, together, [&](Value from, Value to) {
     scoresFrom = stripFrom = e.index(0);
     allocate();
-    Value from = e.mul(task, together);
-    e.loop(from, e.min(e.add(from, together), items), 1, [&](Value item) {
+    e.loop(from, to, 1, [&](Value item) {
       point.assign(a.sizes.size(), Value());
       Value block = e.remainder(item, blocks), outer = e.floorDiv(item, blocks);
       // The last queries of a causal attention see the most keys: they are

@@ -87,8 +87,7 @@ void PixelLoops::build() {
     rows = e.mul(rows, e.dim(outBuffer, dim));
   Value grain = e.ceilDiv(e.index(kTaskPixels), e.max(length, e.index(1)));
   Value wholeTo = e.sub(length, e.remainder(length, e.index(lanes)));
-  e.parallel(e.ceilDiv(rows, grain), [&](Value task) {
-    Value from = e.mul(task, grain), to = e.min(e.add(from, grain), rows);
+  e.share(rows, grain, [&](Value from, Value to) {
     e.loop(from, to, 1, [&](Value index) {
       for (int64_t dim = rank - 3; dim >= 0; --dim) {
         Value size = e.dim(outBuffer, dim);

@@ -165,8 +165,7 @@ void PoolLoops::build() {
     pixels = e.mul(pixels, sizes[loop]);
   Value cost = e.max(e.mul(sizes[channel], taps), e.index(1)),
         grain = e.ceilDiv(e.index(kTaskVisits), cost);
-  e.parallel(e.ceilDiv(pixels, grain), [&](Value task) {
-    Value from = e.mul(task, grain), to = e.min(e.add(from, grain), pixels);
+  e.share(pixels, grain, [&](Value from, Value to) {
     e.loop(from, to, 1, [&](Value index) {
       for (int loop : llvm::reverse(ArrayRef(pool.outLoops).drop_back())) {
         point[loop] = e.remainder(index, sizes[loop]);

@@ -92,17 +92,33 @@ void ProductLoops::forTasks(int64_t rowsOfStream, Task task) {
   Value operations = e.mul(e.max(sizes[reduction()], e.index(1)),
                            e.mul(rowsOfTask, 2 * width));
   Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
-  // Equal chunks of panels.
   Value chunks = e.ceilDiv(panels, taskPanels);
-  taskPanels = e.ceilDiv(panels, e.max(chunks, e.index(1)));
+  // As many as threads can share evenly: more blocks of rows, if there are some
+  // already, else more chunks of panels.
+  Value tiles = e.ceilDiv(sizes[row()], e.index(rows)), one = e.index(1),
+        tasks = e.evenTasks(e.mul(e.mul(points, rowBlocks), chunks)),
+        several = e.less(one, rowBlocks);
+  auto choose = [&](Value more, Value same) {
+    return e.builder.createOrFold<arith::SelectOp>(e.loc, several, more, same);
+  };
+  auto dividedBy = [&](Value others) {
+    return e.ceilDiv(tasks, e.max(others, one));
+  };
+  Value moreBlocks = e.min(dividedBy(e.mul(points, chunks)), tiles),
+        moreChunks = e.min(dividedBy(e.mul(points, rowBlocks)), panels);
+  rowBlocks = choose(moreBlocks, rowBlocks);
+  chunks = choose(chunks, moreChunks);
   e.parallel(e.mul(e.mul(points, rowBlocks), chunks), [&](Value index) {
     Value block = e.remainder(index, rowBlocks),
-          rest = e.floorDiv(index, rowBlocks);
-    Value rowFrom = e.mul(block, blockRows),
-          panelFrom = e.mul(e.remainder(rest, chunks), taskPanels);
-    task(e.floorDiv(rest, chunks), rowFrom,
-         e.min(e.add(rowFrom, blockRows), sizes[row()]), panelFrom,
-         e.min(e.add(panelFrom, taskPanels), panels));
+          rest = e.floorDiv(index, rowBlocks),
+          chunk = e.remainder(rest, chunks);
+    auto bound = [&](Value number, Value count, Value parts) {
+      return e.floorDiv(e.mul(number, count), parts);
+    };
+    task(e.floorDiv(rest, chunks), e.mul(bound(block, tiles, rowBlocks), rows),
+         e.min(e.mul(bound(e.add(block, 1), tiles, rowBlocks), rows),
+               sizes[row()]),
+         bound(chunk, panels, chunks), bound(e.add(chunk, 1), panels, chunks));
   });
 }
 

@@ -139,9 +139,8 @@ void RowEmitter::rows(llvm::function_ref<void()> row) {
                     : e.add(e.floorDiv(e.index(kTaskElements),
                                        e.max(columns, e.index(1))),
                             1);
-  e.parallel(e.ceilDiv(rowCount, grain), [&](Value task) {
-    Value from = e.mul(task, grain);
-    e.loop(from, e.min(e.add(from, grain), rowCount), 1, [&](Value index) {
+  e.share(rowCount, grain, [&](Value from, Value to) {
+    e.loop(from, to, 1, [&](Value index) {
       outerIndex = index;
       rowAt = e.mul(index, columns);
       row();

@@ -73,6 +73,51 @@ TEST(Pool, wakesSleepers) {
   }
 }
 
+TEST(Pool, threadsKeepTheirShares) {
+  // As long as everybody is there, a thread gets the same tasks in every loop,
+  // and neighbours: what it wrote last time is in its own cache.
+  constexpr int64_t threads = 3, each = 4;
+  Pool pool(threads);
+  std::vector<std::thread::id> before(threads * each);
+  int kept = 0;
+  for (int loop = 0; loop < 100; ++loop) {
+    std::atomic<int> begun = 0;
+    std::vector<std::atomic<int>> tasks(threads);
+    std::vector<std::thread::id> ran(threads * each);
+    pool.forEach(threads * each, [&](int64_t i) {
+      ran[i] = std::this_thread::get_id();
+      ++begun;
+      // No thread is through with its share before all are in their last tasks.
+      if (++tasks[i / each] == each)
+        while (begun < threads * each)
+          std::this_thread::yield();
+    });
+    bool together = ran[0] == std::this_thread::get_id();
+    for (int64_t i = 0; i < threads * each; ++i)
+      together &= ran[i] == ran[i / each * each];
+    kept += together && ran == before;
+    before = ran;
+  }
+  // One that was still looking at others' shares may have begun with these.
+  EXPECT_GT(kept, 50);
+}
+
+TEST(Pool, unequalSharesAreSharedOut) {
+  // All the work is in the caller's share: others are not done before it is.
+  Pool pool(2);
+  for (int loop = 0; loop < 20; ++loop) {
+    std::atomic<int> both = 0;
+    pool.forEach(8, [&](int64_t i) {
+      if (i >= 2)
+        return;
+      ++both;
+      while (both < 2)
+        std::this_thread::yield();
+    });
+    EXPECT_EQ(both, 2);
+  }
+}
+
 TEST(Pool, loopsInsideTasks) {
   Pool pool(3);
   for (int loop = 0; loop < 200; ++loop) {
