@@ -206,6 +206,12 @@ Depthwise::State Depthwise::keptWindows(unsigned k, Value column, Reach reach,
     Value step = inputStep(k) ? inputStep(k) : e.index(0);
     return e.add(inputAt, e.mul(step, offset));
   };
+  if (reach == Reach::Single && rows > 1) {
+    for (int64_t row : llvm::seq(rows))
+      sums[row] = keptWindows(k, column, reach, at(row * dim.stride), tap,
+                              {sums[row]}, 1)[0];
+    return sums;
+  }
   if (rows == 1) {
     for (int64_t position : llvm::seq(extent))
       sums = keptWindows(k + 1, column, reach, at(position * dim.dilation),
