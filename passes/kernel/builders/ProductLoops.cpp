@@ -78,53 +78,31 @@ Value ProductLoops::outerPoints() {
   return count;
 }
 
-/// Makes few tasks an even number, by one more block of rows or of panels, so
-/// that two threads have equal work.
-static void makeEven(Emitter &e, Value &rowBlocks, Value tiles, Value &chunks,
-                     Value panels, Value points) {
-  constexpr int64_t kMany = 32; // one more or less makes no difference
-  Value total = e.mul(points, e.mul(rowBlocks, chunks)), one = e.index(1);
-  Value few = e.less(total, e.index(kMany)),
-        odd = e.remainder(total, e.index(2));
-  auto either = [&](Value condition, Value then, Value otherwise) {
-    return e.builder.createOrFold<arith::SelectOp>(e.loc, condition, then,
-                                                   otherwise);
-  };
-  Value more = either(few, odd, e.index(0)),
-        severalBlocks = e.less(one, rowBlocks),
-        severalChunks = e.less(one, chunks);
-  Value moreBlocks = e.add(rowBlocks, either(severalBlocks, more, e.index(0))),
-        moreChunks = e.add(chunks, either(severalChunks, more, e.index(0)));
-  chunks = either(severalBlocks, chunks, e.min(moreChunks, panels));
-  rowBlocks = e.min(moreBlocks, e.max(tiles, one));
-}
-
 void ProductLoops::forTasks(int64_t rowsOfStream, Task task) {
   Value points = outerPoints(),
         panels = e.ceilDiv(sizes[column()], e.index(width)),
-        tiles = e.ceilDiv(sizes[row()], e.index(rows)),
         rowBlocks = e.ceilDiv(sizes[row()], e.index(taskRows));
+  // Equal chunks of rows, whole tiles each.
+  Value blockRows =
+      e.mul(e.ceilDiv(e.ceilDiv(sizes[row()], e.max(rowBlocks, e.index(1))),
+                      e.index(rows)),
+            rows);
   Value rowsOfTask =
-      e.max(e.min(sizes[row()],
-                  e.mul(e.ceilDiv(tiles, e.max(rowBlocks, e.index(1))), rows)),
-            e.index(rowsOfStream));
+      e.max(e.min(sizes[row()], blockRows), e.index(rowsOfStream));
   Value operations = e.mul(e.max(sizes[reduction()], e.index(1)),
                            e.mul(rowsOfTask, 2 * width));
-  Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1),
-        chunks = e.ceilDiv(panels, taskPanels);
-  makeEven(e, rowBlocks, tiles, chunks, panels, points);
+  Value taskPanels = e.add(e.floorDiv(e.index(kTaskOperations), operations), 1);
+  // Equal chunks of panels.
+  Value chunks = e.ceilDiv(panels, taskPanels);
+  taskPanels = e.ceilDiv(panels, e.max(chunks, e.index(1)));
   e.parallel(e.mul(e.mul(points, rowBlocks), chunks), [&](Value index) {
     Value block = e.remainder(index, rowBlocks),
-          rest = e.floorDiv(index, rowBlocks),
-          chunk = e.remainder(rest, chunks);
-    // Equal chunks, but for one tile of rows or one panel.
-    auto share = [&](Value all, Value number, Value count) {
-      return e.floorDiv(e.mul(all, number), count);
-    };
-    Value rowFrom = e.mul(share(tiles, block, rowBlocks), rows),
-          rowTo = e.mul(share(tiles, e.add(block, 1), rowBlocks), rows);
-    task(e.floorDiv(rest, chunks), rowFrom, e.min(rowTo, sizes[row()]),
-         share(panels, chunk, chunks), share(panels, e.add(chunk, 1), chunks));
+          rest = e.floorDiv(index, rowBlocks);
+    Value rowFrom = e.mul(block, blockRows),
+          panelFrom = e.mul(e.remainder(rest, chunks), taskPanels);
+    task(e.floorDiv(rest, chunks), rowFrom,
+         e.min(e.add(rowFrom, blockRows), sizes[row()]), panelFrom,
+         e.min(e.add(panelFrom, taskPanels), panels));
   });
 }
 

@@ -50,7 +50,7 @@ struct ProductLoops {
   using Task = llvm::function_ref<void(mlir::Value outer, mlir::Value rowFrom,
                                        mlir::Value rowTo, mlir::Value panelFrom,
                                        mlir::Value panelTo)>;
-  /// Tasks of some rows and panels each, about equal; reading a panel costs as much as
+  /// Equal tasks of some rows and panels each; reading a panel costs as much as
   /// computing `rowsOfStream` rows.
   void forTasks(int64_t rowsOfStream, Task task);
   mlir::Value outerPoints(); ///< of the outer loops, how many
