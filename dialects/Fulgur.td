@@ -40,7 +40,7 @@ def Fulgur_ScheduleAttr : AttrDef<Fulgur_Dialect, "Schedule"> {
     `tile` is the register tile ([rows, vectors] for a product) or a block ([queries, keys] of attention), `lanes` the elements of one vector, `unroll` the
     steps of the reduction taken at once, `pack` the width of the panels that a constant weight is packed into
     (0: not packed), `grain` the rows that one task computes (of each half, in "strassen"). A convolution's tile is [pixels, vectors, pixels of a row per
-    task, parts of the filters per task]; that of "winograd" is [tiles, vectors, channels at once, parts per task, elements of
+    task, parts of the filters per task], and in "depthwise" rows of a tile where it has several; that of "winograd" is [tiles, vectors, channels at once, parts per task, elements of
     the result along a tile], and its grain the tiles of a task.
   }];
   let parameters = (ins StringRefParameter<"builder">:$kind, OptionalArrayRefParameter<"int64_t">:$tile,

@@ -14,6 +14,7 @@
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "passes/Passes.h"
@@ -306,6 +307,24 @@ void allowContraction(ModuleOp module) {
   });
 }
 
+/// Of zeros with different signs, a maximum may be either where one is a
+/// constant: activations then take one instruction instead of three.
+void ignoreSignOfZero(ModuleOp module) {
+  module.walk([](Operation *op) {
+    if (!isa<arith::MaximumFOp, arith::MinimumFOp>(op) ||
+        llvm::none_of(op->getOperands(), [](Value operand) {
+          return matchPattern(operand, m_AnyZeroFloat());
+        }))
+      return;
+    auto arithmetic = cast<arith::ArithFastMathInterface>(op);
+    op->setAttr(
+        arithmetic.getFastMathAttrName(),
+        arith::FastMathFlagsAttr::get(
+            op->getContext(), arithmetic.getFastMathFlagsAttr().getValue() |
+                                  arith::FastMathFlags::nsz));
+  });
+}
+
 struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
   using LowerToLLVMBase::LowerToLLVMBase;
 
@@ -317,6 +336,7 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     if (shares)
       writeParallel(module);
     allowContraction(module);
+    ignoreSignOfZero(module);
     if (failed(computeInSingle(module, bf16)))
       return signalPassFailure();
     RewritePatternSet constants(context);

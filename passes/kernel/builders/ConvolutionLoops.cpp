@@ -7,6 +7,7 @@ using namespace fulgur;
 static constexpr int64_t kLongestRow = 1024; // that one task computes
 static constexpr int64_t kUnknown =
     64; // what sizes are taken for that are not known
+static constexpr int64_t kTasks = 8; // are enough
 static constexpr int64_t kBorderCode =
     96; // taps of border tiles that are written out
 
@@ -35,6 +36,9 @@ ScheduleAttr fulgur::scheduleConvolution(const Convolution &c, StringRef kind,
     columns = llvm::divideCeil(length, llvm::divideCeil(length, kLongestRow));
   columns = llvm::alignTo(columns, pixels);
   int64_t ofRow = 2 * std::min(columns, length) * width * c.steps();
+  // Little work is for some threads, too.
+  operations = std::max(operations / kTasks,
+                        std::min(operations, rows * parts * ofRow / kTasks));
   int64_t blocks = std::clamp<int64_t>(rows * ofRow / operations, 1, rows);
   int64_t taskRows = llvm::divideCeil(rows, blocks);
   int64_t partBlocks = std::clamp<int64_t>(
@@ -255,20 +259,23 @@ void ConvolutionLoops::knownTiles(const Task &task, Tile tile) {
   }
 }
 
+std::pair<Value, Value> ConvolutionLoops::wholeWindows(unsigned k, Value from,
+                                                       Value to) {
+  if (!c.padded)
+    return {from, to};
+  const Convolution::Spatial &dim = c.spatial[k];
+  auto reach = [&](Value distance) {
+    return e.ceilDiv(e.max(distance, e.index(0)), e.index(dim.stride));
+  };
+  Value innerFrom = e.min(e.max(from, reach(low[k])), to);
+  Value room = e.sub(e.add(inputSizes[k], low[k]),
+                     e.index((size(dim.window) - 1) * dim.dilation));
+  return {innerFrom, e.max(e.min(to, reach(room)), innerFrom)};
+}
+
 void ConvolutionLoops::unknownTiles(const Task &task, Tile tile) {
-  Value from = task.columnFrom, to = task.columnTo;
-  // The columns whose windows are inside.
-  Value innerFrom = from, innerTo = to, zero = e.index(0);
-  if (c.padded) {
-    Value stride = e.index(row().stride);
-    auto reach = [&](Value distance) {
-      return e.ceilDiv(e.max(distance, zero), stride);
-    };
-    innerFrom = e.min(e.max(from, reach(low[rowDim()])), to);
-    Value room = e.sub(e.add(inputSizes[rowDim()], low[rowDim()]),
-                       e.index((taps() - 1) * row().dilation));
-    innerTo = e.max(e.min(to, reach(room)), innerFrom);
-  }
+  Value from = task.columnFrom, to = task.columnTo, zero = e.index(0);
+  auto [innerFrom, innerTo] = wholeWindows(rowDim(), from, to);
   // Rows that are shorter than a tile have single pixels only.
   Value fits = e.less(e.index(plan.pixels - 1), e.sub(innerTo, innerFrom));
   innerTo = arith::SelectOp::create(e.builder, e.loc, fits, innerTo, innerFrom);

@@ -89,7 +89,10 @@ struct ConvolutionLoops {
   /// The positions [from, to) of the window that are inside of the input along
   /// spatial dim k, for the window at `image`.
   std::pair<mlir::Value, mlir::Value> insideOf(unsigned k, mlir::Value image);
-  /// The same along the row, for a column and a tap that are known.
+  /// The positions in [from, to) whose windows are inside along spatial dim k.
+  std::pair<mlir::Value, mlir::Value> wholeWindows(unsigned k, mlir::Value from,
+                                                   mlir::Value to);
+  /// Whether a tap is inside along the row, for a column that is known, too.
   bool isInside(int64_t column, int64_t tap);
   /// Where the window at `point` begins in the input, but for the last spatial
   /// dim.
