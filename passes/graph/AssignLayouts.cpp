@@ -47,14 +47,19 @@ bool isZeroFill(Value value) {
 }
 } // namespace
 
-bool fulgur::putsChannelsFirst(ArrayRef<int64_t> permutation) {
+bool Layouts::putsChannelsFirst(ArrayRef<int64_t> permutation,
+                                Operation *transpose) {
   int64_t rank = permutation.size();
-  if (rank < 4 || permutation[0] != 0 || permutation[1] != rank - 1)
+  if (rank < 3 || permutation[0] != 0 || permutation[1] != rank - 1)
     return false;
   for (int64_t k = 2; k < rank; ++k)
     if (permutation[k] != k - 1)
       return false;
-  return true;
+  return rank > 3 || llvm::any_of(transpose->getUsers(), [](Operation *user) {
+           auto expand = dyn_cast<tensor::ExpandShapeOp>(user);
+           return expand && expand.getReassociationIndices()[1].size() == 1 &&
+                  expand.getReassociationIndices()[2].size() > 1;
+         });
 }
 
 std::optional<unsigned> fulgur::loopOf(AffineExpr expr) {
@@ -74,7 +79,7 @@ void Layouts::run() {
       continue;
     }
     if (auto transpose = dyn_cast<linalg::TransposeOp>(op);
-        transpose && putsChannelsFirst(transpose.getPermutation()))
+        transpose && putsChannelsFirst(transpose.getPermutation(), transpose))
       layouts.insert(&op);
     (void)sink(&op);
   }

@@ -16,10 +16,6 @@ llvm::SmallVector<T> permuted(llvm::ArrayRef<T> values,
   return mlir::applyPermutation(values, permutation);
 }
 
-/// [batch, places..., channels] as the model has it, [batch, channels,
-/// places...].
-bool putsChannelsFirst(llvm::ArrayRef<int64_t> permutation);
-
 /// The leftmost loop in the expression of a dim: of `place * stride + tap` the
 /// place.
 std::optional<unsigned> loopOf(mlir::AffineExpr expr);
@@ -34,6 +30,11 @@ public:
   void run();
 
 private:
+  /// Whether [batch, places..., channels] becomes what the model has, [batch,
+  /// channels, places...], if `transpose`, or one in its place, permutes so.
+  /// One dim of places is that of an image if it is expanded.
+  static bool putsChannelsFirst(llvm::ArrayRef<int64_t> permutation,
+                                mlir::Operation *transpose);
   /// The transpose that `value` comes out of and that may move down, or null.
   mlir::linalg::TransposeOp layoutOf(mlir::Value value);
   /// `value` with its dims permuted; two transposes in a row are one.

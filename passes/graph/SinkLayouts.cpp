@@ -51,7 +51,7 @@ LogicalResult Layouts::sinkTranspose(linalg::TransposeOp op) {
   // One that puts channels first, or a shuffle, may move on.
   if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>();
       transpose &&
-      (putsChannelsFirst(transpose.getPermutation()) || isShuffle(op)))
+      (putsChannelsFirst(transpose.getPermutation(), op) || isShuffle(op)))
     layouts.insert(transpose);
   layouts.erase(op);
   rewriter.replaceOp(op, *whole);

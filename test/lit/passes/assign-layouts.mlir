@@ -258,3 +258,28 @@ func.func @negative_shuffled(%x: tensor<1x8x6x6xf32>, %w: tensor<16x8x3x3xf32>) 
   %3 = tensor.collapse_shape %2 [[0], [1], [2, 3], [4, 5]] : tensor<1x4x4x2x4x2xf32> into tensor<1x4x8x8xf32>
   return %3 : tensor<1x4x8x8xf32>
 }
+
+// -----
+
+// Rows of places that a transformer transposes and expands are images with their channels last: so they reach a convolution of each
+// channel, and become rows again.
+// CHECK-LABEL: @rows
+// CHECK-NOT: linalg.transpose
+// CHECK: tensor.expand_shape %{{.*}} {{.*}} : tensor<1x36x8xf32> into tensor<1x6x6x8xf32>
+// CHECK-NOT: linalg.transpose
+// CHECK: -> tensor<1x4x4x8xf32>
+// CHECK-NOT: linalg.transpose
+// CHECK: tensor.collapse_shape %{{.*}} : tensor<1x4x4x8xf32> into tensor<1x16x8xf32>
+func.func @rows(%x: tensor<1x36x8xf32>, %w: tensor<8x3x3xf32>) -> tensor<1x16x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %t = tensor.empty() : tensor<1x8x36xf32>
+  %0 = linalg.transpose ins(%x : tensor<1x36x8xf32>) outs(%t : tensor<1x8x36xf32>) permutation = [0, 2, 1]
+  %1 = tensor.expand_shape %0 [[0], [1], [2, 3]] output_shape [1, 8, 6, 6] : tensor<1x8x36xf32> into tensor<1x8x6x6xf32>
+  %e = tensor.empty() : tensor<1x8x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x8x4x4xf32>) -> tensor<1x8x4x4xf32>
+  %2 = linalg.depthwise_conv_2d_nchw_chw ins(%1, %w : tensor<1x8x6x6xf32>, tensor<8x3x3xf32>) outs(%f : tensor<1x8x4x4xf32>) -> tensor<1x8x4x4xf32>
+  %3 = tensor.collapse_shape %2 [[0], [1], [2, 3]] : tensor<1x8x4x4xf32> into tensor<1x8x16xf32>
+  %u = tensor.empty() : tensor<1x16x8xf32>
+  %4 = linalg.transpose ins(%3 : tensor<1x8x16xf32>) outs(%u : tensor<1x16x8xf32>) permutation = [0, 2, 1]
+  return %4 : tensor<1x16x8xf32>
+}
