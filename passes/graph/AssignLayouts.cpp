@@ -7,6 +7,7 @@
 //   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))     elementwise, pools, pads,
 //                                               insertions, ...
 //   sum(T⁻¹(x))        = sum'(x)                over the places
+//   norm(T⁻¹(x))       = T⁻¹(norm'(x))          of groups of channels
 //   T(T⁻¹(x))          = x
 //
 // The operations are visited in order, so every T⁻¹ moves down until it meets

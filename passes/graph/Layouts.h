@@ -1,5 +1,6 @@
 // Moves transpositions of images through a function: see AssignLayouts.cpp.
 #pragma once
+#include "dialects/Fulgur.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
@@ -116,6 +117,8 @@ private:
   /// disappears. The result gets the order of an operand that has all of its
   /// dims.
   llvm::LogicalResult sinkLinalg(mlir::linalg::LinalgOp op);
+  /// A norm of groups of channels, see SinkNorms.cpp.
+  llvm::LogicalResult sinkNorm(LayerNormOp op);
   /// The order in which the operand read through `map` has the result's dims;
   /// empty when it does not have all of them.
   static Permutation orderLike(mlir::AffineMap map,

@@ -19,6 +19,8 @@ LogicalResult Layouts::sink(Operation *op) {
     return sinkInsertion(insertion);
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
     return sinkLinalg(linalgOp);
+  if (auto norm = dyn_cast<LayerNormOp>(op))
+    return sinkNorm(norm);
   if (op->getNumOperands() == 0)
     return failure();
   linalg::TransposeOp transpose = layoutOf(op->getOperand(0));
