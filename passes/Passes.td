@@ -9,8 +9,9 @@ def AssignLayouts : Pass<"fulgur-assign-layouts", "mlir::func::FuncOp"> {
     Afterwards a convolution of f32 is a generic whose output, and input if it has many channels or comes from another, have the
     order [batch, places, groups, channels], with its padding as a tensor.pad; one with a window of a single element, or with windows that lie side by side in the model's input, is a
     product. Transposes stand where other orders begin and end.
+    Rows of places that are transposed and expanded are such images, too. Norms of groups of channels are sums of channels.
   }];
-  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::math::MathDialect", "mlir::tensor::TensorDialect", "mlir::affine::AffineDialect"];
 }
 
 def FoldConstants : Pass<"fulgur-fold-constants", "mlir::func::FuncOp"> {

@@ -7,6 +7,7 @@
 //   f(T⁻¹(x), y, ...)  = T⁻¹(f'(x, y, ...))     elementwise, pools, pads,
 //                                               insertions, ...
 //   sum(T⁻¹(x))        = sum'(x)                over the places
+//   norm(T⁻¹(x))       = T⁻¹(norm'(x))          of groups of channels
 //   T(T⁻¹(x))          = x
 //
 // The operations are visited in order, so every T⁻¹ moves down until it meets
@@ -47,14 +48,19 @@ bool isZeroFill(Value value) {
 }
 } // namespace
 
-bool fulgur::putsChannelsFirst(ArrayRef<int64_t> permutation) {
+bool Layouts::putsChannelsFirst(ArrayRef<int64_t> permutation,
+                                Operation *transpose) {
   int64_t rank = permutation.size();
-  if (rank < 4 || permutation[0] != 0 || permutation[1] != rank - 1)
+  if (rank < 3 || permutation[0] != 0 || permutation[1] != rank - 1)
     return false;
   for (int64_t k = 2; k < rank; ++k)
     if (permutation[k] != k - 1)
       return false;
-  return true;
+  return rank > 3 || llvm::any_of(transpose->getUsers(), [](Operation *user) {
+           auto expand = dyn_cast<tensor::ExpandShapeOp>(user);
+           return expand && expand.getReassociationIndices()[1].size() == 1 &&
+                  expand.getReassociationIndices()[2].size() > 1;
+         });
 }
 
 std::optional<unsigned> fulgur::loopOf(AffineExpr expr) {
@@ -74,7 +80,7 @@ void Layouts::run() {
       continue;
     }
     if (auto transpose = dyn_cast<linalg::TransposeOp>(op);
-        transpose && putsChannelsFirst(transpose.getPermutation()))
+        transpose && putsChannelsFirst(transpose.getPermutation(), transpose))
       layouts.insert(&op);
     (void)sink(&op);
   }

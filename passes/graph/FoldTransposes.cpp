@@ -5,6 +5,7 @@
 //   result through one transpose(collapse(x))     = collapse(transpose(x)) so
 //   that reshapes meet and cancel f(transpose(x), scalars)   = transpose(f(x,
 //   scalars))  so that the transpose reaches a product
+//   slice(transpose(x))        = transpose(slice(x))
 //
 // Exporters put q, k and v through reshape, transpose and a scaling before the
 // products of attention; afterwards the products read the projections' results
@@ -189,11 +190,51 @@ struct SinkCollapse : OpRewritePattern<linalg::TransposeOp> {
   }
 };
 
+/// slice(transpose(x)) = transpose(slice(x)), where slices are all that is
+/// read: queries, keys and values that were transposed together.
+struct RaiseSlice : OpRewritePattern<tensor::ExtractSliceOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(tensor::ExtractSliceOp slice,
+                                PatternRewriter &rewriter) const override {
+    auto transpose = slice.getSource().getDefiningOp<linalg::TransposeOp>();
+    if (!transpose || slice.getDroppedDims().any())
+      return rewriter.notifyMatchFailure(slice, "is not of a transpose");
+    int64_t read = 0;
+    for (Operation *user : transpose->getUsers()) {
+      auto other = dyn_cast<tensor::ExtractSliceOp>(user);
+      if (!other || !other.getType().hasStaticShape())
+        return rewriter.notifyMatchFailure(slice, "is not all that is read");
+      read += other.getType().getNumElements();
+    }
+    auto type = cast<RankedTensorType>(transpose->getResult(0).getType());
+    if (!type.hasStaticShape() || read > type.getNumElements())
+      return rewriter.notifyMatchFailure(slice, "overlaps with others");
+    ArrayRef<int64_t> permutation = transpose.getPermutation();
+    SmallVector<int64_t> back = invertPermutationVector(permutation);
+    auto moved = [&](ArrayRef<OpFoldResult> list) {
+      SmallVector<OpFoldResult> result;
+      for (int64_t from : back)
+        result.push_back(list[from]);
+      return result;
+    };
+    Value part = tensor::ExtractSliceOp::create(
+        rewriter, slice.getLoc(), transpose.getInput(),
+        moved(slice.getMixedOffsets()), moved(slice.getMixedSizes()),
+        moved(slice.getMixedStrides()));
+    Value init = tensor::EmptyOp::create(rewriter, transpose.getLoc(),
+                                         slice.getType().getShape(),
+                                         type.getElementType());
+    rewriter.replaceOpWithNewOp<linalg::TransposeOp>(slice, part, init,
+                                                     permutation);
+    return success();
+  }
+};
+
 struct FoldTransposes : impl::FoldTransposesBase<FoldTransposes> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<FoldIntoOperand, FoldIntoResult, SinkBelowElementwise,
-                 SinkCollapse>(&getContext());
+                 SinkCollapse, RaiseSlice>(&getContext());
     tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, &getContext());
     tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns,
                                                          &getContext());

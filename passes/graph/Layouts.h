@@ -1,5 +1,6 @@
 // Moves transpositions of images through a function: see AssignLayouts.cpp.
 #pragma once
+#include "dialects/Fulgur.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
@@ -16,10 +17,6 @@ llvm::SmallVector<T> permuted(llvm::ArrayRef<T> values,
   return mlir::applyPermutation(values, permutation);
 }
 
-/// [batch, places..., channels] as the model has it, [batch, channels,
-/// places...].
-bool putsChannelsFirst(llvm::ArrayRef<int64_t> permutation);
-
 /// The leftmost loop in the expression of a dim: of `place * stride + tap` the
 /// place.
 std::optional<unsigned> loopOf(mlir::AffineExpr expr);
@@ -34,6 +31,11 @@ public:
   void run();
 
 private:
+  /// Whether [batch, places..., channels] becomes what the model has, [batch,
+  /// channels, places...], if `transpose`, or one in its place, permutes so.
+  /// One dim of places is that of an image if it is expanded.
+  static bool putsChannelsFirst(llvm::ArrayRef<int64_t> permutation,
+                                mlir::Operation *transpose);
   /// The transpose that `value` comes out of and that may move down, or null.
   mlir::linalg::TransposeOp layoutOf(mlir::Value value);
   /// `value` with its dims permuted; two transposes in a row are one.
@@ -115,6 +117,8 @@ private:
   /// disappears. The result gets the order of an operand that has all of its
   /// dims.
   llvm::LogicalResult sinkLinalg(mlir::linalg::LinalgOp op);
+  /// A norm of groups of channels, see SinkNorms.cpp.
+  llvm::LogicalResult sinkNorm(LayerNormOp op);
   /// The order in which the operand read through `map` has the result's dims;
   /// empty when it does not have all of them.
   static Permutation orderLike(mlir::AffineMap map,

@@ -19,6 +19,8 @@ LogicalResult Layouts::sink(Operation *op) {
     return sinkInsertion(insertion);
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
     return sinkLinalg(linalgOp);
+  if (auto norm = dyn_cast<LayerNormOp>(op))
+    return sinkNorm(norm);
   if (op->getNumOperands() == 0)
     return failure();
   linalg::TransposeOp transpose = layoutOf(op->getOperand(0));
@@ -51,7 +53,7 @@ LogicalResult Layouts::sinkTranspose(linalg::TransposeOp op) {
   // One that puts channels first, or a shuffle, may move on.
   if (auto transpose = whole->getDefiningOp<linalg::TransposeOp>();
       transpose &&
-      (putsChannelsFirst(transpose.getPermutation()) || isShuffle(op)))
+      (putsChannelsFirst(transpose.getPermutation(), op) || isShuffle(op)))
     layouts.insert(transpose);
   layouts.erase(op);
   rewriter.replaceOp(op, *whole);

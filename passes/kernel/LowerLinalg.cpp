@@ -78,6 +78,16 @@ private:
       if (last >= 0)
         score[last] += op.isDpsInit(&operand) ? writes : 4;
     }
+    // Elements that are picked from neighbouring places are read in every
+    // visit, too, and worth more than the tables that say where: those may stay
+    // in registers.
+    op->getRegion(0).walk([&](memref::LoadOp load) {
+      if (auto at =
+              load.getIndices().empty()
+                  ? linalg::IndexOp()
+                  : load.getIndices().back().getDefiningOp<linalg::IndexOp>())
+        score[at.getDim()] += 8;
+    });
     SmallVector<int64_t, 4> shape = op.getStaticLoopRanges();
     for (int64_t i = 0; i < loops; ++i)
       if (shape[i] == 1)
@@ -330,8 +340,10 @@ struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
     // ones.
     getOperation().walk([](memref::CopyOp copy) {
       OpBuilder builder(copy);
-      linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(),
-                             copy.getTarget());
+      // A part that was computed in its place is there already.
+      if (copy.getSource() != copy.getTarget())
+        linalg::CopyOp::create(builder, copy.getLoc(), copy.getSource(),
+                               copy.getTarget());
       copy.erase();
     });
     SmallVector<linalg::LinalgOp> ops;

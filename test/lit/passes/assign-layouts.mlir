@@ -258,3 +258,71 @@ func.func @negative_shuffled(%x: tensor<1x8x6x6xf32>, %w: tensor<16x8x3x3xf32>) 
   %3 = tensor.collapse_shape %2 [[0], [1], [2, 3], [4, 5]] : tensor<1x4x4x2x4x2xf32> into tensor<1x4x8x8xf32>
   return %3 : tensor<1x4x8x8xf32>
 }
+
+// -----
+
+// Rows of places that a transformer transposes and expands are images with their channels last: so they reach a convolution of each
+// channel, and become rows again.
+// CHECK-LABEL: @rows
+// CHECK-NOT: linalg.transpose
+// CHECK: tensor.expand_shape %{{.*}} {{.*}} : tensor<1x36x8xf32> into tensor<1x6x6x8xf32>
+// CHECK-NOT: linalg.transpose
+// CHECK: -> tensor<1x4x4x8xf32>
+// CHECK-NOT: linalg.transpose
+// CHECK: tensor.collapse_shape %{{.*}} : tensor<1x4x4x8xf32> into tensor<1x16x8xf32>
+func.func @rows(%x: tensor<1x36x8xf32>, %w: tensor<8x3x3xf32>) -> tensor<1x16x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %t = tensor.empty() : tensor<1x8x36xf32>
+  %0 = linalg.transpose ins(%x : tensor<1x36x8xf32>) outs(%t : tensor<1x8x36xf32>) permutation = [0, 2, 1]
+  %1 = tensor.expand_shape %0 [[0], [1], [2, 3]] output_shape [1, 8, 6, 6] : tensor<1x8x36xf32> into tensor<1x8x6x6xf32>
+  %e = tensor.empty() : tensor<1x8x4x4xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x8x4x4xf32>) -> tensor<1x8x4x4xf32>
+  %2 = linalg.depthwise_conv_2d_nchw_chw ins(%1, %w : tensor<1x8x6x6xf32>, tensor<8x3x3xf32>) outs(%f : tensor<1x8x4x4xf32>) -> tensor<1x8x4x4xf32>
+  %3 = tensor.collapse_shape %2 [[0], [1], [2, 3]] : tensor<1x8x4x4xf32> into tensor<1x8x16xf32>
+  %u = tensor.empty() : tensor<1x16x8xf32>
+  %4 = linalg.transpose ins(%3 : tensor<1x8x16xf32>) outs(%u : tensor<1x16x8xf32>) permutation = [0, 2, 1]
+  return %4 : tensor<1x16x8xf32>
+}
+
+// -----
+
+// Groups of four channels each: sums of channels, then of groups; the image is read and written with its channels last.
+// CHECK-LABEL: @group_norm
+// CHECK-NOT: fulgur.layer_norm
+// CHECK: %[[IMAGE:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<1x6x6x16xf32>)
+// CHECK: %[[SUMS:.*]] = linalg.generic {{.*}} ins(%[[IMAGE]] : tensor<1x6x6x16xf32>) outs(%{{.*}} : tensor<1x16xf32>)
+// CHECK: tensor.expand_shape %[[SUMS]] {{.*}} : tensor<1x16xf32> into tensor<1x4x4xf32>
+// CHECK: -> tensor<1x4xf32>
+// CHECK: ins(%[[IMAGE]], %{{.*}} : tensor<1x6x6x16xf32>, tensor<1x16xf32>) outs(%{{.*}} : tensor<1x16xf32>)
+// CHECK: %[[NORMAL:.*]] = linalg.generic {{.*}} ins(%[[IMAGE]], %{{.*}}, %{{.*}} : tensor<1x6x6x16xf32>, tensor<1x16xf32>, tensor<1x16xf32>)
+// CHECK: linalg.transpose ins(%[[NORMAL]] : tensor<1x6x6x16xf32>)
+func.func @group_norm(%x: tensor<1x8x8x8xf32>, %w: tensor<16x8x3x3xf32>) -> tensor<1x16x6x6xf32> {
+  %zero = arith.constant 0.0 : f32
+  %one = arith.constant dense<1.0> : tensor<144xf32>
+  %e = tensor.empty() : tensor<1x16x6x6xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+  %0 = linalg.conv_2d_nchw_fchw ins(%x, %w : tensor<1x8x8x8xf32>, tensor<16x8x3x3xf32>) outs(%f : tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+  %1 = tensor.collapse_shape %0 [[0], [1, 2, 3]] : tensor<1x16x6x6xf32> into tensor<1x576xf32>
+  %2 = tensor.expand_shape %1 [[0], [1, 2]] output_shape [1, 4, 144] : tensor<1x576xf32> into tensor<1x4x144xf32>
+  %3 = fulgur.layer_norm %2, %one {axis = 2 : i64, epsilon = 1.0e-5 : f32} : tensor<1x4x144xf32>, tensor<144xf32>
+  %4 = tensor.collapse_shape %3 [[0], [1, 2]] : tensor<1x4x144xf32> into tensor<1x576xf32>
+  %5 = tensor.expand_shape %4 [[0], [1, 2, 3]] output_shape [1, 16, 6, 6] : tensor<1x576xf32> into tensor<1x16x6x6xf32>
+  return %5 : tensor<1x16x6x6xf32>
+}
+
+// Rows that are no whole channels stay rows.
+// CHECK-LABEL: @negative_norm_of_parts
+// CHECK: fulgur.layer_norm
+func.func @negative_norm_of_parts(%x: tensor<1x8x8x8xf32>, %w: tensor<16x8x3x3xf32>) -> tensor<1x16x6x6xf32> {
+  %zero = arith.constant 0.0 : f32
+  %one = arith.constant dense<1.0> : tensor<18xf32>
+  %e = tensor.empty() : tensor<1x16x6x6xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+  %0 = linalg.conv_2d_nchw_fchw ins(%x, %w : tensor<1x8x8x8xf32>, tensor<16x8x3x3xf32>) outs(%f : tensor<1x16x6x6xf32>) -> tensor<1x16x6x6xf32>
+  %1 = tensor.collapse_shape %0 [[0], [1, 2, 3]] : tensor<1x16x6x6xf32> into tensor<1x576xf32>
+  %2 = tensor.expand_shape %1 [[0], [1, 2]] output_shape [1, 32, 18] : tensor<1x576xf32> into tensor<1x32x18xf32>
+  %3 = fulgur.layer_norm %2, %one {axis = 2 : i64, epsilon = 1.0e-5 : f32} : tensor<1x32x18xf32>, tensor<18xf32>
+  %4 = tensor.collapse_shape %3 [[0], [1, 2]] : tensor<1x32x18xf32> into tensor<1x576xf32>
+  %5 = tensor.expand_shape %4 [[0], [1, 2, 3]] output_shape [1, 16, 6, 6] : tensor<1x576xf32> into tensor<1x16x6x6xf32>
+  return %5 : tensor<1x16x6x6xf32>
+}

@@ -106,3 +106,31 @@ func.func @negative_accumulates(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %c: t
   %t = linalg.transpose ins(%p : tensor<4x16xf32>) outs(%empty : tensor<16x4xf32>) permutation = [1, 0]
   return %t : tensor<16x4xf32>
 }
+
+// Queries, keys and values of Swin and of timm's transformers are transposed
+// together: what attention reads are slices of the product.
+// CHECK-LABEL: @slices
+// CHECK: %[[Q:.*]] = tensor.extract_slice %{{.*}}[0, 0, 0, 0, 0] [64, 49, 1, 3, 32] [1, 1, 1, 1, 1] : tensor<64x49x3x3x32xf32>
+// CHECK: linalg.transpose ins(%[[Q]] : tensor<64x49x1x3x32xf32>) outs(%{{.*}} : tensor<1x64x3x49x32xf32>) permutation = [2, 0, 3, 1, 4]
+// CHECK: %[[K:.*]] = tensor.extract_slice %{{.*}}[0, 0, 1, 0, 0] [64, 49, 1, 3, 32]
+// CHECK: linalg.transpose ins(%[[K]]
+func.func @slices(%x: tensor<64x49x3x3x32xf32>) -> (tensor<1x64x3x49x32xf32>, tensor<1x64x3x49x32xf32>) {
+  %empty = tensor.empty() : tensor<3x64x3x49x32xf32>
+  %t = linalg.transpose ins(%x : tensor<64x49x3x3x32xf32>) outs(%empty : tensor<3x64x3x49x32xf32>) permutation = [2, 0, 3, 1, 4]
+  %q = tensor.extract_slice %t[0, 0, 0, 0, 0] [1, 64, 3, 49, 32] [1, 1, 1, 1, 1] : tensor<3x64x3x49x32xf32> to tensor<1x64x3x49x32xf32>
+  %k = tensor.extract_slice %t[1, 0, 0, 0, 0] [1, 64, 3, 49, 32] [1, 1, 1, 1, 1] : tensor<3x64x3x49x32xf32> to tensor<1x64x3x49x32xf32>
+  return %q, %k : tensor<1x64x3x49x32xf32>, tensor<1x64x3x49x32xf32>
+}
+
+// Slices that overlap would transpose more than all of it.
+// CHECK-LABEL: @negative_slices_that_overlap
+// CHECK: %[[T:.*]] = linalg.transpose
+// CHECK: tensor.extract_slice %[[T]]
+// CHECK: tensor.extract_slice %[[T]]
+func.func @negative_slices_that_overlap(%x: tensor<8x16xf32>) -> (tensor<12x8xf32>, tensor<12x8xf32>) {
+  %empty = tensor.empty() : tensor<16x8xf32>
+  %t = linalg.transpose ins(%x : tensor<8x16xf32>) outs(%empty : tensor<16x8xf32>) permutation = [1, 0]
+  %a = tensor.extract_slice %t[0, 0] [12, 8] [1, 1] : tensor<16x8xf32> to tensor<12x8xf32>
+  %b = tensor.extract_slice %t[4, 0] [12, 8] [1, 1] : tensor<16x8xf32> to tensor<12x8xf32>
+  return %a, %b : tensor<12x8xf32>, tensor<12x8xf32>
+}

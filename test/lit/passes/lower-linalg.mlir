@@ -203,3 +203,30 @@ func.func @negative_written(%counts: memref<8xi64>, %v: i64) {
   }
   return
 }
+
+// Bilinear rows of an image: three tables lie along the second loop, but elements are picked and written along the third. A part
+// that is where it belongs is not copied.
+// CHECK-LABEL: @picked
+// CHECK: scf.forall
+// CHECK: scf.for
+// CHECK: scf.for %[[C:.*]] = %{{.*}} to %{{.*}} step
+// CHECK: memref.load {{.*}}, %[[C]]] : memref<4x8x64xf32>
+// CHECK: memref.store {{.*}}, %[[C]]] : memref<4x16x64xf32>
+// CHECK-NOT: scf.for
+// CHECK: return
+#table = affine_map<(d0, d1, d2) -> (d1)>
+#image = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+func.func @picked(%x: memref<4x8x64xf32>, %at: memref<16xindex>, %a: memref<16xf32>, %b: memref<16xf32>, %out: memref<4x16x64xf32>) {
+  linalg.generic {indexing_maps = [#table, #table, #table, #image], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%at, %a, %b : memref<16xindex>, memref<16xf32>, memref<16xf32>) outs(%out : memref<4x16x64xf32>) {
+  ^bb0(%i: index, %f: f32, %g: f32, %o: f32):
+    %row = linalg.index 0 : index
+    %channel = linalg.index 2 : index
+    %e = memref.load %x[%row, %i, %channel] : memref<4x8x64xf32>
+    %p = arith.mulf %e, %f : f32
+    %s = arith.addf %p, %g : f32
+    linalg.yield %s : f32
+  }
+  memref.copy %out, %out : memref<4x16x64xf32> to memref<4x16x64xf32>
+  return
+}
