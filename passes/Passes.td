@@ -236,6 +236,10 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
 def LowerLinalg : Pass<"fulgur-lower-linalg", "mlir::func::FuncOp"> {
   let summary = "Turns linalg on buffers into parallel and vectorisable loops";
   let dependentDialects = ["mlir::scf::SCFDialect", "mlir::memref::MemRefDialect", "mlir::arith::ArithDialect", "mlir::affine::AffineDialect", "mlir::vector::VectorDialect"];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+  ];
 }
 
 def OutlineTasks : Pass<"fulgur-outline-tasks", "mlir::ModuleOp"> {

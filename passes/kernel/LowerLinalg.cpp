@@ -12,6 +12,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "passes/Passes.h"
 #include "passes/kernel/HoistIndices.h"
+#include "passes/kernel/PanelProduct.h"
 
 using namespace mlir;
 
@@ -325,6 +326,8 @@ private:
 };
 
 struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
+  using LowerLinalgBase::LowerLinalgBase;
+
   void runOnOperation() override {
     // A copy is a loop like any other; LLVM makes memcpy of the contiguous
     // ones.
@@ -342,7 +345,11 @@ struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
         return signalPassFailure();
       }
       // Only an operation that the kernel runs once is worth tasks of its own.
-      Nest(op, /*parallel=*/isa<func::FuncOp>(op->getParentOp())).emit();
+      bool parallel = isa<func::FuncOp>(op->getParentOp());
+      if (!parallel && isPanelProduct(op, vectorBytes))
+        emitPanelProduct(op, vectorBytes, vectorRegisters);
+      else
+        Nest(op, parallel).emit();
       op->erase();
     }
     hoistIndices(getOperation());
