@@ -346,7 +346,7 @@ struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
       }
       // Only an operation that the kernel runs once is worth tasks of its own.
       bool parallel = isa<func::FuncOp>(op->getParentOp());
-      if (!parallel && isPanelProduct(op, vectorBytes))
+      if (isPanelProduct(op, vectorBytes))
         emitPanelProduct(op, vectorBytes, vectorRegisters);
       else
         Nest(op, parallel).emit();

@@ -6,7 +6,8 @@ using namespace mlir;
 using namespace fulgur;
 
 bool fulgur::isPanelProduct(linalg::LinalgOp op, int64_t vectorBytes) {
-  if (!linalg::isaContractionOpInterface(op) || op.getNumDpsInputs() != 2)
+  if (!isa<scf::ForOp>(op->getParentOp()) ||
+      !linalg::isaContractionOpInterface(op))
     return false;
   AffineExpr row, panel, column, step;
   bindDims(op.getContext(), row, panel, column, step);
@@ -78,7 +79,15 @@ void fulgur::emitPanelProduct(linalg::LinalgOp op, int64_t vectorBytes,
       });
     }
   };
-  e.loop(e.index(0), panels, 1, [&](Value panel) {
+  // Every other step of the loop around it begins with the panels that the
+  // step before ended with, which may still be in a cache.
+  auto around = op->getParentOfType<scf::ForOp>();
+  Value isOdd = builder.createOrFold<arith::CmpIOp>(
+      e.loc, arith::CmpIPredicate::ne,
+      e.remainder(around.getInductionVar(), e.index(2)), e.index(0));
+  e.loop(e.index(0), panels, 1, [&](Value number) {
+    Value panel = builder.createOrFold<arith::SelectOp>(
+        e.loc, isOdd, e.sub(e.add(panels, -1), number), number);
     Value done = e.index(0);
     for (int64_t count : {6, 3, 2, 1}) {
       Value some = e.mul(e.floorDiv(e.sub(rows, done), e.index(count)), count);

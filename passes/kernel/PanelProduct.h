@@ -4,7 +4,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace fulgur {
-/// Whether `op` is one that has whole vectors of so many bytes.
+/// Whether `op` is one, in a loop, that has whole vectors of so many bytes.
 bool isPanelProduct(mlir::linalg::LinalgOp op, int64_t vectorBytes);
 
 /// Emits its loops in front of it: tiles of a few rows and a part of a panel,
