@@ -13,6 +13,7 @@
 #include "passes/Passes.h"
 #include "passes/kernel/HoistIndices.h"
 #include "passes/kernel/PanelProduct.h"
+#include "passes/kernel/VectorLoop.h"
 
 using namespace mlir;
 
@@ -41,8 +42,10 @@ int64_t loopOf(AffineExpr expr) {
 
 class Nest {
 public:
-  Nest(linalg::LinalgOp op, bool parallel)
-      : op(op), builder(op), loc(op.getLoc()), parallel(parallel) {}
+  /// With `lanes`, elementwise loops are on vectors of so many.
+  Nest(linalg::LinalgOp op, bool parallel, int64_t lanes)
+      : op(op), builder(op), loc(op.getLoc()), parallel(parallel),
+        lanes(lanes) {}
 
   void emit() {
     for (Range range : op.createLoopRanges(builder, loc))
@@ -208,9 +211,24 @@ private:
     vector::StoreOp::create(builder, loc, moved, out.get(), place(out));
   }
 
+  /// Loops over whole vectors; returns where the rest begins.
+  Value vectorInnermost(VectorLoop &vectors, Value from, Value to) {
+    Value end = add(from, mul(builder.createOrFold<arith::DivSIOp>(
+                                  loc, sub(to, from), constant(lanes)),
+                              constant(lanes)));
+    auto loop = scf::ForOp::create(builder, loc, from, end, constant(lanes));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    index[innermost] = loop.getInductionVar();
+    vectors.emit(builder, index);
+    return end;
+  }
+
   void loopInnermost(Value from, Value to) {
     if (int64_t together = elementsOfCopy(); !pieces && together > 1)
       return copyInnermost(together);
+    if (VectorLoop vectors(op, innermost, lanes); lanes > 1 && vectors.exists())
+      from = vectorInnermost(vectors, from, to);
     SmallVector<Value> accumulators;
     if (innermostIsReduction) {
       index[innermost] = from;
@@ -310,6 +328,10 @@ private:
     return arith::MulIOp::create(builder, loc, a, b,
                                  arith::IntegerOverflowFlags::nsw);
   }
+  Value sub(Value a, Value b) {
+    return arith::SubIOp::create(builder, loc, a, b,
+                                 arith::IntegerOverflowFlags::nsw);
+  }
   Value add(Value a, Value b) {
     return arith::AddIOp::create(builder, loc, a, b,
                                  arith::IntegerOverflowFlags::nsw);
@@ -319,6 +341,7 @@ private:
   OpBuilder builder;
   Location loc;
   bool parallel;
+  int64_t lanes;
   SmallVector<Value> extents, index;
   SmallVector<int64_t> rows, inner;
   int64_t innermost = 0;
@@ -349,7 +372,9 @@ struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
       if (isPanelProduct(op, vectorBytes))
         emitPanelProduct(op, vectorBytes, vectorRegisters);
       else
-        Nest(op, parallel).emit();
+        Nest(op, parallel,
+             isa<scf::ForOp>(op->getParentOp()) ? vectorBytes / 4 : 1)
+            .emit();
       op->erase();
     }
     hoistIndices(getOperation());
