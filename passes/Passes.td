@@ -180,7 +180,7 @@ def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
   let summary = "Groups the graph's operations into fulgur.kernel regions";
   let description = [{
     Afterwards a function holds kernels, views (reshapes), index arithmetic, checks and constants, and nothing else.
-    A product takes the elementwise operations that only it feeds as its epilogue.
+    A product takes the elementwise operations that only it feeds as its epilogue. Loops over time that do not need each other are one kernel.
   }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
@@ -334,7 +334,10 @@ def DecomposeDequantize : Pass<"fulgur-decompose-dequantize"> {
 
 def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
   let summary = "Rewrites the constant operands of products in the layout that their schedules ask for";
-  let description = "A weight that several kernels use in the same layout is packed once.";
+  let description = [{
+    A weight that several kernels use in the same layout is packed once. What loops over time multiply with in each step has no schedule: it is
+    packed into panels of 64 columns.
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
 

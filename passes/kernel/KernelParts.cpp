@@ -49,8 +49,7 @@ SmallVector<SmallVector<unsigned>> fulgur::partsOf(KernelOp kernel) {
   return parts.empty() ? whole : parts;
 }
 
-/// Whether one of the operations from `first` on, which stand in front of `op`,
-/// is needed for it and needs one of `sources`.
+/// Whether `op` needs something that one of `sources` gives.
 static bool depends(Operation *op, ArrayRef<KernelOp> sources) {
   llvm::SetVector<Operation *> needed;
   for (Value operand : op->getOperands())

@@ -15,7 +15,7 @@ bool joinLoops(mlir::Block &block);
 /// gives; all of them, if it is not several loops.
 llvm::SmallVector<llvm::SmallVector<unsigned>> partsOf(KernelOp kernel);
 
-/// Adds the operations of the value's block that compute it.
+/// Adds the operations that compute the value.
 void addProducers(mlir::Value value,
                   llvm::SetVector<mlir::Operation *> &producers);
 } // namespace fulgur
