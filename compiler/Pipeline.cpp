@@ -121,7 +121,8 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
-  functions.addPass(createLowerLinalg());
+  functions.addPass(
+      createLowerLinalg({target.vectorBytes, target.vectorRegisters}));
   pm.addPass(createHoistScratch());
 }
 

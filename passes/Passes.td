@@ -181,7 +181,7 @@ def FormKernels : Pass<"fulgur-form-kernels", "mlir::func::FuncOp"> {
   let summary = "Groups the graph's operations into fulgur.kernel regions";
   let description = [{
     Afterwards a function holds kernels, views (reshapes), index arithmetic, checks and constants, and nothing else.
-    A product takes the elementwise operations that only it feeds as its epilogue.
+    A product takes the elementwise operations that only it feeds as its epilogue. Loops over time that do not need each other are one kernel.
   }];
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
@@ -237,6 +237,10 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
 def LowerLinalg : Pass<"fulgur-lower-linalg", "mlir::func::FuncOp"> {
   let summary = "Turns linalg on buffers into parallel and vectorisable loops";
   let dependentDialects = ["mlir::scf::SCFDialect", "mlir::memref::MemRefDialect", "mlir::arith::ArithDialect", "mlir::affine::AffineDialect", "mlir::vector::VectorDialect"];
+  let options = [
+    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">
+  ];
 }
 
 def OutlineTasks : Pass<"fulgur-outline-tasks", "mlir::ModuleOp"> {
@@ -331,7 +335,10 @@ def DecomposeDequantize : Pass<"fulgur-decompose-dequantize"> {
 
 def PackWeights : Pass<"fulgur-pack-weights", "mlir::ModuleOp"> {
   let summary = "Rewrites the constant operands of products in the layout that their schedules ask for";
-  let description = "A weight that several kernels use in the same layout is packed once.";
+  let description = [{
+    A weight that several kernels use in the same layout is packed once. What loops over time multiply with in each step has no schedule: it is
+    packed into panels of 64 columns.
+  }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect", "mlir::linalg::LinalgDialect"];
 }
 

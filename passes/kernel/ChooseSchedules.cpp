@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
+#include "passes/kernel/StepProduct.h"
 #include "passes/kernel/Tuning.h"
 
 using namespace mlir;
@@ -16,6 +17,8 @@ namespace {
 /// Says what will be slow: heavy operations that go through generic loops.
 void tellWhy(KernelOp kernel) {
   kernel.getBody().walk([&](Operation *op) {
+    if (matchStepProduct(kernel, op))
+      return;
     StringRef what;
     if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
       if (linalg::isaContractionOpInterface(linalgOp))

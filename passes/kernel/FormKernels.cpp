@@ -10,6 +10,7 @@
 #include "passes/Interleaving.h"
 #include "passes/Passes.h"
 #include "passes/kernel/KernelGroups.h"
+#include "passes/kernel/KernelParts.h"
 
 using namespace mlir;
 
@@ -70,6 +71,8 @@ struct FormKernels : impl::FormKernelsBase<FormKernels> {
       copy->erase();
     groups = {};
     sortTopologically(&block);
+    if (joinLoops(block))
+      sortTopologically(&block);
   }
 
 private:

@@ -12,6 +12,8 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "passes/Passes.h"
 #include "passes/kernel/HoistIndices.h"
+#include "passes/kernel/PanelProduct.h"
+#include "passes/kernel/VectorLoop.h"
 
 using namespace mlir;
 
@@ -40,8 +42,10 @@ int64_t loopOf(AffineExpr expr) {
 
 class Nest {
 public:
-  Nest(linalg::LinalgOp op, bool parallel)
-      : op(op), builder(op), loc(op.getLoc()), parallel(parallel) {}
+  /// With `lanes`, elementwise loops are on vectors of so many.
+  Nest(linalg::LinalgOp op, bool parallel, int64_t lanes)
+      : op(op), builder(op), loc(op.getLoc()), parallel(parallel),
+        lanes(lanes) {}
 
   void emit() {
     for (Range range : op.createLoopRanges(builder, loc))
@@ -217,9 +221,24 @@ private:
     vector::StoreOp::create(builder, loc, moved, out.get(), place(out));
   }
 
+  /// Loops over whole vectors; returns where the rest begins.
+  Value vectorInnermost(VectorLoop &vectors, Value from, Value to) {
+    Value end = add(from, mul(builder.createOrFold<arith::DivSIOp>(
+                                  loc, sub(to, from), constant(lanes)),
+                              constant(lanes)));
+    auto loop = scf::ForOp::create(builder, loc, from, end, constant(lanes));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    index[innermost] = loop.getInductionVar();
+    vectors.emit(builder, index);
+    return end;
+  }
+
   void loopInnermost(Value from, Value to) {
     if (int64_t together = elementsOfCopy(); !pieces && together > 1)
       return copyInnermost(together);
+    if (VectorLoop vectors(op, innermost, lanes); lanes > 1 && vectors.exists())
+      from = vectorInnermost(vectors, from, to);
     SmallVector<Value> accumulators;
     if (innermostIsReduction) {
       index[innermost] = from;
@@ -319,6 +338,10 @@ private:
     return arith::MulIOp::create(builder, loc, a, b,
                                  arith::IntegerOverflowFlags::nsw);
   }
+  Value sub(Value a, Value b) {
+    return arith::SubIOp::create(builder, loc, a, b,
+                                 arith::IntegerOverflowFlags::nsw);
+  }
   Value add(Value a, Value b) {
     return arith::AddIOp::create(builder, loc, a, b,
                                  arith::IntegerOverflowFlags::nsw);
@@ -328,6 +351,7 @@ private:
   OpBuilder builder;
   Location loc;
   bool parallel;
+  int64_t lanes;
   SmallVector<Value> extents, index;
   SmallVector<int64_t> rows, inner;
   int64_t innermost = 0;
@@ -335,6 +359,8 @@ private:
 };
 
 struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
+  using LowerLinalgBase::LowerLinalgBase;
+
   void runOnOperation() override {
     // A copy is a loop like any other; LLVM makes memcpy of the contiguous
     // ones.
@@ -354,7 +380,13 @@ struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
         return signalPassFailure();
       }
       // Only an operation that the kernel runs once is worth tasks of its own.
-      Nest(op, /*parallel=*/isa<func::FuncOp>(op->getParentOp())).emit();
+      bool parallel = isa<func::FuncOp>(op->getParentOp());
+      if (isPanelProduct(op, vectorBytes))
+        emitPanelProduct(op, vectorBytes, vectorRegisters);
+      else
+        Nest(op, parallel,
+             isa<scf::ForOp>(op->getParentOp()) ? vectorBytes / 4 : 1)
+            .emit();
       op->erase();
     }
     hoistIndices(getOperation());

@@ -5,7 +5,9 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "passes/Passes.h"
+#include "passes/kernel/KernelParts.h"
 #include "passes/kernel/builders/Builder.h"
+#include "passes/kernel/builders/Emitter.h"
 
 using namespace mlir;
 
@@ -35,8 +37,12 @@ llvm::hash_code hashKernel(KernelOp kernel) {
   return hash;
 }
 
-/// The body on tensors, between the buffers that are its operands.
-LogicalResult buildGeneric(KernelSite &site) {
+/// The body on tensors, between the buffers that are its operands: what gives
+/// the results that have these numbers.
+void buildResults(KernelSite &site, ArrayRef<unsigned> results) {
+  llvm::SetVector<Operation *> needed;
+  for (unsigned number : results)
+    addProducers(site.kernel.yield().getValues()[number], needed);
   IRMapping mapping;
   Block *body = site.kernel.bodyBlock();
   for (BlockArgument argument : body->getArguments()) {
@@ -50,12 +56,28 @@ LogicalResult buildGeneric(KernelSite &site) {
     mapping.map(argument, operand);
   }
   for (Operation &op : body->without_terminator())
-    site.builder.clone(op, mapping);
-  for (auto [value, out] :
-       llvm::zip(site.kernel.yield().getValues(), site.outs))
+    if (needed.contains(&op))
+      site.builder.clone(op, mapping);
+  for (unsigned number : results)
     bufferization::MaterializeInDestinationOp::create(
-        site.builder, site.loc, Type(), mapping.lookupOrDefault(value), out,
+        site.builder, site.loc, Type(),
+        mapping.lookupOrDefault(site.kernel.yield().getValues()[number]),
+        site.outs[number],
         /*restrict=*/true, /*writable=*/true);
+}
+
+/// One task for each of the loops that need nothing of each other.
+LogicalResult buildGeneric(KernelSite &site) {
+  SmallVector<SmallVector<unsigned>> parts = partsOf(site.kernel);
+  if (parts.size() == 1) {
+    buildResults(site, parts.front());
+    return success();
+  }
+  Emitter e{site.builder, site.loc};
+  e.parallel(e.index(parts.size()), [&](Value task) {
+    e.choose(task, 0, parts.size(),
+             [&](int64_t part) { buildResults(site, parts[part]); });
+  });
   return success();
 }
 

@@ -12,6 +12,7 @@
 #include "passes/BFloat16.h"
 #include "passes/Passes.h"
 #include "passes/WeightStore.h"
+#include "passes/kernel/StepProduct.h"
 #include "passes/kernel/builders/Blocks.h"
 #include "passes/kernel/builders/Convolution.h"
 #include "passes/kernel/builders/Product.h"
@@ -179,8 +180,10 @@ struct PackWeights : impl::PackWeightsBase<PackWeights> {
         pack(kernel, kernel.getSchedule()->getPack());
     });
     getOperation().walk([&](KernelOp kernel) {
-      if (!kernel.getSchedule())
-        pickFromPanels(kernel);
+      if (kernel.getSchedule())
+        return;
+      packSteps(kernel);
+      pickFromPanels(kernel);
     });
     for (Attribute source : sources)
       releaseWeight(cast<ElementsAttr>(source));
@@ -257,6 +260,68 @@ private:
     return constant;
   }
 
+  /// Packs what loops over time multiply with.
+  void packSteps(KernelOp kernel) {
+    SmallVector<StepProduct> products;
+    kernel.getBody().walk([&](Operation *op) {
+      if (std::optional<StepProduct> product = matchStepProduct(kernel, op))
+        products.push_back(*product);
+    });
+    for (StepProduct &product : products) {
+      ElementsAttr weight = constantOf(kernel, product.weights);
+      if (weightBytes(weight).empty())
+        continue;
+      Layout layout{{0, 1}, 0, StepProduct::kPack};
+      auto type = cast<RankedTensorType>(product.weights.getType());
+      OpBuilder builder(kernel);
+      Value constant = arith::ConstantOp::create(
+          builder, product.weights.getLoc(),
+          cast<TypedAttr>(packedForm(weight, type, layout)));
+      kernel.getInputsMutable()[product.weights.getArgNumber()].set(constant);
+      product.weights.setType(constant.getType());
+      product.readPanels();
+    }
+  }
+
+  /// The weight in panels, made once.
+  Attribute packedForm(ElementsAttr weight, RankedTensorType type,
+                       const Layout &layout) {
+    return packedForm(weight, type, layout, type, std::nullopt);
+  }
+  Attribute packedForm(ElementsAttr weight, RankedTensorType type,
+                       const Layout &layout, RankedTensorType unpacked,
+                       const std::optional<Convolution> &transformed) {
+    Builder attributes(&getContext());
+    Attribute how = attributes.getArrayAttr(
+        {TypeAttr::get(layout.pack(unpacked)),
+         attributes.getDenseI64ArrayAttr(layout.order),
+         attributes.getIndexAttr(layout.cut),
+         attributes.getBoolAttr(transformed.has_value())});
+    Attribute &result = packed[{weight, how}];
+    if (result)
+      return result;
+    sources.insert(weight);
+    auto fill = [&](MutableArrayRef<char> bytes) {
+      ArrayRef<char> source = weightBytes(weight);
+      if (transformed && transformed->isOfBytes())
+        transformPanels<int8_t, int16_t>(type, *transformed, layout.width,
+                                         source, bytes);
+      else if (transformed && type.getElementType().isBF16())
+        transformPanels<BFloat16, BFloat16>(type, *transformed, layout.width,
+                                            source, bytes);
+      else if (transformed)
+        transformPanels<float, float>(type, *transformed, layout.width, source,
+                                      bytes);
+      else if (type.getElementTypeBitWidth() == 8)
+        packPanels<uint8_t>(type, layout, source, bytes);
+      else if (type.getElementTypeBitWidth() == 16)
+        packPanels<uint16_t>(type, layout, source, bytes);
+      else
+        packPanels<float>(type, layout, source, bytes);
+    };
+    return result = addWeight(layout.pack(unpacked), "packed", fill);
+  }
+
   void pack(KernelOp kernel, int64_t width) {
     if (std::optional<Product> product = matchProduct(kernel);
         product && product->blocks) {
@@ -290,36 +355,8 @@ private:
                         : type.getElementType());
     }
 
-    Builder attributes(&getContext());
-    Attribute how = attributes.getArrayAttr(
-        {TypeAttr::get(layout.pack(unpacked)),
-         attributes.getDenseI64ArrayAttr(layout.order),
-         attributes.getIndexAttr(layout.cut),
-         attributes.getBoolAttr(packing->transformed.has_value())});
-    Attribute &result = packed[{weight, how}];
-    if (!result) {
-      sources.insert(weight);
-      result = addWeight(
-          layout.pack(unpacked), "packed", [&](MutableArrayRef<char> bytes) {
-            ArrayRef<char> source = weightBytes(weight);
-            if (packing->transformed && packing->transformed->isOfBytes())
-              transformPanels<int8_t, int16_t>(type, *packing->transformed,
-                                               width, source, bytes);
-            else if (packing->transformed && type.getElementType().isBF16())
-              transformPanels<BFloat16, BFloat16>(type, *packing->transformed,
-                                                  width, source, bytes);
-            else if (packing->transformed)
-              transformPanels<float, float>(type, *packing->transformed, width,
-                                            source, bytes);
-            else if (type.getElementTypeBitWidth() == 8)
-              packPanels<uint8_t>(type, layout, source, bytes);
-            else if (type.getElementTypeBitWidth() == 16)
-              packPanels<uint16_t>(type, layout, source, bytes);
-            else
-              packPanels<float>(type, layout, source, bytes);
-          });
-    }
-
+    Attribute result =
+        packedForm(weight, type, layout, unpacked, packing->transformed);
     if (type == weight.getType() && !packing->transformed)
       panels.try_emplace(weight, Panels{result, layout});
     OpBuilder builder(kernel);

@@ -58,8 +58,18 @@ private:
     return true;
   }
 
+  /// Whether only one task of its parallel loop uses the buffer.
+  static bool isOfOneTask(memref::AllocOp alloc) {
+    auto choice = alloc->getParentOfType<scf::IndexSwitchOp>();
+    auto loop = dyn_cast_or_null<scf::ForallOp>(choice ? choice->getParentOp()
+                                                       : nullptr);
+    return loop && loop.getRank() == 1 &&
+           choice.getArg() == loop.getInductionVar(0) &&
+           !choice.getDefaultRegion().isAncestor(alloc->getParentRegion());
+  }
+
   LogicalResult asOperand(memref::AllocOp alloc, func::FuncOp function) {
-    if (alloc->getParentOfType<scf::ForallOp>())
+    if (alloc->getParentOfType<scf::ForallOp>() && !isOfOneTask(alloc))
       return alloc.emitOpError("needs memory of a size unknown at compile time "
                                "inside a parallel loop");
     auto uses = SymbolTable::getSymbolUses(function, getOperation());

@@ -21,3 +21,20 @@ func.func private @kernel(%call: !llvm.ptr, %x: memref<1xindex>) {
   %scratch = memref.alloc(%n) : memref<?xf32>
   return
 }
+
+// -----
+
+// Many tasks may be none of the cases.
+func.func private @kernel(%call: !llvm.ptr, %n: index) {
+  scf.forall (%task) in (%n) {
+    scf.index_switch %task
+    case 0 {
+      scf.yield
+    }
+    default {
+      // expected-error@+1 {{needs memory of a size unknown at compile time inside a parallel loop}}
+      %scratch = memref.alloc(%n) : memref<?xf32>
+    }
+  }
+  return
+}

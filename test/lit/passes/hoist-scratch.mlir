@@ -118,3 +118,37 @@ module @symbolic {
     return
   }
 }
+
+// -----
+
+// So is what only one task of a parallel loop uses.
+// CHECK-LABEL: module @one_task
+// CHECK: %[[SCRATCH:.*]] = memref.alloc(%{{.*}}) : memref<?xf32>
+// CHECK: call @kernel(%{{.*}}, %{{.*}}, %[[SCRATCH]])
+// CHECK: func.func private @kernel
+// CHECK-NOT: memref.alloc
+module @one_task {
+  func.func @main(%call: !llvm.ptr) {
+    %zero = arith.constant 0 : index
+    %batch = fulgur.symbol "batch"
+    %x = fulgur.buffer %call input(%zero) [%batch] : !llvm.ptr -> memref<?xf32>
+    call @kernel(%call, %x) : (!llvm.ptr, memref<?xf32>) -> ()
+    return
+  }
+  func.func private @kernel(%call: !llvm.ptr, %x: memref<?xf32>) {
+    %zero = arith.constant 0 : index
+    %size = memref.dim %x, %zero : memref<?xf32>
+    scf.forall (%task) in (2) {
+      scf.index_switch %task
+      case 1 {
+        %scratch = memref.alloc(%size) : memref<?xf32>
+        %value = memref.load %x[%zero] : memref<?xf32>
+        memref.store %value, %scratch[%zero] : memref<?xf32>
+        scf.yield
+      }
+      default {
+      }
+    }
+    return
+  }
+}
