@@ -1,11 +1,10 @@
 // Makes transposes disappear into the products around them.
 //
-//   product(transpose(a), b)   = product'(a, b)         reads a through a
-//   permuted map transpose(product(a, b))   = product'(a, b)         writes its
-//   result through one transpose(collapse(x))     = collapse(transpose(x)) so
-//   that reshapes meet and cancel f(transpose(x), scalars)   = transpose(f(x,
-//   scalars))  so that the transpose reaches a product
-//   slice(transpose(x))        = transpose(slice(x))
+//   product(transpose(a), b)  = product'(a, b)          by a permuted map
+//   transpose(product(a, b))  = product'(a, b)          by one of the result
+//   transpose(collapse(x))    = collapse(transpose(x))  reshapes cancel
+//   f(transpose(x), scalars)  = transpose(f(x, scalars))
+//   slice(transpose(x))       = transpose(slice(x))
 //
 // Exporters put q, k and v through reshape, transpose and a scaling before the
 // products of attention; afterwards the products read the projections' results
@@ -211,16 +210,11 @@ struct RaiseSlice : OpRewritePattern<tensor::ExtractSliceOp> {
       return rewriter.notifyMatchFailure(slice, "overlaps with others");
     ArrayRef<int64_t> permutation = transpose.getPermutation();
     SmallVector<int64_t> back = invertPermutationVector(permutation);
-    auto moved = [&](ArrayRef<OpFoldResult> list) {
-      SmallVector<OpFoldResult> result;
-      for (int64_t from : back)
-        result.push_back(list[from]);
-      return result;
-    };
     Value part = tensor::ExtractSliceOp::create(
         rewriter, slice.getLoc(), transpose.getInput(),
-        moved(slice.getMixedOffsets()), moved(slice.getMixedSizes()),
-        moved(slice.getMixedStrides()));
+        applyPermutation(slice.getMixedOffsets(), back),
+        applyPermutation(slice.getMixedSizes(), back),
+        applyPermutation(slice.getMixedStrides(), back));
     Value init = tensor::EmptyOp::create(rewriter, transpose.getLoc(),
                                          slice.getType().getShape(),
                                          type.getElementType());

@@ -5,7 +5,6 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "passes/Dims.h"
 #include "passes/Interleaving.h"
 #include "passes/Passes.h"
@@ -271,14 +270,9 @@ private:
         return;
       inputs.insert(value);
     };
-    for (Operation *op : group) {
-      for (Value operand : op->getOperands())
-        capture(operand);
-      llvm::SetVector<Value> used;
-      getUsedValuesDefinedAbove(op->getRegions(), used);
-      for (Value value : used)
+    for (Operation *op : group)
+      for (Value value : valuesUsedBy(op))
         capture(value);
-    }
     // The sizes of empty tensors that no destination can stand for are inputs
     // of the kernel.
     SmallVector<tensor::EmptyOp> empties;

@@ -27,6 +27,13 @@ bool fulgur::isState(Value value) {
   return isStateArgument(value);
 }
 
+llvm::SetVector<Value> fulgur::valuesUsedBy(Operation *op) {
+  llvm::SetVector<Value> used;
+  used.insert_range(op->getOperands());
+  getUsedValuesDefinedAbove(op->getRegions(), used);
+  return used;
+}
+
 bool fulgur::isRowOperation(Operation *op) {
   return isa<SoftmaxOp, LayerNormOp, RMSNormOp>(op);
 }
@@ -335,10 +342,7 @@ private:
     for (Operation *op : llvm::to_vector(group)) {
       if (!isProduct(op) && !isElementwiseLoop(op))
         continue;
-      llvm::SetVector<Value> used;
-      used.insert_range(op->getOperands());
-      getUsedValuesDefinedAbove(op->getRegions(), used);
-      for (Value value : used) {
+      for (Value value : valuesUsedBy(op)) {
         auto weights = value.getDefiningOp<DequantizeOp>();
         if (!weights || llvm::is_contained(group, weights.getOperation()))
           continue;

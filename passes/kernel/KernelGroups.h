@@ -10,6 +10,8 @@ bool isAccumulation(mlir::Operation *op);
 bool isRowOperation(mlir::Operation *op);
 /// Whether `value` is a state, perhaps with more inserted already.
 bool isState(mlir::Value value);
+/// The operands of `op`, and what its regions use of the outside.
+llvm::SetVector<mlir::Value> valuesUsedBy(mlir::Operation *op);
 
 /// A group is one root (a product, a row operation, an elementwise loop, a
 /// movement of data ...), the fills and copies that only prepare its

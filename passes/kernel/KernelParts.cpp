@@ -1,7 +1,7 @@
 #include "passes/kernel/KernelParts.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Transforms/RegionUtils.h"
+#include "passes/kernel/KernelGroups.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -21,10 +21,7 @@ void fulgur::addProducers(Value value,
   Operation *op = value.getDefiningOp();
   if (!op || !producers.insert(op))
     return;
-  llvm::SetVector<Value> used;
-  used.insert_range(op->getOperands());
-  getUsedValuesDefinedAbove(op->getRegions(), used);
-  for (Value operand : used)
+  for (Value operand : valuesUsedBy(op))
     addProducers(operand, producers);
 }
 
@@ -58,7 +55,7 @@ static bool depends(Operation *op, ArrayRef<KernelOp> sources) {
                       [&](KernelOp source) { return needed.contains(source); });
 }
 
-static KernelOp join(ArrayRef<KernelOp> kernels) {
+static void join(ArrayRef<KernelOp> kernels) {
   KernelOp last = kernels.back();
   OpBuilder builder(last);
   SmallVector<Value> inputs, outs, results;
@@ -93,7 +90,6 @@ static KernelOp join(ArrayRef<KernelOp> kernels) {
     old.replaceAllUsesWith(value);
   for (KernelOp kernel : kernels)
     kernel.erase();
-  return joined;
 }
 
 bool fulgur::joinLoops(Block &block) {

@@ -83,12 +83,7 @@ struct Decode {
   mlir::Value
   at(const Access &access,
      std::initializer_list<std::pair<unsigned, mlir::Value>> indices) {
-    for (auto [loop, index] : indices)
-      point[loop] = index;
-    mlir::Value position = access.at(e, point);
-    for (auto [loop, index] : indices)
-      point[loop] = {};
-    return position;
+    return access.at(e, point, indices);
   }
   /// The mask of the lanes from element `from` on that are below `size`, or
   /// null for all.

@@ -15,6 +15,14 @@ struct Access {
 
   /// The position for the given indices; a null index counts as 0.
   mlir::Value at(Emitter &e, llvm::ArrayRef<mlir::Value> indices) const;
+  /// The same with some loops' indices in place of what `indices` has.
+  mlir::Value
+  at(Emitter &e, llvm::SmallVector<mlir::Value> indices,
+     std::initializer_list<std::pair<unsigned, mlir::Value>> replaced) const {
+    for (auto [loop, index] : replaced)
+      indices[loop] = index;
+    return at(e, indices);
+  }
   mlir::Type elementType() const {
     return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType();
   }

@@ -106,12 +106,7 @@ struct Flash {
   mlir::Value
   at(const Access &access,
      std::initializer_list<std::pair<unsigned, mlir::Value>> indices) {
-    for (auto [loop, index] : indices)
-      point[loop] = index;
-    mlir::Value position = access.at(e, point);
-    for (auto [loop, index] : indices)
-      point[loop] = {};
-    return position;
+    return access.at(e, point, indices);
   }
   /// Whether an extra operand is transposed first: neighbouring queries are not
   /// neighbours in it.
