@@ -10,6 +10,7 @@
 #include "passes/kernel/builders/Winograd.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
+#include "passes/kernel/builders/SmallMatrix.h"
 #include "passes/kernel/builders/WinogradBytes.h"
 #include "passes/kernel/builders/WinogradWeights.h"
 
@@ -19,8 +20,6 @@ using namespace fulgur;
 namespace {
 constexpr int64_t kPageBytes = 4096, kLineBytes = 64;
 constexpr int64_t kCacheBytes = 512 << 10; // half of a second-level cache
-
-using Vectors = SmallVector<Value, 4>;
 
 struct Winograd : ConvolutionLoops {
   const WinogradForm &form;
@@ -61,7 +60,6 @@ struct Winograd : ConvolutionLoops {
     return VectorType::get(chunk, ofBytes ? Type(e.builder.getI16Type())
                                           : e.builder.getF32Type());
   }
-  Vectors product(const double *matrix, int64_t rows, ArrayRef<Value> values);
   Value buffer(int64_t elements, Type type) {
     return memref::AllocaOp::create(e.builder, e.loc,
                                     MemRefType::get(elements, type),
@@ -81,70 +79,6 @@ struct Winograd : ConvolutionLoops {
   void transformSums(Value tileFrom, Value count);
 };
 } // namespace
-
-/// Applies `transform` to all columns and then to all rows of a square matrix.
-static SmallVector<Value>
-onBothSides(ArrayRef<Value> matrix, int64_t size,
-            llvm::function_ref<Vectors(ArrayRef<Value>)> transform) {
-  SmallVector<Vectors> columns;
-  for (int64_t column : llvm::seq(size)) {
-    Vectors values;
-    for (int64_t row : llvm::seq(size))
-      values.push_back(matrix[row * size + column]);
-    columns.push_back(transform(values));
-  }
-  SmallVector<Value> result;
-  for (size_t row : llvm::seq(columns[0].size())) {
-    Vectors values;
-    for (const Vectors &column : columns)
-      values.push_back(column[row]);
-    llvm::append_range(result, transform(values));
-  }
-  return result;
-}
-
-/// matrix · values.
-Vectors Winograd::product(const double *matrix, int64_t rows,
-                          ArrayRef<Value> values) {
-  OpBuilder &b = e.builder;
-  bool real = !getElementTypeOrSelf(values[0]).isInteger();
-  auto add = [&](Value x, Value y) -> Value {
-    return real ? arith::AddFOp::create(b, e.loc, x, y).getResult()
-                : arith::AddIOp::create(b, e.loc, x, y);
-  };
-  auto scaled = [&](Value value, double factor) -> Value {
-    if (real)
-      return arith::MulFOp::create(b, e.loc, value,
-                                   e.real(factor, value.getType()));
-    Value by = arith::ConstantIntOp::create(b, e.loc, value.getType(),
-                                            int64_t(factor));
-    return arith::MulIOp::create(b, e.loc, value, by);
-  };
-  Vectors result;
-  for (int64_t row : llvm::seq(rows)) {
-    ArrayRef<double> factors(matrix + row * values.size(), values.size());
-    // Ones need no multiplication; a positive one is the start.
-    Value sum;
-    for (auto [factor, value] : llvm::zip(factors, values))
-      if (factor == 1)
-        sum = sum ? add(sum, value) : value;
-    for (auto [factor, value] : llvm::zip(factors, values)) {
-      if (factor == 0 || factor == 1)
-        continue;
-      if (!sum)
-        sum = scaled(value, factor);
-      else if (factor == -1 && real)
-        sum = arith::SubFOp::create(b, e.loc, sum, value);
-      else if (isa<VectorType>(value.getType()))
-        sum = vector::FMAOp::create(b, e.loc, value,
-                                    e.real(factor, value.getType()), sum);
-      else
-        sum = add(sum, scaled(value, factor));
-    }
-    result.push_back(sum);
-  }
-  return result;
-}
 
 void Winograd::build() {
   if (c.transformed) {
@@ -208,7 +142,7 @@ void Winograd::transformWeights() {
         }
         SmallVector<Value> transformed =
             onBothSides(window, form.taps, [&](ArrayRef<Value> g) {
-              return product(form.weights, size, g);
+              return multiplySmall(e, form.weights, g);
             });
         for (auto [number, value] : llvm::enumerate(transformed)) {
           Value inPair = e.remainder(channel, e.index(pair));
@@ -271,7 +205,7 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
   e.loop(zero, count, 1, [&](Value tile) {
     moveTo(e.add(tileFrom, tile));
     Value start[2], inside;
-    Vectors at[2], exists[2]; // positions along both dims
+    SmallVector<Value> at[2], exists[2]; // positions along both dims
     for (unsigned k : {0, 1}) {
       start[k] = e.sub(point[c.spatial[k].image], low[k]);
       for (int64_t offset : llvm::seq(size)) {
@@ -332,7 +266,7 @@ void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
         }
         elements = onBothSides(elements, size, [&](ArrayRef<Value> d) {
           return ofBytes ? winograd::transformBytes(e, d)
-                         : product(form.input, size, d);
+                         : multiplySmall(e, form.input, d);
         });
         if (ofBytes)
           elements[winograd::kMeanMatrix] =
@@ -439,7 +373,7 @@ void Winograd::multiply(Value count, Value channelFrom) {
       }
       // Pairs are multiplied faster than memory gives their weights: each row
       // of tiles asks for a share of the next matrix.
-      int64_t lines = pair > 1 && winograd::transformedBytes(c) > kCacheBytes
+      int64_t lines = pair > 1 && winograd::transformedBytes(c, form.outputs) > kCacheBytes
                           ? llvm::divideCeil(vectors * rows, tiles)
                           : 0;
       Value ahead =
@@ -515,7 +449,7 @@ void Winograd::transformSums(Value tileFrom, Value count) {
       SmallVector<Value> results =
           onBothSides(products, size, [&](ArrayRef<Value> m) {
             return ofBytes ? winograd::transformByteSums(e, m)
-                           : product(form.output, outputs, m);
+                           : multiplySmall(e, form.output, m);
           });
       if (ofBytes) {
         Value offset = vector::LoadOp::create(e.builder, e.loc, vectorType(),

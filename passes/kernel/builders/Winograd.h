@@ -3,9 +3,10 @@
 #include "passes/kernel/builders/Convolution.h"
 
 namespace fulgur::winograd {
-/// The size of the transformed weights that are multiplied by pairs.
-inline int64_t transformedBytes(const Convolution &c) {
-  int64_t size = c.isOfBytes() ? 6 : 4;
+/// The size of the weights transformed for tiles of `outputs` that are
+/// multiplied by pairs.
+inline int64_t transformedBytes(const Convolution &c, int64_t outputs) {
+  int64_t size = outputs + c.size(c.spatial[0].window) - 1;
   return 2 * size * size * c.size(*c.channel) * c.size(*c.filter);
 }
 

@@ -22,7 +22,7 @@ struct Integers {
 };
 } // namespace
 
-SmallVector<Value, 4> winograd::transformBytes(Emitter &e, ArrayRef<Value> d) {
+SmallVector<Value> winograd::transformBytes(Emitter &e, ArrayRef<Value> d) {
   Integers i{e};
   Value even = i.sub(d[4], d[2]), odd = i.sub(d[3], d[1]),
         ones = i.sub(d[4], i.shift(d[2], 2)),
@@ -59,8 +59,7 @@ Value winograd::multiplyPairs(Emitter &e, const Target &target, Value pairs,
   return Integers{e}.add(sum, products);
 }
 
-SmallVector<Value, 4> winograd::transformByteSums(Emitter &e,
-                                                  ArrayRef<Value> m) {
+SmallVector<Value> winograd::transformByteSums(Emitter &e, ArrayRef<Value> m) {
   // Aᵀ is { 1, -4, -4, 1,  1,  0,
   //         0, -4,  4, 2, -2,  0,
   //         0, -4, -4, 4,  4,  0,

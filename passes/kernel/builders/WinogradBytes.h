@@ -26,8 +26,8 @@ constexpr int64_t kMostWeight = (1 << 18) - 1; ///< of a filter, magnitudes
 constexpr int64_t kMeanMatrix = 7;
 
 /// Bᵀ·d, of vectors of i16.
-llvm::SmallVector<mlir::Value, 4> transformBytes(Emitter &e,
-                                                 llvm::ArrayRef<mlir::Value> d);
+llvm::SmallVector<mlir::Value> transformBytes(Emitter &e,
+                                              llvm::ArrayRef<mlir::Value> d);
 /// v without what an input of 128 adds to kMeanMatrix.
 mlir::Value withoutMean(Emitter &e, mlir::Value v);
 
@@ -37,8 +37,8 @@ mlir::Value multiplyPairs(Emitter &e, const Target &target, mlir::Value pairs,
                           mlir::Value weights, mlir::Value sum);
 
 /// Aᵀ·m, of vectors of i32.
-llvm::SmallVector<mlir::Value, 4>
-transformByteSums(Emitter &e, llvm::ArrayRef<mlir::Value> m);
+llvm::SmallVector<mlir::Value> transformByteSums(Emitter &e,
+                                                 llvm::ArrayRef<mlir::Value> m);
 /// sum / 576 + offset.
 mlir::Value divideSum(Emitter &e, mlir::Value sum, mlir::Value offset);
 /// 128 times a filter's weights, of their sum.

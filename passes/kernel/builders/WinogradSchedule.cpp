@@ -14,6 +14,9 @@ constexpr int64_t kStackBytes = 224 << 10; // of a task's matrices
 constexpr int64_t kWeightBytes = 3 << 20;  // that are quick to read again
 constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
 constexpr int64_t kFewestChannels = 32;
+// Of bfloat16: layers of fewer channels, the first ones of a network, are
+// those where the rounding of larger tiles shows in what comes out.
+constexpr int64_t kRobustChannels = 128;
 // Of bytes: weights as of 128 channels and filters, images of 14x14.
 constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 128 * 128;
 constexpr int64_t kFewestPixels = 14 * 14;
@@ -85,7 +88,7 @@ static bool gainsOfBytes(const Convolution &c, const Target &target) {
   for (const Convolution::Spatial &dim : c.spatial)
     pixels *= typicalSize(c, dim.image);
   return target.vectorBytes >= 32 &&
-         winograd::transformedBytes(c) <= kMostByteWeights &&
+         winograd::transformedBytes(c, 4) <= kMostByteWeights &&
          (!target.vnni || pixels >= kFewestPixels);
 }
 
@@ -96,9 +99,6 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       (!isExact(kernel, c) || !gainsOfBytes(c, target)))
     return directConvolutionBuilder.schedule(kernel, target);
   bool manyRegisters = target.vectorRegisters >= 32;
-  // Weights that come from behind the second-level cache are read for many
-  // tiles, and by panels that stay in the first-level cache for all of them.
-  bool isLarge = c.depth() > 1 && winograd::transformedBytes(c) > kWeightBytes;
   int64_t lanes = target.lanes(), vectors = manyRegisters ? 4 : 2;
   int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
   if (pack) {
@@ -126,8 +126,16 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   // Larger tiles multiply less, but have larger weights and costlier
   // transformations.
   int64_t outputs = ofBytes ? 4 : c.transformed;
-  if (!outputs && c.depth() > 1) // larger ones would make rounding worse
+  if (!outputs && c.depth() > 1) {
     outputs = 2;
+    auto products = [&](int64_t outputs) {
+      return tilesOf(outputs) * (outputs + 2) * (outputs + 2);
+    };
+    for (int64_t more : {3, 4})
+      if (channels >= kRobustChannels &&
+          10 * products(more) < 9 * products(outputs))
+        outputs = more;
+  }
   if (!outputs) {
     int64_t few = 5 - c.size(c.spatial[0].window), many = few + 2;
     outputs = 36 * tilesOf(many) * 5 < 16 * tilesOf(few) * 4 &&
@@ -136,6 +144,10 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
                   : few;
   }
   int64_t all = tilesOf(outputs), size = winogradForm(c, outputs).size();
+  // Weights that come from behind the second-level cache are read for many
+  // tiles, and by panels that stay in the first-level cache for all of them.
+  bool isLarge =
+      c.depth() > 1 && winograd::transformedBytes(c, outputs) > kWeightBytes;
   // As many tiles as fit, all channels at once or in blocks; the rows of the
   // last register tile should not be nobody's.
   auto fitting = [&](int64_t channels) {

@@ -11,31 +11,54 @@ static const double kWeights2[] = {1,   0,    0,   0.5, 0.5, 0.5,
                                    0.5, -0.5, 0.5, 0,   0,   1};
 static const double kOutput2[] = {1, 1, 1, 0, 0, 1, -1, -1};
 // With two taps the same points, and the same Bᵀ, give one output more.
-static const double kWeights3[] = {1, 0, 0.5, 0.5, 0.5, -0.5, 0, 1};
-static const double kOutput3[] = {1, 1, 1, 0, 0, 1, -1, 0, 0, 1, 1, -1};
-static const float kRestoring3[] = {1, 0, 0, 0, 0, 0, 0, 1};
+static const double kWeights3Of2[] = {1, 0, 0.5, 0.5, 0.5, -0.5, 0, 1};
+static const double kOutput3Of2[] = {1, 1, 1, 0, 0, 1, -1, 0, 0, 1, 1, -1};
+static const float kRestoring3Of2[] = {1, 0, 0, 0, 0, 0, 0, 1};
 static const float kRestoring2[] = {1, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 1};
 
-// The points are 0, 1, -1, 1/2, -2 and infinity: errors are half of those with
-// 2 instead of 1/2.
+// The points are 1/2, -1/2, 4/3, -4/3 and infinity: numbers that are rounded
+// once they are transformed err by 1.4 times of what they do with m = 2, with
+// 0, 1, -1 and 2 or 1/2 by 2.5 times of that. Denominators are in Aᵀ, where
+// they cost nothing.
+static const double kInput3[] = {
+    -8 / 9., -16 / 9., 1 / 2.,    1, 0, -8 / 9., 16 / 9., 1 / 2., -1, 0,
+    -1 / 3., -1 / 4.,  4 / 3.,    1, 0, -1 / 3., 1 / 4.,  4 / 3., -1, 0,
+    4 / 9.,  0,        -73 / 36., 0, 1};
+static const double kWeights3[] = {1,       1 / 2.,  1 / 4., 1,       -1 / 2.,
+                                   1 / 4.,  1,       4 / 3., 16 / 9., 1,
+                                   -4 / 3., 16 / 9., 0,      0,       1};
+static const double kOutput3[] = {-36 / 55., -36 / 55., 27 / 110., 27 / 110.,
+                                  0,         -18 / 55., 18 / 55.,  18 / 55.,
+                                  -18 / 55., 0,         -9 / 55.,  -9 / 55.,
+                                  24 / 55.,  24 / 55.,  1};
+static const float kRestoring3[] = {0.5, 0.5, 0, 0, -0.25, 1, -1, 0,
+                                    0,   0,   0, 0, 0,     0, 1};
+
+// The points are 0, 2/3, -2/3, 3/2, -3/2 and infinity: errors are 0.35 of those
+// with 0, 1, -1, 2, -2, and 0.7 of those with 0, 1, -1, 1/2, -2.
 static const double kInput4[] = {
-    1, -1.5, -2, 1.5, 1, 0, 0, -1,  0.5, 2.5,  1, 0, 0, 1, -2.5, 0.5, 1,   0,
-    0, -2,   -1, 2,   1, 0, 0, 0.5, -1,  -0.5, 1, 0, 0, 1, -1.5, -2,  1.5, 1};
-static const double kWeights4[] = {
-    1,       0,        0,       1 / 3.,    1 / 3.,   1 / 3.,
-    -1 / 3., 1 / 3.,   -1 / 3., -16 / 15., -8 / 15., -4 / 15.,
-    1 / 15., -2 / 15., 4 / 15., 0,         0,        1};
-static const double kOutput4[] = {1, 1, 1, 1,    1, 0, 0, 1, -1, 0.5,   -2, 0,
-                                  0, 1, 1, 0.25, 4, 0, 0, 1, -1, 0.125, -8, 1};
-static const double kWeights5[] = {1,       0,        1 / 3.,    1 / 3.,
-                                   -1 / 3., 1 / 3.,   -16 / 15., -8 / 15.,
-                                   1 / 15., -2 / 15., 0,         1};
-static const double kOutput5[] = {1,  1,     1,  1, 1, 0,    0, 1,      -1, 0.5,
-                                  -2, 0,     0,  1, 1, 0.25, 4, 0,      0,  1,
-                                  -1, 0.125, -8, 0, 0, 1,    1, 0.0625, 16, 1};
-static const float kRestoring5[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-static const float kRestoring4[] = {1, 0, 0, 0, 0, 0, 0, 1.5, 1.5,
-                                    0, 0, 0, 0, 0, 0, 0, 0,   1};
+    1, 0,      -97 / 36., 0,       1, 0, 0, -3 / 2., -9 / 4., 2 / 3.,    1, 0,
+    0, 3 / 2., -9 / 4.,   -2 / 3., 1, 0, 0, -2 / 3., -4 / 9., 3 / 2.,    1, 0,
+    0, 2 / 3., -4 / 9.,   -3 / 2., 1, 0, 0, 1,       0,       -97 / 36., 0, 1};
+static const double kWeights4[] = {1, 0,       0,      1, 2 / 3., 4 / 9.,
+                                   1, -2 / 3., 4 / 9., 1, 3 / 2., 9 / 4.,
+                                   1, -3 / 2., 9 / 4., 0, 0,      1};
+static const double kOutput4[] = {
+    1, -81 / 130., -81 / 130., 8 / 65.,  8 / 65.,   0,
+    0, -27 / 65.,  27 / 65.,   12 / 65., -12 / 65., 0,
+    0, -18 / 65.,  -18 / 65.,  18 / 65., 18 / 65.,  0,
+    0, -12 / 65.,  12 / 65.,   27 / 65., -27 / 65., 1};
+static const double kWeights5Of2[] = {1, 0,      1, 2 / 3.,  1, -2 / 3.,
+                                      1, 3 / 2., 1, -3 / 2., 0, 1};
+static const double kOutput5Of2[] = {
+    1, -81 / 130., -81 / 130., 8 / 65.,   8 / 65.,   0,
+    0, -27 / 65.,  27 / 65.,   12 / 65.,  -12 / 65., 0,
+    0, -18 / 65.,  -18 / 65.,  18 / 65.,  18 / 65.,  0,
+    0, -12 / 65.,  12 / 65.,   27 / 65.,  -27 / 65., 0,
+    0, -8 / 65.,   -8 / 65.,   81 / 130., 81 / 130., 1};
+static const float kRestoring5Of2[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+static const float kRestoring4[] = {1, 0, 0, 0, 0, 0, 0, 0.75, -0.75,
+                                    0, 0, 0, 0, 0, 0, 0, 0,    1};
 
 // Those of integers for bytes, see WinogradBytes.h. L has integers, too.
 static const double kWeightsOfBytes[] = {6, 0, 0, 1, 1,  1, 1, -1, 1,
@@ -43,17 +66,23 @@ static const double kWeightsOfBytes[] = {6, 0, 0, 1, 1,  1, 1, -1, 1,
 static const float kRestoringOfBytes[] = {0, 2, 0,  -1, 0, 2, 0, -1, 0,
                                           1, 0, -3, 0,  0, 0, 0, 0,  1};
 
-const WinogradForm &fulgur::winogradForm(int64_t outputs, bool ofBytes) {
+const WinogradForm &fulgur::winogradForm(const Convolution &c,
+                                         int64_t outputs) {
   static const WinogradForm forms[] = {
       {2, 3, kInput2, kWeights2, kOutput2, kRestoring2},
-      {3, 2, kInput2, kWeights3, kOutput3, kRestoring3},
+      {3, 3, kInput3, kWeights3, kOutput3, kRestoring3},
       {4, 3, kInput4, kWeights4, kOutput4, kRestoring4},
-      {5, 2, kInput4, kWeights5, kOutput5, kRestoring5}};
+      {3, 2, kInput2, kWeights3Of2, kOutput3Of2, kRestoring3Of2},
+      {5, 2, kInput4, kWeights5Of2, kOutput5Of2, kRestoring5Of2}};
   static const WinogradForm fourOfBytes{
-      4, 3, nullptr, kWeightsOfBytes, nullptr, kRestoringOfBytes};
-  assert((ofBytes ? outputs == 4 : outputs >= 2 && outputs <= 5) &&
-         "no other form is written down");
-  return ofBytes ? fourOfBytes : forms[outputs - 2];
+      4, 3, {}, kWeightsOfBytes, {}, kRestoringOfBytes};
+  if (c.isOfBytes()) {
+    assert(outputs == 4 && "no other form is written down");
+    return fourOfBytes;
+  }
+  return *llvm::find_if(forms, [&](const WinogradForm &form) {
+    return form.outputs == outputs && form.taps == c.size(c.spatial[0].window);
+  });
 }
 
 SmallVector<float, 36> fulgur::transformWindow(const WinogradForm &form,
@@ -149,9 +178,12 @@ std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
       left != right)
     return {};
   Type type = getElementTypeOrSelf(c.weights);
-  for (int64_t outputs : {2, 3, 4, 5})
-    if (outputs == 4 || !c.isOfBytes())
-      if (left == restoring(type, winogradForm(outputs, c.isOfBytes())))
-        return {restore.getInputs()[2], outputs};
+  SmallVector<int64_t> known{4};
+  if (!c.isOfBytes())
+    known = c.size(c.spatial[0].window) == 2 ? SmallVector<int64_t>{3, 5}
+                                             : SmallVector<int64_t>{2, 3, 4};
+  for (int64_t outputs : known)
+    if (left == restoring(type, winogradForm(c, outputs)))
+      return {restore.getInputs()[2], outputs};
   return {};
 }

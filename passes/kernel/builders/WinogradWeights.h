@@ -12,20 +12,16 @@ namespace fulgur {
 struct WinogradForm {
   int64_t outputs;                 ///< m
   int64_t taps;                    ///< r
-  const double *input;             ///< Bᵀ, size times size
-  const double *weights;           ///< G, size times r
-  const double *output;            ///< Aᵀ, m times size
+  llvm::ArrayRef<double> input;    ///< Bᵀ, size times size
+  llvm::ArrayRef<double> weights;  ///< G, size times r
+  llvm::ArrayRef<double> output;   ///< Aᵀ, m times size
   llvm::ArrayRef<float> restoring; ///< L, r times size
   int64_t size() const { return outputs + taps - 1; }
 };
 
-/// The form for 3 taps and an m of 2 or 4, or of bytes for one of 4, which has
-/// no Bᵀ and no Aᵀ here; or for 2 taps and an m of 3 or 5.
-const WinogradForm &winogradForm(int64_t outputs, bool ofBytes);
-/// The one that `outputs` asks for.
-inline const WinogradForm &winogradForm(const Convolution &c, int64_t outputs) {
-  return winogradForm(outputs, c.isOfBytes());
-}
+/// The form for a convolution and an m of 2, 3 or 4 with 3 taps, or of bytes
+/// for one of 4, which has no Bᵀ and no Aᵀ here; or of 3 or 5 with 2 taps.
+const WinogradForm &winogradForm(const Convolution &c, int64_t outputs);
 
 /// G·window·Gᵀ, size times size numbers.
 llvm::SmallVector<float, 36> transformWindow(const WinogradForm &form,

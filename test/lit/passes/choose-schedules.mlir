@@ -190,6 +190,88 @@ func.func @no_stride(%a: tensor<1x28x28x128xf32>, %b: tensor<128x128x3x3xf32>, %
   return %r : tensor<1x28x28x128xf32>
 }
 
+// Of bfloat16, tiles are as large as they spare a tenth of the products each, but for few channels.
+// CHECK-LABEL: @pairs_four
+// CHECK: schedule(<kind = "winograd", tile = [{{.*}}, 4]
+func.func @pairs_four(%a: tensor<1x28x28x128xbf16>, %b: tensor<128x128x3x3xbf16>, %out: tensor<1x28x28x128xf32>) -> tensor<1x28x28x128xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x128xbf16>, tensor<128x128x3x3xbf16>) outs(%out : tensor<1x28x28x128xf32>) {
+  ^bb0(%x: tensor<1x28x28x128xbf16>, %y: tensor<128x128x3x3xbf16>, %o: tensor<1x28x28x128xf32>):
+    %zero = arith.constant 0.0 : f32
+    %none = arith.constant 0.0 : bf16
+    %padded = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
+    ^bb0(%n: index, %h: index, %v: index, %c: index):
+      tensor.yield %none : bf16
+    } : tensor<1x28x28x128xbf16> to tensor<1x30x30x128xbf16>
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x28x28x128xf32>) -> tensor<1x28x28x128xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%padded, %y : tensor<1x30x30x128xbf16>, tensor<128x128x3x3xbf16>) outs(%init : tensor<1x28x28x128xf32>) {
+    ^bb0(%in: bf16, %by: bf16, %sum: f32):
+      %l = arith.extf %in : bf16 to f32
+      %k = arith.extf %by : bf16 to f32
+      %m = arith.mulf %l, %k : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x28x28x128xf32>
+    fulgur.yield %p : tensor<1x28x28x128xf32>
+  } -> tensor<1x28x28x128xf32>
+  return %r : tensor<1x28x28x128xf32>
+}
+
+// CHECK-LABEL: @pairs_three
+// CHECK: schedule(<kind = "winograd", tile = [{{.*}}, 3]
+func.func @pairs_three(%a: tensor<1x14x14x128xbf16>, %b: tensor<128x128x3x3xbf16>, %out: tensor<1x14x14x128xf32>) -> tensor<1x14x14x128xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x14x14x128xbf16>, tensor<128x128x3x3xbf16>) outs(%out : tensor<1x14x14x128xf32>) {
+  ^bb0(%x: tensor<1x14x14x128xbf16>, %y: tensor<128x128x3x3xbf16>, %o: tensor<1x14x14x128xf32>):
+    %zero = arith.constant 0.0 : f32
+    %none = arith.constant 0.0 : bf16
+    %padded = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
+    ^bb0(%n: index, %h: index, %v: index, %c: index):
+      tensor.yield %none : bf16
+    } : tensor<1x14x14x128xbf16> to tensor<1x16x16x128xbf16>
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x14x14x128xf32>) -> tensor<1x14x14x128xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%padded, %y : tensor<1x16x16x128xbf16>, tensor<128x128x3x3xbf16>) outs(%init : tensor<1x14x14x128xf32>) {
+    ^bb0(%in: bf16, %by: bf16, %sum: f32):
+      %l = arith.extf %in : bf16 to f32
+      %k = arith.extf %by : bf16 to f32
+      %m = arith.mulf %l, %k : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x14x14x128xf32>
+    fulgur.yield %p : tensor<1x14x14x128xf32>
+  } -> tensor<1x14x14x128xf32>
+  return %r : tensor<1x14x14x128xf32>
+}
+
+// CHECK-LABEL: @pairs_two
+// CHECK: schedule(<kind = "winograd", tile = [{{.*}}, 2]
+func.func @pairs_two(%a: tensor<1x28x28x64xbf16>, %b: tensor<64x64x3x3xbf16>, %out: tensor<1x28x28x64xf32>) -> tensor<1x28x28x64xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x64xbf16>, tensor<64x64x3x3xbf16>) outs(%out : tensor<1x28x28x64xf32>) {
+  ^bb0(%x: tensor<1x28x28x64xbf16>, %y: tensor<64x64x3x3xbf16>, %o: tensor<1x28x28x64xf32>):
+    %zero = arith.constant 0.0 : f32
+    %none = arith.constant 0.0 : bf16
+    %padded = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
+    ^bb0(%n: index, %h: index, %v: index, %c: index):
+      tensor.yield %none : bf16
+    } : tensor<1x28x28x64xbf16> to tensor<1x30x30x64xbf16>
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x28x28x64xf32>) -> tensor<1x28x28x64xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%padded, %y : tensor<1x30x30x64xbf16>, tensor<64x64x3x3xbf16>) outs(%init : tensor<1x28x28x64xf32>) {
+    ^bb0(%in: bf16, %by: bf16, %sum: f32):
+      %l = arith.extf %in : bf16 to f32
+      %k = arith.extf %by : bf16 to f32
+      %m = arith.mulf %l, %k : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x28x28x64xf32>
+    fulgur.yield %p : tensor<1x28x28x64xf32>
+  } -> tensor<1x28x28x64xf32>
+  return %r : tensor<1x28x28x64xf32>
+}
+
 // Bytes, too, which are integers of 16 bits once transformed.
 // CHECK-LABEL: @bytes
 // CHECK: schedule(<kind = "winograd"
