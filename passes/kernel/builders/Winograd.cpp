@@ -1,12 +1,13 @@
-// Convolutions with windows of 3x3 or 2x2 and without stride by Winograd's
-// transformation: see WinogradWeights.h. A task takes some tiles, each m by m
-// elements of the result, transforms the elements of the input under each of
-// them into as many matrices on the stack (tile x channel), multiplies each
-// with its matrix of weights (channel x filter), and transforms the products of
-// a tile back. Inputs of many channels go through in blocks. Bytes are
-// transformed and multiplied as integers of 16 bits, see WinogradBytes.h.
-// bfloat16 is transformed in f32 and rounded again before it is multiplied, by
-// pairs of channels.
+// Convolutions with windows of 3x3 or 2x2 by Winograd's transformation, without
+// a stride or (3x3) with one of 2: see WinogradWeights.h. A task takes some
+// tiles, each m by m elements of the result, transforms the elements of the
+// input under each of them into as many matrices on the stack (tile x channel),
+// multiplies each with its matrix of weights (channel x filter), and transforms
+// the products of a tile back. Inputs of many channels go through in blocks.
+// Bytes are transformed and multiplied as integers of 16 bits, see
+// WinogradBytes.h. bfloat16 is transformed in f32 and rounded again before it
+// is multiplied, by pairs of channels; where several tasks need the same tiles,
+// before all of them.
 #include "passes/kernel/builders/Winograd.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/ConvolutionLoops.h"
@@ -20,6 +21,7 @@ using namespace fulgur;
 namespace {
 constexpr int64_t kPageBytes = 4096, kLineBytes = 64;
 constexpr int64_t kCacheBytes = 512 << 10; // half of a second-level cache
+constexpr int64_t kTilesAhead = 8; // of a task that transforms them only
 
 struct Winograd : ConvolutionLoops {
   const WinogradForm &form;
@@ -31,6 +33,7 @@ struct Winograd : ConvolutionLoops {
   int64_t rowLength;               ///< of the transformed input's matrices
   int64_t imageStep, sumStep;      ///< from one matrix to the next
   Value images{}, sums{};          ///< buffers: transformed input, products
+  Value imagesFrom{};              ///< where the task's are
   Value offsets{};                 ///< of bytes: for each filter of a part
   Value tileRows{}, tileColumns{}; ///< of an image
   Value column0{};                 ///< first filter of the part
@@ -41,6 +44,12 @@ struct Winograd : ConvolutionLoops {
         channels(s.getTile()[2]), rowLength(llvm::alignTo(channels, chunk)),
         imageStep(apart(tiles * rowLength, 4 / pair)),
         sumStep(apart(tiles * width, 4)) {}
+
+  /// Whether the input is transformed before the tasks, each of which would
+  /// have to do that again for its filters.
+  bool isAhead() {
+    return ofPairs && channels == c.size(c.channel) && plan.parts < parts();
+  }
 
   /// Matrices that are pages apart would share the same few lines of a cache.
   static int64_t apart(int64_t elements, int64_t bytes) {
@@ -70,7 +79,9 @@ struct Winograd : ConvolutionLoops {
   void transformWeights();
   void task(Value tileFrom, Value tileTo, Value partFrom, Value partTo);
   void moveTo(Value tile);
+  void transformAhead(Value all, Value blocks);
   void transformInput(Value tileFrom, Value count, Value channelFrom);
+  void transformTile(Value tile, Value imageAt, Value channelFrom);
   void multiply(Value count, Value channelFrom);
   void sumWeights();
   Value weightsAt(Value matrix, Value channelFrom);
@@ -95,14 +106,20 @@ void Winograd::build() {
   Value all = e.mul(tileRows, tileColumns);
   Value blocks = e.ceilDiv(all, e.index(tiles));
   Value partBlocks = e.index(llvm::divideCeil(parts(), plan.parts));
+  if (isAhead())
+    transformAhead(all, blocks);
   Value count = e.mul(e.mul(sizeOf(c.batch), blocks), partBlocks);
   e.parallel(count, [&](Value index) {
     // Tasks with the same weights follow each other.
     Value block = e.remainder(index, blocks), rest = e.floorDiv(index, blocks);
     Value partFrom = e.mul(e.remainder(rest, partBlocks), plan.parts),
           tileFrom = e.mul(block, tiles);
+    Value image = e.floorDiv(rest, partBlocks);
     if (c.batch)
-      point[*c.batch] = e.floorDiv(rest, partBlocks);
+      point[*c.batch] = image;
+    imagesFrom = isAhead() ? e.mul(e.add(e.mul(image, blocks), block),
+                                   matrices * imageStep)
+                           : e.index(0);
     task(tileFrom, e.min(e.add(tileFrom, tiles), all), partFrom,
          e.min(e.add(partFrom, plan.parts), e.index(parts())));
   });
@@ -166,13 +183,14 @@ void Winograd::transformWeights() {
 
 void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
                     Value partTo) {
-  images = buffer(matrices * imageStep, factorType());
+  if (!isAhead())
+    images = buffer(matrices * imageStep, factorType());
   sums = buffer(matrices * sumStep, elements.sumType());
   if (ofBytes)
     offsets = buffer(width, elements.sumType());
   Value count = e.sub(tileTo, tileFrom), zero = e.index(0);
   bool oneBlock = channels == c.size(c.channel);
-  if (oneBlock)
+  if (oneBlock && !isAhead())
     transformInput(tileFrom, count, zero);
   e.loop(partFrom, partTo, 1, [&](Value part) {
     column0 = e.mul(part, width);
@@ -195,94 +213,121 @@ void Winograd::moveTo(Value tile) {
       e.mul(e.remainder(tile, tileColumns), form.outputs);
 }
 
+/// All of the input, for every block of tiles what a task would have.
+void Winograd::transformAhead(Value all, Value blocks) {
+  Value images = sizeOf(c.batch);
+  auto type = MemRefType::get(ShapedType::kDynamic, factorType());
+  this->images = memref::AllocOp::create(
+      e.builder, e.loc, type,
+      e.mul(e.mul(images, blocks), matrices * imageStep),
+      e.builder.getI64IntegerAttr(64));
+  e.share(e.mul(images, all), e.index(kTilesAhead), [&](Value from, Value to) {
+    e.loop(from, to, 1, [&](Value index) {
+      Value tile = e.remainder(index, all), image = e.floorDiv(index, all);
+      if (c.batch)
+        point[*c.batch] = image;
+      Value block =
+          e.add(e.mul(image, blocks), e.floorDiv(tile, e.index(tiles)));
+      transformTile(tile,
+                    e.add(e.mul(block, matrices * imageStep),
+                          e.mul(e.remainder(tile, e.index(tiles)), rowLength)),
+                    e.index(0));
+    });
+  });
+}
+
 /// The elements under each tile, of the channels of one block.
 void Winograd::transformInput(Value tileFrom, Value count, Value channelFrom) {
+  e.loop(e.index(0), count, 1, [&](Value tile) {
+    transformTile(e.add(tileFrom, tile), e.mul(tile, rowLength), channelFrom);
+  });
+}
+
+/// Those under one, to the place `imageAt` of each matrix.
+void Winograd::transformTile(Value tile, Value imageAt, Value channelFrom) {
   Value zero = e.index(0), outside = filler();
   bool masked = c.size(c.channel) % chunk != 0;
   auto isTrue = [&](Value a, Value b) -> Value {
     return e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
   };
-  e.loop(zero, count, 1, [&](Value tile) {
-    moveTo(e.add(tileFrom, tile));
-    Value start[2], inside;
-    SmallVector<Value> at[2], exists[2]; // positions along both dims
-    for (unsigned k : {0, 1}) {
-      start[k] = e.sub(point[c.spatial[k].image], low[k]);
-      for (int64_t offset : llvm::seq(size)) {
-        Value position = e.add(start[k], offset);
-        Value ok = isTrue(e.less(e.index(-1), position),
-                          e.less(position, inputSizes[k]));
-        exists[k].push_back(ok);
-        inside = inside ? isTrue(inside, ok) : ok;
-        at[k].push_back(position);
-      }
+  moveTo(tile);
+  Value start[2], inside;
+  SmallVector<Value> at[2], exists[2]; // positions along both dims
+  for (unsigned k : {0, 1}) {
+    start[k] = e.sub(e.mul(point[c.spatial[k].image], form.stride), low[k]);
+    for (int64_t offset : llvm::seq(size)) {
+      Value position = e.add(start[k], offset);
+      Value ok = isTrue(e.less(e.index(-1), position),
+                        e.less(position, inputSizes[k]));
+      exists[k].push_back(ok);
+      inside = inside ? isTrue(inside, ok) : ok;
+      at[k].push_back(position);
     }
-    SmallVector<Value> image(point.size());
-    if (c.batch)
-      image[*c.batch] = point[*c.batch];
-    Value base = e.add(input.at(e, image), channelFrom);
-    auto step = [&](unsigned k) { return inputStep(k) ? inputStep(k) : zero; };
-    Value first =
-        e.add(base, e.add(e.mul(step(0), start[0]), e.mul(step(1), start[1])));
-    auto transform = [&](bool whole) {
-      SmallVector<Value> positions, present;
-      for (int64_t row : llvm::seq(size))
-        for (int64_t column : llvm::seq(size)) {
-          auto offset = [&](unsigned k, int64_t number) {
-            Value position = e.index(number);
-            if (!whole) {
-              Value last = e.sub(inputSizes[k], e.index(1));
-              position = e.min(e.max(at[k][number], zero), last);
-            }
-            return e.mul(step(k), position);
-          };
-          positions.push_back(e.add(whole ? first : base,
-                                    e.add(offset(0, row), offset(1, column))));
-          present.push_back(whole ? Value()
-                                  : isTrue(exists[0][row], exists[1][column]));
-        }
-      Value end =
-          e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
-      e.loop(zero, end, chunk, [&](Value channel) {
-        Columns columns{chunk, {}};
-        if (masked)
-          columns.mask = e.lanesBelow(
-              e.sub(sizes[*c.channel], e.add(channelFrom, channel)),
-              columns.lanes);
-        SmallVector<Value> elements;
-        for (auto [position, there] : llvm::zip(positions, present)) {
-          Value element = readColumns(e, input.flat, e.add(position, channel),
-                                      e.index(1), columns);
-          if (ofBytes)
-            element = arith::ExtUIOp::create(e.builder, e.loc, numbersType(),
-                                             element);
-          if (ofPairs)
-            element =
-                arith::ExtFOp::create(e.builder, e.loc, numbersType(), element);
-          elements.push_back(
-              there ? Value(arith::SelectOp::create(e.builder, e.loc, there,
-                                                    element, outside))
-                    : element);
-        }
-        elements = onBothSides(elements, size, [&](ArrayRef<Value> d) {
-          return ofBytes ? winograd::transformBytes(e, d)
-                         : multiplySmall(e, form.input, d);
-        });
+  }
+  SmallVector<Value> image(point.size());
+  if (c.batch)
+    image[*c.batch] = point[*c.batch];
+  Value base = e.add(input.at(e, image), channelFrom);
+  auto step = [&](unsigned k) { return inputStep(k) ? inputStep(k) : zero; };
+  Value first =
+      e.add(base, e.add(e.mul(step(0), start[0]), e.mul(step(1), start[1])));
+  auto transform = [&](bool whole) {
+    SmallVector<Value> positions, present;
+    for (int64_t row : llvm::seq(size))
+      for (int64_t column : llvm::seq(size)) {
+        auto offset = [&](unsigned k, int64_t number) {
+          Value position = e.index(number);
+          if (!whole) {
+            Value last = e.sub(inputSizes[k], e.index(1));
+            position = e.min(e.max(at[k][number], zero), last);
+          }
+          return e.mul(step(k), position);
+        };
+        positions.push_back(e.add(whole ? first : base,
+                                  e.add(offset(0, row), offset(1, column))));
+        present.push_back(whole ? Value()
+                                : isTrue(exists[0][row], exists[1][column]));
+      }
+    Value end = e.min(e.index(channels), e.sub(sizes[*c.channel], channelFrom));
+    e.loop(zero, end, chunk, [&](Value channel) {
+      Columns columns{chunk, {}};
+      if (masked)
+        columns.mask =
+            e.lanesBelow(e.sub(sizes[*c.channel], e.add(channelFrom, channel)),
+                         columns.lanes);
+      SmallVector<Value> elements;
+      for (auto [position, there] : llvm::zip(positions, present)) {
+        Value element = readColumns(e, input.flat, e.add(position, channel),
+                                    e.index(1), columns);
         if (ofBytes)
-          elements[winograd::kMeanMatrix] =
-              winograd::withoutMean(e, elements[winograd::kMeanMatrix]);
-        Value to = e.add(e.mul(tile, rowLength), channel);
-        for (auto [number, element] : llvm::enumerate(elements)) {
-          if (ofPairs)
-            element = arith::TruncFOp::create(
-                e.builder, e.loc, numbersType().clone(factorType()), element);
-          vector::StoreOp::create(e.builder, e.loc, element, images,
-                                  e.add(to, number * imageStep));
-        }
+          element =
+              arith::ExtUIOp::create(e.builder, e.loc, numbersType(), element);
+        if (ofPairs)
+          element =
+              arith::ExtFOp::create(e.builder, e.loc, numbersType(), element);
+        elements.push_back(there
+                               ? Value(arith::SelectOp::create(
+                                     e.builder, e.loc, there, element, outside))
+                               : element);
+      }
+      elements = onBothSides(elements, size, [&](ArrayRef<Value> d) {
+        return ofBytes ? winograd::transformBytes(e, d)
+                       : multiplySmall(e, form.input, d);
       });
-    };
-    e.branch(inside, [&] { transform(true); }, [&] { transform(false); });
-  });
+      if (ofBytes)
+        elements[winograd::kMeanMatrix] =
+            winograd::withoutMean(e, elements[winograd::kMeanMatrix]);
+      Value to = e.add(imageAt, channel);
+      for (auto [number, element] : llvm::enumerate(elements)) {
+        if (ofPairs)
+          element = arith::TruncFOp::create(
+              e.builder, e.loc, numbersType().clone(factorType()), element);
+        vector::StoreOp::create(e.builder, e.loc, element, images,
+                                e.add(to, number * imageStep));
+      }
+    });
+  };
+  e.branch(inside, [&] { transform(true); }, [&] { transform(false); });
 }
 
 /// What is outside of the input.
@@ -358,7 +403,8 @@ void Winograd::multiply(Value count, Value channelFrom) {
   e.loop(zero, e.index(matrices), 1, [&](Value matrix) {
     Value weightsFrom = weightsAt(matrix, channelFrom);
     e.loop(zero, count, rows, [&](Value row) {
-      Value imagesAt = e.add(e.mul(matrix, imageStep), e.mul(row, rowLength)),
+      Value imagesAt = e.add(imagesFrom, e.add(e.mul(matrix, imageStep),
+                                               e.mul(row, rowLength))),
             sumsAt = e.add(e.mul(matrix, sumStep), e.mul(row, width));
       SmallVector<Value> state;
       for (int64_t sum : llvm::seq(rows * vectors)) {
@@ -373,9 +419,10 @@ void Winograd::multiply(Value count, Value channelFrom) {
       }
       // Pairs are multiplied faster than memory gives their weights: each row
       // of tiles asks for a share of the next matrix.
-      int64_t lines = pair > 1 && winograd::transformedBytes(c, form.outputs) > kCacheBytes
-                          ? llvm::divideCeil(vectors * rows, tiles)
-                          : 0;
+      int64_t lines =
+          pair > 1 && winograd::transformedBytes(c, form.outputs) > kCacheBytes
+              ? llvm::divideCeil(vectors * rows, tiles)
+              : 0;
       Value ahead =
           e.add(e.add(weightsFrom, c.size(c.channel) * pack),
                 e.mul(e.floorDiv(row, e.index(rows)), lines * lanes * pair));

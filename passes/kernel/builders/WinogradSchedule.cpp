@@ -17,6 +17,9 @@ constexpr int64_t kFewestChannels = 32;
 // Of bfloat16: layers of fewer channels, the first ones of a network, are
 // those where the rounding of larger tiles shows in what comes out.
 constexpr int64_t kRobustChannels = 128;
+// Transformed weights of a convolution with a stride: as of 256 channels and
+// filters of bfloat16.
+constexpr int64_t kMostStrideBytes = 2 * 25 * 256 * 256;
 // Of bytes: weights as of 128 channels and filters, images of 14x14.
 constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 128 * 128;
 constexpr int64_t kFewestPixels = 14 * 14;
@@ -31,7 +34,8 @@ static bool accepts(KernelOp kernel) {
   if (taps != 3 && (taps != 2 || c->depth() > 1))
     return false;
   for (const Convolution::Spatial &dim : c->spatial) {
-    if (c->size(dim.window) != taps || dim.stride != 1 || dim.dilation != 1)
+    if (c->size(dim.window) != taps || dim.dilation != 1 ||
+        dim.stride != c->spatial[0].stride)
       return false;
     // A result of nothing but padding has no element of the input to clamp to.
     auto type = cast<RankedTensorType>(c->input.getType());
@@ -43,6 +47,9 @@ static bool accepts(KernelOp kernel) {
       return false;
     tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
   }
+  if (int64_t stride = c->spatial[0].stride;
+      stride != 1 && (stride != 2 || taps != 3 || c->isOfBytes()))
+    return false;
   if (c->transformed)
     return bool(c->packed);
   return !c->packed && tiles >= kFewestTiles &&
@@ -98,6 +105,11 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   if (ofBytes && !c.transformed &&
       (!isExact(kernel, c) || !gainsOfBytes(c, target)))
     return directConvolutionBuilder.schedule(kernel, target);
+  // A stride leaves less to spare.
+  if (c.spatial[0].stride == 2 && !c.transformed &&
+      (c.size(*c.channel) < kRobustChannels ||
+       winograd::transformedBytes(c, 2) * 2 / c.depth() > kMostStrideBytes))
+    return directConvolutionBuilder.schedule(kernel, target);
   bool manyRegisters = target.vectorRegisters >= 32;
   int64_t lanes = target.lanes(), vectors = manyRegisters ? 4 : 2;
   int64_t pack = c.packed ? c.packed.getStaticInnerTiles()[0] : 0;
@@ -126,6 +138,8 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   // Larger tiles multiply less, but have larger weights and costlier
   // transformations.
   int64_t outputs = ofBytes ? 4 : c.transformed;
+  if (c.spatial[0].stride == 2)
+    outputs = 2;
   if (!outputs && c.depth() > 1) {
     outputs = 2;
     auto products = [&](int64_t outputs) {
@@ -170,6 +184,7 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
         least = cost, rows = r, tiles = t;
     }
   int64_t blocks = llvm::divideCeil(all, tiles);
+  tiles = llvm::alignTo(llvm::divideCeil(all, blocks), rows);
   int64_t taskParts =
       blocks >= 16 ? parts
                    : llvm::divideCeil(parts, llvm::divideCeil(16, blocks));

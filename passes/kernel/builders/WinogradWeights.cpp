@@ -60,6 +60,16 @@ static const float kRestoring5Of2[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 static const float kRestoring4[] = {1, 0, 0, 0, 0, 0, 0, 0.75, -0.75,
                                     0, 0, 0, 0, 0, 0, 0, 0,    1};
 
+// With a stride of 2 the points are 0, 1 and infinity for what even elements
+// are multiplied with, the first tap and the last; odd ones stay what they are.
+static const double kInputOfStride[] = {1, 0, -1, 0, 0, 0, 0, 1, 0, 0, 0, 0, -1,
+                                        0, 1, 0,  1, 0, 0, 0, 0, 0, 0, 1, 0};
+static const double kWeightsOfStride[] = {1, 0, 0, 1, 0, 1, 0, 0,
+                                          1, 0, 1, 0, 0, 1, 0};
+static const double kOutputOfStride[] = {1, 1, 0, 1, 0, 0, 1, 1, 0, 1};
+static const float kRestoringOfStride[] = {1, 0, 0, 0, 0, 0, 0, 0,
+                                           1, 0, 0, 0, 1, 0, 0};
+
 // Those of integers for bytes, see WinogradBytes.h. L has integers, too.
 static const double kWeightsOfBytes[] = {6, 0, 0, 1, 1,  1, 1, -1, 1,
                                          1, 2, 4, 1, -2, 4, 0, 0,  1};
@@ -73,7 +83,9 @@ const WinogradForm &fulgur::winogradForm(const Convolution &c,
       {3, 3, kInput3, kWeights3, kOutput3, kRestoring3},
       {4, 3, kInput4, kWeights4, kOutput4, kRestoring4},
       {3, 2, kInput2, kWeights3Of2, kOutput3Of2, kRestoring3Of2},
-      {5, 2, kInput4, kWeights5Of2, kOutput5Of2, kRestoring5Of2}};
+      {5, 2, kInput4, kWeights5Of2, kOutput5Of2, kRestoring5Of2},
+      {2, 3, kInputOfStride, kWeightsOfStride, kOutputOfStride,
+       kRestoringOfStride, 2}};
   static const WinogradForm fourOfBytes{
       4, 3, {}, kWeightsOfBytes, {}, kRestoringOfBytes};
   if (c.isOfBytes()) {
@@ -81,7 +93,9 @@ const WinogradForm &fulgur::winogradForm(const Convolution &c,
     return fourOfBytes;
   }
   return *llvm::find_if(forms, [&](const WinogradForm &form) {
-    return form.outputs == outputs && form.taps == c.size(c.spatial[0].window);
+    return form.outputs == outputs &&
+           form.taps == c.size(c.spatial[0].window) &&
+           form.stride == c.spatial[0].stride;
   });
 }
 
@@ -169,6 +183,7 @@ std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
   if (!restore || restore.getNumDpsInputs() != 3 ||
       restore.getNumReductionLoops() != 2 || c.spatial.size() != 2 ||
       !c.filter || !c.channel || c.group || c.weightLoops.size() != 4 ||
+      c.spatial[0].stride > 2 ||
       restore.getIndexingMapsArray() != restoringMaps(c, restore.getContext()))
     return {};
   // No other generic takes two such matrices to such maps.
@@ -180,8 +195,9 @@ std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
   Type type = getElementTypeOrSelf(c.weights);
   SmallVector<int64_t> known{4};
   if (!c.isOfBytes())
-    known = c.size(c.spatial[0].window) == 2 ? SmallVector<int64_t>{3, 5}
-                                             : SmallVector<int64_t>{2, 3, 4};
+    known = c.spatial[0].stride == 2           ? SmallVector<int64_t>{2}
+            : c.size(c.spatial[0].window) == 2 ? SmallVector<int64_t>{3, 5}
+                                               : SmallVector<int64_t>{2, 3, 4};
   for (int64_t outputs : known)
     if (left == restoring(type, winogradForm(c, outputs)))
       return {restore.getInputs()[2], outputs};
