@@ -12,7 +12,9 @@ using namespace fulgur;
 namespace {
 constexpr int64_t kStackBytes = 224 << 10; // of a task's matrices
 constexpr int64_t kWeightBytes = 3 << 20;  // that are quick to read again
-constexpr int64_t kFewestTiles = 36;       // of an image that is worth it
+// Of an image that is worth larger weights: 12x12, or 7x7 of bfloat16, whose
+// weights are half as large.
+constexpr int64_t kFewestTiles = 36, kFewestTilesOfPairs = 16;
 constexpr int64_t kFewestChannels = 32;
 // Of bfloat16: layers of fewer channels, the first ones of a network, are
 // those where the rounding of larger tiles shows in what comes out.
@@ -52,7 +54,8 @@ static bool accepts(KernelOp kernel) {
     return false;
   if (c->transformed)
     return bool(c->packed);
-  return !c->packed && tiles >= kFewestTiles &&
+  return !c->packed &&
+         tiles >= (c->depth() == 2 ? kFewestTilesOfPairs : kFewestTiles) &&
          c->size(*c->channel) >= kFewestChannels &&
          c->size(*c->filter) >= kFewestChannels;
 }
@@ -146,7 +149,7 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       return tilesOf(outputs) * (outputs + 2) * (outputs + 2);
     };
     for (int64_t more : {3, 4})
-      if (channels >= kRobustChannels &&
+      if (channels >= kRobustChannels && tilesOf(2) >= kFewestTiles &&
           10 * products(more) < 9 * products(outputs))
         outputs = more;
   }
