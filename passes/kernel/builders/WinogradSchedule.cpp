@@ -176,6 +176,10 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
     channels = std::min<int64_t>(channels, size == 4 ? 128 : 64);
   int64_t fit = std::clamp<int64_t>(fitting(channels), 4, 24);
   double reading = c.depth() > 1 ? 0.3 : 0.15; // beside a multiplication
+  auto partsOfTask = [&](int64_t blocks) {
+    return blocks >= 16 ? parts
+                        : llvm::divideCeil(parts, llvm::divideCeil(16, blocks));
+  };
   int64_t rows = 4, tiles = 4;
   double least = std::numeric_limits<double>::infinity();
   for (int64_t r : {6, 5, 4})
@@ -183,14 +187,16 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       int64_t computed = all / t * t + llvm::alignTo(all % t, r);
       double cost = computed * (1 + reading * (r + vectors) / (r * vectors)) *
                     (1 + 0.5 / t);
+      // Of an odd number of tasks, one of two threads waits for the last.
+      int64_t blocks = llvm::divideCeil(all, t),
+              tasks = blocks * llvm::divideCeil(parts, partsOfTask(blocks));
+      cost *= double(llvm::alignTo(tasks, 2)) / tasks;
       if (cost < 0.999 * least)
         least = cost, rows = r, tiles = t;
     }
   int64_t blocks = llvm::divideCeil(all, tiles);
   tiles = llvm::alignTo(llvm::divideCeil(all, blocks), rows);
-  int64_t taskParts =
-      blocks >= 16 ? parts
-                   : llvm::divideCeil(parts, llvm::divideCeil(16, blocks));
+  int64_t taskParts = partsOfTask(llvm::divideCeil(all, tiles));
   return ScheduleAttr::get(kernel.getContext(), winogradBuilder.kind,
                            {rows, vectors, channels, taskParts, outputs}, lanes,
                            /*unroll=*/2, pack ? pack : width, tiles);
