@@ -3,9 +3,9 @@
 #include "passes/kernel/builders/Emitter.h"
 
 namespace fulgur {
-/// matrix · values, of `rows` rows one after the other; numbers or vectors of
-/// them. Neighbouring rows of floats that differ in some signs only share what
-/// they have in common, as do neighbouring columns.
+/// matrix · values, which are numbers or vectors of them; the matrix is its
+/// rows one after the other. Neighbouring rows of floats that differ in some
+/// signs only share what they have in common, as do neighbouring columns.
 llvm::SmallVector<mlir::Value>
 multiplySmall(Emitter &e, llvm::ArrayRef<double> matrix,
               llvm::ArrayRef<mlir::Value> values);

@@ -215,13 +215,12 @@ void Winograd::moveTo(Value tile) {
 
 /// All of the input, for every block of tiles what a task would have.
 void Winograd::transformAhead(Value all, Value blocks) {
-  Value images = sizeOf(c.batch);
+  Value batch = sizeOf(c.batch);
   auto type = MemRefType::get(ShapedType::kDynamic, factorType());
-  this->images = memref::AllocOp::create(
-      e.builder, e.loc, type,
-      e.mul(e.mul(images, blocks), matrices * imageStep),
+  images = memref::AllocOp::create(
+      e.builder, e.loc, type, e.mul(e.mul(batch, blocks), matrices * imageStep),
       e.builder.getI64IntegerAttr(64));
-  e.share(e.mul(images, all), e.index(kTilesAhead), [&](Value from, Value to) {
+  e.share(e.mul(batch, all), e.index(kTilesAhead), [&](Value from, Value to) {
     e.loop(from, to, 1, [&](Value index) {
       Value tile = e.remainder(index, all), image = e.floorDiv(index, all);
       if (c.batch)
