@@ -24,32 +24,10 @@ bool Gemm::finishesAtOnce() {
   return width % lanes != 0 || (steps && *steps <= kShortSteps);
 }
 
-/// The addition that is all the epilogue does with the sums, of an f32 that is
-/// the same for all rows, and the number of that among the epilogue's inputs.
-static std::pair<Operation *, unsigned> addedToAllRows(Gemm &gemm) {
-  linalg::GenericOp epilogue = gemm.product.epilogue;
-  if (!epilogue)
-    return {};
-  for (auto [number, argument] :
-       llvm::enumerate(epilogue.getRegionInputArgs())) {
-    if (gemm.epilogueInputs[number].flat)
-      continue;
-    auto add = argument.hasOneUse()
-                   ? dyn_cast<arith::AddFOp>(*argument.user_begin())
-                   : arith::AddFOp();
-    if (!add)
-      return {};
-    auto other = dyn_cast<BlockArgument>(
-        add.getLhs() == argument ? add.getRhs() : add.getLhs());
-    if (!other || other.getOwner() != epilogue.getBody() ||
-        other.getArgNumber() >= epilogue.getNumDpsInputs())
-      return {};
-    const Access &access = gemm.epilogueInputs[other.getArgNumber()];
-    if (!access.flat || access.steps[gemm.row()])
-      return {};
-    return {add, other.getArgNumber()};
-  }
-  return {};
+static FirstAddition addedToAllRows(Gemm &gemm) {
+  return firstAddition(
+      gemm.product.epilogue, gemm.epilogueInputs,
+      [&](const Access &access) { return !access.steps[gemm.row()]; });
 }
 
 void Gemm::beginSums(Value column0, int64_t count,
@@ -76,7 +54,7 @@ void Gemm::beginSums(Value column0, int64_t count,
 
 void Gemm::finishSums(Value column0, Value row, int64_t count,
                       ArrayRef<Value> state) {
-  Operation *add = addedToAllRows(*this).first;
+  Operation *add = addedToAllRows(*this).add;
   auto all = [&](bool masked) {
     for (int64_t r : llvm::seq(count))
       for (int64_t vector : llvm::seq(vectors)) {

@@ -188,21 +188,17 @@ void ProductLoops::finishVector(Value result, Value row, Value column,
                                 Columns columns, Operation *done) {
   point[this->row()] = row;
   point[this->column()] = column;
-  if (linalg::GenericOp epilogue = product.epilogue) {
-    IRMapping lanewise;
-    for (auto [argument, input] :
-         llvm::zip(epilogue.getRegionInputArgs(), epilogueInputs))
-      lanewise.map(argument,
-                   input.flat
-                       ? readColumns(e, input.flat, input.at(e, point),
-                                     input.steps[this->column()], columns)
-                       : result);
-    for (auto index : epilogue.getBody()->getOps<linalg::IndexOp>())
-      lanewise.map(index.getResult(), indexOf(index.getDim(), columns.lanes));
-    if (done)
-      lanewise.map(done->getResult(0), result);
-    result =
-        computeLanes(e, site, *epilogue.getBody(), lanewise, columns.lanes)[0];
+  if (product.epilogue) {
+    SmallVector<Value> arguments;
+    for (Access &input : epilogueInputs)
+      arguments.push_back(
+          input.flat ? readColumns(e, input.flat, input.at(e, point),
+                                   input.steps[this->column()], columns)
+                     : result);
+    result = computeLanes(
+        e, site, product.epilogue, arguments, columns.lanes,
+        [&](unsigned loop) { return indexOf(loop, columns.lanes); },
+        {done, result})[0];
   }
   writeColumns(e, result, out.flat, out.at(e, point), out.steps[this->column()],
                columns);
