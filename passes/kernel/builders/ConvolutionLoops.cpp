@@ -345,7 +345,28 @@ void ConvolutionLoops::forPart(Value column0,
       [&] { body(false); });
 }
 
-void ConvolutionLoops::finish(Value sums, Value column, Value mask) {
+FirstAddition ConvolutionLoops::addedToAllPixels() {
+  return firstAddition(c.epilogue, epilogueInputs, [&](const Access &access) {
+    return llvm::all_of(llvm::enumerate(access.steps), [&](auto step) {
+      return !step.value() || step.index() == c.lane();
+    });
+  });
+}
+
+Value ConvolutionLoops::begin(Value column, Value mask) {
+  auto [add, number] = addedToAllPixels();
+  if (!add)
+    return e.real(0, VectorType::get(lanes, e.builder.getF32Type()));
+  const Access &access = epilogueInputs[number];
+  point[c.lane()] = column;
+  Value position = access.at(e, point);
+  point[c.lane()] = {};
+  return readColumns(e, access.flat, position, access.steps[c.lane()],
+                     {lanes, mask});
+}
+
+void ConvolutionLoops::finish(Value sums, Value column, Value mask,
+                              bool hasBegun) {
   point[c.lane()] = column;
   Columns columns{lanes, mask};
   Value result = sums;
@@ -356,8 +377,10 @@ void ConvolutionLoops::finish(Value sums, Value column, Value mask) {
                               ? readColumns(e, access.flat, access.at(e, point),
                                             access.steps[c.lane()], columns)
                               : sums);
-    result = computeLanes(e, site, c.epilogue, arguments, lanes,
-                          [&](unsigned loop) { return indexOf(loop); })[0];
+    result =
+        computeLanes(e, site, c.epilogue, arguments, lanes,
+                     [&](unsigned loop) { return indexOf(loop); },
+                     {hasBegun ? addedToAllPixels().add : nullptr, sums})[0];
   }
   writeColumns(e, result, out.flat, out.at(e, point), out.steps[c.lane()],
                columns);

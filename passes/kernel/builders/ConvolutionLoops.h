@@ -105,11 +105,16 @@ struct ConvolutionLoops {
   mlir::Value laneMask(mlir::Value column);
   /// Calls body(masked) for the part that begins at `column0`.
   void forPart(mlir::Value column0, llvm::function_ref<void(bool)> body);
+  /// What all pixels' sums of the lanes from `column` on may begin with: what
+  /// the epilogue adds to them first, or 0.
+  mlir::Value begin(mlir::Value column, mlir::Value mask);
   /// Computes the epilogue of the sums at `point`, whose lanes begin at
-  /// `column`, and writes it.
-  void finish(mlir::Value sums, mlir::Value column, mlir::Value mask);
+  /// `column`, and writes it. They may have begun with begin().
+  void finish(mlir::Value sums, mlir::Value column, mlir::Value mask,
+              bool hasBegun = false);
 
 private:
+  FirstAddition addedToAllPixels();
   void knownTiles(const Task &task, Tile tile);
   void unknownTiles(const Task &task, Tile tile);
   void insertAt(mlir::Value buffer);

@@ -147,7 +147,8 @@ void Depthwise::tiles(const Task &task, int64_t rows) {
 void Depthwise::tile(Value column, int64_t count, Reach reach, int64_t rows) {
   Value inputAt =
       e.add(e.add(inputBase(), windowStart(rowDim(), column)), channel);
-  State sums(rows * count, e.real(0, realType()));
+  Value zero = c.isOfBytes() ? e.real(0, realType()) : begin(channel, mask);
+  State sums(rows * count, zero);
   sums = kept.empty() ? windows(0, column, reach, inputAt, e.index(0), sums)
                       : keptWindows(0, column, reach, inputAt, 0, sums, rows);
   SmallVector<Value> before = point;
@@ -160,7 +161,7 @@ void Depthwise::tile(Value column, int64_t count, Reach reach, int64_t rows) {
     Value sum = sums[number];
     if (c.isOfBytes())
       sum = arith::FPToSIOp::create(e.builder, e.loc, vectorType(), sum);
-    finish(sum, channel, mask);
+    finish(sum, channel, mask, /*hasBegun=*/!c.isOfBytes());
   }
   point = before;
 }

@@ -161,6 +161,33 @@ void fulgur::prefetchEpilogueOf(Emitter &e, const Access &out,
     ask(input, /*isWrite=*/false);
 }
 
+FirstAddition
+fulgur::firstAddition(linalg::GenericOp epilogue, ArrayRef<Access> inputs,
+                      llvm::function_ref<bool(const Access &)> isFixed) {
+  if (!epilogue)
+    return {};
+  for (auto [access, argument] :
+       llvm::zip(inputs, epilogue.getRegionInputArgs())) {
+    if (access.flat)
+      continue;
+    auto add = argument.hasOneUse()
+                   ? dyn_cast<arith::AddFOp>(*argument.user_begin())
+                   : arith::AddFOp();
+    if (!add || !argument.getType().isF32())
+      return {};
+    auto other = dyn_cast<BlockArgument>(
+        add.getLhs() == argument ? add.getRhs() : add.getLhs());
+    if (!other || other.getOwner() != epilogue.getBody() ||
+        other.getArgNumber() >= inputs.size())
+      return {};
+    const Access &added = inputs[other.getArgNumber()];
+    if (!added.flat || !isFixed(added))
+      return {};
+    return {add, other.getArgNumber()};
+  }
+  return {};
+}
+
 SmallVector<int> fulgur::loopsOf(linalg::LinalgOp op, unsigned number) {
   SmallVector<int> loops;
   for (AffineExpr result : op.getIndexingMapsArray()[number].getResults()) {
@@ -214,12 +241,15 @@ bool fulgur::isLanewise(Block &body) {
 SmallVector<Value>
 fulgur::computeLanes(Emitter &e, const KernelSite &site, linalg::GenericOp op,
                      ArrayRef<Value> arguments, int64_t lanes,
-                     llvm::function_ref<Value(unsigned)> loopIndex) {
+                     llvm::function_ref<Value(unsigned)> loopIndex,
+                     std::pair<Operation *, Value> computed) {
   IRMapping lanewise;
   for (auto [argument, vector] : llvm::zip(op.getRegionInputArgs(), arguments))
     lanewise.map(argument, vector);
   for (auto index : op.getBody()->getOps<linalg::IndexOp>())
     lanewise.map(index.getResult(), loopIndex(index.getDim()));
+  if (computed.first)
+    lanewise.map(computed.first->getResult(0), computed.second);
   return computeLanes(e, site, *op.getBody(), lanewise, lanes);
 }
 

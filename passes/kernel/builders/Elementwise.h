@@ -59,6 +59,16 @@ void prefetchEpilogueOf(Emitter &e, const Access &out,
                         llvm::ArrayRef<mlir::Value> point, unsigned row,
                         unsigned column, int64_t count);
 
+/// The addition that is all an epilogue does with the sums (the input without a
+/// buffer), of an f32 from an input that `isFixed`, and that input's number.
+struct FirstAddition {
+  mlir::Operation *add = nullptr; ///< null: there is none
+  unsigned input = 0;
+};
+FirstAddition firstAddition(mlir::linalg::GenericOp epilogue,
+                            llvm::ArrayRef<Access> inputs,
+                            llvm::function_ref<bool(const Access &)> isFixed);
+
 /// Whether `op` is all-parallel, has projected maps (with zeros) and a body
 /// that computeLanes can compute.
 bool isLanewise(mlir::linalg::GenericOp op);
@@ -70,11 +80,13 @@ llvm::SmallVector<int> loopsOf(mlir::linalg::LinalgOp op, unsigned number);
 
 /// Computes the body of `op` on vectors: `arguments` are the vectors of its
 /// inputs, `loopIndex` the vector of a loop's indices. Values from outside of
-/// the body are constants or scalar operands of the kernel.
+/// the body are constants or scalar operands of the kernel. An operation of the
+/// body may be computed already.
 llvm::SmallVector<mlir::Value>
 computeLanes(Emitter &e, const KernelSite &site, mlir::linalg::GenericOp op,
              llvm::ArrayRef<mlir::Value> arguments, int64_t lanes,
-             llvm::function_ref<mlir::Value(unsigned)> loopIndex);
+             llvm::function_ref<mlir::Value(unsigned)> loopIndex,
+             std::pair<mlir::Operation *, mlir::Value> computed = {});
 /// The same for any body: `lanewise` has the vectors of its arguments and of
 /// what is computed already.
 llvm::SmallVector<mlir::Value> computeLanes(Emitter &e, const KernelSite &site,

@@ -13,7 +13,6 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "passes/kernel/builders/AmxProduct.h"
 #include "passes/kernel/builders/Strassen.h"
-#include "passes/kernel/builders/Transpose.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -140,8 +139,8 @@ Value Gemm::vectorOfB(Value base, Value step, Value column0, int64_t vector) {
   if (stride)
     position = e.add(position, e.mul(stride, step));
   bool masked = layout == Layout::InPlace && !wholePanels();
-  return elements.columns(e, from, position,
-                          masked ? columnMask(column0, vector) : Value());
+  return elementsOf(vector).columns(
+      e, from, position, masked ? columnMask(column0, vector) : Value());
 }
 
 /// What a tile fetches for later while it computes: the first few tiles of a
@@ -210,7 +209,7 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   // The next tile's rows come closer meanwhile, as long as they are steps that
   // lie together. What computes for longer than it waits does without.
   SmallVector<Value> nextRows;
-  if (takesNextRows(count))
+  if (takesNextRows(count) && !finishesAtOnce())
     for (int64_t r : llvm::seq(count))
       nextRows.push_back(positionInA(
           e.min(e.add(row, count + r), e.sub(sizes[this->row()], e.index(1)))));
@@ -244,7 +243,10 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   };
   for (int64_t sum : llvm::seq(tileSums * sets)) {
     bool continued = blockSteps && sum < tileSums;
-    state.push_back(zero);
+    int64_t ofSum = lanesOf(sum % vectors);
+    state.push_back(ofSum == lanes
+                        ? zero
+                        : e.zero(VectorType::get(ofSum, elements.sumType())));
     if (continued) {
       Value before = vector::LoadOp::create(e.builder, e.loc, vectorType(),
                                             sums, sumAt(sum));
@@ -252,6 +254,8 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
           arith::SelectOp::create(e.builder, e.loc, firstBlock, zero, before);
     }
   }
+  if (finishesAtOnce())
+    beginSums(column0, count, state);
   Value aStride = a.steps[reduction()];
   auto step = [&](Value k, MutableArrayRef<Value> state, Value left = {}) {
     SmallVector<Value> bVectors;
@@ -259,15 +263,19 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
       bVectors.push_back(vectorOfB(bBase, k, column0, vector));
     for (int64_t part : llvm::seq(elements.parts)) {
       SmallVector<Value> right;
-      for (Value vector : bVectors)
-        right.push_back(elements.part(e, vector, part, /*ofRow=*/false));
+      for (auto [number, vector] : llvm::enumerate(bVectors))
+        right.push_back(
+            elementsOf(number).part(e, vector, part, /*ofRow=*/false));
       for (int64_t r : llvm::seq(count)) {
         Value position =
             aStride ? e.add(aRows[r], e.mul(aStride, k)) : aRows[r];
-        Value factor = elements.part(
-            e, elements.row(e, a.flat, position, aStride, left), part,
-            /*ofRow=*/true);
+        Value factor;
         for (int64_t vector : llvm::seq(vectors)) {
+          Multiplication elements = elementsOf(vector);
+          if (!factor || elements.lanes != lanes)
+            factor = elements.part(
+                e, elements.row(e, a.flat, position, aStride, left), part,
+                /*ofRow=*/true);
           Value &sum = state[r * vectors + vector];
           sum = elements.multiply(e, factor, right[vector], sum);
         }
@@ -330,6 +338,8 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   rest(unrolledTo, wholeTo, /*left=*/{});
   if (hasPartialStep())
     rest(wholeTo, to, e.sub(to, wholeTo));
+  if (finishesAtOnce())
+    return finishSums(column0, row, count, state);
   for (int64_t sum : llvm::seq(tileSums))
     vector::StoreOp::create(e.builder, e.loc, state[sum], sums, sumAt(sum));
 
@@ -344,180 +354,6 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
   e.branch(last, [&] { finish(panelIndex, sumsFrom, row, e.index(count)); });
 }
 
-/// Copies the panel of b for the steps [from, to) to the stack. Columns that do
-/// not exist repeat the last one.
-void Gemm::pack(Value panelIndex, Value from, Value to) {
-  if (depth > 1)
-    return packSteps(panelIndex, from, to);
-  Value column0 = e.mul(panelIndex, width),
-        lastColumn = e.sub(sizes[column()], e.index(1));
-  auto at = [&](Value column, Value step) {
-    point[this->column()] = column, point[reduction()] = step;
-    Value position = positionInB();
-    point[this->column()] = point[reduction()] = {};
-    return position;
-  };
-  auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
-  auto columnAt = [&](int64_t n) {
-    return wholePanels() ? e.add(column0, n)
-                         : e.min(e.add(column0, n), lastColumn);
-  };
-  if (product.bContiguousIn(column())) {
-    e.loop(from, to, 1, [&](Value step) {
-      auto copy = [&](bool masked) {
-        for (int64_t vector : llvm::seq(vectors)) {
-          Columns columns{lanes,
-                          masked ? columnMask(column0, vector) : Value()};
-          Value read =
-              readColumns(e, b.flat, at(e.add(column0, vector * lanes), step),
-                          e.index(1), columns);
-          vector::StoreOp::create(e.builder, e.loc, read, panel,
-                                  e.add(panelAt(step), vector * lanes));
-        }
-      };
-      if (wholePanels())
-        return copy(false);
-      e.branch(
-          e.less(sizes[column()], e.add(column0, width)), [&] { copy(true); },
-          [&] { copy(false); });
-    });
-    return;
-  }
-  Value squaresTo = from;
-  if (product.bContiguousIn(reduction())) {
-    squaresTo = e.sub(to, e.remainder(e.sub(to, from), e.index(lanes)));
-    e.loop(from, squaresTo, lanes, [&](Value step) {
-      for (int64_t vector : llvm::seq(vectors)) {
-        SmallVector<Value> square;
-        for (int64_t lane : llvm::seq(lanes))
-          square.push_back(vector::LoadOp::create(
-              e.builder, e.loc, vectorType(), b.flat,
-              at(columnAt(vector * lanes + lane), step)));
-        transposeSquare(e, square);
-        for (int64_t lane : llvm::seq(lanes))
-          vector::StoreOp::create(
-              e.builder, e.loc, square[lane], panel,
-              e.add(panelAt(e.add(step, lane)), vector * lanes));
-      }
-    });
-  }
-  e.loop(squaresTo, to, 1, [&](Value step) {
-    e.loop(e.index(0), e.index(width), 1, [&](Value n) {
-      Value column = e.min(e.add(column0, n), lastColumn);
-      Value element =
-          memref::LoadOp::create(e.builder, e.loc, b.flat, at(column, step));
-      memref::StoreOp::create(e.builder, e.loc, element, panel,
-                              e.add(panelAt(step), n));
-    });
-  });
-}
-
-/// The same for numbers that are multiplied several at a time. After the last
-/// step of the reduction there are zeros.
-void Gemm::packSteps(Value panelIndex, Value from, Value to) {
-  OpBuilder &b = e.builder;
-  Value column0 = e.mul(panelIndex, width),
-        lastColumn = e.sub(sizes[column()], e.index(1)),
-        wholeTo = e.sub(to, e.remainder(e.sub(to, from), e.index(depth)));
-  auto at = [&](Value column, Value step) {
-    point[this->column()] = column, point[reduction()] = step;
-    Value position = positionInB();
-    point[this->column()] = point[reduction()] = {};
-    return position;
-  };
-  auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
-  int64_t bits = 32 / depth;
-  VectorType steps = elements.laneType(),
-             narrow = VectorType::get(lanes, b.getIntegerType(bits));
-  auto store = [&](Value vector, Value position) {
-    vector = vector::BitCastOp::create(b, e.loc, elements.memoryType(), vector);
-    vector::StoreOp::create(b, e.loc, vector, panel, position);
-  };
-  if (product.bContiguousIn(column())) {
-    auto copy = [&](Value step, Value count) {
-      for (int64_t vector : llvm::seq(vectors)) {
-        Value first = e.add(column0, vector * lanes),
-              mask = wholePanels() ? Value() : columnMask(column0, vector);
-        Value all;
-        for (int64_t d : llvm::seq(depth)) {
-          Value exists = count ? e.less(e.index(d), count) : Value();
-          if (exists && known(exists) == 0)
-            break;
-          Value place =
-              exists ? e.min(e.index(d), e.sub(count, e.index(1))) : e.index(d);
-          Value read =
-              readColumns(e, this->b.flat, at(first, e.add(step, place)),
-                          e.index(1), {lanes, mask});
-          if (read.getType() != narrow)
-            read = arith::BitcastOp::create(b, e.loc, narrow, read);
-          read = arith::ExtUIOp::create(b, e.loc, steps, read);
-          if (exists && !known(exists))
-            read =
-                arith::SelectOp::create(b, e.loc, exists, read, e.zero(steps));
-          if (d > 0) {
-            auto shift = arith::ConstantOp::create(
-                b, e.loc,
-                DenseElementsAttr::get(steps, b.getI32IntegerAttr(d * bits)));
-            read = arith::ShLIOp::create(b, e.loc, read, shift);
-            read = arith::OrIOp::create(b, e.loc, all, read);
-          }
-          all = read;
-        }
-        store(all, e.add(panelAt(step), vector * lanes * depth));
-      }
-    };
-    e.loop(from, wholeTo, depth, [&](Value step) { copy(step, {}); });
-    if (hasPartialStep())
-      e.loop(wholeTo, to, depth,
-             [&](Value step) { copy(step, e.sub(to, wholeTo)); });
-    return;
-  }
-  Value squaresTo = from;
-  if (product.bContiguousIn(reduction())) {
-    squaresTo = e.sub(to, e.remainder(e.sub(to, from), e.index(lanes * depth)));
-    e.loop(from, squaresTo, lanes * depth, [&](Value step) {
-      for (int64_t vector : llvm::seq(vectors)) {
-        SmallVector<Value> square;
-        for (int64_t lane : llvm::seq(lanes))
-          square.push_back(elements.columns(
-              e, this->b.flat,
-              at(e.min(e.add(column0, vector * lanes + lane), lastColumn),
-                 step),
-              /*mask=*/{}));
-        transposeSquare(e, square);
-        for (int64_t lane : llvm::seq(lanes))
-          store(square[lane], e.add(panelAt(e.add(step, lane * depth)),
-                                    vector * lanes * depth));
-      }
-    });
-  }
-  auto copy = [&](Value step, Value count) {
-    e.loop(e.index(0), e.index(width), 1, [&](Value n) {
-      Value column = e.min(e.add(column0, n), lastColumn),
-            place = e.add(panelAt(step), e.mul(n, depth));
-      for (int64_t d : llvm::seq(depth)) {
-        Value exists = count ? e.less(e.index(d), count) : Value();
-        Value element = e.zero(elements.element);
-        if (!exists || known(exists) != 0) {
-          Value there =
-              exists ? e.min(e.index(d), e.sub(count, e.index(1))) : e.index(d);
-          Value read = memref::LoadOp::create(b, e.loc, this->b.flat,
-                                              at(column, e.add(step, there)));
-          element =
-              exists && !known(exists)
-                  ? arith::SelectOp::create(b, e.loc, exists, read, element)
-                  : read;
-        }
-        memref::StoreOp::create(b, e.loc, element, panel, e.add(place, d));
-      }
-    });
-  };
-  e.loop(squaresTo, wholeTo, depth, [&](Value step) { copy(step, {}); });
-  if (hasPartialStep())
-    e.loop(wholeTo, to, depth,
-           [&](Value step) { copy(step, e.sub(to, wholeTo)); });
-}
-
 static bool acceptsGemm(KernelOp kernel) {
   std::optional<Product> product = matchProduct(kernel);
   return product && !product->blocks;
@@ -529,6 +365,8 @@ static LogicalResult buildGemm(KernelSite &site) {
   if (!schedule)
     schedule = gemmBuilder.schedule(site.kernel, site.target);
   Gemm gemm{{site, *product, schedule}};
+  if (schedule.getPack() % gemm.lanes != 0)
+    gemm.width = schedule.getPack(); // the last vector is half a one
   gemm.access();
   gemm.build();
   return success();
@@ -561,12 +399,29 @@ ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
                  llvm::alignTo(*columnCount, 4 * lanes)) {
     rows = 8, vectors = 3;
   }
+  bool weight = product.packed || isWeight(kernel, product);
+  auto stepCount = product.size(product.reduction());
+  bool isShort = product.elementType().isBF16() && target.bf16 && stepCount &&
+                 *stepCount <= 2 * kLongestReduction && columnCount &&
+                 !product.epilogueHasFunction();
+  int64_t width = 0;
   if (product.packed) {
     // As packed for this target, or for one with wider vectors.
-    int64_t panel = product.packed.getStaticInnerTiles()[0] / lanes;
+    int64_t packed = product.packed.getStaticInnerTiles()[0];
+    if (isShort && isTileWidth(packed, lanes)) {
+      width = packed;
+      rows = rowsOfTile(width, lanes);
+      if (rowCount)
+        rows = std::clamp<int64_t>(*rowCount, 1, rows);
+    } else if (packed % lanes != 0) {
+      lanes /= 2;
+    }
+    int64_t panel = packed / lanes;
     vectors = std::min(vectors, panel);
     while (panel % vectors != 0)
       --vectors;
+    if (vectors == 1 && panel == 3)
+      vectors = 3, rows = std::min<int64_t>(rows, 4);
   } else if (columnCount) {
     vectors = std::min(
         vectors, std::max<int64_t>(1, llvm::divideCeil(*columnCount, lanes)));
@@ -578,16 +433,24 @@ ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
         rows = fewer;
         break;
       }
-  bool weight = product.packed || isWeight(kernel, product);
+  if (!width)
+    width = vectors * lanes;
+  if (isShort && weight && !product.packed && !target.amx &&
+      (!rowCount || *rowCount >= rows))
+    std::tie(rows, width) = chooseTile(product, target, {rows, width});
+  vectors = llvm::divideCeil(width, lanes);
+  constexpr int64_t kUnrolled = 32; // steps of the shortest sums
+  int64_t unroll = 4;
+  if (isShort && *stepCount > 0 && *stepCount <= kUnrolled)
+    unroll = llvm::divideCeil(*stepCount, product.depth());
   // Weights with few panels have less rows in a task, so that there are enough
   // tasks.
   int64_t taskRows = weight ? kWeightRows : kPackedRows;
   if (weight && columnCount)
     taskRows = std::clamp<int64_t>(
-        kWeightRows * llvm::divideCeil(*columnCount, vectors * lanes) / 16, 48,
+        kWeightRows * llvm::divideCeil(*columnCount, width) / 16, 48,
         kWeightRows);
   // Short sums for few columns are little work: more rows then.
-  auto stepCount = product.size(product.reduction());
   if (weight && columnCount && stepCount) {
     int64_t ofRow = 2 * std::max<int64_t>(*columnCount * *stepCount, 1),
             worthIt =
@@ -597,10 +460,9 @@ ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
   }
   taskRows = std::max(rows, taskRows / rows * rows);
   return ScheduleAttr::get(
-      kernel.getContext(), gemmBuilder.kind, {rows, vectors}, lanes,
-      /*unroll=*/4,
+      kernel.getContext(), gemmBuilder.kind, {rows, vectors}, lanes, unroll,
       product.packed ? product.packed.getStaticInnerTiles()[0]
-      : weight       ? vectors * lanes
+      : weight       ? width
                      : 0,
       taskRows);
 }

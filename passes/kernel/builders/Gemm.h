@@ -18,6 +18,15 @@ struct Gemm : ProductLoops {
   mlir::VectorType vectorType() {
     return mlir::VectorType::get(lanes, elements.sumType());
   }
+  /// Of a vector of a tile: the last one may be half a one.
+  int64_t lanesOf(int64_t vector) {
+    return std::min(lanes, width - vector * lanes);
+  }
+  Multiplication elementsOf(int64_t vector) {
+    Multiplication result = elements;
+    result.lanes = lanesOf(vector);
+    return result;
+  }
   int64_t packWidth() {
     return product.packed ? product.packed.getStaticInnerTiles()[0] : width;
   }
@@ -66,13 +75,20 @@ struct Gemm : ProductLoops {
   /// tile is, a row between two parts of its reduction. Functions are worth it
   /// even where some of the sums have to leave their registers for them.
   bool finishesLater(int64_t count) {
-    if (blockSteps || !takesNextRows(count))
+    if (blockSteps || finishesAtOnce() || !takesNextRows(count))
       return false;
     if (depth == 2)
       return product.epilogueHasFunction();
     return depth == 4 && site.target.vnni && product.epilogueReadsRows() &&
            leavesRegisters(site.target, rows, vectors);
   }
+  /// Whether sums go to the epilogue in the registers of the tile.
+  bool finishesAtOnce();
+  /// What sums begin with then: what the epilogue adds to all rows first, or 0.
+  void beginSums(mlir::Value column0, int64_t count,
+                 llvm::MutableArrayRef<mlir::Value> state);
+  void finishSums(mlir::Value column0, mlir::Value row, int64_t count,
+                  llvm::ArrayRef<mlir::Value> state);
   struct Prefetch {
     mlir::Value start{}; ///< an element; null: nothing to fetch
     int64_t lines = 0;   ///< per `unroll` steps
@@ -84,6 +100,16 @@ struct Gemm : ProductLoops {
   void prefetchEpilogue(mlir::Value panelIndex, mlir::Value row);
   void prefetch(const Prefetch &what, mlir::Value from, mlir::Value step);
 };
+
+/// Whether a tile of products that finish at once may have so many columns that
+/// tiles of others have not, and its rows then.
+bool isTileWidth(int64_t width, int64_t lanes);
+int64_t rowsOfTile(int64_t width, int64_t lanes);
+/// Rows of a tile and columns of a panel for products of bfloat16 that finish
+/// at once: those of `plain`, unless others fit the product's rows and columns
+/// better.
+std::pair<int64_t, int64_t> chooseTile(Product &product, const Target &target,
+                                       std::pair<int64_t, int64_t> plain);
 
 /// The heuristic choice among the schedules of the plain product.
 ScheduleAttr schedulePlainProduct(KernelOp kernel, const Target &target);

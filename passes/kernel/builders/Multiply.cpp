@@ -11,7 +11,7 @@ Multiplication::Multiplication(Type element, bool unsignedRow, int64_t lanes,
       unsignedRow(unsignedRow) {
   if (element.isBF16()) {
     depth = 2;
-    parts = target.bf16 && lanes == 16 ? 1 : 2;
+    parts = target.bf16 && lanes >= 8 ? 1 : 2;
   } else if (element.isInteger(8)) {
     depth = 4;
     // Vectors of 32 and 64 bytes are those of x86.
@@ -69,10 +69,11 @@ Value Multiplication::row(Emitter &e, Value flat, Value position, Value stride,
   if (!count && stride && known(stride) == 1) {
     Value all = vector::LoadOp::create(
         b, e.loc, VectorType::get(depth, element), flat, position);
-    all = vector::BitCastOp::create(b, e.loc,
-                                    VectorType::get(1, b.getI32Type()), all);
+    Type bits = isInteger() ? Type(b.getI32Type()) : Type(b.getF32Type());
+    all = vector::BitCastOp::create(b, e.loc, VectorType::get(1, bits), all);
     step = vector::ExtractOp::create(b, e.loc, all, ArrayRef<int64_t>{0});
-    return e.broadcast(step, lanes);
+    step = e.broadcast(step, lanes);
+    return b.createOrFold<vector::BitCastOp>(e.loc, laneType(), step);
   }
   for (int64_t d : llvm::seq(depth)) {
     Value exists = count ? e.less(e.index(d), count) : Value(),
@@ -160,8 +161,10 @@ Value Multiplication::multiply(Emitter &e, Value row, Value column,
         .getResults();
   };
   if (element.isBF16() && parts == 1)
-    return call(sum.getType(), "llvm.x86.avx512bf16.dpbf16ps.512",
-                {sum, row, column});
+    return call(sum.getType(),
+                lanes == 16 ? "llvm.x86.avx512bf16.dpbf16ps.512"
+                            : "llvm.x86.avx512bf16.dpbf16ps.256",
+                {sum, column, row});
   if (!isInteger())
     return vector::FMAOp::create(b, e.loc, row, column, sum);
   if (parts == 1) { // takes the unsigned bytes first

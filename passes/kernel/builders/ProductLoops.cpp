@@ -180,26 +180,33 @@ void ProductLoops::finishRow(Value sumsAt, Value row, Value column0,
     Columns columns{lanes, masked ? columnMask(column0, vector) : Value()};
     Value result = vector::LoadOp::create(e.builder, e.loc, type, sums,
                                           e.add(sumsAt, vector * lanes));
-    point[this->row()] = row;
-    point[column()] = firstColumn;
-    if (product.epilogue) {
-      SmallVector<Value> arguments;
-      for (Access &input : epilogueInputs)
-        arguments.push_back(input.flat
-                                ? readColumns(e, input.flat, input.at(e, point),
-                                              input.steps[column()], columns)
-                                : result);
-      result = computeLanes(e, site, product.epilogue, arguments, lanes,
-                            [&](unsigned loop) { return indexOf(loop); })[0];
-    }
-    writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()],
-                 columns);
+    finishVector(result, row, firstColumn, columns);
   }
-  point[this->row()] = point[column()] = {};
+}
+
+void ProductLoops::finishVector(Value result, Value row, Value column,
+                                Columns columns, Operation *done) {
+  point[this->row()] = row;
+  point[this->column()] = column;
+  if (product.epilogue) {
+    SmallVector<Value> arguments;
+    for (Access &input : epilogueInputs)
+      arguments.push_back(
+          input.flat ? readColumns(e, input.flat, input.at(e, point),
+                                   input.steps[this->column()], columns)
+                     : result);
+    result = computeLanes(
+        e, site, product.epilogue, arguments, columns.lanes,
+        [&](unsigned loop) { return indexOf(loop, columns.lanes); },
+        {done, result})[0];
+  }
+  writeColumns(e, result, out.flat, out.at(e, point), out.steps[this->column()],
+               columns);
+  point[this->row()] = point[this->column()] = {};
 }
 
 /// The lanes' indices along a loop of the epilogue.
-Value ProductLoops::indexOf(unsigned epilogueLoop) {
+Value ProductLoops::indexOf(unsigned epilogueLoop, int64_t lanes) {
   int dim = product.epilogueDims[epilogueLoop];
   unsigned loop =
       llvm::find_if(

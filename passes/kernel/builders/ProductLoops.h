@@ -67,9 +67,14 @@ struct ProductLoops {
   void finish(mlir::Value panelIndex, mlir::Value sumsFrom, mlir::Value row,
               mlir::Value count);
 
+  /// The epilogue of the sums of some columns of a row. `done` is an operation
+  /// of its body that they are the result of already, or null.
+  void finishVector(mlir::Value result, mlir::Value row, mlir::Value column,
+                    Columns columns, mlir::Operation *done = nullptr);
+
 private:
   void finishRow(mlir::Value sumsAt, mlir::Value row, mlir::Value column0,
                  bool masked);
-  mlir::Value indexOf(unsigned epilogueLoop);
+  mlir::Value indexOf(unsigned epilogueLoop, int64_t lanes);
 };
 } // namespace fulgur
