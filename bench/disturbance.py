@@ -24,16 +24,21 @@ def task_clock(thread):
     return None if file < 0 else file
 
 
-def cpu_clock(thread):
-    """The number of another thread's CPU clock."""
-    return ~thread << 3 | 6
+def cpu_time(thread):
+    """Nanoseconds that another thread had a CPU, or none when it has ended."""
+    try:
+        return time.clock_gettime_ns(~thread << 3 | 6)
+    except OSError:
+        return 0
 
 
 class Threads:
     """The threads of this process, as many as there are at the last update()."""
 
     def __init__(self):
-        self.files = {}  # of a thread: where its waiting stands, and its task clock
+        self.files = {}  # of a thread: its waits, and its task clock
+        self.spent = {}  # CPU time of a thread
+        self.active = []  # the waits of those that ran since the update() before
 
     def update(self):
         alive = set(map(int, os.listdir("/proc/self/task")))
@@ -44,18 +49,22 @@ class Threads:
                 self.files[thread] = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY), task_clock(thread)
             except OSError:
                 pass  # it has just ended, or this kernel does not count
+        spent = {thread: cpu_time(thread) for thread in self.files}
+        self.active = [self.files[thread][0] for thread in spent if spent[thread] != self.spent.get(thread)]
+        self.spent = spent
 
-    def lost(self):
-        """Nanoseconds that they waited for a CPU, or that were stolen from them, until now."""
-        lost = 0
-        for thread, (waits, clock) in self.files.items():
-            try:
-                lost += int(os.pread(waits, 64, 0).split()[1])
-                if clock is not None:
-                    lost += struct.unpack("q", os.read(clock, 8))[0] - time.clock_gettime_ns(cpu_clock(thread))
-            except OSError:
-                pass  # it has ended
-        return lost
+    def waited(self):
+        """Nanoseconds that active threads waited for a CPU until now. As quick as can be: it is read between runs."""
+        try:
+            return sum([int(os.pread(waits, 64, 0).split()[1]) for waits in self.active])
+        except OSError:  # one has ended
+            self.update()
+            return self.waited()
+
+    def stolen(self):
+        """Nanoseconds that were stolen from all threads until now."""
+        return sum(struct.unpack("q", os.read(clock, 8))[0] - cpu_time(thread)
+                   for thread, (_, clock) in self.files.items() if clock is not None)
 
     def close(self):
         for thread in list(self.files):

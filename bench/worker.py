@@ -69,24 +69,27 @@ class Worker:
     def block(self, runs, warm):
         """`runs` measured runs after `warm` others; gives the turn back when all threads sleep.
 
-        How long the engine's threads were kept from running is read between the runs, and is in neither time.
+        How long the engine's threads waited for a CPU is read between the runs, and is in neither time. What the hypervisor stole takes
+        longer to read, and is shared out to all runs of the block.
         """
-        run, clock, lost, times, losses = self.engine.run, time.perf_counter, self.threads.lost, [], []
+        run, clock, times, waits = self.engine.run, time.perf_counter, [], []
         for _ in range(warm):
             run()
         self.threads.update()
-        cpu, before = time.process_time(), lost()
+        waited, stolen = self.threads.waited, self.threads.stolen()
+        cpu, before = time.process_time(), waited()
         began = clock()
         for _ in range(runs):
             start = clock()
             run()
             times.append((clock() - start) * 1e3)
-            after = lost()
-            losses.append((after - before) / 1e6)
+            after = waited()
+            waits.append(after - before)
             before = after
         reading = (clock() - began) * 1e3 - sum(times)
         cpu = ((time.process_time() - cpu) * 1e3 - reading) / runs
-        return {"times": times, "lost": losses, "cpu_ms": cpu, **settle()}
+        stolen = self.threads.stolen() - stolen
+        return {"times": times, "lost": [(wait + stolen / runs) / 1e6 for wait in waits], "cpu_ms": cpu, **settle()}
 
     def results(self, path):
         peak = memory("VmHWM") - self.baseline - self.engine.not_its_own
