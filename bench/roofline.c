@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #include <immintrin.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,12 +150,16 @@ static void meet(Work *work, int run) {
     _mm_pause();
 }
 
-/* Whose turn it is follows from the word. */
+/* Whose turn it is follows from the word. Who waits for long may have the CPU
+ * that the other one needs. */
 static double handOver(Work *work, int number, int run) {
   for (long i = 0; i < work->handOver; ++i) {
     long mine = (run * work->handOver + i) * work->threads + number;
-    while (atomic_load(&work->word) != mine)
-      _mm_pause();
+    for (int waits = 0; atomic_load(&work->word) != mine; ++waits)
+      if (waits < 1000)
+        _mm_pause();
+      else
+        sched_yield();
     atomic_store(&work->word, mine + 1);
   }
   return (double)work->handOver;

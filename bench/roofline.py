@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import stats
+
 DEFAULT_CACHE = 32 << 20
 
 
@@ -58,7 +60,7 @@ class Control:
     """
 
     CALIBRATION = 300_000  # steps
-    SAMPLE_SECONDS, SAMPLES, HAND_OVERS = 0.002, 5, 2000
+    SAMPLE_SECONDS, SAMPLES, HAND_OVERS = 0.002, 5, 200
 
     def __init__(self, threads, reads=False):
         self.threads, self.kind, self.amount, self.sample = threads, "r" if reads else "c", None, None
@@ -94,12 +96,14 @@ class Control:
         return times[warm:], lost[warm:]
 
     def state(self):
-        """How long a short piece of the work takes now, and how long a word from thread to thread.
+        """How long short pieces of the work take now at the most, and how long a word from thread to thread.
 
-        The latter tells where the host has the CPUs: on an EPYC 0.13 ms when two cores share a cache, more when they do not, and 0.05 ms
-        when both are one core's, which then computes half as fast.
+        The slowest piece tells of what others do now and then; those that a thread was kept from do not count. The word tells where
+        the host has the CPUs: on an EPYC 13 microseconds when two cores share a cache, and 5 when both are one core's, which then
+        computes half as fast.
         """
-        piece = statistics.median(self._times(self.SAMPLES, self.kind, self.sample)[0])
+        pieces = list(zip(*self._times(self.SAMPLES, self.kind, self.sample)))
+        piece = max([spent for spent, lost in pieces if lost <= stats.DISTURBED * spent] or [min(pieces)[0]])
         return piece, min(self._times(self.SAMPLES, "x", self.HAND_OVERS)[0]) if self.threads > 1 else 1.0
 
     def close(self):
