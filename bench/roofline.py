@@ -60,7 +60,8 @@ class Control:
     """
 
     CALIBRATION = 300_000  # steps
-    SAMPLE_SECONDS, SAMPLES, HAND_OVERS = 0.002, 5, 200
+    SAMPLE_SECONDS, SAMPLES = 0.002, 5
+    HAND_OVERS, TRIES = 100, 3
 
     def __init__(self, threads, reads=False):
         self.threads, self.kind, self.amount, self.sample = threads, "r" if reads else "c", None, None
@@ -99,12 +100,12 @@ class Control:
         """How long short pieces of the work take now at the most, and how long a word from thread to thread.
 
         The slowest piece tells of what others do now and then; those that a thread was kept from do not count. The word tells where
-        the host has the CPUs: on an EPYC 13 microseconds when two cores share a cache, and 5 when both are one core's, which then
+        the host has the CPUs: on an EPYC 7 microseconds when two cores share a cache, and 3 when both are one core's, which then
         computes half as fast.
         """
         pieces = list(zip(*self._times(self.SAMPLES, self.kind, self.sample)))
         piece = max([spent for spent, lost in pieces if lost <= stats.DISTURBED * spent] or [min(pieces)[0]])
-        return piece, min(self._times(self.SAMPLES, "x", self.HAND_OVERS)[0]) if self.threads > 1 else 1.0
+        return piece, min(self._times(self.TRIES, "x", self.HAND_OVERS)[0]) if self.threads > 1 else 1.0
 
     def close(self):
         if self.process:
