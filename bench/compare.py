@@ -59,7 +59,7 @@ def measure(case, arguments, roof):
             record = {"case": case.name, "threads": threads, "precision": arguments.precision, "kind": kind,
                       "dynamic": arguments.dynamic, "model_bytes": case.model_bytes(), "cost": cost, "engines": results,
                       "missing": missing, "memory_gbs": stats.percentile(machine["rates"], 50) if machine["rates"] else None,
-                      "machine": {"reads": control.reads, "rounds": machine["rounds"]} if machine["rounds"] else None,
+                      "machine": {"reads": control.kind == "r", **machine} if machine["rounds"] else None,
                       "load": os.getloadavg()[0]}
             least = stats.roofline_seconds(cost, roof, threads, kind, record["memory_gbs"])
             print("\n".join(table.case(record, least)) + "\n", flush=True)

@@ -42,12 +42,18 @@ def latency(records, roof):
             shown = f"{standing['ratio']:.2f}"
             reached = standing["ratio"] >= BARS[record["kind"]]
             cells = [f"**{shown}**" if reached else shown, "{:.2f}–{:.2f}".format(*standing["interval"]),
-                     table.share(stats.summary(ours["rounds"])["p50"] / 1e3, least)]
+                     table.share(least and least / stats.summary(ours["rounds"])["p50"] * 1e3)]
         rows.append([record["case"], *by_engine(record, names, p50), *cells])
     if ratios:
         mean = stats.geometric_mean(ratios)
         rows.append(["geometric mean", *[""] * len(names), f"**{mean:.2f}**" if mean >= MEAN_BAR else f"{mean:.2f}", "", ""])
     return table.markdown(rows)
+
+
+def tail_cells(measured):
+    """p99 / p50 of all runs, of undisturbed ones, and the share of the others, as text."""
+    ratios = ["–" if ratio is None else f"{ratio:.2f}" for ratio in stats.tails(measured)[:2]]
+    return [*ratios, table.share(stats.tails(measured)[2])]
 
 
 def tails(records):
@@ -56,12 +62,13 @@ def tails(records):
     measured = any(record.get("machine") for record in records)
 
     def cell(result):
-        return f"{stats.tail(result['rounds']):.2f} · {table.milliseconds(result['cpu_ms'])}"
+        return " · ".join([*tail_cells(result), table.milliseconds(result["cpu_ms"])])
 
-    rows = [["p99 / p50 · CPU ms of a run", *names.values(), *["the machine itself"] * measured]]
+    rows = [["p99 / p50 of all runs · of undisturbed ones · share of runs disturbed · CPU ms of a run", *names.values(),
+             *["the machine itself"] * measured]]
     for record in records:
         machine = record.get("machine")
-        own = [f"{stats.tail(machine['rounds']):.2f}, {'reading' if machine['reads'] else 'computing'}" if machine else "–"]
+        own = [f"{' · '.join(tail_cells(machine))}, {'reading' if machine['reads'] else 'computing'}" if machine else "–"]
         rows.append([record["case"], *by_engine(record, names, cell), *own * measured])
     return table.markdown(rows)
 

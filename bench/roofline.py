@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import stats
+
 DEFAULT_CACHE = 32 << 20
 
 
@@ -53,14 +55,16 @@ def measured(threads):
 class Control:
     """The machine itself: a fixed piece of work by so many threads, without any engine, whenever it is its turn.
 
-    The work is reading memory, in huge pages, or multiply-adds; each thread has an equal part, and a run is over when all are through
-    with theirs. `process` is None where it cannot be built.
+    The work is reading memory, in huge pages, or multiply-adds with what is in a core's cache and what comes from memory; each thread has
+    an equal part, and a run is over when all are through with theirs. `process` is None where it cannot be built.
     """
 
     CALIBRATION = 300_000  # steps
+    SAMPLE_SECONDS, SAMPLES = 0.002, 5
+    HAND_OVERS, TRIES = 100, 3
 
     def __init__(self, threads, reads=False):
-        self.reads, self.work = reads, None
+        self.threads, self.kind, self.amount, self.sample = threads, "r" if reads else "c", None, None
         with tempfile.TemporaryDirectory(prefix="fulgur-bench-") as folder:
             program = built(folder)
             self.process = program and subprocess.Popen([program, str(threads), str(memory_bytes())], stdin=subprocess.PIPE,
@@ -68,26 +72,40 @@ class Control:
             if self.process:
                 self.gbs()  # it runs: the file may go
 
-    def _times(self, runs, steps, count):
-        self.process.stdin.write(f"{runs} {steps} {count}\n")
+    def _times(self, runs, kind, amount):
+        """Milliseconds of each run, and for how many of them its threads were kept from running."""
+        self.process.stdin.write(f"{runs} {kind} {amount}\n")
         self.process.stdin.flush()
-        return [float(spent) for spent in self.process.stdout.readline().split()]
+        numbers = [float(number) for number in self.process.stdout.readline().split()]
+        return numbers[::2], numbers[1::2]
 
     def gbs(self):
         """The rate of reading all of the memory once."""
-        return memory_bytes() / self._times(1, 0, memory_bytes())[0] / 1e6
+        return memory_bytes() / self._times(1, "r", memory_bytes())[0][0] / 1e6
 
     def aim(self, seconds):
         """Makes a run take about so long."""
-        if self.reads:
-            self.work = 0, int(statistics.median(self.gbs() for _ in range(5)) * seconds * 1e9)
+        if self.kind == "r":
+            rate = statistics.median(self.gbs() for _ in range(5)) * 1e9
         else:
-            usual = statistics.median(self._times(21, self.CALIBRATION, 0)) / 1e3
-            self.work = max(1, int(self.CALIBRATION * seconds / usual)), 0
+            rate = self.CALIBRATION * 1e3 / statistics.median(self._times(21, "c", self.CALIBRATION)[0])
+        self.amount, self.sample = (max(1, int(rate * spent)) for spent in (seconds, self.SAMPLE_SECONDS))
 
     def block(self, runs, warm=1):
-        """Times in milliseconds."""
-        return self._times(warm + runs, *self.work)[warm:]
+        """Times of runs in milliseconds, and what of them was lost."""
+        times, lost = self._times(warm + runs, self.kind, self.amount)
+        return times[warm:], lost[warm:]
+
+    def state(self):
+        """How long short pieces of the work take now at the most, and how long a word from thread to thread.
+
+        The slowest piece tells of what others do now and then; those that a thread was kept from do not count. The word tells where
+        the host has the CPUs: on an EPYC 7 microseconds when two cores share a cache, and 3 when both are one core's, which then
+        computes half as fast.
+        """
+        pieces = list(zip(*self._times(self.SAMPLES, self.kind, self.sample)))
+        piece = max([spent for spent, lost in pieces if lost <= stats.DISTURBED * spent] or [min(pieces)[0]])
+        return piece, min(self._times(self.TRIES, "x", self.HAND_OVERS)[0]) if self.threads > 1 else 1.0
 
     def close(self):
         if self.process:

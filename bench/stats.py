@@ -17,10 +17,32 @@ def summary(rounds):
             "min": min(times)}
 
 
-def tail(rounds):
-    """What share of the usual time the slowest hundredth of the runs takes, at least."""
-    figures = summary(rounds)
-    return figures["p99"] / figures["p50"]
+# A run is disturbed when others kept its threads from running for more than this share of its time: a tenth of what takes a tail to the
+# bar that it is held against.
+DISTURBED = 0.02
+
+
+def undisturbed(measured):
+    """The rounds with those runs only that nobody disturbed, while the machine was as usual; None where that is not known."""
+    if not measured.get("lost"):
+        return None
+    steady = measured.get("steady") or [True] * len(measured["rounds"])
+    return [[spent for spent, lost in zip(*block) if as_usual and lost <= DISTURBED * spent]
+            for *block, as_usual in zip(measured["rounds"], measured["lost"], steady)]
+
+
+def tails(measured):
+    """p99 / p50 of all runs, that of undisturbed ones, and the share of the others; the last two are None where they are not known."""
+
+    def tail(rounds):
+        figures = summary(rounds)
+        return figures["p99"] / figures["p50"]
+
+    quiet, runs = undisturbed(measured), sum(map(len, measured["rounds"]))
+    if quiet is None:
+        return tail(measured["rounds"]), None, None
+    left = sum(map(len, quiet))
+    return tail(measured["rounds"]), tail(quiet) if left else None, (runs - left) / runs
 
 
 def ratio_interval(theirs, ours, confidence=0.95, samples=1000, seed=0):

@@ -31,27 +31,33 @@ def size(count):
     return f"{count:.0f} B"
 
 
-def share(seconds, least):
-    """What part of the time is the least possible one."""
-    return f"{100 * least / seconds:.0f} %" if least else "–"
+def share(part):
+    return "–" if part is None else f"{100 * part:.0f} %"
 
 
-HEAD = ["", "p50 ms", "p90", "p99", "min", "CPU ms", "CPUs", "roofline", "load ms", "first ms", "peak RSS", "difference"]
+HEAD = ["", "p50 ms", "p90", "p99", "min", "p99/p50", "undisturbed", "disturbed", "CPU ms", "CPUs", "roofline", "load ms", "first ms", "peak RSS",
+        "difference"]
+
+
+def times(measured):
+    """The cells about times that engines and the machine itself have."""
+    figures = stats.summary(measured["rounds"])
+    everywhere, undisturbed, disturbed = stats.tails(measured)
+    return [*(milliseconds(figures[key]) for key in ("p50", "p90", "p99", "min")), f"{everywhere:.2f}",
+            "–" if undisturbed is None else f"{undisturbed:.2f}", share(disturbed)]
 
 
 def engines(measurement, least):
     """One row per engine of a measured case."""
     rows = [HEAD]
     for result in measurement["engines"]:
-        figures = stats.summary(result["rounds"])
-        rows.append([f"{result['name']} {result['version']}", *(milliseconds(figures[key]) for key in ("p50", "p90", "p99", "min")),
-                     milliseconds(result["cpu_ms"]), f"{result['cpu_ms'] / figures['p50']:.2f}", share(figures["p50"] / 1e3, least),
-                     milliseconds(result["load_ms"]), milliseconds(result["first_ms"]), size(result["peak_bytes"]),
-                     "–" if result["difference"] is None else f"{result['difference']:.1e}"])
+        p50 = stats.summary(result["rounds"])["p50"]
+        rows.append([f"{result['name']} {result['version']}", *times(result), milliseconds(result["cpu_ms"]), f"{result['cpu_ms'] / p50:.2f}",
+                     share(least and least / p50 * 1e3), milliseconds(result["load_ms"]), milliseconds(result["first_ms"]),
+                     size(result["peak_bytes"]), "–" if result["difference"] is None else f"{result['difference']:.1e}"])
     if machine := measurement.get("machine"):
-        figures = stats.summary(machine["rounds"])
-        rows.append([f"the machine itself, {'reading' if machine['reads'] else 'computing'}",
-                     *(milliseconds(figures[key]) for key in ("p50", "p90", "p99", "min")), *["–"] * (len(HEAD) - 5)])
+        own = [f"the machine itself, {'reading' if machine['reads'] else 'computing'}", *times(machine)]
+        rows.append([*own, *["–"] * (len(HEAD) - len(own))])
     return rows
 
 

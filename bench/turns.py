@@ -26,6 +26,7 @@ import engines
 BLOCK_SECONDS = 0.2
 MOST_RUNS = 50  # in a block
 FEWEST_ROUNDS = 5
+SLOWER, MOVED = 1.1, 1.3  # how far the machine's state may be from the usual one: work, and a word from thread to thread
 
 
 class Worker:
@@ -111,29 +112,50 @@ def runs_of(once):
     return max(1, min(MOST_RUNS, round(BLOCK_SECONDS / max(once, 1e-6))))
 
 
+def usual(states):
+    """Which of the machine's states are the usual one."""
+    piece, word = (float(np.median(figures)) for figures in zip(*states))
+    return [state[0] < SLOWER * piece and word / MOVED < state[1] < word * MOVED for state in states]
+
+
 def take_turns(workers, results, seconds, control=None):
     """Measures until `seconds` are over; adds the times of the runs, round by round.
 
     Returns what the machine itself did in its turns: the times of work as long as the fastest engine's runs, and the rates of reading.
+    Its state is looked at between all turns; a block is steady when it was the usual one before and after.
     """
-    machine = {"rounds": [], "rates": []}
+    control = control if control and control.process else None
     once = {worker: min(worker.ask("block", runs=2, warm=1)["times"]) / 1e3 for worker in workers}
     runs, least = {worker: runs_of(once[worker]) for worker in workers}, min(once.values())
-    if control and control.process:
+    machine, states, blocks = {"rounds": [], "lost": [], "rates": []}, [], []
+    if control:
         control.aim(least)
+        states.append(control.state())
+
+    def add(figures, times, lost):
+        figures.setdefault("rounds", []).append([round(spent, 4) for spent in times])
+        figures.setdefault("lost", []).append([round(part, 4) for part in lost])
+        if control:
+            states.append(control.state())
+            blocks.append(figures)
+
     end, rounds = time.monotonic() + seconds, 0
     while rounds < FEWEST_ROUNDS or time.monotonic() < end:
         first = rounds % len(workers)
         for worker in workers[first:] + workers[:first]:
             block = worker.ask("block", runs=runs[worker], warm=1)
             result = results[worker.engine]
-            result.setdefault("rounds", []).append([round(spent, 4) for spent in block["times"]])
             result.setdefault("cpu_ms", []).append(block["cpu_ms"])
             result.setdefault("settle_cpu_ms", []).append(block["settle_cpu_ms"])
+            add(result, block["times"], block["lost"])
         rounds += 1
-        if control and control.process:
-            machine["rounds"].append(control.block(runs_of(least)))
+        if control:
+            add(machine, *control.block(runs_of(least)))
             machine["rates"].append(control.gbs())
+    if control:
+        as_usual = usual(states)
+        for figures, before, after in zip(blocks, as_usual, as_usual[1:]):
+            figures.setdefault("steady", []).append(before and after)
     return machine
 
 

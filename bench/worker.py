@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+import disturbance
 import engines
 
 IDLE = 0.02  # share of a CPU below which the engine's threads are taken to sleep
@@ -41,6 +42,9 @@ def settle():
 
 
 class Worker:
+    def __init__(self):
+        self.threads = disturbance.Threads()
+
     def load(self, engine, case, threads, precision, built):
         with np.load(case["inputs"]) as stored:
             case["inputs"] = dict(stored)
@@ -63,17 +67,29 @@ class Worker:
                 "facts": facts}
 
     def block(self, runs, warm):
-        """`runs` measured runs after `warm` others; gives the turn back when all threads sleep."""
-        run, clock, times = self.engine.run, time.perf_counter, []
+        """`runs` measured runs after `warm` others; gives the turn back when all threads sleep.
+
+        How long the engine's threads waited for a CPU is read between the runs, and is in neither time. What the hypervisor stole takes
+        longer to read, and is shared out to all runs of the block.
+        """
+        run, clock, times, waits = self.engine.run, time.perf_counter, [], []
         for _ in range(warm):
             run()
-        cpu = time.process_time()
+        self.threads.update()
+        waited, stolen = self.threads.waited, self.threads.stolen()
+        cpu, before = time.process_time(), waited()
+        began = clock()
         for _ in range(runs):
             start = clock()
             run()
             times.append((clock() - start) * 1e3)
-        cpu = (time.process_time() - cpu) * 1e3 / runs
-        return {"times": times, "cpu_ms": cpu, **settle()}
+            after = waited()
+            waits.append(after - before)
+            before = after
+        reading = (clock() - began) * 1e3 - sum(times)
+        cpu = ((time.process_time() - cpu) * 1e3 - reading) / runs
+        stolen = self.threads.stolen() - stolen
+        return {"times": times, "lost": [(wait + stolen / runs) / 1e6 for wait in waits], "cpu_ms": cpu, **settle()}
 
     def results(self, path):
         peak = memory("VmHWM") - self.baseline - self.engine.not_its_own

@@ -3,8 +3,12 @@
 import contextlib
 import io
 import json
+import os
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 import xml.etree.ElementTree
 from pathlib import Path
@@ -19,6 +23,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 import case as cases  # noqa: E402
 import chart  # noqa: E402
 import costs  # noqa: E402
+import disturbance  # noqa: E402
 import gguf_model  # noqa: E402
 import report  # noqa: E402
 import roofline  # noqa: E402
@@ -79,8 +84,22 @@ class Statistics(unittest.TestCase):
         self.assertTrue(stats.reads({"flops": 10**9, "bytes": 10**9}, ROOF, 1))
         self.assertFalse(stats.reads(None, ROOF, 1))
 
-    def test_tail(self):
-        self.assertEqual(stats.tail([[2.0] * 98, [3.0, 3.0]]), 1.5)
+    def test_tails(self):
+        measured = {"rounds": [[2.0] * 98, [3.0, 3.0]]}
+        self.assertEqual(stats.tails(measured), (1.5, None, None))
+        measured["lost"] = [[0.0] * 98, [0.06, 0.07]]
+        self.assertEqual(stats.undisturbed(measured), [[2.0] * 98, [3.0]])
+        self.assertEqual(stats.tails(measured), (1.5, 1.5, 0.01))
+        measured["steady"] = [True, False]
+        self.assertEqual(stats.undisturbed(measured), [[2.0] * 98, []])
+        self.assertEqual(stats.tails(measured), (1.5, 1.0, 0.02))
+        measured["steady"] = [False, False]
+        self.assertEqual(stats.tails(measured), (1.5, None, 1.0))
+
+    def test_the_usual_state_of_the_machine(self):
+        same_cache, other_cache, same_core, slow = (2.0, 0.13), (2.0, 0.35), (4.0, 0.05), (2.3, 0.13)
+        self.assertEqual(turns.usual([same_cache, other_cache, same_cache, same_core, same_cache, slow]),
+                         [True, False, True, False, True, False])
 
     def test_geometric_mean(self):
         self.assertAlmostEqual(stats.geometric_mean([1, 4]), 2)
@@ -92,11 +111,46 @@ class Machine(unittest.TestCase):
             control = roofline.Control(2, reads)
             if control.process:
                 control.aim(0.002)
-                times = control.block(7)
-                self.assertEqual(len(times), 7)
+                times, lost = control.block(7)
+                self.assertEqual((len(times), len(lost)), (7, 7))
                 self.assertGreater(min(times), 0)
-                self.assertEqual(control.work[0] == 0, reads)
+                self.assertGreater(min(control.state()), 0)
             control.close()
+
+
+class Disturbance(unittest.TestCase):
+    def setUp(self):
+        self.threads = disturbance.Threads()
+        self.addCleanup(self.threads.close)
+
+    def test_threads_come_and_go(self):
+        self.threads.update()
+        before, done = len(self.threads.files), threading.Event()
+        thread = threading.Thread(target=done.wait)
+        thread.start()
+        self.threads.update()
+        self.assertEqual(len(self.threads.files), before + 1)
+        self.threads.update()
+        self.assertEqual(len(self.threads.active), 1)  # this one
+        done.set()
+        thread.join()
+        self.threads.stolen()
+        self.threads.update()
+        self.assertEqual(len(self.threads.files), before)
+
+    def test_a_wait_for_a_cpu_is_lost(self):
+        """Two processes on one CPU: this one waits for about half of the time."""
+        cpus = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, cpus)
+        os.sched_setaffinity(0, {min(cpus)})
+        self.threads.update()
+        other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        waited, end = self.threads.waited(), time.monotonic() + 0.3
+        while time.monotonic() < end:
+            pass
+        self.assertGreater(self.threads.waited() - waited, 0.02e9)
 
 
 class Text(unittest.TestCase):
@@ -118,10 +172,10 @@ class Text(unittest.TestCase):
     def test_the_machine_is_in_the_table(self):
         measured = record("bert", [result("fulgur", OURS)])
         self.assertNotIn("the machine itself", "\n".join(table.case(measured, None)))
-        measured["machine"] = {"reads": True, "rounds": [[2.0, 4.0]]}
+        measured["machine"] = {"reads": True, "rounds": [[2.0, 4.0]], "lost": [[0.0, 1.9]], "steady": [True]}
         line = next(line for line in table.case(measured, None) if "the machine itself" in line)
-        self.assertEqual(line.split()[3:7], ["reading", "2.00", "4.00", "4.00"])
-        self.assertIn("| bert | 1.10 · 2.00 | 2.00, reading |", "\n".join(report.tails([measured])))
+        self.assertEqual(line.split()[3:11], ["reading", "2.00", "4.00", "4.00", "2.00", "2.00", "1.00", "50"])
+        self.assertIn("| bert | 1.10 · – · – · 2.00 | 2.00 · 1.00 · 50 %, reading |", "\n".join(report.tails([measured])))
 
     def test_a_case_without_engines(self):
         self.assertIn("no ratio", "\n".join(table.case(record("bert", []), None)))
@@ -283,6 +337,8 @@ class Cases(unittest.TestCase):
                 self.assertEqual(len(machine["rates"]), len(results[0]["rounds"]))
                 self.assertGreater(min(machine["rates"]), 0)
                 self.assertEqual([len(block) for block in machine["rounds"]], [len(block) for block in results[0]["rounds"]])
+                self.assertEqual([len(block) for block in results[0]["lost"]], [len(block) for block in results[0]["rounds"]])
+                self.assertEqual(len(results[0]["steady"]), len(results[0]["rounds"]))
         self.assertIn("there is no", missing["fulgur"])
         self.assertIn("Fulgur is left out", said.getvalue())
         self.assertEqual([r["engine"] for r in results], ["onnxruntime"])
