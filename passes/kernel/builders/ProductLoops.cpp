@@ -61,6 +61,9 @@ void ProductLoops::accessOperands(Value bBuffer) {
   unsigned count = product.loops.size();
   a = accessOf(e, aBuffer, loopsOf(product.aOperand), count);
   out = accessOf(e, outBuffer, loopsOf(product.outOperand), count);
+  if (product.roundedOut)
+    roundedOut = accessOf(e, site.operand(product.roundedOut),
+                          loopsOf(product.outOperand), count);
 }
 
 void ProductLoops::accessEpilogue() {
@@ -194,6 +197,12 @@ void ProductLoops::finishRow(Value sumsAt, Value row, Value column0,
     }
     writeColumns(e, result, out.flat, out.at(e, point), out.steps[column()],
                  columns);
+    if (!roundedOut.flat)
+      continue;
+    auto narrow = type.clone(e.builder.getBF16Type());
+    writeColumns(e, arith::TruncFOp::create(e.builder, e.loc, narrow, result),
+                 roundedOut.flat, roundedOut.at(e, point),
+                 roundedOut.steps[column()], columns);
   }
   point[this->row()] = point[column()] = {};
 }
