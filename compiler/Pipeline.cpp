@@ -84,6 +84,10 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createSplitRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldRequantization());
   pm.addNestedPass<func::FuncOp>(createFoldScales());
+  if (options.precision.kind == Precision::bf16) {
+    pm.addNestedPass<func::FuncOp>(createArrangeHeads());
+    pm.addPass(createFoldWeightViews());
+  }
   pm.addNestedPass<func::FuncOp>(createMergeProducts());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

@@ -96,6 +96,16 @@ def MergeProducts : Pass<"fulgur-merge-products", "mlir::func::FuncOp"> {
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
 }
 
+def ArrangeHeads : Pass<"fulgur-arrange-heads", "mlir::func::FuncOp"> {
+  let summary = "Multiplies bfloat16 to the queries, keys and values of attention head by head";
+  let description = [{
+    A product with a weight, whose result is read as rows of heads by attention, becomes a product for each of these parts, of shape
+    [heads, rows, elements], if there are many rows and a head fills whole panels of the weight. Keys and values that the model
+    returns have this order, too.
+  }];
+  let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::linalg::LinalgDialect", "mlir::tensor::TensorDialect"];
+}
+
 def NarrowProducts : Pass<"fulgur-narrow-products", "mlir::func::FuncOp"> {
   let summary = "Multiplies weights and what they are multiplied with, and what attention multiplies, as narrower floats";
   let description = [{

@@ -227,8 +227,10 @@ struct NarrowProducts : impl::NarrowProductsBase<NarrowProducts> {
     for (AttentionOp attention : attentions)
       if (failed(rewrite(attention)))
         return signalPassFailure();
-    for (AttentionOp attention : attentions)
+    for (AttentionOp attention : attentions) {
+      narrowRepaired(attention);
       narrowResult(attention);
+    }
     for (auto &entry : weights)
       releaseWeight(cast<ElementsAttr>(entry.first));
   }
@@ -445,6 +447,43 @@ private:
     result.setType(cast<RankedTensorType>(rounded.getType()));
     rounding->replaceAllUsesWith(ValueRange{result});
     rounding->erase();
+  }
+
+  /// So does one whose result a loop picks from, element by element, if what it
+  /// picks is rounded for all.
+  void narrowRepaired(AttentionOp op) {
+    if (!op->hasOneUse())
+      return;
+    OpOperand &use = *op->use_begin();
+    auto loop = dyn_cast<linalg::GenericOp>(use.getOwner());
+    if (!loop || loop.isDpsInit(&use) || loop.getNumResults() != 1 ||
+        loop.getNumReductionLoops() != 0)
+      return;
+    Value result = loop.getResult(0), rounded = narrowed.lookup(result);
+    BlockArgument argument = loop.getMatchingBlockArgument(&use);
+    Operation *yield = loop.getBody()->getTerminator();
+    auto select = yield->getOperand(0).getDefiningOp<arith::SelectOp>();
+    if (!rounded || !select || !argument.hasOneUse() ||
+        *argument.user_begin() != select)
+      return;
+    for (Operation *user : llvm::make_early_inc_range(result.getUsers()))
+      eraseUnused(user);
+    OpBuilder builder(loop);
+    Value empty = result.hasOneUse() ? emptyFor(builder, result) : Value();
+    if (!empty)
+      return;
+    loop.getDpsInitsMutable()[0].set(empty);
+    loop.getBody()->getArguments().back().setType(narrow);
+    builder.setInsertionPoint(yield);
+    yield->setOperand(0, arith::TruncFOp::create(builder, loop.getLoc(), narrow,
+                                                 yield->getOperand(0)));
+    result.setType(cast<RankedTensorType>(empty.getType()));
+    Operation *rounding = rounded.getDefiningOp();
+    rounding->replaceAllUsesWith(ValueRange{result});
+    rounding->erase();
+    op.getResult().setType(
+        cast<RankedTensorType>(withNarrowElements(op.getResult().getType())));
+    widen(argument);
   }
 
   static void eraseUnused(Operation *reshape) {

@@ -10,6 +10,7 @@
 #include "passes/Passes.h"
 #include "passes/kernel/KernelGroups.h"
 #include "passes/kernel/KernelParts.h"
+#include "passes/kernel/builders/Rows.h"
 
 using namespace mlir;
 
@@ -229,8 +230,16 @@ private:
                : Value();
   }
 
+  /// Whether `root` rounds the result of `op`, which others read as well.
+  static bool isRounded(Operation *op, Operation *root) {
+    auto loop = dyn_cast<linalg::GenericOp>(root);
+    return loop && isRoundingLoop(loop) &&
+           loop.getDpsInputs()[0].getDefiningOp() == op && !op->hasOneUse();
+  }
+
   /// Makes the kernel of `group`, whose last operation gives the results, and
-  /// of the others a row operation, if somebody else reads it.
+  /// of the others a row operation, or a product whose result the last one
+  /// rounds, if somebody else reads it.
   LogicalResult form(ArrayRef<Operation *> group) {
     Operation *root = group.back();
     OpBuilder builder(root);
@@ -238,7 +247,7 @@ private:
     SmallVector<Value> outs,
         results = llvm::to_vector_of<Value>(root->getResults());
     for (Operation *op : group.drop_back())
-      if (isRowOperation(op) && !op->hasOneUse())
+      if (isRowOperation(op) ? !op->hasOneUse() : isRounded(op, root))
         results.push_back(op->getResult(0));
     if (kept)
       outs.push_back(kept);
@@ -285,7 +294,7 @@ private:
             empties.push_back(empty);
       });
     for (tensor::EmptyOp empty : empties)
-      if (!destinationFor(empty, root, group))
+      if (!destinationFor(empty, root, results, group))
         for (Value size : empty.getDynamicSizes())
           capture(size);
 
@@ -305,7 +314,8 @@ private:
     if (kept)
       mapping.map(kept, destinations.front());
     for (tensor::EmptyOp empty : empties)
-      if (std::optional<unsigned> number = destinationFor(empty, root, group))
+      if (std::optional<unsigned> number =
+              destinationFor(empty, root, results, group))
         mapping.map(empty.getResult(), destinations[*number]);
       else
         mapping.map(empty.getResult(),
@@ -332,13 +342,15 @@ private:
   }
 
   /// The destination that has the place of `empty` in the kernel: it is what
-  /// the root, or the product before it, writes.
+  /// gives a result, or the product before it, writes.
   std::optional<unsigned> destinationFor(tensor::EmptyOp empty, Operation *root,
+                                         ArrayRef<Value> results,
                                          ArrayRef<Operation *> group) {
-    for (auto [number, type] : llvm::enumerate(root->getResultTypes())) {
-      if (type != empty.getType())
+    for (auto [number, result] : llvm::enumerate(results)) {
+      if (result.getType() != empty.getType())
         continue;
-      Value init = initOf(root, number);
+      Value init = initOf(result.getDefiningOp(),
+                          cast<OpResult>(result).getResultNumber());
       while (init) {
         if (init == empty.getResult())
           return number;

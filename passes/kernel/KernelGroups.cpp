@@ -93,6 +93,32 @@ linalg::GenericOp epilogueOf(Operation *product) {
   return generic;
 }
 
+/// The result of a product of bfloat16, behind its epilogue, that `op` rounds
+/// while others read it as it is: its kernel writes both.
+Operation *roundedProduct(Operation *op) {
+  auto loop = dyn_cast<linalg::GenericOp>(op);
+  if (!loop || !isRoundingLoop(loop))
+    return nullptr;
+  Operation *result = loop.getDpsInputs()[0].getDefiningOp();
+  if (!result || result->hasOneUse() || result->getBlock() != op->getBlock())
+    return nullptr;
+  auto isNarrowProduct = [](Operation *op) {
+    return op && isProduct(op) && op->getNumResults() == 1 &&
+           getElementTypeOrSelf(op->getOperand(1).getType()).isBF16();
+  };
+  if (isNarrowProduct(result))
+    return result;
+  auto epilogue = dyn_cast<linalg::GenericOp>(result);
+  return epilogue && llvm::any_of(epilogue.getDpsInputs(),
+                                  [&](Value input) {
+                                    Operation *product = input.getDefiningOp();
+                                    return isNarrowProduct(product) &&
+                                           epilogueOf(product) == epilogue;
+                                  })
+             ? result
+             : nullptr;
+}
+
 /// The loop whose results the insertions, and nobody else, put together.
 linalg::GenericOp assembledLoop(ArrayRef<Operation *> insertions) {
   linalg::GenericOp loop;
@@ -161,14 +187,20 @@ public:
       addPadding(convolution, group);
       return sorted(std::move(group));
     }
-    if (isElementwiseLoop(root)) {
+    Operation *last = root; // before the rounding
+    if (Operation *result = roundedProduct(root);
+        result && !taken.contains(result))
+      group.push_back(last = result);
+    if (isProduct(last) && last != root)
+      addPreparation(last, group);
+    if (isElementwiseLoop(last)) {
       // Taken last to first, the epilogue of a product is met before the
       // product. Of two products under one loop, the later one takes it.
       Operation *product = nullptr;
-      for (Value input : cast<linalg::GenericOp>(root).getDpsInputs())
+      for (Value input : cast<linalg::GenericOp>(last).getDpsInputs())
         if (Operation *producer = input.getDefiningOp();
             producer && !taken.contains(producer) && isAccumulation(producer) &&
-            epilogueOf(producer) == root &&
+            epilogueOf(producer) == last &&
             (!product || product->isBeforeInBlock(producer)))
           product = producer;
       if (product) {
@@ -179,7 +211,7 @@ public:
     }
     addPadding(root, group);
     addPlanes(root, group, taken);
-    for (Operation *op : ArrayRef(group).take_front(2))
+    for (Operation *op : ArrayRef(group).take_front(last == root ? 2 : 3))
       if (isProduct(op))
         addPickedWeights(op, taken, group);
     addFewBits(group);

@@ -358,6 +358,20 @@ private:
   bool innermostIsReduction = false, pieces = false;
 };
 
+/// Whether `op` computes with rows that data picks, such as embeddings: LLVM
+/// does not see that the indices, which are read as well, are not results. It
+/// does well where rows are only moved.
+bool computesWithPickedRows(linalg::LinalgOp op) {
+  Operation *yielded =
+      op.getBlock()->getTerminator()->getOperand(0).getDefiningOp();
+  return !isa_and_nonnull<memref::LoadOp>(yielded) &&
+         llvm::any_of(
+             op.getBlock()->getOps<memref::LoadOp>(), [](memref::LoadOp load) {
+               return load.getIndices().size() > 1 &&
+                      load.getIndices().back().getDefiningOp<linalg::IndexOp>();
+             });
+}
+
 struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
   using LowerLinalgBase::LowerLinalgBase;
 
@@ -385,7 +399,9 @@ struct LowerLinalg : impl::LowerLinalgBase<LowerLinalg> {
         emitPanelProduct(op, vectorBytes, vectorRegisters);
       else
         Nest(op, parallel,
-             isa<scf::ForOp>(op->getParentOp()) ? vectorBytes / 4 : 1)
+             isa<scf::ForOp>(op->getParentOp()) || computesWithPickedRows(op)
+                 ? vectorBytes / 4
+                 : 1)
             .emit();
       op->erase();
     }

@@ -443,6 +443,12 @@ ScheduleAttr fulgur::schedulePlainProduct(KernelOp kernel,
   int64_t unroll = 4;
   if (isShort && *stepCount > 0 && *stepCount <= kUnrolled)
     unroll = llvm::divideCeil(*stepCount, product.depth());
+  // Heads of a weight are outer loops.
+  if (columnCount && product.elementType().isBF16())
+    for (const Product::Loop &loop : ArrayRef(product.loops).drop_back(3))
+      if (product.bOperand.has(loop[0]) && !product.aOperand.has(loop[0]) &&
+          product.size(loop))
+        *columnCount *= *product.size(loop);
   // Weights with few panels have less rows in a task, so that there are enough
   // tasks.
   int64_t taskRows = weight ? kWeightRows : kPackedRows;

@@ -3,6 +3,7 @@
 #include "mlir/IR/Matchers.h"
 #include "passes/ByteProduct.h"
 #include "passes/kernel/builders/Elementwise.h"
+#include "passes/kernel/builders/Rows.h"
 
 using namespace mlir;
 using namespace fulgur;
@@ -39,10 +40,19 @@ static bool areMultiplied(linalg::LinalgOp contraction) {
 /// Finds the contraction, its epilogue and the unpacking of b behind what the
 /// kernel yields.
 static bool matchOperations(KernelOp kernel, Product &product) {
-  if (kernel.getOuts().size() != 1)
-    return false;
+  ValueRange yielded = kernel.yield().getValues();
   product.out = kernel.bodyBlock()->getArguments().back();
-  Operation *root = kernel.yield().getValues().front().getDefiningOp();
+  Operation *root = yielded.back().getDefiningOp();
+  if (yielded.size() == 2) {
+    auto rounding = yielded[0].getDefiningOp<linalg::GenericOp>();
+    if (!rounding || !isRoundingLoop(rounding) ||
+        rounding.getDpsInputs()[0] != yielded[1])
+      return false;
+    product.roundedOut =
+        *std::prev(kernel.bodyBlock()->getArguments().end(), 2);
+  } else if (yielded.size() != 1) {
+    return false;
+  }
   auto contraction = dyn_cast_or_null<linalg::LinalgOp>(root);
   if (auto generic = dyn_cast_or_null<linalg::GenericOp>(root);
       generic && !linalg::isaContractionOpInterface(generic)) {

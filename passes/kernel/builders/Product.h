@@ -28,7 +28,9 @@ struct Product {
   std::optional<RowGather>
       gather; ///< how b's first dim, an outer loop, is picked from a table:
               ///< b's value is the table then
-  mlir::BlockArgument out; ///< the kernel's destination
+  mlir::BlockArgument out;        ///< the kernel's destination
+  mlir::BlockArgument roundedOut; ///< where the same goes as bfloat16, in the
+                                  ///< same order; may be null
 
   /// What elements are multiplied as; float16 as f32.
   mlir::Type elementType() const {

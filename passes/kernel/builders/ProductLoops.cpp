@@ -61,6 +61,9 @@ void ProductLoops::accessOperands(Value bBuffer) {
   unsigned count = product.loops.size();
   a = accessOf(e, aBuffer, loopsOf(product.aOperand), count);
   out = accessOf(e, outBuffer, loopsOf(product.outOperand), count);
+  if (product.roundedOut)
+    roundedOut = accessOf(e, site.operand(product.roundedOut),
+                          loopsOf(product.outOperand), count);
 }
 
 void ProductLoops::accessEpilogue() {
@@ -202,6 +205,12 @@ void ProductLoops::finishVector(Value result, Value row, Value column,
   }
   writeColumns(e, result, out.flat, out.at(e, point), out.steps[this->column()],
                columns);
+  if (roundedOut.flat) {
+    auto narrow = VectorType::get(columns.lanes, e.builder.getBF16Type());
+    writeColumns(e, arith::TruncFOp::create(e.builder, e.loc, narrow, result),
+                 roundedOut.flat, roundedOut.at(e, point),
+                 roundedOut.steps[this->column()], columns);
+  }
   point[this->row()] = point[this->column()] = {};
 }
 

@@ -16,7 +16,7 @@ struct ProductLoops {
   int64_t unroll = schedule.getUnroll(), taskRows = schedule.getGrain();
 
   llvm::SmallVector<mlir::Value> sizes{};
-  Access a{}, out{};
+  Access a{}, out{}, roundedOut{};
   llvm::SmallVector<Access> epilogueInputs{};
   // One task.
   llvm::SmallVector<mlir::Value>

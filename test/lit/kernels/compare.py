@@ -19,10 +19,11 @@ def generic(maps, loops, ins, out, body, index):
             f"ins({', '.join(v for v, _ in ins)} : {', '.join(t for _, t in ins)}) outs({out[0]} : {out[1]}) {{\n{body}\n}} -> {out[1]}")
 
 
-def module(sizes, operands, result, body, yielded, specified=None, schedule="", element="f32", change=""):
+def module(sizes, operands, result, body, yielded, specified=None, schedule="", element="f32", change="", rounded=None):
     """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields; `specified` is the same
     in other words for the generic builder, where that does not know those of `body`. `element` is the type of the result,
-    `change` what happens to the filled operands."""
+    `change` what happens to the filled operands. `rounded` is the same rounded to bfloat16, a result in front of the other, which
+    has to be equal, too; its destination is %rounded."""
     number = {d: int(str(s).rstrip("?")) for d, s in sizes.items()}
     memref = lambda dims, element="f32": tensor(dims, sizes, element, "memref")
     names = ", ".join(f"%{n}m" for n, _, _ in operands)
@@ -31,10 +32,14 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule="", 
     out = tensor(result, sizes, element)
 
     def kernel(destination, schedule, body):
-        return f"""fulgur.kernel ins({names} : {types}) outs({destination} : {memref(result, element)}) {schedule} {{
-  ^bb0({arguments}, %out: {out}):
+        outs, outTypes, values, results, places = [destination], [memref(result, element)], [yielded], [out], ["%out"]
+        if rounded:
+            outs, outTypes = [destination[:-1] + "rm", *outs], [memref(result, "bf16"), *outTypes]
+            values, results, places = [rounded, *values], [tensor(result, sizes, "bf16"), *results], ["%rounded", *places]
+        return f"""fulgur.kernel ins({names} : {types}) outs({", ".join(outs)} : {", ".join(outTypes)}) {schedule} {{
+  ^bb0({", ".join([arguments, *(f"{p}: {t}" for p, t in zip(places, results))])}):
     {body}
-    fulgur.yield {yielded} : {out}
+    fulgur.yield {", ".join(values)} : {", ".join(results)}
   }}"""
 
     def allocate(name, dims, element):
@@ -65,6 +70,9 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule="", 
   }}"""
 
     buffers = [*operands, ("built", result, element), ("specified", result, element)]
+    both = ""
+    if rounded:
+        buffers += [("builtr", result, "bf16"), ("specifiedr", result, "bf16")]
     parameters = ", ".join(f"%{n}m: {memref(d, e)}" for n, d, e in buffers)
     outer = "\n".join(f"%l{i} = memref.dim %builtm, %c{i} : {memref(result, element)}" for i in range(len(result)))
     constants = "\n".join(f"%c{i} = arith.constant {i} : index" for i in range(max(2, len(result))))
@@ -76,6 +84,13 @@ def module(sizes, operands, result, body, yielded, specified=None, schedule="", 
         inner = f"%w{i + 1}" if i + 1 < len(result) else "%max"
         after = f"scf.yield {inner} : f32\n}}\n" + after
     newline = "\n  "
+    if rounded:
+        both = f"""%xr = memref.load %builtrm[{position}] : {memref(result, "bf16")}
+  %yr = memref.load %specifiedrm[{position}] : {memref(result, "bf16")}
+  %xe = arith.extf %xr : bf16 to f32
+  %ye = arith.extf %yr : bf16 to f32
+  %dr = arith.subf %xe, %ye : f32
+  %ar = math.absf %dr : f32"""
     how = "sitofp" if element[0] == "i" else "extf"
     widen = "" if element == "f32" else f"%x = arith.{how} %xn : {element} to f32\n  %y = arith.{how} %yn : {element} to f32"
     return f"""
@@ -98,7 +113,9 @@ func.func private @difference({parameters}) -> f32 {{
   %nan = arith.andi %xnan, %ynan : i1
   %distance = arith.select %nan, %start, %d : f32
   %abs = math.absf %distance : f32
-  %max = arith.maximumf {state}, %abs : f32
+  {both}
+  %worse = arith.maximumf %abs, {"%ar" if rounded else "%abs"} : f32
+  %max = arith.maximumf {state}, %worse : f32
   {after}
   return %w0 : f32
 }}

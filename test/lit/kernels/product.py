@@ -1,6 +1,6 @@
-# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [gelu] [residual] [mask] [bf16|half|halves] [us|su] [narrow] [strassen=6,2,8] [nan]: a product
+# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [gelu] [residual] [mask] [bf16|half|halves] [us|su] [narrow|both] [strassen=6,2,8] [nan]: a product
 # and its epilogue, as a module for %kernels. With `packed`, b comes in panels of so many columns, as PackWeights leaves it; with
-# `picked`, its first dim is picked by data from a table of so many. `bf16` are operands of that type, `half` is a b of float16, `halves` are both, `narrow` a result; `us` and `su`
+# `picked`, its first dim is picked by data from a table of so many. `bf16` are operands of that type, `half` is a b of float16, `halves` are both, `narrow` a result, `both` the result in front of itself as it is; `us` and `su`
 # are bytes, one unsigned and one signed, with sums in i32, of which `narrow` makes bytes. `strassen` has rows, vectors and lanes of a
 # tile; with `nan`, one number of the second row is none.
 import sys
@@ -119,6 +119,11 @@ if lines:
     text = f"^bb0({', '.join(arguments)}, %o: {narrow}):\n" + "\n".join(lines) + f"\nlinalg.yield {value} : {narrow}"
     body += "\n    " + generic([*maps, c], list(c), ins, ("%out", tensor(c, sizes, narrow)), text, 1)
     yielded = "%v1"
+rounded = None
+if "both" in rest:
+    text = "^bb0(%p: f32, %o: bf16):\n%n = arith.truncf %p : f32 to bf16\nlinalg.yield %n : bf16"
+    body += "\n    " + generic([c, c], list(c), [(yielded, out)], ("%rounded", tensor(c, sizes, "bf16")), text, 2)
+    rounded = "%v2"
 schedule = change = ""
 if tile:
     rows, vectors, lanes = tile.split(",")
@@ -128,4 +133,4 @@ if "nan" in rest:
     change = f"""%second = arith.constant 1 : index
   %nan = arith.constant 0x7FC00000 : f32
   memref.store %nan, %am[{at}] : {tensor(a, sizes, number, "memref")}"""
-print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, schedule, narrow, change))
+print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, schedule, narrow, change, rounded))

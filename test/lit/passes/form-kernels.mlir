@@ -453,6 +453,51 @@ func.func @rounded_norm_of_two_users(%x: tensor<4x16xf32>, %y: tensor<4x16xf32>,
   return %r, %n : tensor<4x16xbf16>, tensor<4x16xf32>
 }
 
+// A product of bfloat16 writes its result as it is and rounded, if others read it as it is; one of f32 does not.
+// CHECK-LABEL: @rounded_product
+// CHECK: %[[R:.*]]:2 = fulgur.kernel ins(%{{.*}} : tensor<4x16xbf16>, tensor<16x16xbf16>, tensor<16xf32>) outs(%{{.*}} : tensor<4x16xbf16>, tensor<4x16xf32>)
+// CHECK: arith.mulf
+// CHECK: %[[S:.*]] = linalg.generic
+// CHECK: %[[N:.*]] = linalg.generic {{.*}} ins(%[[S]] : tensor<4x16xf32>)
+// CHECK: arith.truncf
+// CHECK: fulgur.yield %[[N]], %[[S]] : tensor<4x16xbf16>, tensor<4x16xf32>
+// CHECK: fulgur.kernel ins(%[[R]]#1
+// CHECK: return %[[R]]#0
+func.func @rounded_product(%x: tensor<4x16xbf16>, %w: tensor<16x16xbf16>, %bias: tensor<16xf32>) -> (tensor<4x16xbf16>, tensor<4x16xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %wide = tensor.empty() : tensor<4x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%wide : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
+      iterator_types = ["parallel", "parallel", "reduction"]} ins(%x, %w : tensor<4x16xbf16>, tensor<16x16xbf16>) outs(%init : tensor<4x16xf32>) {
+  ^bb0(%a: bf16, %b: bf16, %s: f32):
+    %aw = arith.extf %a : bf16 to f32
+    %bw = arith.extf %b : bf16 to f32
+    %q = arith.mulf %aw, %bw : f32
+    %t = arith.addf %s, %q : f32
+    linalg.yield %t : f32
+  } -> tensor<4x16xf32>
+  %sum = linalg.generic {indexing_maps = [#identity, #row, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%p, %bias : tensor<4x16xf32>, tensor<16xf32>) outs(%wide : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %z = arith.addf %a, %b : f32
+    linalg.yield %z : f32
+  } -> tensor<4x16xf32>
+  %empty = tensor.empty() : tensor<4x16xbf16>
+  %r = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%sum : tensor<4x16xf32>) outs(%empty : tensor<4x16xbf16>) {
+  ^bb0(%a: f32, %o: bf16):
+    %z = arith.truncf %a : f32 to bf16
+    linalg.yield %z : bf16
+  } -> tensor<4x16xbf16>
+  %n = linalg.generic {indexing_maps = [#identity, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%sum : tensor<4x16xf32>) outs(%wide : tensor<4x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %z = arith.negf %a : f32
+    linalg.yield %z : f32
+  } -> tensor<4x16xf32>
+  return %r, %n : tensor<4x16xbf16>, tensor<4x16xf32>
+}
+
 // Planes that become pixels are one kernel with the loop that makes their bytes; what pads the channels is in it.
 // CHECK-LABEL: @pixels
 // CHECK: fulgur.kernel ins(%{{.*}} : tensor<1x3x4x4xf32>) outs(%{{.*}} : tensor<1x4x4x4xi8>)

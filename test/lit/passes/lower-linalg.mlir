@@ -151,6 +151,25 @@ func.func @gathered_rows(%indices: memref<4xi64>, %table: memref<?x8xf32>, %out:
   return
 }
 
+// Rows that are picked and computed with are on vectors.
+// CHECK-LABEL: @added_rows
+// CHECK: vector.load %{{.*}} : memref<?x8xf32>, vector<8xf32>
+// CHECK: arith.addf %{{.*}} : vector<8xf32>
+// CHECK: vector.store
+// CHECK: return
+func.func @added_rows(%indices: memref<4xi64>, %table: memref<?x8xf32>, %x: memref<4x8xf32>, %out: memref<4x8xf32>) {
+  linalg.generic {indexing_maps = [#picked, #element, #element], iterator_types = ["parallel", "parallel"]}
+      ins(%indices, %x : memref<4xi64>, memref<4x8xf32>) outs(%out : memref<4x8xf32>) {
+  ^bb0(%k: i64, %a: f32, %o: f32):
+    %i = arith.index_cast %k : i64 to index
+    %j = linalg.index 1 : index
+    %v = memref.load %table[%i, %j] : memref<?x8xf32>
+    %s = arith.addf %v, %a : f32
+    linalg.yield %s : f32
+  }
+  return
+}
+
 // CHECK-LABEL: @scattered_rows
 // CHECK: scf.for
 // CHECK: memref.load %{{.*}} : memref<?x1xi64>

@@ -458,3 +458,39 @@ func.func @attention_of_bytes(%x: tensor<20x32xf32>, %codes: tensor<20x32xi8>, %
   } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
   return %a : tensor<20x32xf32>
 }
+
+// -----
+
+// Rows of an attention that others replace: what is picked is rounded at once, and so is the attention's result.
+#query = affine_map<(i, d, j, n) -> (i, d)>
+#key = affine_map<(i, d, j, n) -> (j, d)>
+#value = affine_map<(i, d, j, n) -> (j, n)>
+#result = affine_map<(i, d, j, n) -> (i, n)>
+#identity = affine_map<(i, n) -> (i, n)>
+// CHECK-LABEL: @repaired_attention
+// CHECK: %[[A:.*]] = fulgur.attention
+// CHECK: -> tensor<20x32xbf16>
+// CHECK: %[[R:.*]] = linalg.generic {{.*}} ins(%[[A]], %{{.*}}, %{{.*}} : tensor<20x32xbf16>, tensor<32xf32>, tensor<20xi1>) outs(%{{.*}} : tensor<20x32xbf16>)
+// CHECK: arith.extf
+// CHECK: arith.select
+// CHECK: arith.truncf
+// CHECK: linalg.generic {{.*}} ins(%[[R]], %{{.*}} : tensor<20x32xbf16>, tensor<32x16xbf16>)
+func.func @repaired_attention(%x: tensor<20x32xf32>, %mean: tensor<32xf32>, %empty: tensor<20xi1>) -> tensor<20x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<0.5> : tensor<32x16xf32>
+  %0 = tensor.empty() : tensor<20x32xf32>
+  %1 = tensor.empty() : tensor<20x16xf32>
+  %a = fulgur.attention %x, %x, %x maps [#query, #key, #value, #result] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<20x32xf32>, tensor<20x32xf32>, tensor<20x32xf32> -> tensor<20x32xf32>
+  %r = linalg.generic {indexing_maps = [#identity, affine_map<(i, n) -> (n)>, affine_map<(i, n) -> (i)>, #identity], iterator_types = ["parallel", "parallel"]}
+      ins(%a, %mean, %empty : tensor<20x32xf32>, tensor<32xf32>, tensor<20xi1>) outs(%0 : tensor<20x32xf32>) {
+  ^bb0(%l: f32, %m: f32, %c: i1, %o: f32):
+    %t = arith.select %c, %m, %l : f32
+    linalg.yield %t : f32
+  } -> tensor<20x32xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%1 : tensor<20x16xf32>) -> tensor<20x16xf32>
+  %p = linalg.matmul ins(%r, %w : tensor<20x32xf32>, tensor<32x16xf32>) outs(%init : tensor<20x16xf32>) -> tensor<20x16xf32>
+  return %p : tensor<20x16xf32>
+}
