@@ -17,8 +17,8 @@ def summary(rounds):
             "min": min(times)}
 
 
-# A run is disturbed when others kept its threads from running for more than this share of its time: a tenth of what takes a tail to the
-# bar that it is held against.
+# A run is disturbed when others kept its threads from running for more than this share of what the fastest of its block takes: a tenth
+# of what takes a tail to the bar that it is held against.
 DISTURBED = 0.02
 
 
@@ -27,8 +27,8 @@ def undisturbed(measured):
     if not measured.get("lost"):
         return None
     steady = measured.get("steady") or [True] * len(measured["rounds"])
-    return [[spent for spent, lost in zip(*block) if as_usual and lost <= DISTURBED * spent]
-            for *block, as_usual in zip(measured["rounds"], measured["lost"], steady)]
+    return [[spent for spent, lost in zip(times, losses) if as_usual and lost <= DISTURBED * min(times)]
+            for times, losses, as_usual in zip(measured["rounds"], measured["lost"], steady)]
 
 
 def tails(measured):
