@@ -14,13 +14,23 @@ Value KernelSite::operand(Value value) const {
 }
 
 llvm::ArrayRef<KernelBuilder> fulgur::kernelBuilders() {
-  static const KernelBuilder builders[] = {
-      gemmBuilder,           strassenBuilder,  amxBuilder,
-      blocksBuilder,         softmaxBuilder,   normBuilder,
-      assembleBuilder,       attentionBuilder, amxAttentionBuilder,
-      amxConvolutionBuilder, winogradBuilder,  directConvolutionBuilder,
-      depthwiseBuilder,      poolBuilder,      pixelsBuilder,
-      transpositionBuilder};
+  static const KernelBuilder builders[] = {gemmBuilder,
+                                           strassenBuilder,
+                                           amxBuilder,
+                                           blocksBuilder,
+                                           softmaxBuilder,
+                                           normBuilder,
+                                           assembleBuilder,
+                                           attentionBuilder,
+                                           amxAttentionBuilder,
+                                           amxConvolutionBuilder,
+                                           winogradBuilder,
+                                           groupedBuilder,
+                                           directConvolutionBuilder,
+                                           depthwiseBuilder,
+                                           poolBuilder,
+                                           pixelsBuilder,
+                                           transpositionBuilder};
   return builders;
 }
 

@@ -48,6 +48,7 @@ extern const KernelBuilder softmaxBuilder;
 extern const KernelBuilder normBuilder;
 extern const KernelBuilder assembleBuilder;
 extern const KernelBuilder directConvolutionBuilder;
+extern const KernelBuilder groupedBuilder;
 extern const KernelBuilder depthwiseBuilder;
 extern const KernelBuilder attentionBuilder;
 extern const KernelBuilder amxAttentionBuilder;

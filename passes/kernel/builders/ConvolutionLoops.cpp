@@ -153,7 +153,7 @@ void ConvolutionLoops::forTasks(llvm::function_ref<void(const Task &)> body) {
   Value rowBlocks = e.ceilDiv(rows, e.index(plan.rows)),
         segments = e.ceilDiv(length, e.index(plan.columns)),
         partBlocks = e.index(llvm::divideCeil(parts(), plan.parts));
-  Convolution::Loop group = c.isDepthwise() ? Convolution::Loop() : c.group;
+  Convolution::Loop group = ofAllGroups ? Convolution::Loop() : c.group;
   Value images = e.mul(sizeOf(c.batch), sizeOf(group)),
         pieces = e.mul(rowBlocks, segments);
   // Neighbouring tasks share what is larger, the weights or the input.

@@ -39,6 +39,7 @@ struct ConvolutionLoops {
   Multiplication elements{mlir::getElementTypeOrSelf(c.weights),
                           /*unsignedRow=*/true, lanes, site.target};
   int64_t depth = c.depth();
+  bool ofAllGroups = c.isDepthwise(); ///< whether a task is
   Emitter e{site.builder, site.loc};
 
   llvm::SmallVector<mlir::Value> sizes; ///< of the convolution's loops

@@ -456,3 +456,52 @@ func.func @negative_channels_first(%a: tensor<1x16x28x28xf32>, %b: tensor<128x16
   } -> tensor<1x128x26x26xf32>
   return %r : tensor<1x128x26x26xf32>
 }
+
+// -----
+
+// Groups of fewer filters than lanes share vectors; those of as many do not.
+#in = affine_map<(n, h, w, g, f, x, y, c) -> (n, h + x, w + y, g, c)>
+#of = affine_map<(n, h, w, g, f, x, y, c) -> (g, f, x, y, c)>
+#out = affine_map<(n, h, w, g, f, x, y, c) -> (n, h, w, g, f)>
+// CHECK-LABEL: func @groups_of_four
+// CHECK: schedule(<kind = "grouped", tile = [7, 1, {{[0-9]+}}, 1], lanes = 8, unroll = 2, pack = 4
+// WIDE-LABEL: func @groups_of_four
+// WIDE: schedule(<kind = "grouped", tile = [14, 1, {{[0-9]+}}, 1], lanes = 16, unroll = 2, pack = 4
+func.func @groups_of_four(%a: tensor<1x16x16x32x4xf32>, %b: tensor<32x4x3x3x4xf32>) -> tensor<1x14x14x32x4xf32> {
+  %e = tensor.empty() : tensor<1x14x14x32x4xf32>
+  %r = fulgur.kernel ins(%a, %b : tensor<1x16x16x32x4xf32>, tensor<32x4x3x3x4xf32>) outs(%e : tensor<1x14x14x32x4xf32>) {
+  ^bb0(%x: tensor<1x16x16x32x4xf32>, %y: tensor<32x4x3x3x4xf32>, %d: tensor<1x14x14x32x4xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%d : tensor<1x14x14x32x4xf32>) -> tensor<1x14x14x32x4xf32>
+    %s = linalg.generic {indexing_maps = [#in, #of, #out], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x16x16x32x4xf32>, tensor<32x4x3x3x4xf32>) outs(%init : tensor<1x14x14x32x4xf32>) {
+    ^bb1(%p: f32, %q: f32, %o: f32):
+      %m = arith.mulf %p, %q : f32
+      %t = arith.addf %o, %m : f32
+      linalg.yield %t : f32
+    } -> tensor<1x14x14x32x4xf32>
+    fulgur.yield %s : tensor<1x14x14x32x4xf32>
+  } -> tensor<1x14x14x32x4xf32>
+  return %r : tensor<1x14x14x32x4xf32>
+}
+// CHECK-LABEL: func @groups_of_sixteen
+// CHECK: schedule(<kind = "convolution"
+// WIDE-LABEL: func @groups_of_sixteen
+// WIDE: schedule(<kind = "convolution"
+func.func @groups_of_sixteen(%a: tensor<1x16x16x4x16xf32>, %b: tensor<4x16x3x3x16xf32>) -> tensor<1x14x14x4x16xf32> {
+  %e = tensor.empty() : tensor<1x14x14x4x16xf32>
+  %r = fulgur.kernel ins(%a, %b : tensor<1x16x16x4x16xf32>, tensor<4x16x3x3x16xf32>) outs(%e : tensor<1x14x14x4x16xf32>) {
+  ^bb0(%x: tensor<1x16x16x4x16xf32>, %y: tensor<4x16x3x3x16xf32>, %d: tensor<1x14x14x4x16xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%d : tensor<1x14x14x4x16xf32>) -> tensor<1x14x14x4x16xf32>
+    %s = linalg.generic {indexing_maps = [#in, #of, #out], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x16x16x4x16xf32>, tensor<4x16x3x3x16xf32>) outs(%init : tensor<1x14x14x4x16xf32>) {
+    ^bb1(%p: f32, %q: f32, %o: f32):
+      %m = arith.mulf %p, %q : f32
+      %t = arith.addf %o, %m : f32
+      linalg.yield %t : f32
+    } -> tensor<1x14x14x4x16xf32>
+    fulgur.yield %s : tensor<1x14x14x4x16xf32>
+  } -> tensor<1x14x14x4x16xf32>
+  return %r : tensor<1x14x14x4x16xf32>
+}
