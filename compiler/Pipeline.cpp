@@ -110,6 +110,7 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
   pm.addPass(createOutlineKernels(optionsFor<OutlineKernelsOptions>(target)));
+  pm.addPass(createShareKernels());
   // The bodies of generic kernels are still on tensors.
   pm.addNestedPass<func::FuncOp>(
       bufferization::createEmptyTensorEliminationPass());

@@ -239,6 +239,14 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
   let options = targetOptions;
 }
 
+def ShareKernels : Pass<"fulgur-share-kernels", "mlir::ModuleOp"> {
+  let summary = "Makes one function of kernels that differ in numbers only";
+  let description = [{
+    What differs becomes an argument. Numbers that make code simpler where they are known, such as 0 and 1, and sizes stay what they are.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::vector::VectorDialect"];
+}
+
 def LowerLinalg : Pass<"fulgur-lower-linalg", "mlir::func::FuncOp"> {
   let summary = "Turns linalg on buffers into parallel and vectorisable loops";
   let dependentDialects = ["mlir::scf::SCFDialect", "mlir::memref::MemRefDialect", "mlir::arith::ArithDialect", "mlir::affine::AffineDialect", "mlir::vector::VectorDialect"];
