@@ -6,6 +6,7 @@
 #include "compiler/Link.h"
 #include "dialects/States.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "passes/Passes.h"
@@ -211,7 +212,9 @@ Error Compilation::runPasses(ModuleOp op, const PipelineOptions &pipeline,
   }
   if (numerics)
     pm.addInstrumentation(numerics->instrumentation(/*isLast=*/false));
-  if (failed(pm.run(op)))
+  // A look at the IR behind every pass takes a quarter of the passes' time.
+  pm.enableVerifier(numerics || !options.crashDir.empty());
+  if (failed(pm.run(op)) || failed(verify(op)))
     return failPass(stage, reproducer);
   std::vector<Measurement> measurements = log.takeMeasurements();
   if (variants.empty() || op == variants.front().module)

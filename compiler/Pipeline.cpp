@@ -15,7 +15,7 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/Passes.h"
-#include "passes/Target.h"
+#include "passes/TargetOptions.h"
 #include "passes/memory/BufferDims.h"
 #include "runtime/fulgur.h"
 
@@ -96,9 +96,7 @@ static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
 /// Still on tensors: what becomes one native function each, and how.
 static void buildKernels(OpPassManager &pm, const Target &target) {
   pm.addNestedPass<func::FuncOp>(createFormKernels());
-  pm.addPass(createChooseSchedules({target.vectorBytes, target.vectorRegisters,
-                                    target.bf16, target.strassen, target.amx,
-                                    target.vnni}));
+  pm.addPass(createChooseSchedules(optionsFor<ChooseSchedulesOptions>(target)));
   pm.addPass(createPackWeights());
 }
 
@@ -115,9 +113,8 @@ static void buildBuffers(OpPassManager &pm, const Target &target) {
   pm.addPass(createBindPorts());
   pm.addPass(createCSEPass());
   pm.addPass(createBufferize());
-  pm.addPass(createOutlineKernels({target.vectorBytes, target.vectorRegisters,
-                                   target.bf16, target.vnni, target.dotprod,
-                                   target.vbmi}));
+  pm.addPass(createOutlineKernels(optionsFor<OutlineKernelsOptions>(target)));
+  pm.addPass(createShareKernels());
   // The bodies of generic kernels are still on tensors.
   pm.addNestedPass<func::FuncOp>(
       bufferization::createEmptyTensorEliminationPass());
@@ -199,9 +196,8 @@ void fulgur::buildFork(OpPassManager &pm, const PipelineOptions &options,
     return;
   case Stage::kernel:
     parts(pm, options)
-        .addPass(createChooseSchedules(
-            {target.vectorBytes, target.vectorRegisters, target.bf16,
-             target.strassen, target.amx, target.vnni}));
+        .addPass(
+            createChooseSchedules(optionsFor<ChooseSchedulesOptions>(target)));
     return finishKernels(parts(pm, options));
   case Stage::memory:
     buildBuffers(parts(pm, options), target);
@@ -235,14 +231,8 @@ void fulgur::buildTrials(OpPassManager &pm, const PipelineOptions &options,
                          ArrayRef<std::string> sizes, bool chosenOnly) {
   OpPassManager &parts = options.isProgram ? pm.nest<ModuleOp>() : pm;
   parts.addNestedPass<func::FuncOp>(createFormKernels());
-  SplitKernelsOptions split;
-  split.vectorBytes = options.target.vectorBytes;
-  split.vectorRegisters = options.target.vectorRegisters;
+  auto split = optionsFor<SplitKernelsOptions>(options.target);
   split.chosenOnly = chosenOnly;
-  split.bf16 = options.target.bf16;
-  split.strassen = options.target.strassen;
-  split.amx = options.target.amx;
-  split.vnni = options.target.vnni;
   split.sizes = llvm::to_vector(sizes);
   parts.addPass(createSplitKernels(split));
 }

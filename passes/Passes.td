@@ -1,6 +1,18 @@
 // Every pass: its name, what it guarantees and its options. The code is in the file of the same name.
 include "mlir/Pass/PassBase.td"
 
+/// What Target in passes/Target.h says, for passes that are OnTarget (passes/TargetOptions.h).
+defvar targetOptions = [
+  Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
+  Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
+  Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
+  Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
+  Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
+  Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">,
+  Option<"dotprod", "dotprod", "bool", "false", "whether the target has AArch64's DotProd">,
+  Option<"vbmi", "vbmi", "bool", "false", "whether the target has AVX512-VBMI">
+];
+
 //===-- graph -----------------------------------------------------------------------------------------------------===//
 
 def AssignLayouts : Pass<"fulgur-assign-layouts", "mlir::func::FuncOp"> {
@@ -234,14 +246,15 @@ def OutlineKernels : Pass<"fulgur-outline-kernels", "mlir::ModuleOp"> {
   let summary = "Builds one function for all kernels that compute the same thing";
   let dependentDialects = ["mlir::bufferization::BufferizationDialect", "mlir::memref::MemRefDialect", "mlir::LLVM::LLVMDialect",
                            "mlir::scf::SCFDialect", "mlir::vector::VectorDialect", "mlir::arith::ArithDialect", "mlir::math::MathDialect"];
-  let options = [
-    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
-    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
-    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
-    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">,
-    Option<"dotprod", "dotprod", "bool", "false", "whether the target has AArch64's DotProd">,
-    Option<"vbmi", "vbmi", "bool", "false", "whether the target has AVX512-VBMI">
-  ];
+  let options = targetOptions;
+}
+
+def ShareKernels : Pass<"fulgur-share-kernels", "mlir::ModuleOp"> {
+  let summary = "Makes one function of kernels that differ in numbers only";
+  let description = [{
+    What differs becomes an argument. Numbers that make code simpler where they are known, such as 0 and 1, and sizes stay what they are.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::vector::VectorDialect"];
 }
 
 def LowerLinalg : Pass<"fulgur-lower-linalg", "mlir::func::FuncOp"> {
@@ -302,30 +315,17 @@ def ChooseSchedules : Pass<"fulgur-choose-schedules", "mlir::ModuleOp"> {
     Kernels that no builder accepts, and those that have a schedule already, stay as they are. A schedule that the
     attribute `fulgur.tuned` of the module has for the kernel goes before the builder's choice, if it is one of the builder's.
   }];
-  let options = [
-    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
-    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
-    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
-    Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
-    Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
-    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">
-  ];
+  let options = targetOptions;
 }
 
 def SplitKernels : Pass<"fulgur-split-kernels", "mlir::ModuleOp"> {
   let summary = "Replaces the model by small models to be measured: each different kernel with each schedule that there is for it";
   let description = "The attribute `fulgur.trial` of such a model says which kernel it is, how often it is used, and the sizes of its symbolic dims.";
   let dependentDialects = ["fulgur::FulgurDialect", "mlir::arith::ArithDialect", "mlir::func::FuncDialect", "mlir::tensor::TensorDialect"];
-  let options = [
-    Option<"vectorBytes", "vector-bytes", "int64_t", "32", "bytes of a vector register of the target">,
-    Option<"vectorRegisters", "vector-registers", "int64_t", "16", "vector registers of the target">,
+  let options = !listconcat(targetOptions, [
     Option<"chosenOnly", "chosen-only", "bool", "false", "every kernel, with the schedule that it would get">,
-    Option<"bf16", "bf16", "bool", "false", "whether the target has AVX512-BF16">,
-    Option<"strassen", "strassen", "bool", "false", "whether large products of weights gain by Strassen's algorithm">,
-    Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
-    Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">,
     ListOption<"sizes", "sizes", "std::string", "sizes of symbolic dims, NAME=N">
-  ];
+  ]);
 }
 
 def DecomposeRowOps : Pass<"fulgur-decompose-row-ops"> {

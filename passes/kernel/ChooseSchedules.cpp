@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
+#include "passes/TargetOptions.h"
 #include "passes/kernel/StepProduct.h"
 #include "passes/kernel/Tuning.h"
 
@@ -48,17 +49,11 @@ void tellWhy(KernelOp kernel) {
   });
 }
 
-struct ChooseSchedules : impl::ChooseSchedulesBase<ChooseSchedules> {
-  using ChooseSchedulesBase::ChooseSchedulesBase;
+struct ChooseSchedules : OnTarget<impl::ChooseSchedulesBase<ChooseSchedules>> {
+  using OnTarget::OnTarget;
 
   void runOnOperation() override {
-    Target target;
-    target.vectorBytes = vectorBytes;
-    target.vectorRegisters = vectorRegisters;
-    target.bf16 = bf16;
-    target.strassen = strassen;
-    target.amx = amx;
-    target.vnni = vnni;
+    Target target = targetOptions();
     getOperation().walk([&](KernelOp kernel) {
       if (kernel.getSchedule())
         return;

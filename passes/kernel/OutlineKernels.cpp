@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "passes/Passes.h"
+#include "passes/TargetOptions.h"
 #include "passes/kernel/KernelParts.h"
 #include "passes/kernel/builders/Builder.h"
 #include "passes/kernel/builders/Emitter.h"
@@ -81,17 +82,12 @@ LogicalResult buildGeneric(KernelSite &site) {
   return success();
 }
 
-struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
-  using OutlineKernelsBase::OutlineKernelsBase;
+struct OutlineKernels : OnTarget<impl::OutlineKernelsBase<OutlineKernels>> {
+  using OnTarget::OnTarget;
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    target.vectorBytes = vectorBytes;
-    target.vectorRegisters = vectorRegisters;
-    target.bf16 = bf16;
-    target.vnni = vnni;
-    target.dotprod = dotprod;
-    target.vbmi = vbmi;
+    target = targetOptions();
     SmallVector<KernelOp> kernels;
     module.walk([&](KernelOp kernel) { kernels.push_back(kernel); });
     llvm::DenseMap<size_t, SmallVector<std::pair<KernelOp, func::FuncOp>>>

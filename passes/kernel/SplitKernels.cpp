@@ -7,6 +7,7 @@
 #include "passes/NodeName.h"
 #include "passes/Passes.h"
 #include "passes/Remarks.h"
+#include "passes/TargetOptions.h"
 #include "passes/kernel/Tuning.h"
 #include "llvm/ADT/MapVector.h"
 #include <set>
@@ -196,17 +197,11 @@ void Trial::write(OpBuilder &builder, unsigned number, ScheduleAttr schedule) {
   func::ReturnOp::create(builder, loc, copy.getResults());
 }
 
-struct SplitKernels : impl::SplitKernelsBase<SplitKernels> {
-  using SplitKernelsBase::SplitKernelsBase;
+struct SplitKernels : OnTarget<impl::SplitKernelsBase<SplitKernels>> {
+  using OnTarget::OnTarget;
 
   void runOnOperation() override {
-    Target target;
-    target.vectorBytes = vectorBytes;
-    target.vectorRegisters = vectorRegisters;
-    target.bf16 = bf16;
-    target.strassen = strassen;
-    target.amx = amx;
-    target.vnni = vnni;
+    Target target = targetOptions();
     if (failed(readSizes()))
       return signalPassFailure();
     SmallVector<Operation *> old = llvm::map_to_vector(

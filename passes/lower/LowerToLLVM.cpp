@@ -359,7 +359,10 @@ struct LowerToLLVM : impl::LowerToLLVMBase<LowerToLLVM> {
     populateVectorToLLVMConversionPatterns(converter, patterns);
     LLVMConversionTarget target(*context);
     target.addLegalOp<ModuleOp>();
-    if (failed(applyFullConversion(module, target, std::move(patterns))))
+    ConversionConfig config;
+    config.allowPatternRollback = false; // none of these fails half-way
+    if (failed(
+            applyFullConversion(module, target, std::move(patterns), config)))
       return signalPassFailure();
     allocateFirst(module);
   }

@@ -178,6 +178,11 @@ Value Emitter::evenTasks(Value tasks) {
                                                tasks, even);
 }
 
+std::pair<Value, Value> Emitter::part(Value number, Value count, Value parts) {
+  return {floorDiv(mul(number, count), parts),
+          floorDiv(mul(add(number, 1), count), parts)};
+}
+
 void Emitter::share(Value count, Value grain, Part body) {
   Value tasks = min(evenTasks(ceilDiv(count, max(grain, index(1)))), count);
   auto total = known(count), pieces = known(tasks);
@@ -186,8 +191,8 @@ void Emitter::share(Value count, Value grain, Part body) {
       Value from = mul(task, *total / *pieces);
       return body(from, add(from, *total / *pieces));
     }
-    body(floorDiv(mul(task, count), tasks),
-         floorDiv(mul(add(task, 1), count), tasks));
+    auto [from, to] = part(task, count, tasks);
+    body(from, to);
   });
 }
 

@@ -61,6 +61,9 @@ struct Emitter {
   /// Tasks of about `grain` of [0, count) each: equal parts, and as many as
   /// evenTasks says.
   void share(mlir::Value count, mlir::Value grain, Part body);
+  /// Where part `number` of `parts` equal ones of [0, count) begins and ends.
+  std::pair<mlir::Value, mlir::Value>
+  part(mlir::Value number, mlir::Value count, mlir::Value parts);
   /// From three tasks on the next multiple of four: of five equal tasks one of
   /// two threads has three and the other two, and then waits.
   mlir::Value evenTasks(mlir::Value tasks);

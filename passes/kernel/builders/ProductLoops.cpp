@@ -115,13 +115,10 @@ void ProductLoops::forTasks(int64_t rowsOfStream, Task task) {
     Value block = e.remainder(index, rowBlocks),
           rest = e.floorDiv(index, rowBlocks),
           chunk = e.remainder(rest, chunks);
-    auto bound = [&](Value number, Value count, Value parts) {
-      return e.floorDiv(e.mul(number, count), parts);
-    };
-    task(e.floorDiv(rest, chunks), e.mul(bound(block, tiles, rowBlocks), rows),
-         e.min(e.mul(bound(e.add(block, 1), tiles, rowBlocks), rows),
-               sizes[row()]),
-         bound(chunk, panels, chunks), bound(e.add(chunk, 1), panels, chunks));
+    auto [fromTile, toTile] = e.part(block, tiles, rowBlocks);
+    auto [fromPanel, toPanel] = e.part(chunk, panels, chunks);
+    task(e.floorDiv(rest, chunks), e.mul(fromTile, rows),
+         e.min(e.mul(toTile, rows), sizes[row()]), fromPanel, toPanel);
   });
 }
 
