@@ -9,11 +9,13 @@
 // halves with one panel of columns of both halves; the tile of a product is
 // added to the quadrants of the result that it belongs to.
 //
-// The rounding errors are a small multiple of those of the plain product,
-// measured against the largest numbers of both halves. Infinities and NaNs
-// would spread to the other half: a block of the result that has any is
-// computed again, as a plain product.
+// The rounding errors are a small multiple of those of the plain product, but
+// measured against the larger of two rows: row i of the upper half and row i of
+// the lower one are added. A row that is much smaller than its partner, all
+// zeros maybe, would be left with what is rounded there, and infinities and
+// NaNs would spread: such rows are computed again, one by one.
 #include "passes/kernel/builders/Strassen.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
@@ -26,6 +28,8 @@ constexpr int64_t kHalfRows = 66; // of each half, at most, in one task
 constexpr int64_t kTasks = 24;    // at least
 constexpr int64_t kLeastRows = 64, kLeastSteps = 256; // that are worth it
 constexpr int64_t kFetchingTiles = 8;                 // share the fetching
+constexpr double kMostRatio = 16; // of two rows that are added: errors relative
+                                  // to the smaller one stay below 1e-5
 
 /// A quadrant of a matrix, 0 and 1 above 2 and 3, or a sum of two.
 struct Term {
@@ -67,9 +71,11 @@ struct Strassen : Gemm {
   void tile(Value row, int64_t count);
   Prefetch nextBlock(Value row);
   void addTo(int quadrant, bool minus, Value row, ArrayRef<Value> products);
-  Value hasNonFinite();
+  void repairRows();
+  Value sizeOfRow(int half, Value row);
+  Value needsRepair(Value own, Value partner);
+  void plainRow(int half, Value row);
   void finishQuadrants();
-  void plainProduct();
 
   Value quadrantOfA(int quadrant, Value row);
   Value quadrantOfB(int quadrant);
@@ -97,11 +103,6 @@ struct Strassen : Gemm {
     return vector::LoadOp::create(e.builder, e.loc, vectorType(), sums,
                                   position);
   }
-  /// The quadrants of the result, one after the other: number, first row,
-  /// number of rows, panel.
-  void forQuadrants(
-      llvm::function_ref<void(Value quadrant, Value row, Value count, Value)>
-          body);
 };
 } // namespace
 
@@ -175,7 +176,8 @@ void Strassen::task(Value outer) {
       length = e.index(blockSteps);
     block();
   });
-  e.branch(hasNonFinite(), [&] { plainProduct(); }, [&] { finishQuadrants(); });
+  repairRows();
+  finishQuadrants();
 }
 
 void Strassen::block() {
@@ -316,62 +318,94 @@ void Strassen::addTo(int quadrant, bool minus, Value row,
   }
 }
 
-void Strassen::forQuadrants(
-    llvm::function_ref<void(Value, Value, Value, Value)> body) {
+/// Rows whose sums are worthless beside those of their partners get others. How
+/// large one is says the sum of its absolute values, of both panels: sums of so
+/// many columns are small together only where the row of a is.
+void Strassen::repairRows() {
+  start = e.index(0);
+  length = halfSteps;
+  auto sumOfLanes = [&](Value vector) {
+    return vector::ReductionOp::create(e.builder, e.loc,
+                                       vector::CombiningKind::ADD, vector,
+                                       arith::FastMathFlags::reassoc);
+  };
+  e.loop(rowFrom, rowTo, 1, [&](Value row) {
+    Value upper = sizeOfRow(0, row), lower = sizeOfRow(1, row);
+    // If no lane is too small, the row is not.
+    Value inLanes = arith::OrIOp::create(
+        e.builder, e.loc, needsRepair(upper, lower), needsRepair(lower, upper));
+    Value maybe = vector::ReductionOp::create(
+        e.builder, e.loc, vector::CombiningKind::OR, inLanes);
+    e.branch(maybe, [&] {
+      upper = sumOfLanes(upper);
+      lower = sumOfLanes(lower);
+      e.branch(needsRepair(upper, lower), [&] { plainRow(0, row); });
+      e.branch(needsRepair(lower, upper), [&] { plainRow(1, row); });
+    });
+  });
+}
+
+/// In lanes.
+Value Strassen::sizeOfRow(int half, Value row) {
+  Value size;
+  for (int quadrant : {2 * half, 2 * half + 1})
+    for (int64_t v : llvm::seq(vectors)) {
+      Value more = math::AbsFOp::create(e.builder, e.loc,
+                                        sumAt(position(quadrant, row, v)));
+      size = size ? arith::AddFOp::create(e.builder, e.loc, size, more) : more;
+    }
+  return size;
+}
+
+/// Whether a row is too small beside its partner, or one of them is not finite.
+Value Strassen::needsRepair(Value own, Value partner) {
+  Type type = own.getType();
+  // 0 times anything finite is 0.
+  Value both = arith::AddFOp::create(e.builder, e.loc, own, partner),
+        zero = arith::MulFOp::create(e.builder, e.loc, both, e.real(0, type));
+  Value scaled = arith::MulFOp::create(e.builder, e.loc, own,
+                                       e.real(kMostRatio, type)),
+        more = arith::SubFOp::create(e.builder, e.loc, scaled, partner);
+  return arith::CmpFOp::create(e.builder, e.loc, arith::CmpFPredicate::ULT,
+                               more, zero);
+}
+
+/// The sums of a row of one half, as the plain product has them.
+void Strassen::plainRow(int half, Value row) {
+  Value left = quadrantOfA(2 * half, row),
+        right[] = {quadrantOfB(0), quadrantOfB(1)};
+  SmallVector<Value> state(2 * vectors, e.real(0, vectorType()));
+  state = e.loop(
+      e.index(0), sizes[reduction()], 1, state,
+      [&](Value k, ValueRange carried) {
+        SmallVector<Value> next = llvm::to_vector(carried);
+        Value stride = a.steps[reduction()],
+              factor = elements.row(e, a.flat, e.add(left, e.mul(stride, k)),
+                                    stride, /*count=*/{});
+        for (auto [number, sum] : llvm::enumerate(next)) {
+          Value at = e.add(right[number / vectors], number % vectors * lanes);
+          Value columns = elements.columns(
+              e, b.flat, e.add(at, e.mul(k, width)), /*mask=*/{});
+          sum = elements.multiply(e, factor, columns, sum);
+        }
+        return next;
+      });
+  for (auto [number, sum] : llvm::enumerate(state))
+    vector::StoreOp::create(
+        e.builder, e.loc, sum, sums,
+        position(2 * half + number / vectors, row, number % vectors));
+}
+
+/// The quadrants of the result, one after the other.
+void Strassen::finishQuadrants() {
   e.loop(e.index(0), e.index(4), 1, [&](Value quadrant) {
     Value isLower = e.floorDiv(quadrant, e.index(2)),
           isRight = e.remainder(quadrant, e.index(2)),
           down = e.mul(isLower, halfRows);
     Value row = e.add(rowFrom, down),
           end = e.min(e.add(rowTo, down), sizes[this->row()]);
-    body(quadrant, row, e.sub(end, row),
-         e.add(panelIndex, e.mul(isRight, halfPanels)));
-  });
-}
-
-Value Strassen::hasNonFinite() {
-  // 0 times anything finite is 0.
-  Value zero = e.real(0, vectorType());
-  SmallVector<Value> traces(vectors, zero);
-  traces = e.loop(
-      e.index(0), e.index(4), 1, traces, [&](Value quadrant, ValueRange all) {
-        Value from = e.mul(quadrant, taskRows),
-              to = e.add(from, e.sub(rowTo, rowFrom));
-        return e.loop(from, to, 1, all, [&](Value line, ValueRange carried) {
-          SmallVector<Value> next = llvm::to_vector(carried);
-          for (int64_t v : llvm::seq(vectors))
-            next[v] = vector::FMAOp::create(
-                e.builder, e.loc, sumAt(e.add(e.mul(line, width), v * lanes)),
-                zero, next[v]);
-          return next;
-        });
-      });
-  Value trace = traces[0];
-  for (Value other : llvm::drop_begin(traces))
-    trace = arith::AddFOp::create(e.builder, e.loc, trace, other);
-  Value isNaN = arith::CmpFOp::create(e.builder, e.loc,
-                                      arith::CmpFPredicate::UNO, trace, trace);
-  return vector::ReductionOp::create(e.builder, e.loc,
-                                     vector::CombiningKind::OR, isNaN);
-}
-
-void Strassen::finishQuadrants() {
-  forQuadrants([&](Value quadrant, Value row, Value count, Value panel) {
-    finish(panel, e.mul(quadrant, taskRows), row, count);
-  });
-}
-
-void Strassen::plainProduct() {
-  forQuadrants([&](Value, Value row, Value count, Value panel) {
-    Value to = e.add(row, count),
-          full = e.sub(to, e.remainder(count, e.index(rows)));
-    auto tiles = [&](Value from, Value to, int64_t together) {
-      e.loop(from, to, together, [&](Value at) {
-        Gemm::tile(panel, row, at, together, e.index(0), sizes[reduction()]);
-      });
-    };
-    tiles(row, full, rows);
-    tiles(full, to, 1);
+    finish(e.add(panelIndex, e.mul(isRight, halfPanels)),
+           e.mul(quadrant, taskRows), row, e.sub(end, row));
   });
 }
 

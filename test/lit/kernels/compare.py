@@ -19,10 +19,10 @@ def generic(maps, loops, ins, out, body, index):
             f"ins({', '.join(v for v, _ in ins)} : {', '.join(t for _, t in ins)}) outs({out[0]} : {out[1]}) {{\n{body}\n}} -> {out[1]}")
 
 
-def module(sizes, operands, result, body, yielded, specified=None, schedule="", element="f32", change="", rounded=None):
+def module(sizes, operands, result, body, yielded, specified=None, schedule="", element="f32", change="", rounded=None, last=""):
     """`operands` are (name, dims, element), `result` the dims of what `body` (text on tensors) yields; `specified` is the same
     in other words for the generic builder, where that does not know those of `body`. `element` is the type of the result,
-    `change` what happens to the filled operands. `rounded` is the same rounded to bfloat16, a result in front of the other, which
+    `change` what happens to the filled operands, `last` to both results. `rounded` is the same rounded to bfloat16, a result in front of the other, which
     has to be equal, too; its destination is %rounded."""
     number = {d: int(str(s).rstrip("?")) for d, s in sizes.items()}
     memref = lambda dims, element="f32": tensor(dims, sizes, element, "memref")
@@ -126,6 +126,7 @@ func.func @main() -> f32 {{
   {change}
   %call = llvm.mlir.zero : !llvm.ptr
   call @compute(%call, {", ".join(f"%{n}m" for n, _, _ in buffers)}) : (!llvm.ptr, {", ".join(memref(d, e) for _, d, e in buffers)}) -> ()
+  {last}
   %worst = call @difference({", ".join(f"%{n}m" for n, _, _ in buffers)}) : ({", ".join(memref(d, e) for _, d, e in buffers)}) -> f32
   return %worst : f32
 }}"""

@@ -1,8 +1,9 @@
-# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [gelu] [residual] [mask] [bf16|half|halves] [us|su] [narrow|both] [strassen=6,2,8] [nan]: a product
+# product.py mk,kn->mn m=13? k=37 n=45 [packed=8] [picked=5] [bias] [gelu] [residual] [mask] [bf16|half|halves] [us|su] [narrow|both] [strassen=6,2,8] [nan] [third=0.25]: a product
 # and its epilogue, as a module for %kernels. With `packed`, b comes in panels of so many columns, as PackWeights leaves it; with
 # `picked`, its first dim is picked by data from a table of so many. `bf16` are operands of that type, `half` is a b of float16, `halves` are both, `narrow` a result, `both` the result in front of itself as it is; `us` and `su`
 # are bytes, one unsigned and one signed, with sums in i32, of which `narrow` makes bytes. `strassen` has rows, vectors and lanes of a
-# tile; with `nan`, one number of the second row is none.
+# tile; with `nan`, one number of the second row is none; with `third`, every third row is so many times as large, the others are no integers,
+# and only that third is compared.
 import sys
 from compare import generic, module, sizes_of, tensor
 
@@ -12,7 +13,7 @@ GELU = """%s{0} = arith.constant 0.03125 : f32\n%h{0} = arith.constant 0.5 : f32
 
 spec, *rest = sys.argv[1:]
 sizes = sizes_of(a for a in rest if "=" in a)
-tile = sizes.pop("strassen", None)
+tile, third = sizes.pop("strassen", None), sizes.pop("third", None)
 inputs, c = spec.split("->")
 a, b = inputs.split(",")
 loops = list(dict.fromkeys(c + a + b))
@@ -133,4 +134,24 @@ if "nan" in rest:
     change = f"""%second = arith.constant 1 : index
   %nan = arith.constant 0x7FC00000 : f32
   memref.store %nan, %am[{at}] : {tensor(a, sizes, number, "memref")}"""
-print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, schedule, narrow, change, rounded))
+last = ""
+if third:
+    def scale(name, dims, ours, others):
+        identity = f"affine_map<({', '.join(dims)}) -> ({', '.join(dims)})>"
+        return f"""linalg.generic {{indexing_maps = [{identity}], iterator_types = [{', '.join(['"parallel"'] * len(dims))}]}} outs(%{name}m : {tensor(dims, sizes, "f32", "memref")}) {{
+  ^bb0(%x: f32):
+    %three = arith.constant 3 : index
+    %ours = arith.constant {ours} : f32
+    %others = arith.constant {others} : f32
+    %r = linalg.index {len(dims) - 2} : index
+    %m = arith.remui %r, %three : index
+    %first = arith.constant 1 : index
+    %is = arith.cmpi eq, %m, %first : index
+    %factor = arith.select %is, %ours, %others : f32
+    %y = arith.mulf %x, %factor : f32
+    linalg.yield %y : f32
+  }}
+  """
+    change += scale("a", a, third, 1.1)
+    last = scale("built", c, 1.0, 0.0) + scale("specified", c, 1.0, 0.0)
+print(module(sizes, operands, c, unpack + body, yielded, unrolled + body, schedule, narrow, change, rounded, last))
