@@ -211,9 +211,11 @@ Expected<CpuTarget> fulgur::resolveTarget(const Options &options) {
   std::unique_ptr<MCSubtargetInfo> subtarget = subtargetOf();
   target.cpuFeatures = cpuFeaturesOf(*subtarget, target.triple);
   target.unit = vectorUnitOf(target.triple, target.cpuFeatures);
-  // Their adders do not take time from multiplications.
+  // Their adders do not take time from multiplications. Tiles of narrow vectors
+  // are bound by what they load, of which Strassen's step needs more.
   target.unit.strassen =
-      options.strassen.value_or(StringRef(target.cpu).starts_with("znver"));
+      options.strassen.value_or(StringRef(target.cpu).starts_with("znver") &&
+                                target.unit.vectorBytes >= 64);
   return target;
 }
 
