@@ -31,10 +31,7 @@ struct Part {
   int64_t from, heads, depth;
   SmallVector<int64_t> rows; ///< the dims in front
 
-  bool operator==(const Part &other) const {
-    return from == other.from && heads == other.heads && depth == other.depth &&
-           rows == other.rows;
-  }
+  bool operator==(const Part &) const = default;
 };
 
 /// A value [rows, heads, elements] that is a part.

@@ -26,10 +26,7 @@ struct Loops {
   Location loc;
 
   AffineMap map(unsigned rank, ArrayRef<unsigned> dims) {
-    SmallVector<AffineExpr> exprs;
-    for (unsigned dim : dims)
-      exprs.push_back(b.getAffineDimExpr(dim));
-    return AffineMap::get(rank, 0, exprs, b.getContext());
+    return AffineMap::getMultiDimMapWithTargets(rank, dims, b.getContext());
   }
   Value real(double value) {
     return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(value)));

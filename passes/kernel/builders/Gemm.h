@@ -37,6 +37,13 @@ struct Gemm : ProductLoops {
       at[gatherLoop()] = picked;
     return b.at(e, at);
   }
+  /// The same of one element.
+  mlir::Value positionInB(mlir::Value column, mlir::Value step) {
+    point[this->column()] = column, point[reduction()] = step;
+    mlir::Value position = positionInB();
+    point[this->column()] = point[reduction()] = {};
+    return position;
+  }
 
   void build();
   void access();

@@ -14,12 +14,6 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
     return packSteps(panelIndex, from, to);
   Value column0 = e.mul(panelIndex, width),
         lastColumn = e.sub(sizes[column()], e.index(1));
-  auto at = [&](Value column, Value step) {
-    point[this->column()] = column, point[reduction()] = step;
-    Value position = positionInB();
-    point[this->column()] = point[reduction()] = {};
-    return position;
-  };
   auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
   auto columnAt = [&](int64_t n) {
     return wholePanels() ? e.add(column0, n)
@@ -31,9 +25,9 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
         for (int64_t vector : llvm::seq(vectors)) {
           Columns columns{lanes,
                           masked ? columnMask(column0, vector) : Value()};
-          Value read =
-              readColumns(e, b.flat, at(e.add(column0, vector * lanes), step),
-                          e.index(1), columns);
+          Value read = readColumns(
+              e, b.flat, positionInB(e.add(column0, vector * lanes), step),
+              e.index(1), columns);
           vector::StoreOp::create(e.builder, e.loc, read, panel,
                                   e.add(panelAt(step), vector * lanes));
         }
@@ -55,7 +49,7 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
         for (int64_t lane : llvm::seq(lanes))
           square.push_back(vector::LoadOp::create(
               e.builder, e.loc, vectorType(), b.flat,
-              at(columnAt(vector * lanes + lane), step)));
+              positionInB(columnAt(vector * lanes + lane), step)));
         transposeSquare(e, square);
         for (int64_t lane : llvm::seq(lanes))
           vector::StoreOp::create(
@@ -67,8 +61,8 @@ void Gemm::pack(Value panelIndex, Value from, Value to) {
   e.loop(squaresTo, to, 1, [&](Value step) {
     e.loop(e.index(0), e.index(width), 1, [&](Value n) {
       Value column = e.min(e.add(column0, n), lastColumn);
-      Value element =
-          memref::LoadOp::create(e.builder, e.loc, b.flat, at(column, step));
+      Value element = memref::LoadOp::create(e.builder, e.loc, b.flat,
+                                             positionInB(column, step));
       memref::StoreOp::create(e.builder, e.loc, element, panel,
                               e.add(panelAt(step), n));
     });
@@ -82,12 +76,6 @@ void Gemm::packSteps(Value panelIndex, Value from, Value to) {
   Value column0 = e.mul(panelIndex, width),
         lastColumn = e.sub(sizes[column()], e.index(1)),
         wholeTo = e.sub(to, e.remainder(e.sub(to, from), e.index(depth)));
-  auto at = [&](Value column, Value step) {
-    point[this->column()] = column, point[reduction()] = step;
-    Value position = positionInB();
-    point[this->column()] = point[reduction()] = {};
-    return position;
-  };
   auto panelAt = [&](Value step) { return e.mul(e.sub(step, from), width); };
   int64_t bits = 32 / depth;
   VectorType steps = elements.laneType(),
@@ -108,9 +96,9 @@ void Gemm::packSteps(Value panelIndex, Value from, Value to) {
             break;
           Value place =
               exists ? e.min(e.index(d), e.sub(count, e.index(1))) : e.index(d);
-          Value read =
-              readColumns(e, this->b.flat, at(first, e.add(step, place)),
-                          e.index(1), {lanes, mask});
+          Value read = readColumns(e, this->b.flat,
+                                   positionInB(first, e.add(step, place)),
+                                   e.index(1), {lanes, mask});
           if (read.getType() != narrow)
             read = arith::BitcastOp::create(b, e.loc, narrow, read);
           read = arith::ExtUIOp::create(b, e.loc, steps, read);
@@ -144,8 +132,9 @@ void Gemm::packSteps(Value panelIndex, Value from, Value to) {
         for (int64_t lane : llvm::seq(lanes))
           square.push_back(elements.columns(
               e, this->b.flat,
-              at(e.min(e.add(column0, vector * lanes + lane), lastColumn),
-                 step),
+              positionInB(
+                  e.min(e.add(column0, vector * lanes + lane), lastColumn),
+                  step),
               /*mask=*/{}));
         transposeSquare(e, square);
         for (int64_t lane : llvm::seq(lanes))
@@ -164,8 +153,8 @@ void Gemm::packSteps(Value panelIndex, Value from, Value to) {
         if (!exists || known(exists) != 0) {
           Value there =
               exists ? e.min(e.index(d), e.sub(count, e.index(1))) : e.index(d);
-          Value read = memref::LoadOp::create(b, e.loc, this->b.flat,
-                                              at(column, e.add(step, there)));
+          Value read = memref::LoadOp::create(
+              b, e.loc, this->b.flat, positionInB(column, e.add(step, there)));
           element =
               exists && !known(exists)
                   ? arith::SelectOp::create(b, e.loc, exists, read, element)
