@@ -424,7 +424,8 @@ bool AttentionFusion::countsVisible(const Term *count, const Term *visible) {
 }
 
 /// Whether `condition` says that all scores of a row are -∞, because something
-/// that is added to them is.
+/// that is added to them is. A finite constant, which is what a mask is where
+/// there is none, says so of rows without keys only.
 bool AttentionFusion::hidesRow(const Term *condition) {
   if (!condition->isA<arith::CmpFOp>() ||
       cast<arith::CmpFOp>(condition->like).getPredicate() !=
@@ -433,6 +434,8 @@ bool AttentionFusion::hidesRow(const Term *condition) {
     return false;
   const Term *element =
       terms->folded<arith::MaximumFOp>(condition->operands[0], -kInfinity, j);
+  if (element && element->real() && *element->real() > -kInfinity)
+    return true;
   const Term *sum = score;
   while (element && sum->isA<arith::AddFOp>()) {
     if (llvm::is_contained(sum->operands, element))
