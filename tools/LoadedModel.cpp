@@ -102,6 +102,11 @@ LoadedModel::LoadedModel(const std::string &path, const Options &options) {
   libraryMessage = reinterpret_cast<const char *(*)()>(
       dlsym(library, (prefix + "_last_message").c_str()));
   bool wanted = model->weights_bytes > 0 && !model->embedded_weights;
+  if (options.loadWeights && model->embedded_weights)
+    throw std::runtime_error(
+        "'" + path +
+        "' has its weights inside, where they cannot be loaded "
+        "into huge pages: compile it with --weights=file");
   if (!wanted && options.weights.empty())
     return;
   std::string weights =

@@ -104,6 +104,8 @@ void addOptions(CLI::App &app, Options &options) {
                  "--compile-args=..., since they begin with a dash)")
       ->capture_default_str();
   addLoadOptions(app, options.load);
+  for (const char *alone : {"--tune", "--kernels"})
+    app.get_option("--load-weights")->excludes(alone);
   app.add_option("--compare-weights", options.loadCompared.weights,
                  "Weights file of OTHER")
       ->type_name("FILE");
@@ -124,6 +126,7 @@ int measureKernels(const Options &options) {
 
 /// Reads what --dim and --random-range say. Throws CLI::ValidationError.
 void parseValues(Options &options) {
+  options.loadCompared.loadWeights = options.load.loadWeights;
   for (const std::string &text : options.dims) {
     size_t at = text.rfind('=');
     char *end = nullptr;
