@@ -1,6 +1,7 @@
 #include "passes/graph/Number.h"
 #include "dialects/Fulgur.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Matchers.h"
 
@@ -96,15 +97,44 @@ static bool isNonNegative(Value value) {
          llvm::all_of(op->getOperands(), isNonNegative);
 }
 
+/// Whether a size is a function of symbols, and so known everywhere.
+static bool isOfSymbols(Value size) {
+  Operation *op = size.getDefiningOp();
+  return op &&
+         isa<SymbolOp, arith::ConstantOp, arith::AddIOp, arith::SubIOp,
+             arith::MulIOp>(op) &&
+         llvm::all_of(op->getOperands(), isOfSymbols);
+}
+
+/// What a requirement says that a symbol is, such as the sum of others.
+static Value requiredEqual(SymbolOp symbol) {
+  auto main = symbol->getParentOfType<func::FuncOp>();
+  if (!main)
+    return {};
+  for (RequireOp require : main.getBody().front().getOps<RequireOp>()) {
+    auto compare = require.getCondition().getDefiningOp<arith::CmpIOp>();
+    if (!compare || compare.getPredicate() != arith::CmpIPredicate::eq)
+      continue;
+    auto one = compare.getLhs().getDefiningOp<SymbolOp>();
+    if (one && one.getNameAttr() == symbol.getNameAttr() &&
+        isOfSymbols(compare.getRhs()))
+      return compare.getRhs();
+  }
+  return {};
+}
+
 Number Atoms::of(OpFoldResult size) {
   if (auto constant = getConstantIntValue(size))
     return *constant;
   auto value = cast<Value>(size);
   if (auto symbol = value.getDefiningOp<SymbolOp>()) {
-    auto [at, isNew] = symbols.try_emplace(symbol.getNameAttr(), 0);
-    if (isNew)
-      at->second = make({false, true, {}, {}, symbol.getNameAttr()});
-    return Number::atom(at->second);
+    StringAttr name = symbol.getNameAttr();
+    if (symbols.try_emplace(name).second) {
+      symbols[name] = Number::atom(make({false, true, {}, {}, name}));
+      if (Value same = requiredEqual(symbol))
+        symbols[name] = of(same);
+    }
+    return symbols[name];
   }
   if (auto add = value.getDefiningOp<arith::AddIOp>())
     return of(add.getLhs()) + of(add.getRhs());

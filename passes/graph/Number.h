@@ -40,7 +40,8 @@ private:
 /// loop runs from 0 up to a size.
 class Atoms {
 public:
-  /// The number that a value of index type is: arithmetic is looked through.
+  /// The number that a value of index type is: arithmetic is looked through,
+  /// and a symbol is the number that @main requires it to be.
   Number of(mlir::OpFoldResult size);
   unsigned loop(const Number &size);
   bool isLoop(unsigned atom) const { return atoms[atom].loop; }
@@ -83,6 +84,6 @@ private:
   }
   std::vector<Atom> atoms;
   llvm::DenseMap<mlir::Value, unsigned> values;
-  llvm::DenseMap<mlir::StringAttr, unsigned> symbols;
+  llvm::DenseMap<mlir::StringAttr, Number> symbols;
 };
 } // namespace fulgur
