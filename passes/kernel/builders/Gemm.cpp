@@ -207,9 +207,9 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
         sumsFrom = blockSteps ? e.sub(row, rowFrom) : e.index(0);
   SmallVector<Value> aRows = positionsInA(row, count);
   // The next tile's rows come closer meanwhile, as long as they are steps that
-  // lie together. What computes for longer than it waits does without.
+  // lie together, and what the epilogue reads and writes.
   SmallVector<Value> nextRows;
-  if (takesNextRows(count) && !finishesAtOnce())
+  if (takesNextRows(count) && computesForLong())
     for (int64_t r : llvm::seq(count))
       nextRows.push_back(positionInA(
           e.min(e.add(row, count + r), e.sub(sizes[this->row()], e.index(1)))));

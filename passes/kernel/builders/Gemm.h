@@ -89,6 +89,12 @@ struct Gemm : ProductLoops {
     return depth == 4 && site.target.vnni && product.epilogueReadsRows() &&
            leavesRegisters(site.target, rows, vectors);
   }
+  /// Whether a tile computes for so long that asking for lines meanwhile does
+  /// not delay it.
+  bool computesForLong() {
+    constexpr int64_t kSteps = 256;
+    return !finishesAtOnce() || known(sizes[reduction()]).value_or(0) >= kSteps;
+  }
   /// Whether sums go to the epilogue in the registers of the tile.
   bool finishesAtOnce();
   /// What sums begin with then: what the epilogue adds to all rows first, or 0.
