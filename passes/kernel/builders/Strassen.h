@@ -6,9 +6,9 @@ namespace strassen {
 constexpr int64_t kSteps = 384;    // of each half: four panels of them and what
                                    // comes next stay in the second-level cache
 constexpr int64_t kLeastRows = 64; // that are worth it
-constexpr double kMostRatio =
-    16; // of what is added: errors relative to the
-        // smaller of two rows or columns stay below 1e-5
+/// Of two rows, or columns, that are added: errors stay below 1e-5 of the
+/// smaller row, and 3e-5 of the smaller column.
+constexpr double kMostRatio = 16;
 
 /// Blocks of steps belong to the first half and to the second one in turns: how
 /// many there are in one, if a half has `steps`.

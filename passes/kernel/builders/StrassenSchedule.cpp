@@ -10,6 +10,8 @@ using namespace fulgur::strassen;
 namespace {
 constexpr int64_t kHalfRows = 66;    // of each half, at most, in one task
 constexpr int64_t kLeastSteps = 256; // that are worth it
+constexpr double kMostStepRatio = 4; // of steps, whose errors are those of all
+                                     // columns
 
 /// The weights of a product, and what their steps and columns are added to.
 struct Weights {
@@ -60,7 +62,7 @@ bool Weights::isBalanced(const Sizes &sizes) const {
     if (greatest > 0)
       sum += greatest / least;
   }
-  return sum <= most * steps;
+  return sum <= kMostStepRatio * kMostStepRatio * steps;
 }
 
 bool Weights::isBalanced() const {
