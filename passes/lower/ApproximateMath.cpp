@@ -1,9 +1,9 @@
 // Math functions as polynomials, so that compiled models call no math library
 // and vectors stay vectors. Here are the functions that models spend their time
 // in; the rest comes from MLIR. The coefficients are minimax fits. Errors, in
-// units in the last place of f32: exp 1, exp2 1, erf 4, sin and cos 2, tan 3.
+// units in the last place of f32: exp 1, exp2 1, erf 4, sin and cos 2, tan,
+// atan and the hyperbolic ones 3.
 // NaN stays NaN, exp covers infinities and subnormal results.
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -14,6 +14,7 @@
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/Passes.h"
+#include "passes/lower/Formula.h"
 #include "llvm/ADT/SetVector.h"
 #include <cmath>
 
@@ -24,111 +25,6 @@ namespace fulgur {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-/// Scalar or vector arithmetic of f32 or f64, spelled as formulas.
-struct Formula {
-  OpBuilder &b;
-  Location loc;
-  Type type;
-
-  /// As many of another element type.
-  Type of(Type element) const {
-    auto vector = dyn_cast<VectorType>(type);
-    return vector ? Type(vector.clone(element)) : element;
-  }
-  /// The same formulas of f64.
-  Formula wide() const { return {b, loc, of(b.getF64Type())}; }
-  unsigned width() const {
-    return getElementTypeOrSelf(type).getIntOrFloatBitWidth();
-  }
-  Type integers() const { return of(b.getIntegerType(width())); }
-  Value constant(TypedAttr scalar, Type type) const {
-    if (auto vector = dyn_cast<VectorType>(type))
-      return arith::ConstantOp::create(b, loc,
-                                       DenseElementsAttr::get(vector, scalar));
-    return arith::ConstantOp::create(b, loc, scalar);
-  }
-  Value real(double value) const {
-    return constant(b.getFloatAttr(getElementTypeOrSelf(type), value), type);
-  }
-  Value integer(int32_t value) const {
-    return constant(b.getIntegerAttr(b.getIntegerType(width()), value),
-                    integers());
-  }
-  Value add(Value x, Value y) const {
-    return arith::AddFOp::create(b, loc, x, y);
-  }
-  Value sub(Value x, Value y) const {
-    return arith::SubFOp::create(b, loc, x, y);
-  }
-  Value mul(Value x, Value y) const {
-    return arith::MulFOp::create(b, loc, x, y);
-  }
-  /// x * y + z, fused where the target can: llvm.fmuladd never becomes a call.
-  Value fma(Value x, Value y, Value z) const {
-    return LLVM::FMulAddOp::create(b, loc, x, y, z);
-  }
-  /// The coefficients' polynomial, lowest first.
-  Value polynomial(ArrayRef<float> coefficients, Value x) const {
-    Value sum = real(coefficients.back());
-    for (float coefficient : llvm::reverse(coefficients.drop_back()))
-      sum = fma(sum, x, real(coefficient));
-    return sum;
-  }
-  /// One instruction each; a NaN stays.
-  Value atMost(Value x, float bound) const {
-    return pick(arith::CmpFPredicate::OGT, x, bound);
-  }
-  Value atLeast(Value x, float bound) const {
-    return pick(arith::CmpFPredicate::OLT, x, bound);
-  }
-  Value bits(Value x) const {
-    return arith::BitcastOp::create(b, loc, integers(), x);
-  }
-  Value fromBits(Value x) const {
-    return arith::BitcastOp::create(b, loc, type, x);
-  }
-  Value addi(Value x, Value y) const {
-    return arith::AddIOp::create(b, loc, x, y);
-  }
-  Value subi(Value x, Value y) const {
-    return arith::SubIOp::create(b, loc, x, y);
-  }
-  Value shl(Value x, int32_t by) const {
-    return arith::ShLIOp::create(b, loc, x, integer(by));
-  }
-  Value andi(Value x, int32_t mask) const {
-    return arith::AndIOp::create(b, loc, x, integer(mask));
-  }
-  Value xori(Value x, Value y) const {
-    return arith::XOrIOp::create(b, loc, x, y);
-  }
-  /// A magnitude with the sign of x.
-  Value withSign(Value magnitude, Value x) const {
-    return fromBits(arith::OrIOp::create(b, loc, bits(magnitude),
-                                         andi(bits(x), INT32_MIN)));
-  }
-  Value select(Value condition, Value yes, Value no) const {
-    return arith::SelectOp::create(b, loc, condition, yes, no);
-  }
-  /// Whether an angle is 2^13 or more, or NaN.
-  Value isLarge(Value x) const {
-    return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UGE,
-                                 math::AbsFOp::create(b, loc, x), real(0x1p13));
-  }
-  /// x + kRound has round(x) in its low bits.
-  static constexpr float kRound = 12582912.0f; // 1.5 * 2²³
-  /// The same of f64.
-  static constexpr double kRoundWide = 0x1.8p52;
-
-private:
-  Value pick(arith::CmpFPredicate predicate, Value x, float bound) const {
-    Value limit = real(bound);
-    return arith::SelectOp::create(
-        b, loc, arith::CmpFOp::create(b, loc, predicate, x, limit), limit, x);
-  }
-};
-
 /// mantissa * 2^n in two steps, so that n may reach from below the subnormals
 /// to above the largest float.
 Value scale(const Formula &f, Value mantissa, Value n) {
@@ -140,8 +36,9 @@ Value scale(const Formula &f, Value mantissa, Value n) {
   return f.mul(f.mul(mantissa, power(half)), power(rest));
 }
 
-Value approximate(const Formula &f, math::ExpOp, Value x) {
-  x = f.atLeast(f.atMost(x, 89.0f), -104.0f);
+/// e^x * 2^exponent, which may be finite where e^x is not.
+Value scaledExp(const Formula &f, Value x, int32_t exponent) {
+  x = f.atLeast(f.atMost(x, 90.0f), -104.0f);
   Value rounded = f.fma(x, f.real(1.44269504f), f.real(Formula::kRound)),
         n = f.sub(rounded, f.real(Formula::kRound));
   Value rest = f.fma(n, f.real(-0.693145752f),
@@ -151,8 +48,14 @@ Value approximate(const Formula &f, math::ExpOp, Value x) {
                               0.041666168719530106f, 0.008370321244001389f,
                               0.0013952970039099455f},
                              rest);
-  return scale(f, power,
-               f.subi(f.bits(rounded), f.bits(f.real(Formula::kRound))));
+  Value bits = f.bits(f.real(Formula::kRound));
+  if (exponent)
+    bits = f.subi(bits, f.integer(exponent));
+  return scale(f, power, f.subi(f.bits(rounded), bits));
+}
+
+Value approximate(const Formula &f, math::ExpOp, Value x) {
+  return scaledExp(f, x, 0);
 }
 
 Value approximate(const Formula &f, math::Exp2Op, Value x) {
@@ -207,15 +110,15 @@ Value narrowErf(const Formula &f, Value x) {
 }
 
 // x * P(2x²/B² - 1): a polynomial in x² itself would lose four digits, one in
-// the centred variable loses none.
+// the centred variable loses none. The result is what is bounded: a sum with 1
+// must be 0 for any x below -B, which may be large and multiplied with it.
 Value approximate(const Formula &f, math::ErfOp op, Value x) {
   if (bitEnumContainsAll(op.getFastmath(), arith::FastMathFlags::afn) &&
       isRounded(op))
     return narrowErf(f, x);
   constexpr float bound = 3.92f; // erf rounds to 1 from here on
-  x = f.atLeast(f.atMost(x, bound), -bound);
-  Value centred =
-      f.fma(f.mul(x, x), f.real(2 / (bound * bound)), f.real(-1.0f));
+  Value square = f.atMost(f.mul(x, x), bound * bound);
+  Value centred = f.fma(square, f.real(2 / (bound * bound)), f.real(-1.0f));
   Value slope = f.polynomial(
       {0.36073681712150574f, -0.18010862171649933f, 0.134084552526474f,
        -0.10917922854423523f, 0.09059697389602661f, -0.07401981949806213f,
@@ -224,7 +127,7 @@ Value approximate(const Formula &f, math::ErfOp op, Value x) {
        0.0019199878443032503f, -0.001394580234773457f, 0.0020987538155168295f,
        -0.0008439160301350057f},
       centred);
-  return f.mul(x, slope);
+  return f.atLeast(f.atMost(f.mul(x, slope), 1.0f), -1.0f);
 }
 
 /// x = (quadrant + 4k) * π/2 + rest, with |rest| at most π/4.
@@ -363,14 +266,21 @@ Value approximate(const Formula &f, math::Log10Op, Value x) {
 // The hyperbolic functions through expm1 and log1p, which keep the digits of
 // small arguments.
 Value approximate(const Formula &f, math::SinhOp, Value x) {
-  Value up =
-      math::ExpM1Op::create(f.b, f.loc, math::AbsFOp::create(f.b, f.loc, x));
+  Value size = math::AbsFOp::create(f.b, f.loc, x),
+        up = math::ExpM1Op::create(f.b, f.loc, size);
   Value down = arith::DivFOp::create(f.b, f.loc, up, f.add(up, f.real(1.0f)));
-  // Beyond 89 the quotient is inf / inf; there it is 1.
-  Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, up,
-                                      f.real(1e30f));
-  down = arith::SelectOp::create(f.b, f.loc, large, f.real(1.0f), down);
-  return f.withSign(f.mul(f.add(up, down), f.real(0.5f)), x);
+  // e^-x is less than what is rounded of a large one.
+  Value large = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT,
+                                      size, f.real(10.0f));
+  return f.withSign(f.select(large, scaledExp(f, size, -1),
+                             f.mul(f.add(up, down), f.real(0.5f))),
+                    x);
+}
+
+Value approximate(const Formula &f, math::CoshOp, Value x) {
+  Value half =
+      scaledExp(f, math::AbsFOp::create(f.b, f.loc, x), /*exponent=*/-1);
+  return f.add(half, arith::DivFOp::create(f.b, f.loc, f.real(0.25f), half));
 }
 
 Value approximate(const Formula &f, math::AsinhOp, Value x) {
@@ -399,13 +309,44 @@ Value approximate(const Formula &f, math::AcoshOp, Value x) {
                                       f.real(1e9f));
   Value logarithm =
       f.add(math::LogOp::create(f.b, f.loc, x), f.real(0.693147181f));
-  return arith::SelectOp::create(f.b, f.loc, large, logarithm, near);
+  Value inside = arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGE, x,
+                                       f.real(1.0f));
+  return f.select(inside, f.select(large, logarithm, near), f.real(NAN));
 }
 
 Value approximate(const Formula &f, math::AtanhOp, Value x) {
-  Value ratio =
-      arith::DivFOp::create(f.b, f.loc, f.add(x, x), f.sub(f.real(1.0f), x));
-  return f.mul(math::Log1pOp::create(f.b, f.loc, ratio), f.real(0.5f));
+  // Of the size: log1p of what is near to -1 would have lost its digits.
+  Value size = math::AbsFOp::create(f.b, f.loc, x);
+  Value ratio = arith::DivFOp::create(f.b, f.loc, f.add(size, size),
+                                      f.sub(f.real(1.0f), size));
+  return f.withSign(
+      f.mul(math::Log1pOp::create(f.b, f.loc, ratio), f.real(0.5f)), x);
+}
+
+/// π/2 or π/4 and the arctangent of what is at most tan π/8.
+Value approximate(const Formula &f, math::AtanOp, Value x) {
+  Value size = math::AbsFOp::create(f.b, f.loc, x), one = f.real(1.0f);
+  auto isAbove = [&](float bound) -> Value {
+    return arith::CmpFOp::create(f.b, f.loc, arith::CmpFPredicate::OGT, size,
+                                 f.real(bound));
+  };
+  Value above = isAbove(0.414213562f), large = isAbove(2.41421356f);
+  auto pick = [&](Value ofLarge, Value ofMiddle, Value ofSmall) {
+    return f.select(large, ofLarge, f.select(above, ofMiddle, ofSmall));
+  };
+  Value zero = f.real(0.0f);
+  Value rest = arith::DivFOp::create(
+      f.b, f.loc, pick(f.real(-1.0f), f.sub(size, one), size),
+      pick(size, f.add(size, one), one));
+  Value square = f.mul(rest, rest);
+  Value slope = f.polynomial(
+      {-0.333329491539f, 0.199777106478f, -0.138776856032f, 0.0805374449538f},
+      square);
+  // Both are sums of two numbers.
+  Value low = pick(f.real(-4.37113883e-8f), f.real(-2.18556941e-8f), zero),
+        high = pick(f.real(1.57079637f), f.real(0.785398185f), zero);
+  return f.withSign(
+      f.add(high, f.add(f.fma(f.mul(slope, square), rest, rest), low)), x);
 }
 
 /// MLIR's logarithm takes subnormal numbers for the least normal one: they are
@@ -594,16 +535,18 @@ struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
                  Approximate<math::CosOp>, Approximate<math::TanOp>,
                  Approximate<math::Log10Op>, Approximate<math::SinhOp>,
                  Approximate<math::AsinhOp>, Approximate<math::AcoshOp>,
-                 Approximate<math::AtanhOp>, ApproximatePower, RoundToInteger>(
+                 Approximate<math::AtanhOp>, Approximate<math::AtanOp>,
+                 Approximate<math::CoshOp>, ApproximatePower, RoundToInteger>(
         &getContext());
-    math::populateExpansionPatterns(patterns, {"rsqrt", "cosh", "fpowi"});
+    math::populateExpansionPatterns(patterns, {"rsqrt", "fpowi"});
     populateMathAlgebraicSimplificationPatterns(patterns);
     populateMathF32ExpansionPatterns(patterns, [](StringRef) { return true; });
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
       return name != math::ExpOp::getOperationName() &&
              name != math::ErfOp::getOperationName() &&
              name != math::SinOp::getOperationName() &&
-             name != math::CosOp::getOperationName();
+             name != math::CosOp::getOperationName() &&
+             name != math::AtanOp::getOperationName();
     });
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();

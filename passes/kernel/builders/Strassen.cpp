@@ -13,23 +13,19 @@
 // measured against the larger of two rows: row i of the upper half and row i of
 // the lower one are added. A row that is much smaller than its partner, all
 // zeros maybe, would be left with what is rounded there, and infinities and
-// NaNs would spread: such rows are computed again, one by one.
+// NaNs would spread: such rows are computed again, one by one. Columns are
+// added as well; those of weights are known: see StrassenSchedule.cpp.
 #include "passes/kernel/builders/Strassen.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
 using namespace fulgur;
+using namespace fulgur::strassen;
 
 namespace {
-constexpr int64_t kSteps = 384;   // of each half: four panels of them and what
-                                  // comes next stay in the second-level cache
-constexpr int64_t kHalfRows = 66; // of each half, at most, in one task
-constexpr int64_t kTasks = 24;    // at least
-constexpr int64_t kLeastRows = 64, kLeastSteps = 256; // that are worth it
-constexpr int64_t kFetchingTiles = 8;                 // share the fetching
-constexpr double kMostRatio = 16; // of two rows that are added: errors relative
-                                  // to the smaller one stay below 1e-5
+constexpr int64_t kTasks = 24;        // at least
+constexpr int64_t kFetchingTiles = 8; // share the fetching
 
 /// A quadrant of a matrix, 0 and 1 above 2 and 3, or a sum of two.
 struct Term {
@@ -143,8 +139,7 @@ void Strassen::build() {
   halfRows = e.ceilDiv(sizes[row()], e.index(2));
   halfPanels =
       e.floorDiv(e.ceilDiv(sizes[column()], e.index(width)), e.index(2));
-  blockSteps = llvm::alignTo(
-      llvm::divideCeil(steps, llvm::divideCeil(steps, kSteps)), lanes);
+  blockSteps = stepsOfBlock(steps, lanes);
   pitch = blockSteps + lanes; // not a power of two either
 
   // Equal blocks of rows, whole tiles each, and enough of them for a few
@@ -407,33 +402,6 @@ void Strassen::finishQuadrants() {
     finish(e.add(panelIndex, e.mul(isRight, halfPanels)),
            e.mul(quadrant, taskRows), row, e.sub(end, row));
   });
-}
-
-ScheduleAttr fulgur::strassenSchedule(KernelOp kernel, const Product &product,
-                                      const Target &target,
-                                      ScheduleAttr plain) {
-  auto rowCount = product.size(product.row()),
-       columnCount = product.size(product.column()),
-       stepCount = product.size(product.reduction());
-  int64_t rows = plain.getTile()[0], vectors = plain.getTile()[1],
-          width = vectors * plain.getLanes();
-  if (!plain.getPack() || plain.getPack() != width || product.gather ||
-      product.depth() != 1 ||
-      !getElementTypeOrSelf(product.aOperand.value).isF32() || !columnCount ||
-      !stepCount)
-    return {};
-  // Both halves of the columns have the same panels, and both halves of the
-  // steps are of the same length.
-  if (rowCount.value_or(kLeastRows) < kLeastRows || *stepCount < kLeastSteps ||
-      *stepCount % 2 != 0 || llvm::divideCeil(*columnCount, width) % 2 != 0)
-    return {};
-  // A row of the right side, an element of the left one and what is added to
-  // it must fit the registers beside the sums.
-  if (rows * vectors + vectors + 2 > target.vectorRegisters)
-    return {};
-  return ScheduleAttr::get(kernel.getContext(), strassenBuilder.kind,
-                           plain.getTile(), plain.getLanes(), /*unroll=*/2,
-                           plain.getPack(), kHalfRows / rows * rows);
 }
 
 static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
