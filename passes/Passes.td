@@ -47,7 +47,7 @@ def FoldTransposes : Pass<"fulgur-fold-transposes", "mlir::func::FuncOp"> {
 }
 
 def FoldWeightViews : Pass<"fulgur-fold-weight-views", "mlir::ModuleOp"> {
-  let summary = "Makes weights of slices and reshapes of weights, and of loops that only pick elements";
+  let summary = "Makes weights of slices and reshapes of weights, also of transposed ones, and of loops that only pick elements";
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::tensor::TensorDialect"];
 }
 

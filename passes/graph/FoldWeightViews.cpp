@@ -2,7 +2,8 @@
 // model runs (the experts of a mixture, the parts of a joint projection) is
 // split here, once. A slice of consecutive elements is a view of the mapped
 // file; others are copied. So are the weights that each phase of a transposed
-// convolution picks and turns round.
+// convolution picks and turns round, and transposed ones that are reshaped,
+// which no product could take through its map.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -68,6 +69,9 @@ struct FoldWeightViews : impl::FoldWeightViewsBase<FoldWeightViews> {
           llvm::TypeSwitch<Operation *, Attribute>(op)
               .Case([&](tensor::ExtractSliceOp slice) { return fold(slice); })
               .Case([&](linalg::GenericOp loop) { return foldPicking(loop); })
+              .Case([&](linalg::TransposeOp transpose) {
+                return foldTranspose(transpose);
+              })
               .Case<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
                   [&](auto reshape) {
                     return foldReshape(reshape.getSrc(),
@@ -111,8 +115,39 @@ private:
             loop.getBody()->getArgument(0) ||
         !loop.getIndexingMapsArray()[1].isIdentity() ||
         loop.getIndexingMapsArray()[0].isProjectedPermutation() ||
-        !matchPattern(loop.getDpsInputs()[0], m_Constant(&weight)) ||
-        !type.getElementType().isIntOrFloat())
+        !matchPattern(loop.getDpsInputs()[0], m_Constant(&weight)))
+      return {};
+    auto place = placeOf(loop.getIndexingMapsArray()[0],
+                         weight.getShapedType().getShape());
+    return place ? pick(weight, type, *place) : Attribute();
+  }
+
+  /// A transposed weight that is reshaped.
+  static Attribute foldTranspose(linalg::TransposeOp transpose) {
+    ElementsAttr weight;
+    auto type =
+        transpose->getNumResults() == 1
+            ? dyn_cast<RankedTensorType>(transpose->getResult(0).getType())
+            : RankedTensorType();
+    if (!type || transpose->use_empty() ||
+        !llvm::all_of(
+            transpose->getUsers(),
+            llvm::IsaPred<tensor::CollapseShapeOp, tensor::ExpandShapeOp>) ||
+        !matchPattern(transpose.getInput(), m_Constant(&weight)))
+      return {};
+    return pick(
+        weight, type,
+        {0, applyPermutation(computeStrides(weight.getShapedType().getShape()),
+                             transpose.getPermutation())});
+  }
+
+  /// Where the elements of a loop are: the first one's position, and how far
+  /// each dim moves it.
+  using Place = std::pair<int64_t, SmallVector<int64_t>>;
+
+  static Attribute pick(ElementsAttr weight, RankedTensorType type,
+                        const Place &place) {
+    if (!type.getElementType().isIntOrFloat())
       return {};
     unsigned bits = type.getElementTypeBitWidth();
     ArrayRef<char> from = weightBytes(weight);
@@ -121,15 +156,11 @@ private:
         int64_t(from.size()) != source.getNumElements() * bits / 8)
       return {};
     int64_t bytes = bits / 8;
-    std::optional<std::pair<int64_t, SmallVector<int64_t>>> place =
-        placeOf(loop.getIndexingMapsArray()[0], source.getShape());
-    if (!place)
-      return {};
-    auto pick = [&](MutableArrayRef<char> to) {
+    auto copy = [&](MutableArrayRef<char> to) {
       SmallVector<int64_t> strides = computeStrides(type.getShape());
       for (int64_t k : llvm::seq(type.getNumElements())) {
-        int64_t at = place->first, rest = k;
-        for (auto [stride, step] : llvm::zip(strides, place->second)) {
+        int64_t at = place.first, rest = k;
+        for (auto [stride, step] : llvm::zip(strides, place.second)) {
           at += rest / stride * step;
           rest %= stride;
         }
@@ -138,18 +169,15 @@ private:
     };
     if (isa<DenseElementsAttr>(weight)) { // a small one, of the module's own
       SmallVector<char> picked(type.getNumElements() * bytes);
-      pick(picked);
+      copy(picked);
       return DenseElementsAttr::getFromRawBuffer(type, picked);
     }
-    return addWeight(type, "picked", pick);
+    return addWeight(type, "picked", copy);
   }
 
-  /// The position in a tensor of `shape` of the element at `map`: a constant,
-  /// and for each loop how far it moves.
-  static std::optional<std::pair<int64_t, SmallVector<int64_t>>>
-  placeOf(AffineMap map, ArrayRef<int64_t> shape) {
-    std::pair<int64_t, SmallVector<int64_t>> place{
-        0, SmallVector<int64_t>(map.getNumDims())};
+  /// Of the elements at `map` of a tensor of `shape`.
+  static std::optional<Place> placeOf(AffineMap map, ArrayRef<int64_t> shape) {
+    Place place{0, SmallVector<int64_t>(map.getNumDims())};
     for (auto [expr, stride] :
          llvm::zip(map.getResults(), computeStrides(shape))) {
       SmallVector<int64_t> factors; // of the loops, and a constant

@@ -105,10 +105,26 @@ private:
         continue;
       (kinds[i] == utils::IteratorType::parallel ? rows : inner).push_back(i);
     }
+    takeShortRows(shape);
     innermostIsReduction = kinds[innermost] != utils::IteratorType::parallel;
     // A lone parallel loop is its own rows, each task a piece of it.
     if (rows.empty() && !innermostIsReduction && inner.empty())
       pieces = true;
+  }
+
+  /// Divisions find a row by its number: in front of a few visits they would
+  /// take longer than those. There the rows' last loops are loops inside of
+  /// rows.
+  void takeShortRows(ArrayRef<int64_t> shape) {
+    constexpr int64_t kFewVisits = 16;
+    int64_t visits = shape[innermost];
+    while (rows.size() > 1 && visits > 0 && visits < kFewVisits) {
+      int64_t size = shape[rows.back()];
+      if (ShapedType::isDynamic(size) || visits * size > kTaskVisits)
+        return;
+      visits *= size;
+      inner.insert(inner.begin(), rows.pop_back_val());
+    }
   }
 
   void emitSerial() {

@@ -61,7 +61,7 @@ struct Packing {
   Layout layout;
   std::optional<Convolution>
       transformed; ///< whose weights are transformed before: layout is of
-                   ///< [size, size, filters, channels]
+                   ///< [size, size, filters, taps of frames, channels]
 };
 
 template <typename T>
@@ -102,7 +102,8 @@ void packPanels(RankedTensorType type, const Layout &layout,
 }
 
 /// Winograd's transformation, into panels of `width` filters: [filters / width,
-/// size, size, channels, width], where pairs of narrow channels lie together.
+/// size, size, taps of frames, channels, width], where pairs of narrow channels
+/// lie together.
 template <typename T, typename Transformed>
 void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
                      ArrayRef<char> source, MutableArrayRef<char> transformed) {
@@ -118,25 +119,28 @@ void transformPanels(RankedTensorType type, const Convolution &c, int64_t width,
     return from.size() == 1 ? 0 : stride;
   };
   int64_t filters = c.size(*c.filter), channels = c.size(*c.channel),
-          matrices = form.size() * form.size(), depth = c.depth();
+          taps = c.frameTaps(), matrices = form.size() * form.size(),
+          steps = taps * channels, depth = c.depth();
   int64_t filterStride = strideOf(*c.filter),
           channelStride = strideOf(*c.channel),
-          rowStride = strideOf(c.spatial[0].window),
-          columnStride = strideOf(c.spatial[1].window);
+          tapStride = taps > 1 ? strideOf(c.spatial[0].window) : 0,
+          rowStride = strideOf(c.plane()[0].window),
+          columnStride = strideOf(c.plane()[1].window);
   for (int64_t filter : llvm::seq(filters))
-    for (int64_t channel : llvm::seq(channels)) {
-      const T *at =
-          from.data() + filter * filterStride + channel * channelStride;
+    for (int64_t step : llvm::seq(steps)) {
+      const T *at = from.data() + filter * filterStride +
+                    step / channels * tapStride +
+                    step % channels * channelStride;
       SmallVector<float, 9> window;
       for (int64_t row : llvm::seq(form.taps))
         for (int64_t column : llvm::seq(form.taps))
           window.push_back(at[row * rowStride + column * columnStride]);
-      Transformed *panel = to + filter / width * matrices * channels * width +
-                           (channel - channel % depth) * width +
-                           filter % width * depth + channel % depth;
+      Transformed *panel = to + filter / width * matrices * steps * width +
+                           (step - step % depth) * width +
+                           filter % width * depth + step % depth;
       for (auto [matrix, value] :
            llvm::enumerate(transformWindow(form, window)))
-        panel[matrix * channels * width] = Transformed(value);
+        panel[matrix * steps * width] = Transformed(value);
     }
 }
 
@@ -349,10 +353,13 @@ private:
     if (packing->transformed) {
       const Convolution &c = *packing->transformed;
       int64_t size = winogradForm(c, c.transformed).size();
+      SmallVector<int64_t> shape{size, size, c.size(*c.filter)};
+      if (c.hasFrames())
+        shape.push_back(c.frameTaps());
+      shape.push_back(c.size(*c.channel));
       unpacked = RankedTensorType::get(
-          {size, size, c.size(*c.filter), c.size(*c.channel)},
-          c.isOfBytes() ? IntegerType::get(&getContext(), 16)
-                        : type.getElementType());
+          shape, c.isOfBytes() ? IntegerType::get(&getContext(), 16)
+                               : type.getElementType());
     }
 
     Attribute result =

@@ -27,7 +27,8 @@ int64_t Convolution::weightLane() const {
 
 SmallVector<int64_t> Convolution::weightOrder() const {
   if (transformed)
-    return {2, 0, 1, 3};
+    return hasFrames() ? SmallVector<int64_t>{2, 0, 1, 3, 4}
+                       : SmallVector<int64_t>{2, 0, 1, 3};
   SmallVector<unsigned> order;
   if (group)
     order.push_back(*group);

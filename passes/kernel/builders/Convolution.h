@@ -21,7 +21,7 @@ struct Convolution {
   int64_t transformed = 0;       ///< not 0: the weights are Winograd's for
                                  ///< tiles of that size, see
                                  ///< WinogradWeights.h: [size, size,
-                                 ///< filter, channel]
+                                 ///< filter, frames' taps, channel]
   mlir::BlockArgument out;       ///< the kernel's destination
   mlir::tensor::InsertSliceOp inserted; ///< where the result goes in it; null:
                                         ///< it is all of it
@@ -36,6 +36,15 @@ struct Convolution {
     unsigned inputDim;            ///< dim of the input
   };
   llvm::SmallVector<Spatial, 3> spatial; ///< in the order of the result
+  /// The two dims of a plane: the last ones. Winograd's transformation is of
+  /// those; one in front of them counts frames, whose taps add up.
+  llvm::ArrayRef<Spatial> plane() const {
+    return llvm::ArrayRef(spatial).take_back(2);
+  }
+  bool hasFrames() const { return spatial.size() == 3; }
+  int64_t frameTaps() const {
+    return hasFrames() ? size(spatial[0].window) : 1;
+  }
   bool padded = false; ///< whether windows reach outside of the input
   uint8_t filler = 0;  ///< what is there; 0 but for bytes
 

@@ -29,7 +29,9 @@ struct Winograd : ConvolutionLoops {
   int64_t pair = ofBytes ? 2 : c.depth();      ///< channels multiplied at once
   int64_t chunk = ofBytes ? lanes * 2 : lanes; ///< channels transformed at once
   int64_t size = form.size(), matrices = size * size;
-  int64_t tiles, channels;         ///< of a task, of a block
+  unsigned plane = c.spatial.size() - 2; ///< number of the plane's first dim
+  int64_t tiles, channels;               ///< of a task, of a block
+  int64_t steps = c.frameTaps() * c.size(c.channel); ///< of a sum
   int64_t rowLength;               ///< of the transformed input's matrices
   int64_t imageStep, sumStep;      ///< from one matrix to the next
   Value images{}, sums{};          ///< buffers: transformed input, products
@@ -37,6 +39,7 @@ struct Winograd : ConvolutionLoops {
   Value offsets{};                 ///< of bytes: for each filter of a part
   Value tileRows{}, tileColumns{}; ///< of an image
   Value column0{};                 ///< first filter of the part
+  Value frameAt{};                 ///< where the frame that is read begins
 
   Winograd(KernelSite &site, const Convolution &convolution, ScheduleAttr s)
       : ConvolutionLoops(site, convolution, s),
@@ -48,7 +51,8 @@ struct Winograd : ConvolutionLoops {
   /// Whether the input is transformed before the tasks, each of which would
   /// have to do that again for its filters.
   bool isAhead() {
-    return ofPairs && channels == c.size(c.channel) && plan.parts < parts();
+    return ofPairs && channels == steps && plan.parts < parts() &&
+           !c.hasFrames();
   }
 
   /// Matrices that are pages apart would share the same few lines of a cache.
@@ -82,9 +86,10 @@ struct Winograd : ConvolutionLoops {
   void transformAhead(Value all, Value blocks);
   void transformInput(Value tileFrom, Value count, Value channelFrom);
   void transformTile(Value tile, Value imageAt, Value channelFrom);
-  void multiply(Value count, Value channelFrom);
+  void sumFrame(Value tileFrom, Value count, Value tap, Value tapFrom);
+  void multiply(Value count, Value channelFrom, Value stepFrom, Value isFirst);
   void sumWeights();
-  Value weightsAt(Value matrix, Value channelFrom);
+  Value weightsAt(Value matrix, Value stepFrom);
   Value filler();
   Value imageElement(Value position);
   void transformSums(Value tileFrom, Value count);
@@ -99,22 +104,29 @@ void Winograd::build() {
     transformWeights();
   }
   auto tilesAlong = [&](unsigned k) {
-    return e.ceilDiv(sizes[c.spatial[k].image], e.index(form.outputs));
+    return e.ceilDiv(sizes[c.plane()[k].image], e.index(form.outputs));
   };
   tileRows = tilesAlong(0);
   tileColumns = tilesAlong(1);
   Value all = e.mul(tileRows, tileColumns);
   Value blocks = e.ceilDiv(all, e.index(tiles));
   Value partBlocks = e.index(llvm::divideCeil(parts(), plan.parts));
+  frameAt = e.index(0);
   if (isAhead())
     transformAhead(all, blocks);
-  Value count = e.mul(e.mul(sizeOf(c.batch), blocks), partBlocks);
+  Value frames = c.hasFrames() ? sizes[c.spatial[0].image] : e.index(1);
+  Value count =
+      e.mul(e.mul(e.mul(sizeOf(c.batch), frames), blocks), partBlocks);
   e.parallel(count, [&](Value index) {
     // Tasks with the same weights follow each other.
     Value block = e.remainder(index, blocks), rest = e.floorDiv(index, blocks);
     Value partFrom = e.mul(e.remainder(rest, partBlocks), plan.parts),
           tileFrom = e.mul(block, tiles);
     Value image = e.floorDiv(rest, partBlocks);
+    if (c.hasFrames()) {
+      point[c.spatial[0].image] = e.remainder(image, frames);
+      image = e.floorDiv(image, frames);
+    }
     if (c.batch)
       point[*c.batch] = image;
     imagesFrom = isAhead() ? e.mul(e.add(e.mul(image, blocks), block),
@@ -130,22 +142,23 @@ void Winograd::transformWeights() {
   Access from =
       accessOf(e, site.operand(c.weights), c.weightLoops, c.ranges.size());
   int64_t filters = c.size(*c.filter);
-  auto type = MemRefType::get(parts() * matrices * c.size(c.channel) * width,
-                              factorType());
+  auto type = MemRefType::get(parts() * matrices * steps * width, factorType());
   weights = memref::AllocOp::create(e.builder, e.loc, type,
                                     e.builder.getI64IntegerAttr(64));
   Value zero = e.zero(elements.sumType());
   e.parallel(e.index(parts()), [&](Value part) {
-    e.loop(e.index(0), sizes[*c.channel], 1, [&](Value channel) {
+    e.loop(e.index(0), e.index(steps), 1, [&](Value step) {
       e.loop(e.index(0), e.index(width), 1, [&](Value lane) {
         Value filter = e.add(e.mul(part, width), lane);
         Value exists = e.less(filter, e.index(filters));
         SmallVector<Value> window, at(c.ranges.size());
         at[*c.filter] = e.min(filter, e.index(filters - 1));
-        at[*c.channel] = channel;
+        at[*c.channel] = e.remainder(step, sizes[*c.channel]);
+        if (c.hasFrames())
+          at[c.spatial[0].window] = e.floorDiv(step, sizes[*c.channel]);
         for (int64_t tap : llvm::seq(form.taps * form.taps)) {
-          at[c.spatial[0].window] = e.index(tap / form.taps);
-          at[c.spatial[1].window] = e.index(tap % form.taps);
+          at[c.plane()[0].window] = e.index(tap / form.taps);
+          at[c.plane()[1].window] = e.index(tap % form.taps);
           Value weight = memref::LoadOp::create(e.builder, e.loc, from.flat,
                                                 from.at(e, at));
           if (ofBytes)
@@ -162,10 +175,9 @@ void Winograd::transformWeights() {
               return multiplySmall(e, form.weights, g);
             });
         for (auto [number, value] : llvm::enumerate(transformed)) {
-          Value inPair = e.remainder(channel, e.index(pair));
-          Value row = e.add(
-              e.mul(e.add(e.mul(part, matrices), number), c.size(c.channel)),
-              e.sub(channel, inPair));
+          Value inPair = e.remainder(step, e.index(pair));
+          Value row = e.add(e.mul(e.add(e.mul(part, matrices), number), steps),
+                            e.sub(step, inPair));
           if (ofBytes)
             value =
                 arith::TruncIOp::create(e.builder, e.loc, factorType(), value);
@@ -189,27 +201,51 @@ void Winograd::task(Value tileFrom, Value tileTo, Value partFrom,
   if (ofBytes)
     offsets = buffer(width, elements.sumType());
   Value count = e.sub(tileTo, tileFrom), zero = e.index(0);
-  bool oneBlock = channels == c.size(c.channel);
-  if (oneBlock && !isAhead())
+  unsigned frame = c.spatial[0].image;
+  frameAt = c.hasFrames() ? windowStart(0, point[frame]) : zero;
+  Value firstFrameAt = frameAt;
+  if (channels == steps && !isAhead())
     transformInput(tileFrom, count, zero);
   e.loop(partFrom, partTo, 1, [&](Value part) {
     column0 = e.mul(part, width);
     if (ofBytes)
       sumWeights();
-    e.loop(zero, sizes[*c.channel], channels, [&](Value channelFrom) {
-      if (!oneBlock)
-        transformInput(tileFrom, count, channelFrom);
-      multiply(count, channelFrom);
-    });
+    if (c.hasFrames()) {
+      auto [tapFrom, tapTo] = insideOf(0, point[frame]);
+      e.loop(tapFrom, tapTo, 1, [&, tapFrom = tapFrom](Value tap) {
+        frameAt =
+            e.add(firstFrameAt, inputStep(0) ? e.mul(tap, inputStep(0)) : zero);
+        sumFrame(tileFrom, count, tap, tapFrom);
+      });
+    } else {
+      sumFrame(tileFrom, count, zero, zero);
+    }
     transformSums(tileFrom, count);
+  });
+}
+
+/// Adds up the products with one tap's frame, the first of which is that of
+/// `tapFrom`.
+void Winograd::sumFrame(Value tileFrom, Value count, Value tap, Value tapFrom) {
+  auto equal = [&](Value a, Value b) {
+    return e.builder.createOrFold<arith::CmpIOp>(
+        e.loc, arith::CmpIPredicate::eq, a, b);
+  };
+  Value start = e.mul(tap, sizes[*c.channel]);
+  e.loop(e.index(0), sizes[*c.channel], channels, [&](Value channelFrom) {
+    if (channels != steps)
+      transformInput(tileFrom, count, channelFrom);
+    Value isFirst = e.builder.createOrFold<arith::AndIOp>(
+        e.loc, equal(tap, tapFrom), equal(channelFrom, e.index(0)));
+    multiply(count, channelFrom, e.add(start, channelFrom), isFirst);
   });
 }
 
 /// Sets `point` to the first element of the result under a tile.
 void Winograd::moveTo(Value tile) {
-  point[c.spatial[0].image] =
+  point[c.plane()[0].image] =
       e.mul(e.floorDiv(tile, tileColumns), form.outputs);
-  point[c.spatial[1].image] =
+  point[c.plane()[1].image] =
       e.mul(e.remainder(tile, tileColumns), form.outputs);
 }
 
@@ -253,11 +289,12 @@ void Winograd::transformTile(Value tile, Value imageAt, Value channelFrom) {
   Value start[2], inside;
   SmallVector<Value> at[2], exists[2]; // positions along both dims
   for (unsigned k : {0, 1}) {
-    start[k] = e.sub(e.mul(point[c.spatial[k].image], form.stride), low[k]);
+    start[k] =
+        e.sub(e.mul(point[c.plane()[k].image], form.stride), low[plane + k]);
     for (int64_t offset : llvm::seq(size)) {
       Value position = e.add(start[k], offset);
       Value ok = isTrue(e.less(e.index(-1), position),
-                        e.less(position, inputSizes[k]));
+                        e.less(position, inputSizes[plane + k]));
       exists[k].push_back(ok);
       inside = inside ? isTrue(inside, ok) : ok;
       at[k].push_back(position);
@@ -266,8 +303,10 @@ void Winograd::transformTile(Value tile, Value imageAt, Value channelFrom) {
   SmallVector<Value> image(point.size());
   if (c.batch)
     image[*c.batch] = point[*c.batch];
-  Value base = e.add(input.at(e, image), channelFrom);
-  auto step = [&](unsigned k) { return inputStep(k) ? inputStep(k) : zero; };
+  Value base = e.add(e.add(input.at(e, image), frameAt), channelFrom);
+  auto step = [&](unsigned k) {
+    return inputStep(plane + k) ? inputStep(plane + k) : zero;
+  };
   Value first =
       e.add(base, e.add(e.mul(step(0), start[0]), e.mul(step(1), start[1])));
   auto transform = [&](bool whole) {
@@ -277,7 +316,7 @@ void Winograd::transformTile(Value tile, Value imageAt, Value channelFrom) {
         auto offset = [&](unsigned k, int64_t number) {
           Value position = e.index(number);
           if (!whole) {
-            Value last = e.sub(inputSizes[k], e.index(1));
+            Value last = e.sub(inputSizes[plane + k], e.index(1));
             position = e.min(e.max(at[k][number], zero), last);
           }
           return e.mul(step(k), position);
@@ -340,12 +379,10 @@ Value Winograd::filler() {
 }
 
 /// Where the weights of a matrix of the part begin.
-Value Winograd::weightsAt(Value matrix, Value channelFrom) {
+Value Winograd::weightsAt(Value matrix, Value stepFrom) {
   Value panel = e.mul(e.floorDiv(column0, e.index(pack)), matrices);
-  return e.add(
-      e.mul(e.add(e.mul(e.add(panel, matrix), c.size(c.channel)), channelFrom),
-            pack),
-      e.mul(e.remainder(column0, e.index(pack)), pair));
+  return e.add(e.mul(e.add(e.mul(e.add(panel, matrix), steps), stepFrom), pack),
+               e.mul(e.remainder(column0, e.index(pack)), pair));
 }
 
 /// The offsets of the part's filters.
@@ -392,15 +429,15 @@ Value Winograd::imageElement(Value position) {
                                    e.broadcast(both, lanes));
 }
 
-/// The products of all matrices for one block of channels; there are rows for
-/// full register tiles, of which the last ones may be nobody's.
-void Winograd::multiply(Value count, Value channelFrom) {
+/// The products of all matrices for one block of channels, whose first step of
+/// the sum is `stepFrom`; there are rows for full register tiles, of which the
+/// last ones may be nobody's.
+void Winograd::multiply(Value count, Value channelFrom, Value stepFrom,
+                        Value isFirst) {
   int64_t rows = plan.pixels, vectors = plan.vectors;
   Value zero = e.index(0);
-  Value first = e.builder.createOrFold<arith::CmpIOp>(
-      e.loc, arith::CmpIPredicate::eq, channelFrom, zero);
   e.loop(zero, e.index(matrices), 1, [&](Value matrix) {
-    Value weightsFrom = weightsAt(matrix, channelFrom);
+    Value weightsFrom = weightsAt(matrix, stepFrom);
     e.loop(zero, count, rows, [&](Value row) {
       Value imagesAt = e.add(imagesFrom, e.add(e.mul(matrix, imageStep),
                                                e.mul(row, rowLength))),
@@ -408,11 +445,11 @@ void Winograd::multiply(Value count, Value channelFrom) {
       SmallVector<Value> state;
       for (int64_t sum : llvm::seq(rows * vectors)) {
         Value start = e.zero(vectorType());
-        if (channels != c.size(c.channel)) {
+        if (channels != steps) {
           Value before = vector::LoadOp::create(
               e.builder, e.loc, vectorType(), sums, e.add(sumsAt, sum * lanes));
           start =
-              arith::SelectOp::create(e.builder, e.loc, first, start, before);
+              arith::SelectOp::create(e.builder, e.loc, isFirst, start, before);
         }
         state.push_back(start);
       }
@@ -423,7 +460,7 @@ void Winograd::multiply(Value count, Value channelFrom) {
               ? llvm::divideCeil(vectors * rows, tiles)
               : 0;
       Value ahead =
-          e.add(e.add(weightsFrom, c.size(c.channel) * pack),
+          e.add(e.add(weightsFrom, steps * pack),
                 e.mul(e.floorDiv(row, e.index(rows)), lines * lanes * pair));
       auto step = [&](Value k, SmallVector<Value> &state) {
         for (int64_t line : llvm::seq(lines))
@@ -503,28 +540,28 @@ void Winograd::transformSums(Value tileFrom, Value count) {
         for (Value &result : results)
           result = winograd::divideSum(e, result, offset);
       }
-      Value row = point[c.spatial[0].image], column = point[c.spatial[1].image];
+      Value row = point[c.plane()[0].image], column = point[c.plane()[1].image];
       for (int64_t number : llvm::seq(outputs * outputs)) {
         Value y = e.add(row, number / outputs),
               x = e.add(column, number % outputs);
         // Images may end within a tile.
         auto exists = [&](unsigned k, Value position, int64_t number,
                           llvm::function_ref<void()> then) {
-          auto extent = known(sizes[c.spatial[k].image]);
+          auto extent = known(sizes[c.plane()[k].image]);
           if (number == 0 || (extent && *extent % outputs == 0))
             return then();
-          e.branch(e.less(position, sizes[c.spatial[k].image]), then);
+          e.branch(e.less(position, sizes[c.plane()[k].image]), then);
         };
         exists(0, y, number / outputs, [&] {
           exists(1, x, number % outputs, [&] {
-            point[c.spatial[0].image] = y;
-            point[c.spatial[1].image] = x;
+            point[c.plane()[0].image] = y;
+            point[c.plane()[1].image] = x;
             finish(results[number], filter, mask);
           });
         });
       }
-      point[c.spatial[0].image] = row;
-      point[c.spatial[1].image] = column;
+      point[c.plane()[0].image] = row;
+      point[c.plane()[1].image] = column;
     });
   };
   e.loop(e.index(0), count, 1, [&](Value tile) {

@@ -7,7 +7,8 @@ namespace fulgur::winograd {
 /// multiplied by pairs.
 inline int64_t transformedBytes(const Convolution &c, int64_t outputs) {
   int64_t size = winogradForm(c, outputs).size();
-  return 2 * size * size * c.size(*c.channel) * c.size(*c.filter);
+  return 2 * size * size * c.frameTaps() * c.size(*c.channel) *
+         c.size(*c.filter);
 }
 
 /// The loops of a kernel that the builder was chosen for.

@@ -27,17 +27,32 @@ constexpr int64_t kMostByteWeights = 2 * 6 * 6 * 128 * 128;
 constexpr int64_t kFewestPixels = 14 * 14;
 } // namespace
 
+/// Whether every window meets a frame of the input, whose products its sums
+/// begin with. Means of bytes are of one plane.
+static bool meetsFrames(const Convolution &c) {
+  const Convolution::Spatial &frames = c.spatial[0];
+  auto low = getConstantIntValue(frames.low),
+       high = getConstantIntValue(frames.high);
+  int64_t taps = c.frameTaps();
+  return !c.isOfBytes() && frames.dilation == 1 && low && high && *low < taps &&
+         *high < taps &&
+         cast<RankedTensorType>(c.input.getType()).getDimSize(frames.inputDim) >
+             0;
+}
+
 static bool accepts(KernelOp kernel) {
   std::optional<Convolution> c = matchConvolution(kernel);
-  if (!c || c->group || !c->filter || !c->channel || c->spatial.size() != 2 ||
+  if (!c || c->group || !c->filter || !c->channel || c->spatial.size() < 2 ||
       c->inputLoops.back() != int(*c->channel))
     return false;
-  int64_t tiles = 1, taps = c->size(c->spatial[0].window);
+  int64_t tiles = 1, taps = c->size(c->plane()[0].window);
   if (taps != 3 && (taps != 2 || c->depth() > 1))
     return false;
-  for (const Convolution::Spatial &dim : c->spatial) {
+  if (c->hasFrames() && !meetsFrames(*c))
+    return false;
+  for (const Convolution::Spatial &dim : c->plane()) {
     if (c->size(dim.window) != taps || dim.dilation != 1 ||
-        dim.stride != c->spatial[0].stride)
+        dim.stride != c->plane()[0].stride)
       return false;
     // A result of nothing but padding has no element of the input to clamp to.
     auto type = cast<RankedTensorType>(c->input.getType());
@@ -49,7 +64,7 @@ static bool accepts(KernelOp kernel) {
       return false;
     tiles *= llvm::divideCeil(typicalSize(*c, dim.image), 2);
   }
-  if (int64_t stride = c->spatial[0].stride;
+  if (int64_t stride = c->plane()[0].stride;
       stride != 1 && (stride != 2 || taps != 3 || c->isOfBytes()))
     return false;
   if (c->transformed)
@@ -109,7 +124,7 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       (!isExact(kernel, c) || !gainsOfBytes(c, target)))
     return directConvolutionBuilder.schedule(kernel, target);
   // A stride leaves less to spare.
-  if (c.spatial[0].stride == 2 && !c.transformed &&
+  if (c.plane()[0].stride == 2 && !c.transformed &&
       (c.size(*c.channel) < kRobustChannels ||
        winograd::transformedBytes(c, 2) * 2 / c.depth() > kMostStrideBytes))
     return directConvolutionBuilder.schedule(kernel, target);
@@ -134,14 +149,14 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
   int64_t channels = c.size(*c.channel);
   auto tilesOf = [&](int64_t outputs) {
     int64_t tiles = 1;
-    for (const Convolution::Spatial &dim : c.spatial)
+    for (const Convolution::Spatial &dim : c.plane())
       tiles *= llvm::divideCeil(typicalSize(c, dim.image), outputs);
     return tiles;
   };
   // Larger tiles multiply less, but have larger weights and costlier
   // transformations.
   int64_t outputs = ofBytes ? 4 : c.transformed;
-  if (c.spatial[0].stride == 2)
+  if (c.plane()[0].stride == 2)
     outputs = 2;
   if (!outputs && c.depth() > 1) {
     outputs = 2;
@@ -154,9 +169,10 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
       outputs = 3;
   }
   if (!outputs) {
-    int64_t few = 5 - c.size(c.spatial[0].window), many = few + 2;
+    int64_t few = 5 - c.size(c.plane()[0].window), many = few + 2;
     outputs = 36 * tilesOf(many) * 5 < 16 * tilesOf(few) * 4 &&
-                      4 * 36 * parts * width * channels <= kWeightBytes
+                      4 * 36 * parts * width * channels * c.frameTaps() <=
+                          kWeightBytes
                   ? many
                   : few;
   }

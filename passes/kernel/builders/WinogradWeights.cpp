@@ -94,8 +94,8 @@ const WinogradForm &fulgur::winogradForm(const Convolution &c,
   }
   return *llvm::find_if(forms, [&](const WinogradForm &form) {
     return form.outputs == outputs &&
-           form.taps == c.size(c.spatial[0].window) &&
-           form.stride == c.spatial[0].stride;
+           form.taps == c.size(c.plane()[0].window) &&
+           form.stride == c.plane()[0].stride;
   });
 }
 
@@ -135,14 +135,20 @@ static SmallVector<AffineMap> restoringMaps(const Convolution &c,
         llvm::find(c.weightLoops, int(ofConvolution)) - c.weightLoops.begin();
     return getAffineDimExpr(dim, context);
   };
-  AffineExpr a = getAffineDimExpr(4, context), b = getAffineDimExpr(5, context);
+  unsigned rank = c.weightLoops.size();
+  AffineExpr a = getAffineDimExpr(rank, context),
+             b = getAffineDimExpr(rank + 1, context);
   auto map = [&](ArrayRef<AffineExpr> at) {
-    return AffineMap::get(6, 0, at, context);
+    return AffineMap::get(rank + 2, 0, at, context);
   };
-  return {map({loop(c.spatial[0].window), a}),
-          map({loop(c.spatial[1].window), b}),
-          map({a, b, loop(*c.filter), loop(*c.channel)}),
-          AffineMap::getMultiDimIdentityMap(6, context).getMajorSubMap(4)};
+  SmallVector<AffineExpr> transformed{a, b, loop(*c.filter)};
+  if (c.hasFrames())
+    transformed.push_back(loop(c.spatial[0].window));
+  transformed.push_back(loop(*c.channel));
+  return {map({loop(c.plane()[0].window), a}),
+          map({loop(c.plane()[1].window), b}), map(transformed),
+          AffineMap::getMultiDimIdentityMap(rank + 2, context)
+              .getMajorSubMap(rank)};
 }
 
 Value fulgur::restoreWeights(OpBuilder &builder, Location loc,
@@ -155,7 +161,8 @@ Value fulgur::restoreWeights(OpBuilder &builder, Location loc,
   Value zero = arith::ConstantOp::create(
       builder, loc, builder.getZeroAttr(type.getElementType()));
   Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
-  SmallVector<utils::IteratorType> kinds(4, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> kinds(type.getRank(),
+                                         utils::IteratorType::parallel);
   kinds.append(2, utils::IteratorType::reduction);
   auto restore = linalg::GenericOp::create(
       builder, loc, type, ValueRange{matrix, matrix, transformed}, init,
@@ -181,9 +188,9 @@ Value fulgur::restoreWeights(OpBuilder &builder, Location loc,
 std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
   auto restore = c.weights.getDefiningOp<linalg::GenericOp>();
   if (!restore || restore.getNumDpsInputs() != 3 ||
-      restore.getNumReductionLoops() != 2 || c.spatial.size() != 2 ||
-      !c.filter || !c.channel || c.group || c.weightLoops.size() != 4 ||
-      c.spatial[0].stride > 2 ||
+      restore.getNumReductionLoops() != 2 || c.spatial.size() < 2 ||
+      !c.filter || !c.channel || c.group ||
+      c.weightLoops.size() != c.spatial.size() + 2 || c.plane()[0].stride > 2 ||
       restore.getIndexingMapsArray() != restoringMaps(c, restore.getContext()))
     return {};
   // No other generic takes two such matrices to such maps.
@@ -195,8 +202,8 @@ std::pair<Value, int64_t> fulgur::transformedWeights(const Convolution &c) {
   Type type = getElementTypeOrSelf(c.weights);
   SmallVector<int64_t> known{4};
   if (!c.isOfBytes())
-    known = c.spatial[0].stride == 2           ? SmallVector<int64_t>{2}
-            : c.size(c.spatial[0].window) == 2 ? SmallVector<int64_t>{3, 5}
+    known = c.plane()[0].stride == 2           ? SmallVector<int64_t>{2}
+            : c.size(c.plane()[0].window) == 2 ? SmallVector<int64_t>{3, 5}
                                                : SmallVector<int64_t>{2, 3, 4};
   for (int64_t outputs : known)
     if (left == restoring(type, winogradForm(c, outputs)))

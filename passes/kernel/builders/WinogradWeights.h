@@ -32,7 +32,8 @@ llvm::SmallVector<float, 36> transformWindow(const WinogradForm &form,
                                              llvm::ArrayRef<float> window);
 
 /// The weights of type `type`, dims in the order that `c` has them, of the
-/// transformed ones [size, size, filter, channel].
+/// transformed ones [size, size, filter, channel], or of frames
+/// [size, size, filter, taps, channel].
 mlir::Value restoreWeights(mlir::OpBuilder &builder, mlir::Location loc,
                            const Convolution &c, const WinogradForm &form,
                            mlir::Value transformed,

@@ -81,6 +81,29 @@ func.func @negative_picked() -> (tensor<2x2xf32>, tensor<2x3x2xf32>) {
   return %r, %s : tensor<2x2xf32>, tensor<2x3x2xf32>
 }
 
+// Keys of relative positions, by heads: products take a transposed weight as it is, but not one that is reshaped behind that.
+// CHECK-LABEL: @reshaped_transpose
+// CHECK-NOT: linalg.transpose
+// CHECK: arith.constant dense<{{\[\[\[}}0.000000e+00, 1.000000e+00], [4.000000e+00, 5.000000e+00]], {{\[\[}}2.000000e+00, 3.000000e+00], [6.000000e+00, 7.000000e+00]]]>
+// CHECK-NOT: linalg.transpose
+// CHECK: return
+func.func @reshaped_transpose() -> tensor<2x4xf32> {
+  %w = arith.constant dense<[[[0.0, 1.0], [2.0, 3.0]], [[4.0, 5.0], [6.0, 7.0]]]> : tensor<2x2x2xf32>
+  %e = tensor.empty() : tensor<2x2x2xf32>
+  %t = linalg.transpose ins(%w : tensor<2x2x2xf32>) outs(%e : tensor<2x2x2xf32>) permutation = [1, 0, 2]
+  %r = tensor.collapse_shape %t [[0], [1, 2]] : tensor<2x2x2xf32> into tensor<2x4xf32>
+  return %r : tensor<2x4xf32>
+}
+
+// CHECK-LABEL: @negative_transpose
+// CHECK: linalg.transpose
+func.func @negative_transpose() -> tensor<2x4xf32> {
+  %w = arith.constant dense_resource<weight> : tensor<4x2xf32>
+  %e = tensor.empty() : tensor<2x4xf32>
+  %t = linalg.transpose ins(%w : tensor<4x2xf32>) outs(%e : tensor<2x4xf32>) permutation = [1, 0]
+  return %t : tensor<2x4xf32>
+}
+
 // The weight is 0 to 7.
 // CHECK: {-#
 // CHECK-DAG: slice: "0x04000000000000000000803F0000004000004040"

@@ -249,3 +249,38 @@ func.func @picked(%x: memref<4x8x64xf32>, %at: memref<16xindex>, %a: memref<16xf
   memref.copy %out, %out : memref<4x16x64xf32> to memref<4x16x64xf32>
   return
 }
+
+#columns = affine_map<(y, q, x, p) -> (y, x, q, p)>
+#result = affine_map<(y, q, x, p) -> (y, q, x, p)>
+
+// Rows of two elements: the loop around them is inside of rows, too, which are numbered without it.
+// CHECK-LABEL: @short_rows
+// CHECK: scf.forall
+// CHECK: scf.for %[[ROW:.*]] = %{{.*}} to
+// CHECK: arith.remsi %[[ROW]], %{{.*}} : index
+// CHECK-NOT: arith.remsi
+// CHECK: scf.for
+// CHECK: scf.for
+// CHECK: memref.store
+func.func @short_rows(%in: memref<8x65x3x2xf32>, %out: memref<8x3x65x2xf32>) {
+  linalg.generic {indexing_maps = [#columns, #result], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%in : memref<8x65x3x2xf32>) outs(%out : memref<8x3x65x2xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    linalg.yield %a : f32
+  }
+  return
+}
+
+// A loop that is long, or of unknown size, stays one over rows.
+// CHECK-LABEL: @negative_short_rows_of_unknown_size
+// CHECK-COUNT-2: arith.remsi
+// CHECK-NOT: arith.remsi
+// CHECK: memref.store
+func.func @negative_short_rows_of_unknown_size(%in: memref<8x?x3x2xf32>, %out: memref<8x3x?x2xf32>) {
+  linalg.generic {indexing_maps = [#columns, #result], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%in : memref<8x?x3x2xf32>) outs(%out : memref<8x3x?x2xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    linalg.yield %a : f32
+  }
+  return
+}
