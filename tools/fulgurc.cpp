@@ -200,6 +200,12 @@ struct CommandLine {
           clEnumValN(DiagnosticsFormat::text, "text", "for people (default)"),
           clEnumValN(DiagnosticsFormat::json, "json", "one object per line"))};
 
+  cl::extrahelp exitStatus{
+      "\nEXIT STATUS\n"
+      "  0 compiled; 1 the model or a file is bad; 2 wrong usage; 3 something "
+      "in the model is not supported;\n"
+      "  5 out of memory or disk; 70 internal error\n"};
+
   Options options() const;
 };
 
