@@ -29,6 +29,7 @@ using namespace fulgur;
   std::exit(static_cast<int>(ExitCode::usage));
 }
 
+namespace {
 /// Everything on the command line. It is made in main(), when LLVM's own
 /// options exist.
 struct CommandLine {
@@ -208,6 +209,7 @@ struct CommandLine {
 
   Options options() const;
 };
+} // namespace
 
 /// "obj" and its like. "all" is what is made without --emit.
 static std::vector<Artifact> artifactsNamed(StringRef name) {
