@@ -13,7 +13,6 @@ enum class ExitCode {
   model = 1, ///< the model is invalid, or its files cannot be read or written
   usage = 2, ///< the command line is wrong
   unsupported = 3,   ///< the model is valid, but we cannot compile it
-  budget = 4,        ///< the result would break a budget that was asked for
   resourceLimit = 5, ///< out of memory, disk, or another limit
   internal = 70,     ///< our fault
 };

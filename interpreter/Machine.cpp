@@ -215,7 +215,7 @@ bool Machine::compile(Operation &op, Step &step,
 const Function *Machine::find(StringRef name) {
   if (auto known = functions.find(name); known != functions.end())
     return known->second.get();
-  auto op = SymbolTable::lookupSymbolIn(ModuleOp(module), name);
+  Operation *op = SymbolTable::lookupSymbolIn(ModuleOp(module), name);
   auto function = dyn_cast_or_null<func::FuncOp>(op);
   if (!function || function.isExternal()) {
     stop(Ending::unknown, "no interpretation of function '" + name + "'");

@@ -171,7 +171,7 @@ Sizes fulgur::dimsOf(OpBuilder &b, Value tensor) {
         llvm::append_range(order,
                            ArrayRef(maps).slice(3, op.getExtras().size()));
         for (auto [dim, expr] : llvm::zip(dims, op.resultMap().getResults())) {
-          auto at = llvm::find_if(order, [&](AffineMap map) {
+          auto *at = llvm::find_if(order, [&](AffineMap map) {
             return map.getResultPosition(expr).has_value();
           });
           if (isa<AffineConstantExpr>(expr))

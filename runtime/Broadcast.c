@@ -1,10 +1,12 @@
 // Two operands of strings broadcast against each other.
 #include "Text.h"
 
-fulgur_status fulgur__broadcast(const fulgur_value *a, const fulgur_value *b,
-                                fulgur_broadcast *result, const char *node) {
+/// The dims of the result, and the operands' strides along them.
+static fulgur_status align(const fulgur_value *a, const fulgur_value *b,
+                           fulgur_broadcast *result, const char *node) {
   const fulgur_value *operands[] = {a, b};
-  *result = (fulgur_broadcast){.rank = a->rank > b->rank ? a->rank : b->rank};
+  *result = (fulgur_broadcast){.strings = {a->data, b->data},
+                               .rank = a->rank > b->rank ? a->rank : b->rank};
   for (int k = 0; k < 2; ++k) {
     const fulgur_value *operand = operands[k];
     int64_t stride = 1;
@@ -28,6 +30,21 @@ fulgur_status fulgur__broadcast(const fulgur_value *a, const fulgur_value *b,
     }
   }
   return FULGUR_OK;
+}
+
+fulgur_status fulgur__broadcast(fulgur_frame *frame, int32_t a, int32_t b,
+                                int32_t dtype, fulgur_broadcast *broadcast,
+                                fulgur_value *result, const char *node) {
+  const fulgur_value *left = fulgur__operand(frame, a, FULGUR_STRING, node);
+  const fulgur_value *right =
+      left ? fulgur__operand(frame, b, FULGUR_STRING, node) : NULL;
+  if (!right)
+    return FULGUR_INVALID_VALUE;
+  fulgur_status status = align(left, right, broadcast, node);
+  return status != FULGUR_OK
+             ? status
+             : fulgur__new_tensor(frame, result, dtype, broadcast->rank,
+                                  broadcast->dims);
 }
 
 void fulgur__advance(fulgur_broadcast *broadcast) {

@@ -1,3 +1,4 @@
+// See Integer.h.
 #include "Integer.h"
 
 #include <string.h>

@@ -310,19 +310,32 @@ static int32_t read_group(parser *p) {
   return inside;
 }
 
+/// Nodes that follow one another; -1 when there are none.
+typedef struct {
+  int32_t first, last;
+} node_list;
+
+static void append(parser *p, node_list *list, int32_t node) {
+  if (list->last < 0)
+    list->first = node;
+  else
+    p->regex->nodes[list->last].next = node;
+  list->last = node;
+}
+
+static int32_t new_sequence(parser *p, node_list list) {
+  return list.first < 0 ? new_node(p, EMPTY, 0, 0)
+                        : new_node(p, SEQUENCE, list.first, 0);
+}
+
 /// The text up to \E, or to the end.
 static int32_t read_quotation(parser *p) {
-  int32_t first = -1, last = -1;
-  while (more(p) && !accept(p, "\\E")) {
-    int32_t child =
-        new_node(p, CHARACTER, (int32_t)next_character(p), p->flags & FLAG_I);
-    if (last < 0)
-      first = child;
-    else
-      p->regex->nodes[last].next = child;
-    last = child;
-  }
-  return first < 0 ? new_node(p, EMPTY, 0, 0) : new_node(p, SEQUENCE, first, 0);
+  node_list children = {-1, -1};
+  while (more(p) && !accept(p, "\\E"))
+    append(
+        p, &children,
+        new_node(p, CHARACTER, (int32_t)next_character(p), p->flags & FLAG_I));
+  return new_sequence(p, children);
 }
 
 static int32_t read_atom(parser *p) {
@@ -397,7 +410,8 @@ static int accept_repetition(parser *p, int32_t *least, int32_t *most) {
 }
 
 static int32_t read_sequence(parser *p) {
-  int32_t first = -1, last = -1, least, most;
+  node_list children = {-1, -1};
+  int32_t least, most;
   while (more(p) && p->text[p->at] != '|' && p->text[p->at] != ')') {
     size_t start = p->at;
     if (accept_repetition(p, &least, &most))
@@ -412,13 +426,9 @@ static int32_t read_sequence(parser *p) {
     }
     if (p->problem)
       return 0;
-    if (last < 0)
-      first = child;
-    else
-      p->regex->nodes[last].next = child;
-    last = child;
+    append(p, &children, child);
   }
-  return first < 0 ? new_node(p, EMPTY, 0, 0) : new_node(p, SEQUENCE, first, 0);
+  return new_sequence(p, children);
 }
 
 static int32_t read_alternatives(parser *p) {

@@ -3,23 +3,16 @@
 
 int32_t fulgur__string_concat(fulgur_frame *frame, int32_t to, int32_t a,
                               int32_t b, const char *node) {
-  const fulgur_value *left = fulgur__operand(frame, a, FULGUR_STRING, node);
-  const fulgur_value *right =
-      left ? fulgur__operand(frame, b, FULGUR_STRING, node) : NULL;
-  if (!right)
-    return FULGUR_INVALID_VALUE;
   fulgur_broadcast both;
   fulgur_value result;
-  fulgur_status status = fulgur__broadcast(left, right, &both, node);
-  if (status == FULGUR_OK)
-    status =
-        fulgur__new_tensor(frame, &result, FULGUR_STRING, both.rank, both.dims);
+  fulgur_status status =
+      fulgur__broadcast(frame, a, b, FULGUR_STRING, &both, &result, node);
   if (status != FULGUR_OK)
     return status;
   fulgur_string *strings = result.data;
   for (int64_t i = 0, count = fulgur__elements(&result); i < count; ++i) {
-    fulgur_string x = ((const fulgur_string *)left->data)[both.at[0]],
-                  y = ((const fulgur_string *)right->data)[both.at[1]];
+    fulgur_string x = both.strings[0][both.at[0]],
+                  y = both.strings[1][both.at[1]];
     char *text = fulgur__new_text(frame, x.bytes + y.bytes);
     if (!text) {
       fulgur__drop(frame, &result);

@@ -23,17 +23,21 @@ static inline int fulgur__same_text(fulgur_string a, fulgur_string b) {
          (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
 }
 
-/// Two operands on their way through a result to which both are broadcast
-/// (numpy's rules).
+/// Two operands of strings on their way through a result to which both are
+/// broadcast (numpy's rules).
 typedef struct fulgur_broadcast {
+  const fulgur_string *strings[2]; ///< the operands' elements
   int32_t rank;
   int64_t dims[FULGUR_MAX_RANK], index[FULGUR_MAX_RANK];
   int64_t strides[2][FULGUR_MAX_RANK];
   int64_t at[2]; ///< the operands' elements that belong to the current one
 } fulgur_broadcast;
 
-fulgur_status fulgur__broadcast(const fulgur_value *a, const fulgur_value *b,
-                                fulgur_broadcast *result, const char *node);
+/// Begins with the strings in slots a and b, and makes the result, whose
+/// elements are of type `dtype` and still to be written.
+fulgur_status fulgur__broadcast(fulgur_frame *frame, int32_t a, int32_t b,
+                                int32_t dtype, fulgur_broadcast *broadcast,
+                                fulgur_value *result, const char *node);
 
 /// On to the result's next element.
 void fulgur__advance(fulgur_broadcast *broadcast);

@@ -29,6 +29,7 @@ using namespace fulgur;
   std::exit(static_cast<int>(ExitCode::usage));
 }
 
+namespace {
 /// Everything on the command line. It is made in main(), when LLVM's own
 /// options exist.
 struct CommandLine {
@@ -200,8 +201,15 @@ struct CommandLine {
           clEnumValN(DiagnosticsFormat::text, "text", "for people (default)"),
           clEnumValN(DiagnosticsFormat::json, "json", "one object per line"))};
 
+  cl::extrahelp exitStatus{
+      "\nEXIT STATUS\n"
+      "  0 compiled; 1 the model or a file is bad; 2 wrong usage; 3 something "
+      "in the model is not supported;\n"
+      "  5 out of memory or disk; 70 internal error\n"};
+
   Options options() const;
 };
+} // namespace
 
 /// "obj" and its like. "all" is what is made without --emit.
 static std::vector<Artifact> artifactsNamed(StringRef name) {

@@ -5,14 +5,6 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
-  Body here = c.body(&c.builder);
-  return linalg::FillOp::create(c.builder, c.loc,
-                                Scalar::constant(here, type, 0).emit(),
-                                c.empty(shape, type))
-      .getResult(0);
-}
-
 /// A named operation from padded input and weights. The sums stay in the type
 /// that they are computed in, so that a bias is added before they are rounded.
 template <typename ConvOp>
@@ -24,7 +16,7 @@ Tensor byName(const Core &c, const Tensor &x, const Tensor &weights,
     dilations.push_back(w.dilation);
   }
   DType type = computeType(x.type);
-  Value in[] = {c.value(x), c.value(weights)}, out = zeros(c, shape, type);
+  Value in[] = {c.value(x), c.value(weights)}, out = c.filled(shape, type, 0);
   auto list = [&](ArrayRef<int64_t> values) {
     return DenseIntElementsAttr::get(
         RankedTensorType::get(values.size(), c.builder.getI64Type()), values);
@@ -59,7 +51,7 @@ Tensor convolveInGroups(const Core &c, const Tensor &x, const Tensor &weights,
   SmallVector<utils::IteratorType> kinds(3 + dims,
                                          utils::IteratorType::parallel);
   kinds.append(1 + dims, utils::IteratorType::reduction);
-  Value in[] = {c.value(x), c.value(weights)}, out = zeros(c, shape, type);
+  Value in[] = {c.value(x), c.value(weights)}, out = c.filled(shape, type, 0);
   auto generic = linalg::GenericOp::create(
       c.builder, c.loc, out.getType(), in, out, maps, kinds,
       [&](OpBuilder &inside, Location, ValueRange v) {
@@ -121,12 +113,7 @@ Tensor fulgur::onnx::convolve(const Core &c, const Tensor &x,
 Tensor fulgur::onnx::convolution(const Core &c, const Site &s, const Tensor &x,
                                  const Tensor &given, const Tensor &bias) {
   Tensor weights = given;
-  if (x.rank() < 3 || weights.rank() != x.rank())
-    c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
-           Twine(weights.rank()));
-  if (x.type != weights.type)
-    c.fail("input and weights are of types " + name(x.type) + " and " +
-           name(weights.type));
+  requireImageAndWeights(c, x, weights);
   SmallVector<Window, 3> windows = windowsOf(c, s, x, kernelOf(c, s, weights));
   int64_t groups = s.integer("group", 1);
   std::optional<Extent> filters =

@@ -81,16 +81,20 @@ Value Core::empty(ArrayRef<Extent> shape, DType type) const {
                                  mlirType(type, builder.getContext()));
 }
 
+Value Core::filled(ArrayRef<Extent> shape, DType type, double number) const {
+  Body here = body(&builder);
+  Value element = Scalar::constant(here, type, number).emit();
+  return linalg::FillOp::create(builder, loc, element, empty(shape, type))
+      .getResult(0);
+}
+
 Tensor Core::fill(ArrayRef<Extent> shape, DType type, double number) const {
   std::optional<int64_t> count = product(shape).constant();
+  if (!count || *count > knownLimit(type))
+    return tensor(filled(shape, type, number), type, shape);
   Body here = body(&builder);
-  Scalar element = Scalar::constant(here, type, number);
-  if (count && *count <= knownLimit(type))
-    return Tensor(Elements(*count, *element.known), type, Shape(shape));
-  return tensor(
-      linalg::FillOp::create(builder, loc, element.emit(), empty(shape, type))
-          .getResult(0),
-      type, shape);
+  return Tensor(Elements(*count, *Scalar::constant(here, type, number).known),
+                type, Shape(shape));
 }
 
 /// Elements that are all numbers, as an attribute: written out if there are

@@ -68,6 +68,8 @@ public:
   mlir::RankedTensorType typeOf(ArrayRef<Extent> shape, DType type) const;
   /// A destination.
   Value empty(ArrayRef<Extent> shape, DType type) const;
+  /// A destination full of one number, such as sums begin with.
+  Value filled(ArrayRef<Extent> shape, DType type, double number) const;
   Value index(const Extent &extent) const { return sizes.index(extent, loc); }
   /// Index constants for static sizes, values for the others.
   SmallVector<mlir::OpFoldResult> sizesOf(ArrayRef<Extent> extents) const;
@@ -234,6 +236,9 @@ public:
   double real(StringRef attribute, double otherwise) const;
   StringRef text(StringRef attribute, StringRef otherwise) const;
   SmallVector<int64_t> integers(StringRef attribute) const;
+  /// The axes of a tensor of that rank that a list attribute names, counted
+  /// from the front; all of them if it is not there.
+  SmallVector<int64_t> axesOrAll(StringRef attribute, int64_t rank) const;
   SmallVector<double> reals(StringRef attribute) const;
   SmallVector<StringRef> texts(StringRef attribute) const;
   /// All numbers of a list or tensor attribute, however many; none if it is not

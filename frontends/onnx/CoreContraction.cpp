@@ -5,14 +5,6 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-Value zeros(const Core &c, ArrayRef<Extent> shape, DType type) {
-  Body here = c.body(&c.builder);
-  return linalg::FillOp::create(c.builder, c.loc,
-                                Scalar::constant(here, type, 0).emit(),
-                                c.empty(shape, type))
-      .getResult(0);
-}
-
 /// Without the leading dims of size 1, and which of `batch` the others are.
 Tensor withoutUnits(const Core &c, const Tensor &x, size_t batch,
                     SmallVectorImpl<int64_t> &dims) {
@@ -38,7 +30,7 @@ Tensor Core::matmul2d(const Tensor &a, const Tensor &b, bool transposed,
                    (transposed ? "transposed " : "") + text(b.shape));
   DType type = computeType(a.type);
   Shape shape{a.shape[0], columns};
-  Value in[] = {value(a), value(b)}, out = zeros(*this, shape, type);
+  Value in[] = {value(a), value(b)}, out = filled(shape, type, 0);
   Value result =
       transposed ? linalg::MatmulTransposeBOp::create(
                        builder, loc, TypeRange{out.getType()}, in, out)
@@ -97,7 +89,7 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
     Shape flat{count, rows, columns};
     Value in[] = {value(reshape(a, {count, rows, inner})),
                   value(reshape(b, {count, inner, columns}))},
-          out = zeros(*this, flat, type);
+          out = filled(flat, type, 0);
     Value result = linalg::BatchMatmulOp::create(
                        builder, loc, TypeRange{out.getType()}, in, out)
                        .getResult(0);
@@ -126,7 +118,7 @@ Tensor Core::matmul(const Tensor &a, const Tensor &b) const {
   SmallVector<utils::IteratorType> kinds(loops - 1,
                                          utils::IteratorType::parallel);
   kinds.push_back(utils::IteratorType::reduction);
-  Value in[] = {value(left), value(right)}, out = zeros(*this, shape, type);
+  Value in[] = {value(left), value(right)}, out = filled(shape, type, 0);
   auto generic = linalg::GenericOp::create(
       builder, loc, out.getType(), in, out, maps, kinds,
       [&](OpBuilder &inside, Location, ValueRange v) {

@@ -159,7 +159,7 @@ private:
     if (!accept("like"))
       return;
     StringRef model = word();
-    auto found = llvm::find(inputs, model);
+    const auto *found = llvm::find(inputs, model);
     if (found == inputs.end())
       wrong("an input, not '" + model + "',");
     like.back() = found - inputs.begin();

@@ -50,9 +50,7 @@ bool before(llvm::ArrayRef<unsigned> a, llvm::ArrayRef<unsigned> b) {
 /// The quotient of two terms, if it is one.
 std::optional<Extent::Term> divide(const Extent::Term &a,
                                    const Extent::Term &b) {
-  if (a.coefficient % b.coefficient ||
-      !std::includes(a.factors.begin(), a.factors.end(), b.factors.begin(),
-                     b.factors.end()))
+  if (a.coefficient % b.coefficient || !llvm::includes(a.factors, b.factors))
     return std::nullopt;
   Extent::Term quotient{{}, a.coefficient / b.coefficient};
   std::set_difference(a.factors.begin(), a.factors.end(), b.factors.begin(),

@@ -306,10 +306,7 @@ Tensor importLpPool(const Core &c, const Site &s) {
 SmallVector<int64_t> spatial(const Core &c, const Tensor &x) {
   if (x.rank() < 3)
     c.fail("the input has rank " + Twine(x.rank()) + ", which is below 3");
-  SmallVector<int64_t> axes;
-  for (int64_t k = 2; k < x.rank(); ++k)
-    axes.push_back(k);
-  return axes;
+  return llvm::to_vector(llvm::seq<int64_t>(2, x.rank()));
 }
 
 Tensor importGlobalAveragePool(const Core &c, const Site &s) {

@@ -246,9 +246,7 @@ SmallVector<Tensor> importDynamicQuantizeLinear(const Core &c, const Site &s) {
 SmallVector<Tensor> fulgur::onnx::dynamicQuantizeLinear(const Core &c,
                                                         const Tensor &x) {
   c.requireType(x, x.type == DType::f32, "float");
-  SmallVector<int64_t> axes;
-  for (int64_t k = 0; k < x.rank(); ++k)
-    axes.push_back(k);
+  auto axes = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
   // Both start from 0, which must be in the range.
   Tensor greatest = c.reduce(x, axes, false, x.type, {}, maximum),
          least = c.reduce(x, axes, false, x.type, {}, minimum);

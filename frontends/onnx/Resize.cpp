@@ -224,12 +224,7 @@ SmallVector<ResizedAxis> axesOf(const Core &c, const Site &s,
   bool bySize = isThere(s[3]);
   if (isThere(scales) == bySize)
     c.fail("needs either scales or sizes");
-  SmallVector<int64_t> axes;
-  if (s.has("axes"))
-    axes = c.axes(s.integers("axes"), x.rank());
-  else
-    for (int64_t k = 0; k < x.rank(); ++k)
-      axes.push_back(k);
+  SmallVector<int64_t> axes = s.axesOrAll("axes", x.rank());
   int64_t count = axes.size();
   Tensor asked = bySize ? s[3] : scales;
   std::string what =

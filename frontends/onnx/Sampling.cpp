@@ -376,12 +376,7 @@ Tensor importDeformConv(const Core &c, const Site &s) {
 Tensor importCenterCropPad(const Core &c, const Site &s) {
   Tensor x = s[0];
   Shape wanted = s.extents(1);
-  SmallVector<int64_t> axes;
-  if (s.has("axes"))
-    axes = c.axes(s.integers("axes"), x.rank());
-  else
-    for (int64_t k = 0; k < x.rank(); ++k)
-      axes.push_back(k);
+  SmallVector<int64_t> axes = s.axesOrAll("axes", x.rank());
   if (wanted.size() != axes.size())
     c.fail(Twine(wanted.size()) + " sizes for " + Twine(axes.size()) + " axes");
   Atoms &atoms = c.sizes.atoms;

@@ -613,7 +613,7 @@ Scalar convert(const Scalar &x, DType to, const Conversion &how) {
     return known(
         x, to,
         {0, x.type == DType::u64 ? double(uint64_t(*value)) : double(*value)});
-  if (auto value = size(x); value && !isReal(to) && !isNarrowReal(to))
+  if (const Extent *value = size(x); value && !isReal(to) && !isNarrowReal(to))
     return known(x, to, {*value});
 
   // To few bits by way of f32.

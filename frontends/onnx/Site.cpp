@@ -63,6 +63,12 @@ SmallVector<int64_t> Site::integers(StringRef name) const {
                    : SmallVector<int64_t>();
 }
 
+SmallVector<int64_t> Site::axesOrAll(StringRef name, int64_t rank) const {
+  if (has(name))
+    return core.axes(integers(name), rank);
+  return llvm::to_vector(llvm::seq(rank));
+}
+
 SmallVector<double> Site::reals(StringRef name) const {
   const AttributeProto *attribute =
       this->attribute(name, AttributeProto::FLOATS);

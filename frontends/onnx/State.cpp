@@ -28,7 +28,7 @@ std::vector<State> fulgur::onnx::matchStates(
         continue;
       auto [head, tail] = StringRef(to).split('*');
       std::string output = (head + *star + tail).str();
-      auto position = llvm::find(outputs, output);
+      const auto *position = llvm::find(outputs, output);
       if (position == outputs.end())
         core.fail("--state " + from + "=" + to + " makes input '" + input +
                   "' one buffer with '" + output +

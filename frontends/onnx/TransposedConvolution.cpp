@@ -211,12 +211,7 @@ SmallVector<Cover> coversOf(const Core &c, const Site &s, const Tensor &x,
 
 Tensor importConvTranspose(const Core &c, const Site &s) {
   Tensor x = s[0], weights = s[1];
-  if (x.rank() < 3 || weights.rank() != x.rank())
-    c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
-           Twine(weights.rank()));
-  if (s[0].type != s[1].type)
-    c.fail("input and weights are of types " + name(s[0].type) + " and " +
-           name(s[1].type));
+  requireImageAndWeights(c, x, weights);
   SmallVector<Cover> covers = coversOf(c, s, x, kernelOf(c, s, weights));
   int64_t groups = s.integer("group", 1);
   std::optional<Extent> channels =

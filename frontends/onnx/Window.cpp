@@ -25,6 +25,16 @@ StringRef fulgur::onnx::autoPad(const Core &c, const Site &s) {
   return automatic;
 }
 
+void fulgur::onnx::requireImageAndWeights(const Core &c, const Tensor &x,
+                                          const Tensor &weights) {
+  if (x.rank() < 3 || weights.rank() != x.rank())
+    c.fail("input and weights have the ranks " + Twine(x.rank()) + " and " +
+           Twine(weights.rank()));
+  if (x.type != weights.type)
+    c.fail("input and weights are of types " + name(x.type) + " and " +
+           name(weights.type));
+}
+
 SmallVector<int64_t> fulgur::onnx::kernelOf(const Core &c, const Site &s,
                                             Tensor &weights) {
   SmallVector<int64_t> kernel, given = s.integers("kernel_shape");

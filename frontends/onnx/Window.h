@@ -24,6 +24,11 @@ SmallVector<int64_t> perDim(const Core &c, const Site &s, StringRef name,
 /// The attribute auto_pad, checked.
 StringRef autoPad(const Core &c, const Site &s);
 
+/// Requires that the operands of a convolution have the same rank, 3 or more,
+/// and the same type.
+void requireImageAndWeights(const Core &c, const Tensor &x,
+                            const Tensor &weights);
+
 /// The sizes of a convolution's kernel: the weights' dims behind the first two,
 /// which must be constants, or required to be what the attribute kernel_shape
 /// says; then the weights get these.

@@ -77,10 +77,12 @@ static bool compare(arith::CmpFPredicate predicate, double a, double b) {
   llvm_unreachable("no such predicate");
 }
 
+namespace {
 /// What arith.constant keeps: the value itself.
 struct ConstantMemo : Memo {
   Value value;
 };
+} // namespace
 
 static void runConstant(Machine &machine, const Step &step) {
   if (!step.memo) {

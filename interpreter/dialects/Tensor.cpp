@@ -32,6 +32,7 @@ static void runCollapse(Machine &machine, const Step &step) {
   reshape(machine, step, sizes);
 }
 
+namespace {
 /// Offsets, sizes and strides of a slice; its operands begin at `next`.
 template <typename Op> struct Slice {
   Slice(Machine &machine, const Step &step, unsigned next) {
@@ -65,6 +66,7 @@ template <typename Op> struct Slice {
 
   SmallVector<int64_t, 4> offsets, sizes, strides;
 };
+} // namespace
 
 static void runExtractSlice(Machine &machine, const Step &step) {
   auto op = step.as<tensor::ExtractSliceOp>();

@@ -101,7 +101,7 @@ public:
   void rewrite() {
     SmallVector<std::pair<Part, std::pair<Value, Value>>> made;
     for (const Reading &reading : readings) {
-      auto known = llvm::find_if(
+      auto *known = llvm::find_if(
           made, [&](auto &entry) { return entry.first == reading.part; });
       if (known == made.end()) {
         bool isRounded = llvm::all_of(readings, [&](const Reading &other) {

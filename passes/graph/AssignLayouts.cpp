@@ -394,7 +394,7 @@ LogicalResult Layouts::convertPatches(linalg::LinalgOp op,
       split.push_back(size);
       loops.push_back(loop);
     };
-    auto place = llvm::find_if(dims.outputImage, [&](unsigned loop) {
+    const auto *place = llvm::find_if(dims.outputImage, [&](unsigned loop) {
       return expr.isFunctionOfDim(loop);
     });
     if (place == dims.outputImage.end()) {

@@ -387,7 +387,7 @@ private:
   static AffineMap inResult(AffineMap map, AffineMap out) {
     SmallVector<AffineExpr> exprs;
     for (AffineExpr expr : map.getResults()) {
-      auto at = llvm::find(out.getResults(), expr);
+      const auto *at = llvm::find(out.getResults(), expr);
       exprs.push_back(at == out.getResults().end()
                           ? getAffineConstantExpr(0, map.getContext())
                           : getAffineDimExpr(at - out.getResults().begin(),

@@ -294,7 +294,7 @@ Permutation Layouts::orderLike(AffineMap map, ArrayRef<unsigned> outLoops) {
   Permutation order;
   for (AffineExpr expr : map.getResults()) {
     std::optional<unsigned> loop = loopOf(expr);
-    auto position = loop ? llvm::find(outLoops, *loop) : outLoops.end();
+    const auto *position = loop ? llvm::find(outLoops, *loop) : outLoops.end();
     if (position != outLoops.end())
       order.push_back(position - outLoops.begin());
   }

@@ -89,12 +89,7 @@ def check(path):
 
 def main(names):
     cases = [path for path in sorted(CASES.glob("*.onnxtxt")) if not names or path.stem in names]
-    failures = 0
-    for path, (right, text) in toolchain.in_parallel(check, cases):
-        print(f"{'ok  ' if right else 'FAIL'} {path.stem}: {text}", flush=True)
-        failures += not right
-    print(f"{len(cases) - failures} of {len(cases)} cases right")
-    return failures > 0 or not cases
+    return not toolchain.all_right(check, cases, lambda path: path.stem, "cases")
 
 
 if __name__ == "__main__":

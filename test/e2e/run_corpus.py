@@ -73,12 +73,7 @@ def main(names):
     if not corpus.is_dir():
         toolchain.skip(f"there is no model corpus in {corpus}; `./dev corpus` makes it")
     work = [path.parent for path in sorted(corpus.glob("*/meta.json")) if not names or path.parent.name in names]
-    failures = 0
-    for folder, (right, text) in toolchain.in_parallel(check, work):
-        print(f"{'ok  ' if right else 'FAIL'} {folder.name}: {text}", flush=True)
-        failures += not right
-    print(f"{len(work) - failures} of {len(work)} models are right")
-    return failures > 0 or not work
+    return not toolchain.all_right(check, work, lambda folder: folder.name, "models")
 
 
 if __name__ == "__main__":

@@ -73,12 +73,7 @@ def check(form):
 
 
 def main():
-    wrong = 0
-    for (name, *_), (right, text) in toolchain.in_parallel(check, FORMS):
-        wrong += not right
-        print(f"{'ok  ' if right else 'FAIL'} {name}: {text}", flush=True)
-    print(f"{len(FORMS) - wrong} of {len(FORMS)} forms right")
-    return wrong > 0
+    return not toolchain.all_right(check, FORMS, lambda form: form[0], "forms")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Models that are broken or hostile: run_hostile.py [MUTANTS]
 
-fulgurc must end by itself, soon, within 2 GiB, with exit code 1, 3 or 5 and one line "error: ...", and leave no output file. A
+fulgurc must end by itself, soon, within 4 GiB, with exit code 1, 3 or 5 and one line "error: ...", and leave no output file. A
 mutant whose damage happens to be harmless may compile.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
+import mutate
 import toolchain
 
 REFUSED = {1, 3, 5}  # model or compile error, unsupported, resource limit
@@ -103,23 +104,11 @@ def hand_made():
 
 
 def mutants(count):
-    """Bit flips, byte runs, deletions and insertions of a sound model. They may be harmless."""
+    """A sound model with damaged bytes. The damage may be harmless."""
     whole = sound().SerializeToString()
     source = random.Random(11)
     for index in range(count):
-        data = bytearray(whole)
-        for _ in range(source.choice([1, 1, 2, 8])):
-            at = source.randrange(len(data))
-            kind = source.randrange(4)
-            if kind == 0:
-                data[at] ^= 1 << source.randrange(8)
-            elif kind == 1:
-                data[at : at + 4] = source.randbytes(4)
-            elif kind == 2:
-                del data[at : at + source.randrange(1, 9)]
-            else:
-                data[at:at] = source.randbytes(source.randrange(1, 9))
-        yield f"mutant-{index}", bytes(data)
+        yield f"mutant-{index}", mutate.damaged(source, whole)
 
 
 def limit():

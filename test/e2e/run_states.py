@@ -315,10 +315,11 @@ def check(kind):
 
 def main(names):
     failures = 0
-    for kind, wrong in toolchain.in_parallel(check, [kind for kind in KINDS + GROUPED if not names or kind.name in names]):
+    kinds = [kind for kind in KINDS + GROUPED if not names or kind.name in names]
+    for kind, wrong in toolchain.in_parallel(check, kinds):
         print(f"{'FAIL' if wrong else 'ok  '} {kind.name}{': ' + wrong if wrong else ''}", flush=True)
         failures += wrong is not None
-    return failures > 0
+    return failures > 0 or not kinds
 
 
 if __name__ == "__main__":

@@ -167,6 +167,16 @@ def in_parallel(function, items):
         yield from zip(items, pool.map(function, items))
 
 
+def all_right(check, items, name, what):
+    """Prints a line for every item, of what check(item) says: whether it is right, and a text. Whether all are; none at all is wrong."""
+    failures = 0
+    for item, (right, text) in in_parallel(check, items):
+        print(f"{'ok  ' if right else 'FAIL'} {name(item)}: {text}", flush=True)
+        failures += not right
+    print(f"{len(items) - failures} of {len(items)} {what} right")
+    return bool(items) and not failures
+
+
 def scratch():
     return tempfile.TemporaryDirectory(prefix="fulgur-")
 

@@ -67,9 +67,7 @@ Tensor importFinite(const Core &c, const Site &s) {
              isInfinite = equal(abs(v[0]), v[0].like(limit));
       return infinite && nan ? isNaN | isInfinite : nan ? isNaN : isInfinite;
     });
-    SmallVector<int64_t> axes;
-    for (int64_t axis = 0; axis < x.rank(); ++axis)
-      axes.push_back(axis);
+    auto axes = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
     Tensor any =
         c.reduce(odd, axes, false, DType::boolean, {},
                  [](const Scalar &v, const Scalar &so) { return v | so; });

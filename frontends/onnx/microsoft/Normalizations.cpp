@@ -9,10 +9,7 @@ using namespace fulgur::onnx;
 
 namespace {
 SmallVector<int64_t> from(int64_t axis, int64_t rank) {
-  SmallVector<int64_t> axes;
-  for (; axis < rank; ++axis)
-    axes.push_back(axis);
-  return axes;
+  return llvm::to_vector(llvm::seq(axis, rank));
 }
 
 /// LayerNormalization as ONNX Runtime had it before ONNX: operand and scale may

@@ -119,9 +119,9 @@ Tensor translate(const Core &c, const Site &s, const Column &keys,
   llvm::sort(order, [&](int64_t a, int64_t b) {
     return less(a, b) || (!less(b, a) && a < b);
   });
-  order.erase(std::unique(order.begin(), order.end(),
-                          [&](int64_t a, int64_t b) { return !less(a, b); }),
-              order.end());
+  order.erase(
+      llvm::unique(order, [&](int64_t a, int64_t b) { return !less(a, b); }),
+      order.end());
   auto tableOf = [&](const Column &column, std::optional<int64_t> last) {
     SmallVector<int64_t> rows(order);
     if (last)

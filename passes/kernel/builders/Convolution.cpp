@@ -154,7 +154,7 @@ static bool matchOperands(Convolution &c) {
     SmallVector<OpFoldResult> low = pad.getMixedLowPad(),
                               high = pad.getMixedHighPad();
     for (auto [front, behind, loop] : llvm::zip(low, high, c.inputLoops)) {
-      auto dim = llvm::find_if(
+      auto *dim = llvm::find_if(
           c.spatial, [&](auto &dim) { return int(dim.image) == loop; });
       if (dim == c.spatial.end()) {
         if (!isConstantIntValue(front, 0) || !isConstantIntValue(behind, 0))

@@ -1,3 +1,4 @@
+// The part of the Strassen builder that the builder of products sees.
 #pragma once
 #include "passes/kernel/builders/Gemm.h"
 
