@@ -59,9 +59,10 @@ AttentionResult fulgur::onnx::attention(const Core &c, const Attention &a) {
       score = tanh(score / a.softcap) * a.softcap;
     for (size_t k = 1; k <= a.biases.size(); ++k)
       score = score + convert(v[k], score.type);
-    // The lowest number, not -∞: a query that sees nothing gets equal weights.
-    double lowest = type == DType::f64 ? std::numeric_limits<double>::lowest()
-                                       : std::numeric_limits<float>::lowest();
+    // Else the lowest number: a query that sees nothing gets equal weights.
+    double lowest = a.allSee ? -std::numeric_limits<double>::infinity()
+                    : type == DType::f64 ? std::numeric_limits<double>::lowest()
+                                         : std::numeric_limits<float>::lowest();
     return a.visible ? select(v.back(), score, score.like(lowest)) : score;
   });
   if (scores.rank() != 4 || !c.sizes.atoms.knownEqual(scores.shape[3], keys))

@@ -18,6 +18,7 @@ struct Attention {
   /// Added to the scores; broadcast to [batch, heads, queries, keys].
   SmallVector<Tensor> biases;
   Tensor visible; ///< BOOL, broadcasts likewise: false hides a key from a query
+  bool allSee = false; ///< every query sees a key
   /// [heads], one more logit a row, whose share of the weights goes to no
   /// value; may be left out.
   Tensor sink;

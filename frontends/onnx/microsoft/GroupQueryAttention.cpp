@@ -39,7 +39,8 @@ Lengths lengthsOf(const Core &c, const Site &s, const Extent &batch,
   return {queries, total, past, ends};
 }
 
-/// BOOL [batch, 1, queries, keys].
+/// BOOL [batch, 1, queries, keys]. With `causal`, every query sees a key: in a
+/// window, also those behind the end of their sequence, which nobody reads.
 Tensor visibleKeys(const Core &c, const Site &s, const Lengths &lengths,
                    const Extent &keys, const Tensor &past) {
   int64_t window = s.integer("local_window_size", -1);
@@ -47,13 +48,22 @@ Tensor visibleKeys(const Core &c, const Site &s, const Lengths &lengths,
   Tensor start = perBatch(c, past), end = perBatch(c, lengths.ends);
   return c.generate(
       {start.shape[0], 1, lengths.queries, keys}, DType::boolean, {start, end},
-      [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+      [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
         Scalar limit = convert(v[1], DType::index);
-        if (oneWay)
-          limit = minimum(limit, convert(v[0], DType::index) + at[2] + 1);
-        Scalar visible = at[3] < limit;
-        return window < 0 ? visible
-                          : visible & (at[3] >= limit - double(window));
+        if (!oneWay)
+          return window < 0
+                     ? at[3] < limit
+                     : (at[3] < limit) & (at[3] >= limit - double(window));
+        Scalar last = convert(v[0], DType::index) + at[2];
+        Scalar visible = at[3] <= last;
+        // No sequence is longer than the longest: a bound that needs no data.
+        if (s[3])
+          visible = visible &
+                    (at[3] <=
+                     at[2] + Scalar::extent(body, DType::index,
+                                            lengths.total - lengths.queries));
+        return visible &
+               (window < 0 ? at[3] < limit : at[3] > last - double(window));
       });
 }
 
@@ -139,6 +149,7 @@ SmallVector<Tensor> importGroupQuery(const Core &c, const Site &s) {
   if (s[10])
     a.biases.push_back(s[10]);
   a.visible = visibleKeys(c, s, lengths, keys, lengths.past);
+  a.allSee = s.integer("causal", 1);
   if (s[11])
     a.sink = s[11];
   else if (s.integer("smooth_softmax", -1) == 1)
