@@ -109,8 +109,8 @@ def least_seconds(cost, roof, threads, kind, memory_gbs=None):
     at = str(min(threads, max(map(int, roof["threads"]))))
     rates = roof["threads"][at]
     peak = rates.get(PEAKS[kind])
-    # Weights of float32 may be stored as bfloat16: the least is half.
-    read = cost["bytes"] / 2 if kind == "bf16" else cost["bytes"]
+    # Weights of float32 may be stored as bfloat16: the least is half. Inputs and outputs, such as caches, stay as the model has them.
+    read = cost["bytes"] - cost.get("weights", cost["bytes"]) / 2 if kind == "bf16" else cost["bytes"]
     cached = read < roof["cache_bytes"] / 2
     bandwidth = rates["cache_gbs"] if cached else memory_gbs or rates["memory_gbs"]
     return peak and (cost["flops"] / (peak * 1e9), read / (bandwidth * 1e9))

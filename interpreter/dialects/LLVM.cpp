@@ -173,6 +173,7 @@ static void runIntrinsic(Machine &machine, const Step &step) {
 
 void registerLLVM(Registry &registry) {
   registry.add<LLVM::GEPOp>(runGEP);
+  registry.ignore<LLVM::FenceOp>();
   registry.add<LLVM::LoadOp>(runLoad);
   registry.add<LLVM::StoreOp>(runStore);
   registry.add<LLVM::MaskedLoadOp>(runMaskedLoad);

@@ -79,6 +79,11 @@ class Statistics(unittest.TestCase):
         self.assertIsNone(stats.roofline_seconds({"flops": 1, "bytes": 1}, ROOF, 1, "bf16"))
         self.assertIsNone(stats.roofline_seconds(None, ROOF, 1))
 
+    def test_only_weights_are_halved(self):
+        roof = {**ROOF, "threads": {threads: {**rates, "bf16_gflops": 100} for threads, rates in ROOF["threads"].items()}}
+        least = stats.roofline_seconds({"flops": 0, "bytes": 10**9, "weights": 6 * 10**8}, roof, 4, "bf16", memory_gbs=10)
+        self.assertAlmostEqual(least, 0.07)
+
     def test_what_bounds_a_case(self):
         self.assertFalse(stats.reads({"flops": 10**9, "bytes": 10**8}, ROOF, 1))
         self.assertTrue(stats.reads({"flops": 10**9, "bytes": 10**9}, ROOF, 1))

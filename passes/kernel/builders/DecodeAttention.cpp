@@ -134,16 +134,21 @@ void Decode::item(Value unit, Value chunk) {
     point[loop] = e.remainder(outer, a.sizes[loop]);
     outer = e.floorDiv(outer, a.sizes[loop]);
   }
-  begin(chunk);
   Value from = e.mul(chunk, chunkKeys),
         to = e.min(e.add(from, chunkKeys), keyCount);
   if (a.offset) {
     from = e.max(from, a.seenFrom(e.index(0)));
     to = e.min(to, a.seenTo(e.sub(a.sizes[a.i], e.index(1))));
   }
+  auto blockFrom = [&](Value key) {
+    return e.min(e.sub(to, key), e.index(blockKeys));
+  };
+  touch(a.key, from, blockFrom(from));
+  begin(chunk);
   e.loop(from, to, blockKeys, [&](Value key) {
     key0 = key;
-    keysHere = e.min(e.sub(to, key), e.index(blockKeys));
+    keysHere = blockFrom(key);
+    touch(a.value, key, keysHere);
     tiles([&](Value row, int64_t count) {
       if (isTransposed())
         scoreTransposed(row, count);
@@ -152,6 +157,8 @@ void Decode::item(Value unit, Value chunk) {
       else
         scoreRows(row, count);
     });
+    Value next = e.add(key, blockKeys);
+    touch(a.key, next, blockFrom(next));
     e.loop(e.index(0), rows, 1, [&](Value row) { finishScores(row); });
     tiles([&](Value row, int64_t count) {
       if (valueDigits)
@@ -226,28 +233,37 @@ void Decode::scoreRows(Value row, int64_t count) {
   OpBuilder &b = e.builder;
   int64_t together = lanes / count; // keys
   Value last = e.sub(keysHere, e.index(1)), keys = at(a.key, {{a.j, key0}});
-  e.loop(e.index(0), keysHere, together, [&](Value key) {
+  auto score = [&](Value key, bool isWhole) {
     SmallVector<Value> keyRows, sums(lanes, e.real(0, a.vectorType()));
-    for (int64_t k : llvm::seq(together)) { // too many repeat the last
-      Value exists = e.min(e.add(key, k), last);
+    for (int64_t k : llvm::seq(together)) {
+      Value exists = e.add(key, k);
+      if (!isWhole) // too many repeat the last
+        exists = e.min(exists, last);
       keyRows.push_back(a.key.steps[a.j]
                             ? e.add(keys, e.mul(a.key.steps[a.j], exists))
                             : keys);
     }
     for (int64_t k : llvm::seq(together))
       prefetch(a.key, keyRows[k], 0, a.attention.depth);
-    for (int64_t from = 0; from < depth; from += lanes) {
-      SmallVector<Value> left;
-      for (int64_t r : llvm::seq(count))
-        left.push_back(
-            a.load(queries, e.add(e.mul(e.add(row, r), depth), from)));
-      for (int64_t k : llvm::seq(together)) {
-        Value right = column(a.key, a.d, a.attention.depth, keyRows[k], from);
-        for (int64_t r : llvm::seq(count)) {
-          Value &sum = sums[r * together + k];
-          sum = vector::FMAOp::create(b, e.loc, left[r], right, sum);
-        }
+    auto multiply = [&](int64_t k, int64_t from) {
+      Value right = column(a.key, a.d, a.attention.depth, keyRows[k], from);
+      for (int64_t r : llvm::seq(count)) {
+        Value left = a.load(queries, e.add(e.mul(e.add(row, r), depth), from)),
+              &sum = sums[r * together + k];
+        sum = vector::FMAOp::create(b, e.loc, left, right, sum);
       }
+    };
+    // In the order of memory where reading it takes the time.
+    if (count < kManyRows) {
+      for (int64_t k : llvm::seq(together)) {
+        e.inOrder();
+        for (int64_t from = 0; from < depth; from += lanes)
+          multiply(k, from);
+      }
+    } else {
+      for (int64_t from = 0; from < depth; from += lanes)
+        for (int64_t k : llvm::seq(together))
+          multiply(k, from);
     }
     Value all = sumLanes(e, sums);
     for (int64_t r : llvm::seq(count)) {
@@ -259,6 +275,27 @@ void Decode::scoreRows(Value row, int64_t count) {
                                           r * together, (r + 1) * together)));
       a.keep(part, scores, e.add(e.mul(e.add(row, r), blockKeys), key));
     }
+  };
+  Value wholeTo = e.sub(keysHere, e.remainder(keysHere, e.index(together)));
+  e.loop(e.index(0), wholeTo, together, [&](Value key) { score(key, true); });
+  e.loop(wholeTo, keysHere, together, [&](Value key) { score(key, false); });
+}
+
+/// Asks for one line of every page of `count` keys or values from `from` on.
+/// The processor reads ahead by itself, but not over the end of a page unless
+/// it has seen a line of the next one.
+void Decode::touch(const Access &access, Value from, Value count) {
+  constexpr int64_t page = 4096;
+  auto step = known(access.steps[a.j] ? access.steps[a.j] : e.index(0));
+  if (!step || *step <= 1)
+    return;
+  Value base = at(access, {{a.j, from}});
+  int64_t each = std::max<int64_t>(1, page / (*step * bytesOf(access)));
+  e.loop(e.index(0), count, each, [&](Value key) {
+    memref::PrefetchOp::create(e.builder, e.loc, access.flat,
+                               e.add(base, e.mul(key, *step)),
+                               /*isWrite=*/false, /*localityHint=*/2,
+                               /*isDataCache=*/true);
   });
 }
 

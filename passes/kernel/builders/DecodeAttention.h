@@ -51,6 +51,7 @@ struct Decode {
   void begin(mlir::Value chunk);
   void scoreRows(mlir::Value row, int64_t count);
   void scoreTransposed(mlir::Value row, int64_t count);
+  void touch(const Access &access, mlir::Value from, mlir::Value count);
   void prefetch(const Access &access, mlir::Value row, int64_t from,
                 int64_t to);
   void finishScores(mlir::Value row);

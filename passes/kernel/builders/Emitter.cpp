@@ -1,4 +1,5 @@
 #include "passes/kernel/builders/Emitter.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Matchers.h"
 
@@ -116,6 +117,11 @@ Value Emitter::reduce(vector::CombiningKind kind, Value vector) {
   auto fast = arith::FastMathFlags::reassoc | arith::FastMathFlags::nnan |
               arith::FastMathFlags::nsz;
   return vector::ReductionOp::create(builder, loc, kind, vector, fast);
+}
+
+void Emitter::inOrder() {
+  LLVM::FenceOp::create(builder, loc, LLVM::AtomicOrdering::acq_rel,
+                        "singlethread"); // no instruction
 }
 
 Value Emitter::flatten(Value memref) {

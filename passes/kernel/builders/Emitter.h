@@ -42,6 +42,11 @@ struct Emitter {
   /// Sum or maximum of all lanes, in any order.
   mlir::Value reduce(mlir::vector::CombiningKind kind, mlir::Value vector);
 
+  /// Reads before this point come before those behind it in the code as well.
+  /// LLVM mixes the reads of a long body, and the processor does not read ahead
+  /// of what does not come in the order of memory.
+  void inOrder();
+
   /// The elements of a contiguous memref as one dimension.
   mlir::Value flatten(mlir::Value memref);
 

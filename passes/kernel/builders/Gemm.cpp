@@ -25,6 +25,7 @@ constexpr int64_t kWeightRows = 132; // that one task computes with a panel of
                                      // weights
 constexpr int64_t kPackedRows = 256; // the same for a panel that it packs first
 constexpr int64_t kTasks = 16;       // are enough
+constexpr int64_t kStreamAhead = 32 << 10; // bytes; see streamOf
 } // namespace
 
 void Gemm::access() {
@@ -170,7 +171,18 @@ Gemm::Prefetch Gemm::prefetchOf(Value rowFrom, Value row, Value bBase,
               e.builder, e.loc,
               arith::AndIOp::create(e.builder, e.loc, isOurs, exists), start,
               e.add(bBase, e.mul(from, width))),
-          lines};
+          lines, lines * lineElements()};
+}
+
+/// What a tile of few rows fetches for later: b is a stream from memory then.
+/// The processor reads ahead of it by itself, but not over the end of a page
+/// (of 4 KiB, also in huge ones), unless it has seen a line of the next one.
+Gemm::Prefetch Gemm::streamOf(Value bBase, Value from) {
+  if (layout != Layout::Packed)
+    return {};
+  return {e.add(e.add(bBase, e.mul(from, packWidth())),
+                kStreamAhead / elements.storedBytes()),
+          /*lines=*/1, unroll * packWidth() * depth, /*hint=*/2};
 }
 
 void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
@@ -178,11 +190,11 @@ void Gemm::prefetch(const Prefetch &what, Value from, Value step) {
     return;
   Value moved = e.add(
       what.start, e.mul(e.floorDiv(e.sub(step, from), e.index(unroll * depth)),
-                        what.lines * lineElements()));
+                        what.distance));
   for (int64_t line : llvm::seq(what.lines))
     memref::PrefetchOp::create(e.builder, e.loc, b.flat,
                                e.add(moved, line * lineElements()),
-                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isWrite=*/false, what.hint,
                                /*isDataCache=*/true);
 }
 
@@ -287,7 +299,9 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
                       : to;
   Value unrolledTo =
       e.sub(to, e.remainder(e.sub(to, from), e.index(unroll * depth)));
-  Prefetch ahead = prefetchOf(rowFrom, row, bBase, from, to);
+  Prefetch ahead = count < kRowsOfStream
+                       ? streamOf(bBase, from)
+                       : prefetchOf(rowFrom, row, bBase, from, to);
   Value start = from;
   auto run = [&](Value from, Value to, ValueRange state) {
     return e.loop(
@@ -298,9 +312,12 @@ void Gemm::tile(Value panelIndex, Value rowFrom, Value row, int64_t count,
             memref::PrefetchOp::create(
                 e.builder, e.loc, a.flat, e.add(nextRow, k),
                 /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
-          for (int64_t u : llvm::seq(unroll))
+          for (int64_t u : llvm::seq(unroll)) {
+            if (count < kRowsOfStream && depth > 1)
+              e.inOrder();
             step(e.add(k, u * depth),
                  MutableArrayRef(next).slice(u % sets * tileSums, tileSums));
+          }
           return next;
         });
   };

@@ -103,13 +103,16 @@ struct Gemm : ProductLoops {
   void finishSums(mlir::Value column0, mlir::Value row, int64_t count,
                   llvm::ArrayRef<mlir::Value> state);
   struct Prefetch {
-    mlir::Value start{}; ///< an element; null: nothing to fetch
-    int64_t lines = 0;   ///< per `unroll` steps
+    mlir::Value start{};  ///< an element; null: nothing to fetch
+    int64_t lines = 0;    ///< per `unroll` steps
+    int64_t distance = 0; ///< in elements, of those of the next ones
+    unsigned hint = 3;    ///< into which cache: 3 is the first
   };
   static constexpr int64_t kLineBytes = 64; ///< of a cache line
   int64_t lineElements() const { return kLineBytes / elements.storedBytes(); }
   Prefetch prefetchOf(mlir::Value rowFrom, mlir::Value row, mlir::Value bBase,
                       mlir::Value from, mlir::Value to);
+  Prefetch streamOf(mlir::Value bBase, mlir::Value from);
   void prefetchEpilogue(mlir::Value panelIndex, mlir::Value row);
   void prefetch(const Prefetch &what, mlir::Value from, mlir::Value step);
 };
