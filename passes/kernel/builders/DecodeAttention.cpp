@@ -19,8 +19,8 @@ constexpr int64_t kFewQueries = 8;
 constexpr int64_t kUsualRows = 64, kMostRows = 128;
 constexpr int64_t kTaskBytes = 1 << 20; // of keys and values: 20 microseconds
 constexpr int64_t kBlockScores = 16 << 10; // stay in the cache
-constexpr int64_t kRowElements = 32768;  // of queries and results on the stack
-constexpr int64_t kAheadBytes = 8 << 10; // of keys, or of values
+constexpr int64_t kRowElements = 32768; // of queries and results on the stack
+constexpr int64_t kAhead = 8;           // keys
 } // namespace
 
 Decode::Decode(AttentionEmitter &a) : a(a) {
@@ -243,7 +243,7 @@ void Decode::scoreRows(Value row, int64_t count) {
                             ? e.add(keys, e.mul(a.key.steps[a.j], exists))
                             : keys);
     }
-    for (int64_t k : llvm::seq(together))
+    for (int64_t k : llvm::seq(count < kManyRows ? 0 : together))
       prefetch(a.key, keyRows[k], 0, a.attention.depth);
     auto multiply = [&](int64_t k, int64_t from) {
       Value right = column(a.key, a.d, a.attention.depth, keyRows[k], from);
@@ -299,20 +299,18 @@ void Decode::touch(const Access &access, Value from, Value count) {
   });
 }
 
-/// Asks for the columns [from, to) of the row that lies kAheadBytes of rows
-/// behind `row`, for the second-level cache: by itself the processor stops at
-/// the end of a page, and callers' memory mostly is in pages of 4 KiB.
+/// Asks for the columns [from, to) of what comes kAhead keys behind `row`: with
+/// many rows there is too much to compute for the processor to look that far.
 void Decode::prefetch(const Access &access, Value row, int64_t from,
                       int64_t to) {
   if (!access.steps[a.j])
     return;
-  int64_t line = 64 / bytesOf(access),
-          rows = llvm::divideCeil(kAheadBytes, rowBytes / 2);
-  Value ahead = e.add(row, e.mul(access.steps[a.j], rows));
+  int64_t line = 64 / bytesOf(access);
+  Value ahead = e.add(row, e.mul(access.steps[a.j], kAhead));
   for (; from < to; from += line)
     memref::PrefetchOp::create(e.builder, e.loc, access.flat,
                                ValueRange{e.add(ahead, from)},
-                               /*isWrite=*/false, /*localityHint=*/2,
+                               /*isWrite=*/false, /*localityHint=*/3,
                                /*isDataCache=*/true);
 }
 
@@ -458,7 +456,8 @@ void Decode::addValues(Value row, int64_t count) {
           Value base = a.value.steps[a.j]
                            ? e.add(values, e.mul(a.value.steps[a.j], k))
                            : values;
-          prefetch(a.value, base, from + v * lanes, from + (v + 1) * lanes);
+          if (count >= kManyRows)
+            prefetch(a.value, base, from + v * lanes, from + (v + 1) * lanes);
           return column(a.value, a.n, a.attention.columns, base,
                         from + v * lanes);
         });

@@ -5,6 +5,9 @@
 #include "passes/kernel/builders/Multiply.h"
 
 namespace fulgur {
+inline constexpr int64_t kManyRows =
+    8; ///< of a tile, between which memory has to be asked
+
 /// The loops, and where they are.
 struct Decode {
   AttentionEmitter &a;

@@ -147,7 +147,8 @@ void Decode::scoreBytes(Value row, int64_t count) {
       Value from = keys;
       if (a.key.steps[a.j])
         from = e.add(keys, e.mul(a.key.steps[a.j], e.min(e.add(key, k), last)));
-      prefetch(a.key, from, 0, a.attention.depth);
+      if (count < kManyRows)
+        prefetch(a.key, from, 0, a.attention.depth);
       SmallVector<Value> codes;
       for (int64_t d = 0; d < byteDepth(); d += step) {
         Value mask;
