@@ -2,6 +2,7 @@
 #include "Tensor.h"
 #include "NarrowNumber.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -133,7 +134,7 @@ std::string Tensor::type() const {
 fulgur_tensor Tensor::view() const {
   fulgur_tensor result = {
       data.data(), data.size(), dtype, int32_t(dims.size()), {}};
-  std::copy(dims.begin(), dims.end(), result.dims);
+  std::ranges::copy(dims, result.dims);
   return result;
 }
 

@@ -17,7 +17,7 @@ using fulgur::interpreter::Verification;
 #ifdef FULGUR_TEST_PASSES
 namespace fulgur::test {
 void registerWrongPasses(); // test/passes/Wrong.cpp
-}
+} // namespace fulgur::test
 #endif
 
 /// mlir-opt's configuration, with the checks of numerics in every pipeline.

@@ -101,7 +101,7 @@ std::optional<Function> functionOf(Value result) {
     if (approximate && open.size() == 1)
       function = Function{open.front(), result};
     // The last one in the block cannot be computed of another.
-    auto last = llvm::max_element(open, [](Value a, Value b) {
+    auto *last = llvm::max_element(open, [](Value a, Value b) {
       Operation *x = a.getDefiningOp(), *y = b.getDefiningOp();
       return y && (!x || x->isBeforeInBlock(y));
     });

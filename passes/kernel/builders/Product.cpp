@@ -172,7 +172,7 @@ static bool areNeighbours(const Product &product, unsigned outer,
   auto inOperand = [&](const Product::Operand &operand) {
     if (!operand.has(outer) && !operand.has(inner))
       return true;
-    auto position = llvm::find(operand.dims, int(outer));
+    const auto *position = llvm::find(operand.dims, int(outer));
     return position != operand.dims.end() &&
            position + 1 != operand.dims.end() && position[1] == int(inner);
   };
