@@ -263,8 +263,17 @@ void benchmark(const Options &options, const char *executable) {
   for (const Tensor &input : inputs)
     std::printf(" %s %s", input.name.c_str(), input.type().c_str());
   std::printf("\n");
-  for (auto &candidate : candidates)
-    candidate->prepare(inputs, threads.executor());
+  try {
+    for (auto &candidate : candidates)
+      candidate->prepare(inputs, threads.executor());
+  } catch (const std::runtime_error &error) {
+    if (!options.inputs.empty())
+      throw;
+    throw std::runtime_error(
+        std::string(error.what()) +
+        "\n  with random inputs: --random-range gives them "
+        "other values, --inputs takes them from files");
+  }
   measureAll(candidates, options);
   std::vector<BenchmarkEntry> entries;
   for (auto &candidate : candidates) {
