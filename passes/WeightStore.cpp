@@ -1,4 +1,6 @@
 #include "passes/WeightStore.h"
+#include "dialects/Fulgur.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Memory.h"
 #include <sys/mman.h>
@@ -6,6 +8,16 @@
 
 using namespace mlir;
 using namespace fulgur;
+
+ElementsAttr fulgur::constantOf(KernelOp kernel, Value value) {
+  auto argument = dyn_cast<BlockArgument>(value);
+  ElementsAttr constant;
+  if (!argument || argument.getArgNumber() >= kernel.getInputs().size() ||
+      !matchPattern(kernel.getInputs()[argument.getArgNumber()],
+                    m_Constant(&constant)))
+    return {};
+  return constant;
+}
 
 ArrayRef<char> fulgur::weightBytes(ElementsAttr weight) {
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(weight)) {

@@ -6,6 +6,12 @@
 #include "mlir/IR/OpImplementation.h"
 
 namespace fulgur {
+class KernelOp;
+
+/// The constant that an argument of a kernel's body stands for; null if it is
+/// none.
+mlir::ElementsAttr constantOf(KernelOp kernel, mlir::Value argument);
+
 /// The bytes of a constant, or of its one element when it is a splat; empty
 /// when they cannot be had (integers below 8 bits).
 llvm::ArrayRef<char> weightBytes(mlir::ElementsAttr weight);

@@ -253,17 +253,6 @@ private:
     pick.getIndicesMutable().assign(places);
   }
 
-  /// The constant that an argument of the body stands for; null if it is none.
-  static ElementsAttr constantOf(KernelOp kernel, Value value) {
-    auto argument = dyn_cast<BlockArgument>(value);
-    ElementsAttr constant;
-    if (!argument || argument.getArgNumber() >= kernel.getInputs().size() ||
-        !matchPattern(kernel.getInputs()[argument.getArgNumber()],
-                      m_Constant(&constant)))
-      return {};
-    return constant;
-  }
-
   /// Packs what loops over time multiply with.
   void packSteps(KernelOp kernel) {
     SmallVector<StepProduct> products;

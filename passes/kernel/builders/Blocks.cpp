@@ -6,17 +6,13 @@
 using namespace mlir;
 using namespace fulgur;
 
-/// The bytes of the constant that the argument of a kernel's body stands for.
-static ElementsAttr constantOf(KernelOp kernel, Value value) {
-  auto argument = dyn_cast<BlockArgument>(value);
-  ElementsAttr constant;
-  if (!argument || argument.getArgNumber() >= kernel.getInputs().size() ||
-      !argument.hasOneUse() ||
-      !matchPattern(kernel.getInputs()[argument.getArgNumber()],
-                    m_Constant(&constant)) ||
-      weightBytes(constant).empty())
-    return {};
-  return constant;
+/// The constant that the argument of a kernel's body stands for, if nothing
+/// else in the body reads it.
+static ElementsAttr onlyConstantOf(KernelOp kernel, Value value) {
+  ElementsAttr constant = constantOf(kernel, value);
+  return constant && value.hasOneUse() && !weightBytes(constant).empty()
+             ? constant
+             : ElementsAttr();
 }
 
 bool fulgur::hasBlocks(KernelOp kernel, const Product &product) {
@@ -59,7 +55,7 @@ bool fulgur::hasBlocks(KernelOp kernel, const Product &product) {
 
 bool fulgur::areConstants(KernelOp kernel, DequantizeOp blocks) {
   return llvm::all_of(blocks->getOperands(), [&](Value operand) {
-    return constantOf(kernel, operand);
+    return onlyConstantOf(kernel, operand);
   });
 }
 
@@ -238,7 +234,7 @@ void fulgur::packBlocks(KernelOp kernel, DequantizeOp blocks, int64_t width,
   OpBuilder builder(kernel);
   auto pack = [&](Value operand, auto layOut) {
     auto argument = cast<BlockArgument>(operand);
-    Constant constant{constantOf(kernel, operand)};
+    Constant constant{onlyConstantOf(kernel, operand)};
     // Equal ones become equal panels.
     Attribute key = builder.getArrayAttr(
         {constant.attr, builder.getIndexAttr(width),

@@ -117,12 +117,8 @@ bool Weights::isBalanced() const {
 /// Weights that are not known may be anything.
 static bool isBalanced(KernelOp kernel, const Product &product, int64_t width,
                        int64_t lanes) {
-  auto argument = dyn_cast<BlockArgument>(product.bOperand.value);
-  ElementsAttr weight;
-  if (!argument || argument.getArgNumber() >= kernel.getInputs().size() ||
-      !matchPattern(kernel.getInputs()[argument.getArgNumber()],
-                    m_Constant(&weight)) ||
-      !weight.getElementType().isF32())
+  ElementsAttr weight = constantOf(kernel, product.bOperand.value);
+  if (!weight || !weight.getElementType().isF32())
     return false;
   ArrayRef<float> numbers = weightFloats(weight);
   return !numbers.empty() && Weights{product,

@@ -80,12 +80,8 @@ static bool accepts(KernelOp kernel) {
 static bool isExact(KernelOp kernel, const Convolution &c) {
   if (c.size(*c.channel) <= winograd::kMostChannels)
     return true;
-  auto argument = cast<BlockArgument>(c.weights);
-  ElementsAttr weight;
-  if (argument.getArgNumber() >= kernel.getInputs().size() ||
-      !argument.hasOneUse() ||
-      !matchPattern(kernel.getInputs()[argument.getArgNumber()],
-                    m_Constant(&weight)))
+  ElementsAttr weight = constantOf(kernel, c.weights);
+  if (!weight || !c.weights.hasOneUse())
     return false;
   ArrayRef<char> bytes = weightBytes(weight);
   if (bytes.empty())
