@@ -309,6 +309,8 @@ LogicalResult AttentionOp::verify() {
   if (getWindow() && (!getOffset() || *getWindow() < 1))
     return emitOpError() << "has a window, which needs an offset and a "
                             "positive size";
+  if (getZeroEmptyRows() && getAverageEmptyRows())
+    return emitOpError() << "has two results for rows that see nothing";
   return success();
 }
 

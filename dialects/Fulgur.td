@@ -187,14 +187,15 @@ def Fulgur_AttentionOp : Fulgur_Op<"attention", [Pure, AttrSizedOperandSegments,
     `score` is elementwise: its arguments are the product, the indices i and j, and one element of each extra (masks, biases),
     and it yields the score. With `offset`, query i sees the keys j <= i + offset only (causal attention, whose queries may
     stand behind a past of `offset` keys), and with `window` of these the last `window` ones. `sink` is one more logit for each row,
-    whose share goes to no value. A row whose scores are all -∞ gives NaN, or 0 with `zero_empty_rows`.
+    whose share goes to no value. A row whose scores are all -∞ gives NaN, 0 with `zero_empty_rows`, or the mean of the values of all keys,
+    seen or not, with `average_empty_rows`: what a softmax makes of scores that are all the same low number.
 
     The product that `score` takes may be wider than query and key. Powers are multiplied with values narrower than that as they
     are, or rounded to the values' type.
   }];
   let arguments = (ins AnyRankedTensor:$query, AnyRankedTensor:$key, AnyRankedTensor:$value, Variadic<AnyRankedTensor>:$extras,
     Optional<AnyRankedTensor>:$sink, Optional<Index>:$offset, AffineMapArrayAttr:$maps, OptionalAttr<I64Attr>:$window,
-    UnitAttr:$zero_empty_rows);
+    UnitAttr:$zero_empty_rows, UnitAttr:$average_empty_rows);
   let results = (outs AnyRankedTensor:$result);
   let regions = (region SizedRegion<1>:$score);
   let assemblyFormat = [{

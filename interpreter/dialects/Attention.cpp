@@ -94,8 +94,10 @@ void runAttention(Machine &machine, const Step &step) {
     bool isEmpty = greatest == -INFINITY;
     if (op.getSink())
       sum = std::exp(sink - greatest);
+    bool averages = isEmpty && op.getAverageEmptyRows();
     for (double &power : scores)
-      sum += power = machine.real(format, std::exp(power - greatest)).real;
+      sum += power =
+          averages ? 1 : machine.real(format, std::exp(power - greatest)).real;
     for (int64_t &column = index[n] = 0; column < loops[n]; ++column) {
       double total = 0;
       for (int64_t &key = index[j] = 0; key < loops[j]; ++key)

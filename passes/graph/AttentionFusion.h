@@ -74,17 +74,13 @@ private:
   llvm::SmallVector<unsigned> order(llvm::ArrayRef<const Term *> terms);
   using Finish =
       llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::ValueRange)>;
-  Operand nest(Operand init, std::optional<unsigned> sum,
-               llvm::ArrayRef<Operand> inputs,
-               llvm::ArrayRef<const Term *> terms, Finish finish);
+  Operand nest(llvm::ArrayRef<const Term *> terms, Finish finish);
   Operand empty(llvm::ArrayRef<unsigned> order, mlir::Type type);
-  Operand filled(llvm::ArrayRef<unsigned> order, mlir::Value value);
   Operand materialized(const Addend &addend);
   mlir::Value scoreOf(mlir::OpBuilder &inside, const Term *term,
                       mlir::Block &body,
                       llvm::MutableArrayRef<mlir::Value> added);
   void write();
-  Operand repaired(const Operand &attention);
 
   mlir::linalg::LinalgOp second;
   mlir::RewriterBase &b;
@@ -112,9 +108,7 @@ private:
   llvm::SmallVector<Mask> masks;
   bool emptied; ///< rows that see nothing are set to 0 behind the product
   std::optional<Number> offset, windowStart;
-  /// What may hide all keys that `offset` leaves; the row is then the mean of
-  /// all values.
-  llvm::SmallVector<const Term *> emptying;
+  bool averages; ///< rows that see nothing become the mean of all values
   llvm::SmallVector<Addend> addends;
   mlir::Value result; ///< what is replaced
   Operand resultAs;

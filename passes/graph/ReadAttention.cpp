@@ -12,6 +12,8 @@ using namespace mlir;
 using namespace fulgur;
 
 static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// A score that is added to this does not change it.
+static constexpr double kAbsorbing = -1e38;
 
 bool fulgur::isPlainProduct(Operation *op) {
   auto product = dyn_cast_or_null<linalg::LinalgOp>(op);
@@ -449,7 +451,7 @@ bool AttentionFusion::hidesRow(const Term *condition) {
 void AttentionFusion::takeMasks() {
   offset.reset();
   windowStart.reset();
-  emptying.clear();
+  averages = false;
   addends.clear();
   bool clean = !mayHide(score);
   for (const Mask &mask : masks) {
@@ -463,27 +465,20 @@ void AttentionFusion::takeMasks() {
     bool full = fits && atoms.knownNonNegative(*sees.offset);
     bool isInfinite = mask.hidden == -kInfinity;
     // Where low scores are finite, a row that sees no key has equal weights for
-    // all of them, those hidden by `causal` as well. That can be repaired,
-    // which costs a pass over the values: not where few queries meet a long
-    // past.
-    bool exact = isInfinite || emptied ||
-                 (full && clean && masks.size() == 1 && sees.others.empty());
-    bool repairable = fits && sees.offset->is(0) && clean &&
-                      masks.size() == 1 && mask.hidden <= -1e38 &&
-                      !sees.start &&
-                      llvm::all_of(sees.others, [&](const Term *other) {
-                        return !llvm::is_contained(other->loops, i);
-                      });
-    if (fits && (exact || repairable)) {
+    // all of them, those hidden by `causal` as well.
+    bool isOnly = clean && masks.size() == 1;
+    bool exact =
+        isInfinite || emptied || (full && isOnly && sees.others.empty());
+    if (fits && (exact || (isOnly && mask.hidden <= kAbsorbing))) {
       offset = sees.offset;
       windowStart = sees.start;
-      if (!exact)
-        emptying = sees.others;
+      averages = !exact;
     } else {
       sees.others = {mask.visible};
     }
     if (!sees.others.empty())
-      addends.push_back({sees.others, emptied ? -kInfinity : mask.hidden});
+      addends.push_back(
+          {sees.others, emptied || averages ? -kInfinity : mask.hidden});
   }
 }
 

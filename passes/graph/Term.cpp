@@ -101,6 +101,14 @@ static const Term *negationOf(const Term *term) {
   return nullptr;
 }
 
+/// An operation that stands for others of its kind on booleans.
+template <typename Op> static Operation *logical(OpBuilder &builder) {
+  Location loc = builder.getUnknownLoc();
+  Value yes =
+      arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));
+  return Op::create(builder, loc, yes, yes);
+}
+
 const Term *Terms::negated(const Term *term) {
   if (term->kind == Term::Kind::constant)
     return boolean(!term->isConstant(true));
@@ -108,16 +116,38 @@ const Term *Terms::negated(const Term *term) {
     return notPositive(Number(1) - term->number);
   if (const Term *inner = negationOf(term))
     return inner;
-  // Any operation with two operands of this type may stand for the kind.
-  OpBuilder::InsertionGuard guard(builder);
-  Value yes = arith::ConstantOp::create(builder, builder.getUnknownLoc(),
-                                        builder.getBoolAttr(true));
-  Operation *like =
-      arith::XOrIOp::create(builder, builder.getUnknownLoc(), yes, yes);
   Term result{Term::Kind::operation, builder.getI1Type()};
-  result.like = like;
+  result.like = logical<arith::XOrIOp>(builder);
   result.operands = {term, boolean(true)};
   return intern(std::move(result));
+}
+
+/// Of an integer that is the greater or the lesser of two: a comparison of each
+/// of them; null for others.
+const Term *Terms::comparedEach(arith::CmpIOp like, const Term *of,
+                                const Term *with) {
+  bool isGreater = of->isA<arith::MaxSIOp>();
+  if (!isGreater && !of->isA<arith::MinSIOp>())
+    return nullptr;
+  bool isBelow;
+  switch (like.getPredicate()) {
+  case arith::CmpIPredicate::sle:
+  case arith::CmpIPredicate::slt:
+    isBelow = true;
+    break;
+  case arith::CmpIPredicate::sge:
+  case arith::CmpIPredicate::sgt:
+    isBelow = false;
+    break;
+  default:
+    return nullptr;
+  }
+  SmallVector<const Term *, 2> each;
+  for (const Term *operand : of->operands)
+    each.push_back(operation(like, {operand, with}));
+  return operation(isGreater == isBelow ? logical<arith::AndIOp>(builder)
+                                        : logical<arith::OrIOp>(builder),
+                   each);
 }
 
 /// Arithmetic on constants, in the type's own precision.
@@ -180,6 +210,9 @@ const Term *Terms::simplified(Operation *like, ArrayRef<const Term *> x) {
       return nullptr;
     }
   }
+  if (auto compare = dyn_cast<arith::CmpIOp>(like))
+    if (const Term *each = comparedEach(compare, x[0], x[1]))
+      return each;
   // Booleans.
   if (isa<arith::AndIOp, arith::OrIOp, arith::XOrIOp>(like) &&
       type.isInteger(1)) {

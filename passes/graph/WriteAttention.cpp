@@ -77,26 +77,12 @@ AttentionFusion::Operand AttentionFusion::empty(ArrayRef<unsigned> order,
   return result;
 }
 
-AttentionFusion::Operand AttentionFusion::filled(ArrayRef<unsigned> order,
-                                                 Value value) {
-  Operand result = empty(order, value.getType());
-  result.tensor =
-      linalg::FillOp::create(b, loc, value, result.tensor).getResult(0);
-  return result;
-}
-
-/// Loops over the dims of `init`, and over `sum`. `finish` gets the elements of
-/// the inputs, the values of the terms and the result so far.
-AttentionFusion::Operand AttentionFusion::nest(Operand init,
-                                               std::optional<unsigned> sum,
-                                               ArrayRef<Operand> inputs,
-                                               ArrayRef<const Term *> values,
+/// A tensor over the loops of some terms, of what `finish` makes of their
+/// values.
+AttentionFusion::Operand AttentionFusion::nest(ArrayRef<const Term *> values,
                                                Finish finish) {
-  SmallVector<unsigned> all;
-  for (auto &dim : init.dims)
-    llvm::append_range(all, dim);
-  if (sum)
-    all.push_back(*sum);
+  SmallVector<unsigned> all = order(values);
+  Operand init = empty(all, b.getF32Type());
   llvm::SetVector<const Term *> leaves;
   auto collect = [&](auto &self, const Term *term) -> void {
     if (term->kind == Term::Kind::leaf &&
@@ -109,10 +95,6 @@ AttentionFusion::Operand AttentionFusion::nest(Operand init,
     collect(collect, term);
   SmallVector<Value> tensors;
   SmallVector<AffineMap> maps;
-  for (const Operand &input : inputs) {
-    tensors.push_back(input.tensor);
-    maps.push_back(mapOf(all, input));
-  }
   SmallVector<const Term *> read;
   for (const Term *leaf : leaves)
     if (auto operand = asOperand(leaf->reading)) {
@@ -124,15 +106,12 @@ AttentionFusion::Operand AttentionFusion::nest(Operand init,
   maps.push_back(mapOf(all, init));
   SmallVector<utils::IteratorType> kinds(all.size(),
                                          utils::IteratorType::parallel);
-  if (sum)
-    kinds.back() = utils::IteratorType::reduction;
   init.tensor =
       linalg::GenericOp::create(
           b, loc, init.tensor.getType(), tensors, init.tensor, maps, kinds,
           [&](OpBuilder &inside, Location, ValueRange arguments) {
             llvm::DenseMap<const Term *, Value> known;
-            for (auto [leaf, argument] :
-                 llvm::zip(read, arguments.drop_front(inputs.size())))
+            for (auto [leaf, argument] : llvm::zip(read, arguments))
               known[leaf] = argument;
             llvm::DenseMap<unsigned, Value> indices;
             auto index = [&](unsigned loop) {
@@ -142,10 +121,9 @@ AttentionFusion::Operand AttentionFusion::nest(Operand init,
                     inside, loc, llvm::find(all, loop) - all.begin());
               return value;
             };
-            SmallVector<Value> computed(arguments.take_front(inputs.size()));
+            SmallVector<Value> computed;
             for (const Term *term : values)
               computed.push_back(terms->emit(inside, loc, term, known, index));
-            computed.push_back(arguments.back());
             linalg::YieldOp::create(inside, loc, finish(inside, computed));
           })
           .getResult(0);
@@ -165,7 +143,6 @@ static Value real(OpBuilder &b, Location loc, double value) {
 
 /// A tensor that is added to the score: one that is there, or a new one.
 AttentionFusion::Operand AttentionFusion::materialized(const Addend &addend) {
-  SmallVector<unsigned> loops = order(addend.terms);
   if (!addend.hidden) {
     const Term *term = addend.terms[0];
     ArrayRef<Reading> there = term->kind == Term::Kind::leaf
@@ -175,14 +152,13 @@ AttentionFusion::Operand AttentionFusion::materialized(const Addend &addend) {
       if (auto operand = asOperand(there[0]))
         return view(*operand);
   }
-  return nest(empty(loops, b.getF32Type()), std::nullopt, {}, addend.terms,
-              [&](OpBuilder &inside, ValueRange values) -> Value {
-                if (!addend.hidden)
-                  return values[0];
-                return arith::SelectOp::create(
-                    inside, loc, allOf(inside, loc, values.drop_back()),
-                    real(inside, loc, 0), real(inside, loc, *addend.hidden));
-              });
+  return nest(addend.terms, [&](OpBuilder &inside, ValueRange values) -> Value {
+    if (!addend.hidden)
+      return values[0];
+    return arith::SelectOp::create(inside, loc, allOf(inside, loc, values),
+                                   real(inside, loc, 0),
+                                   real(inside, loc, *addend.hidden));
+  });
 }
 
 /// The score without masks, where `added` stands for the addends.
@@ -292,61 +268,16 @@ void AttentionFusion::write() {
   IntegerAttr window;
   if (windowStart)
     window = b.getI64IntegerAttr(*(*offset - *windowStart + 1).constant());
-  bool zeroes = emptied || guarded;
-  auto op = AttentionOp::create(b, loc, type, operands[0], operands[1],
-                                operands[2], extras, sinkValue, offsetValue,
-                                b.getAffineMapArrayAttr(maps), window, zeroes);
+  bool zeroes = emptied || (guarded && !averages);
+  auto op = AttentionOp::create(
+      b, loc, type, operands[0], operands[1], operands[2], extras, sinkValue,
+      offsetValue, b.getAffineMapArrayAttr(maps), window, zeroes, averages);
   op.getScore().takeBody(body);
   flat.tensor = op.getResult();
-  if (!emptying.empty())
-    flat = repaired(flat);
   Value replacement = flat.tensor;
   if (groups.size() != flat.dims.size())
     replacement = tensor::CollapseShapeOp::create(b, loc, replacement, groups);
   if (replacement.getType() != result.getType())
     replacement = tensor::CastOp::create(b, loc, result.getType(), replacement);
   b.replaceAllUsesWith(result, replacement);
-}
-
-/// Rows in which `emptying` leaves no key become the mean of all values.
-AttentionFusion::Operand AttentionFusion::repaired(const Operand &attention) {
-  // The first key that may be seen.
-  SmallVector<unsigned> rows = order(emptying), columns;
-  llvm::erase(rows, j);
-  Value keys = atoms.emit(b, loc, atoms.sizeOf(j));
-  Operand seen = nest(empty(order(emptying), b.getI1Type()), std::nullopt, {},
-                      emptying, [&](OpBuilder &inside, ValueRange v) {
-                        return allOf(inside, loc, v.drop_back());
-                      });
-  Operand first =
-      nest(filled(rows, keys), j, seen,
-           terms->number(Number::atom(j), b.getIndexType()),
-           [&](OpBuilder &inside, ValueRange v) -> Value {
-             return arith::MinSIOp::create(
-                 inside, loc, v[2],
-                 arith::SelectOp::create(inside, loc, v[0], v[1], keys));
-           });
-  for (unsigned loop : batch)
-    if (value.has(loop))
-      columns.push_back(loop);
-  columns.push_back(n);
-  Operand sum = nest(filled(columns, real(b, loc, 0)), j, view(value), {},
-                     [&](OpBuilder &inside, ValueRange v) -> Value {
-                       return arith::AddFOp::create(inside, loc, v[1], v[0]);
-                     });
-  Value count = arith::SIToFPOp::create(
-      b, loc, b.getF32Type(),
-      arith::IndexCastOp::create(b, loc, b.getI64Type(), keys));
-  Operand result = attention;
-  result.tensor = tensor::EmptyOp::create(b, loc, *dimsOf(b, attention.tensor),
-                                          b.getF32Type());
-  const Term *last = terms->number(Number::atom(i) + *offset, b.getIndexType());
-  return nest(result, std::nullopt, {attention, sum, first}, last,
-              [&](OpBuilder &inside, ValueRange v) -> Value {
-                Value isEmpty = arith::CmpIOp::create(
-                    inside, loc, arith::CmpIPredicate::sgt, v[2], v[3]);
-                Value mean = arith::DivFOp::create(inside, loc, v[1], count);
-                return arith::SelectOp::create(inside, loc, isEmpty, mean,
-                                               v[0]);
-              });
 }

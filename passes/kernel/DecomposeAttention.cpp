@@ -174,8 +174,14 @@ struct Decomposition {
                     return arith::SelectOp::create(b, loc, none, real(0), v[0]);
                   });
     auto power = [&](Value x, Value greatest) -> Value {
-      return math::ExpOp::create(b, loc,
-                                 arith::SubFOp::create(b, loc, x, greatest));
+      Value difference = arith::SubFOp::create(b, loc, x, greatest);
+      if (op.getAverageEmptyRows()) // all of the row weigh the same
+        difference = arith::SelectOp::create(
+            b, loc,
+            arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, greatest,
+                                  real(-INFINITY)),
+            real(0), difference);
+      return math::ExpOp::create(b, loc, difference);
     };
     if (sink.first)
       total = generic(rows, {}, {sink, {greatest, rowMap}}, empty(rows), rowMap,

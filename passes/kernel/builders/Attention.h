@@ -117,6 +117,12 @@ struct AttentionEmitter {
   /// Columns of an operand as f32.
   mlir::Value readWide(mlir::Value flat, mlir::Value position, mlir::Value step,
                        Columns columns);
+  /// The columns from `column` on of the result of a row whose powers' sum is
+  /// `total`, in every lane: `result`, unless that is 0. `point` has the
+  /// indices of the batch loops.
+  mlir::Value unlessEmpty(mlir::Value result, mlir::Value total,
+                          llvm::SmallVector<mlir::Value> point, int64_t column,
+                          Columns columns);
   /// Writes columns of the result.
   void writeResult(mlir::Value vector, mlir::Value position, Columns columns);
   /// A buffer of the running task.

@@ -255,6 +255,50 @@ Value AttentionEmitter::readWide(Value flat, Value position, Value step,
   return widen(readColumns(e, flat, position, step, columns));
 }
 
+Value AttentionEmitter::unlessEmpty(Value result, Value total,
+                                    SmallVector<Value> point, int64_t column,
+                                    Columns columns) {
+  OpBuilder &b = e.builder;
+  bool averages = attention.op.getAverageEmptyRows();
+  if (!averages && !attention.op.getZeroEmptyRows())
+    return result;
+  Value zero = e.real(0, vectorType());
+  Value isEmpty =
+      arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OEQ, total, zero);
+  if (!averages)
+    return arith::SelectOp::create(b, e.loc, isEmpty, zero, result);
+  auto choose = scf::IfOp::create(
+      b, e.loc, vectorType(),
+      vector::ExtractOp::create(b, e.loc, isEmpty, ArrayRef<int64_t>{0}),
+      /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choose.elseBlock());
+  scf::YieldOp::create(b, e.loc, result);
+  b.setInsertionPointToStart(choose.thenBlock());
+  bool perKey = valueScale.flat && valueScale.steps[j];
+  Value step = value.steps[n] ? value.steps[n] : e.index(1);
+  point[n] = e.index(column);
+  Value sum =
+      e.loop(e.index(0), sizes[j], 1, zero, [&](Value key, ValueRange carried) {
+        point[j] = key;
+        Value row = readWide(value.flat, value.at(e, point), step, columns);
+        if (perKey)
+          row = arith::MulFOp::create(
+              b, e.loc, row, scalar(valueScale.flat, valueScale.at(e, point)));
+        return SmallVector<Value>{
+            arith::AddFOp::create(b, e.loc, carried[0], row)};
+      })[0];
+  Value count = arith::SIToFPOp::create(
+      b, e.loc, b.getF32Type(),
+      arith::IndexCastOp::create(b, e.loc, b.getI64Type(), sizes[j]));
+  Value factor = arith::DivFOp::create(
+      b, e.loc, e.real(resultFactor(), b.getF32Type()), count);
+  scf::YieldOp::create(
+      b, e.loc,
+      Value(arith::MulFOp::create(b, e.loc, sum, e.broadcast(factor, lanes))));
+  return choose.getResult(0);
+}
+
 void AttentionEmitter::writeResult(Value vector, Value position,
                                    Columns columns) {
   if (Type element = out.elementType();

@@ -471,18 +471,13 @@ void Decode::addValues(Value row, int64_t count) {
 /// Writes the row that `point` says: the columns over the sum.
 void Decode::finish(Value sum, llvm::function_ref<Value(int64_t)> columnAt) {
   OpBuilder &b = e.builder;
-  Value zero = e.real(0, a.vectorType());
   Value inverse = arith::DivFOp::create(
       b, e.loc, e.real(a.resultFactor(), a.vectorType()), sum);
   for (int64_t from = 0; from < columns; from += lanes) {
     Value result = arith::MulFOp::create(b, e.loc, columnAt(from), inverse);
-    if (a.attention.op.getZeroEmptyRows()) {
-      Value empty =
-          arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OEQ, sum, zero);
-      result = arith::SelectOp::create(b, e.loc, empty, zero, result);
-    }
-    point[a.n] = e.index(from);
     Columns here{lanes, maskOf(from, a.attention.columns)};
+    result = a.unlessEmpty(result, sum, point, from, here);
+    point[a.n] = e.index(from);
     result = a.scaled(result, a.valueScale, a.n, point, here);
     a.writeResult(result, a.out.at(e, point), here);
   }

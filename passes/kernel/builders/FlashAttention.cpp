@@ -190,20 +190,15 @@ void Flash::invertTotals(Value query) {
 
 /// The result of query `row`, whose sums are row `index` of `from`.
 void Flash::storeRow(Value row, Value from, Value index) {
-  OpBuilder &b = e.builder;
-  Value zero = e.real(0, a.vectorType());
   Value factor = scalar(scale, row);
   for (int64_t column = 0; column < columns; column += lanes) {
     Value result = arith::MulFOp::create(
-        b, e.loc, load(from, e.add(e.mul(index, columns), column)), factor);
-    if (a.attention.op.getZeroEmptyRows()) {
-      Value empty = arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OEQ,
-                                          scalar(total, row), zero);
-      result = arith::SelectOp::create(b, e.loc, empty, zero, result);
-    }
+        e.builder, e.loc, load(from, e.add(e.mul(index, columns), column)),
+        factor);
     int64_t left = a.attention.columns - column;
     Columns here{lanes,
                  left < lanes ? e.lanesBelow(e.index(left), lanes) : Value()};
+    result = a.unlessEmpty(result, scalar(total, row), point, column, here);
     point[a.n] = e.index(column);
     result = a.scaled(result, a.valueScale, a.n, point, here);
     point[a.n] = {};

@@ -69,7 +69,7 @@ if "causal" in options:
     text += " causal(%offset)"
 text += f" maps [{', '.join(map(affine, maps + [o]))}]"
 attributes = [f"window = {options['window']} : i64"] if "window" in options else []
-attributes += ["zero_empty_rows"] if "zero_empty" in rest else []
+attributes += [f"{what}_empty_rows" for what in ("zero", "average") if f"{what}_empty" in rest]
 if attributes:
     text += f" attributes {{{', '.join(attributes)}}}"
 newline = "\n"
