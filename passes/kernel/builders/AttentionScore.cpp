@@ -50,6 +50,8 @@ void AttentionEmitter::access() {
   keyScale = scaleOf(attention.keyCodes, operands[1].second);
   valueScale = scaleOf(attention.valueCodes, operands[2].second);
   out = accesses.pop_back_val();
+  if (attention.op.getOffsets())
+    offsets = accesses.pop_back_val();
   if (attention.op.getSink())
     sink = accesses.pop_back_val();
   extras.assign(accesses.begin() + 3, accesses.end());
@@ -57,7 +59,18 @@ void AttentionEmitter::access() {
     offset = site.operand(given);
     if (!offset)
       offset = e.index(*known(given));
+    commonOffset = offset;
   }
+}
+
+void AttentionEmitter::enter(ArrayRef<Value> point) {
+  if (!offsets.flat)
+    return;
+  Value own = memref::LoadOp::create(e.builder, e.loc, offsets.flat,
+                                     offsets.at(e, point));
+  offset =
+      e.add(commonOffset, arith::IndexCastOp::create(
+                              e.builder, e.loc, e.builder.getIndexType(), own));
 }
 
 double AttentionEmitter::queryFactor() {
