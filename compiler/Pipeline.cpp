@@ -52,6 +52,14 @@ static void addPrecision(OpPassManager &pm, const PipelineOptions &options) {
   pm.addNestedPass<func::FuncOp>(createQuantizeWeights(quantize));
 }
 
+/// Function by function: on a module, what one of many kernels needs would go
+/// through all of them once more, and on one thread.
+static void simplifyFunctions(OpPassManager &pm) {
+  OpPassManager &functions = pm.nest<func::FuncOp>();
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
+}
+
 /// On tensors: operations still say what they mean.
 static void buildGraph(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createCanonicalizerPass());
@@ -132,8 +140,7 @@ static void buildPlan(OpPassManager &pm) {
   pm.addPass(
       createCSEPass()); // equal sizes are one value, which the plan can compare
   pm.addPass(createPlanMemory());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
+  simplifyFunctions(pm);
 }
 
 /// Down to LLVM. What is nested runs on all functions at a time.

@@ -54,8 +54,8 @@ static fulgur_status check(const fulgur_model *model, const char *path,
 
 /// Is the segment at `payload`, of the file at `path`, the one that the model
 /// was compiled with?
-static fulgur_status checkHash(const fulgur_model *model, const char *path,
-                               const char *payload) {
+static fulgur_status check_hash(const fulgur_model *model, const char *path,
+                                const char *payload) {
   fulgur_xxh64 hash;
   fulgur_xxh64_init(&hash);
   fulgur_xxh64_update(&hash, payload, (size_t)model->weights_bytes);
@@ -69,7 +69,7 @@ static fulgur_status checkHash(const fulgur_model *model, const char *path,
 }
 
 /// Reads up to `bytes` bytes and returns how many there were.
-static size_t readAll(int file, char *to, size_t bytes) {
+static size_t read_all(int file, char *to, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
     ssize_t got = read(file, to + done, bytes - done);
@@ -84,9 +84,9 @@ static size_t readAll(int file, char *to, size_t bytes) {
 
 /// Opens the weights file of `model`, checks its header and leaves the file at
 /// the start of the segment.
-static fulgur_status openFile(const char *caller, const fulgur_model *model,
-                              const char *path, const void **weights,
-                              size_t *weights_bytes, int *file) {
+static fulgur_status open_file(const char *caller, const fulgur_model *model,
+                               const char *path, const void **weights,
+                               size_t *weights_bytes, int *file) {
   if (!model || !path || !weights || !weights_bytes)
     return fulgur__fail(FULGUR_INVALID_ARGUMENT, "%s: '%s' is null", caller,
                         !model     ? "model"
@@ -108,7 +108,7 @@ static fulgur_status openFile(const char *caller, const fulgur_model *model,
   if (fstat(*file, &info) != 0 || !S_ISREG(info.st_mode) ||
       info.st_size < (off_t)FULGUR_WEIGHTS_HEADER_BYTES ||
       (uint64_t)info.st_size > SIZE_MAX - HUGE_PAGE ||
-      readAll(*file, (char *)&header, sizeof header) != sizeof header ||
+      read_all(*file, (char *)&header, sizeof header) != sizeof header ||
       lseek(*file, FULGUR_WEIGHTS_HEADER_BYTES, SEEK_SET) < 0)
     status = fulgur__fail(FULGUR_INVALID_WEIGHTS,
                           "'%s' is not a weights file: it is no regular file "
@@ -128,7 +128,7 @@ static fulgur_status give(const fulgur_model *model, const char *path,
                           size_t *weights_bytes) {
   const char *payload = base + FULGUR_WEIGHTS_HEADER_BYTES;
   size_t bytes = (size_t)model->weights_bytes;
-  fulgur_status status = verify ? checkHash(model, path, payload) : FULGUR_OK;
+  fulgur_status status = verify ? check_hash(model, path, payload) : FULGUR_OK;
   if (status != FULGUR_OK) {
     fulgur_weights_unmap(payload, bytes);
     return status;
@@ -142,8 +142,8 @@ fulgur_status fulgur_weights_map(const fulgur_model *model, const char *path,
                                  int verify, const void **weights,
                                  size_t *weights_bytes) {
   int file = -1;
-  fulgur_status status = openFile("fulgur_weights_map", model, path, weights,
-                                  weights_bytes, &file);
+  fulgur_status status = open_file("fulgur_weights_map", model, path, weights,
+                                   weights_bytes, &file);
   if (status != FULGUR_OK)
     return status;
   char *base = mmap(NULL, FULGUR_WEIGHTS_HEADER_BYTES + model->weights_bytes,
@@ -181,8 +181,8 @@ fulgur_status fulgur_weights_load(const fulgur_model *model, const char *path,
                                   int verify, const void **weights,
                                   size_t *weights_bytes) {
   int file = -1;
-  fulgur_status status = openFile("fulgur_weights_load", model, path, weights,
-                                  weights_bytes, &file);
+  fulgur_status status = open_file("fulgur_weights_load", model, path, weights,
+                                   weights_bytes, &file);
   if (status != FULGUR_OK)
     return status;
   size_t bytes = FULGUR_WEIGHTS_HEADER_BYTES + (size_t)model->weights_bytes;
@@ -193,8 +193,8 @@ fulgur_status fulgur_weights_load(const fulgur_model *model, const char *path,
                         "no memory for the %llu bytes of weights in '%s'",
                         (unsigned long long)model->weights_bytes, path);
   }
-  size_t got = readAll(file, base + FULGUR_WEIGHTS_HEADER_BYTES,
-                       (size_t)model->weights_bytes);
+  size_t got = read_all(file, base + FULGUR_WEIGHTS_HEADER_BYTES,
+                        (size_t)model->weights_bytes);
   close(file);
   if (got != model->weights_bytes) {
     munmap(base, bytes);

@@ -41,9 +41,29 @@ int newestOpset() {
       .second;
 }
 
+/// A domain that is imported twice has one version, or nobody knows which one
+/// is meant.
+template <typename Imports> void refuseTwoVersions(const Imports &imports) {
+  StringMap<int64_t> versions;
+  for (const pb::OperatorSetIdProto &import : imports) {
+    StringRef domain =
+        isOnnxDomain(import.domain()) ? "ai.onnx" : StringRef(import.domain());
+    auto [known, isNew] = versions.try_emplace(domain, import.version());
+    if (!isNew && known->second != import.version())
+      refuse(ImportStatus::invalidModel,
+             "opset_import has domain '" + printable(domain) +
+                 "' twice, as version " + Twine(known->second) + " and as " +
+                 Twine(import.version()) +
+                 "; keep the one that the model was exported with");
+  }
+}
+
 /// Every graph and function of the model knows its versions; before IR version
 /// 3, files did not say them.
 void settleOpsets(pb::ModelProto &model) {
+  refuseTwoVersions(model.opset_import());
+  for (const pb::FunctionProto &function : model.functions())
+    refuseTwoVersions(function.opset_import());
   if (pb::OperatorSetIdProto *import = onnxOpset(model)) {
     if (import->version() > newestOpset())
       refuse(ImportStatus::unsupported,
@@ -402,39 +422,6 @@ void convert(pb::ModelProto &model) {
   }
 }
 
-/// No value may be larger than an address space.
-void refuseAbsurdSizes(const pb::GraphProto &graph) {
-  constexpr int64_t mostBytes = int64_t(1) << 47;
-  auto look = [&](const pb::ValueInfoProto &value) {
-    if (!value.type().has_tensor_type())
-      return;
-    SmallVector<int64_t> dims;
-    for (const pb::TensorShapeProto::Dimension &dim :
-         value.type().tensor_type().shape().dim())
-      if (dim.has_dim_value())
-        dims.push_back(dim.dim_value());
-    std::optional<int64_t> count = elementCount(dims);
-    if (count &&
-        value.type().tensor_type().elem_type() == pb::TensorProto::STRING)
-      return;
-    std::optional<int64_t> bytes =
-        count ? storageBytes(value.type().tensor_type().elem_type(), *count)
-              : std::nullopt;
-    if (count && !bytes && *count <= mostBytes)
-      return; // a type that the importer refuses by name
-    if (!bytes || *bytes > mostBytes)
-      refuse(ImportStatus::resourceLimit,
-             "value '" + printable(value.name()) +
-                 "' has dims that are negative or take more than 2^47 bytes");
-  };
-  for (const pb::ValueInfoProto &value : graph.input())
-    look(value);
-  for (const pb::ValueInfoProto &value : graph.output())
-    look(value);
-  for (const pb::ValueInfoProto &value : graph.value_info())
-    look(value);
-}
-
 } // namespace
 
 pb::TypeProto initializerType(const pb::TensorProto &tensor) {
@@ -459,6 +446,7 @@ void prepare(pb::ModelProto &model, WeightFiles &files) {
   spellDomains(model);
   adoptStrays(model);
   model.clear_training_info();
+  openDims(*model.mutable_graph());
   settleTensors();
   makeDense(model, files);
   // Our own questions first: their answers name the place better than the

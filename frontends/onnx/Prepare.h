@@ -53,6 +53,14 @@ void inferShapes(::onnx::ModelProto &model);
 /// carefully, count without end.
 void refuseAbsurdCounts(const ::onnx::ModelProto &model);
 
+/// Some exporters write -1 for a size that is not known, where ONNX says
+/// nothing or gives it a name.
+void openDims(::onnx::GraphProto &graph);
+
+/// Refuses graphs with a value of negative size, or larger than an address
+/// space.
+void refuseAbsurdSizes(const ::onnx::GraphProto &graph);
+
 /// Removes nodes and initializers of the main graph whose results nobody uses.
 void removeDead(::onnx::GraphProto &graph);
 

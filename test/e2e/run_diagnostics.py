@@ -43,6 +43,10 @@ def external(location, **fields):
     return changed(with_weights(data_location=TensorProto.EXTERNAL), change)
 
 
+def dim_of(model):
+    return model.graph.input[0].type.tensor_type.shape.dim[0]
+
+
 def recursive():
     call = helper.make_node("Again", ["x"], ["y"], "again", domain="local")
     opsets = [helper.make_opsetid("local", 1), helper.make_opsetid("", 20)]
@@ -66,6 +70,7 @@ CASES = {
     "file-truncated": (RELU.SerializeToString()[:-9],),
     "no-graph": (onnx.ModelProto(ir_version=9),),
     "no-opset": (onnx.ModelProto(ir_version=9, graph=RELU.graph),),
+    "two-opsets": (changed(text("y = Relu(x)"), lambda m: m.opset_import.add(domain="ai.onnx", version=13)),),
     "future-opset": (text("y = Relu(x)", opset=99),),
     "future-ir-version": (changed(text("y = Relu(x)"), lambda m: setattr(m, "ir_version", 99)),),
     # Operators and types
@@ -100,6 +105,8 @@ CASES = {
     "conv-channels": (text("y = Conv(x, z)", "float[1,3,8,8] x, float[4,2,3,3] z", "float[a,b,c,d] y"),),
     "index-out-of-range": (text("y = Gather(x, i)", values="int64[1] i = {9}"),),
     "no-shape": (changed(text("y = Relu(x)"), lambda m: m.graph.input[0].type.tensor_type.ClearField("shape")),),
+    "negative-dim": (text("y = Pad(x, p)", values="int64[4] p = {-5, 0, 0, 0}"),),
+    "negative-dim-of-an-input": (changed(text("y = Relu(x)"), lambda m: setattr(dim_of(m), "dim_value", -2)),),
     "too-large": (text("y = Relu(x)", "float[1099511627776,1099511627776] x"),),
     # Weights
     "weights-too-short": (with_weights(raw_data=b"1234"),),

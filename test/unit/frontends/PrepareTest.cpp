@@ -49,6 +49,29 @@ TEST_F(Prepare, ExpandsSchemaFunctionsUnlessTheyAreKept) {
     EXPECT_TRUE(node.name() == "one" || node.name() == "two") << node.name();
 }
 
+TEST_F(Prepare, TakesMinusOneForASizeThatIsNotKnown) {
+  ::onnx::ModelProto model =
+      parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[N, 4] x) => "
+            "(float[M, 4] y) { y = Relu(x) }");
+  for (auto *values : {model.mutable_graph()->mutable_input(),
+                       model.mutable_graph()->mutable_output()})
+    values->at(0)
+        .mutable_type()
+        ->mutable_tensor_type()
+        ->mutable_shape()
+        ->mutable_dim(0)
+        ->set_dim_value(-1);
+  Loaded loaded = load(model);
+  ASSERT_TRUE(loaded.model) << loaded.text();
+  EXPECT_FALSE(loaded.model->graph()
+                   .input(0)
+                   .type()
+                   .tensor_type()
+                   .shape()
+                   .dim(0)
+                   .has_dim_value());
+}
+
 TEST_F(Prepare, InfersShapesAndBelievesNoClaims) {
   ::onnx::ModelProto model =
       parse("<ir_version: 9, opset_import: [\"\": 20]> g (float[N, 4] x) => "
