@@ -77,6 +77,7 @@ private:
   Operand nest(llvm::ArrayRef<const Term *> terms, Finish finish);
   Operand empty(llvm::ArrayRef<unsigned> order, mlir::Type type);
   Operand materialized(const Addend &addend);
+  Operand inRows(Operand plain);
   mlir::Value scoreOf(mlir::OpBuilder &inside, const Term *term,
                       mlir::Block &body,
                       llvm::MutableArrayRef<mlir::Value> added);
