@@ -190,6 +190,33 @@ func.func @no_stride(%a: tensor<1x28x28x128xf32>, %b: tensor<128x128x3x3xf32>, %
   return %r : tensor<1x28x28x128xf32>
 }
 
+// Tiles of three vectors where four would leave a quarter of the lanes to nobody.
+// CHECK-LABEL: @narrow_panels
+// CHECK: schedule(<kind = "winograd", tile = [{{[0-9]+}}, 2, {{.*}}pack = 16
+// WIDE-LABEL: @narrow_panels
+// WIDE: schedule(<kind = "winograd", tile = [{{[0-9]+}}, 3, {{.*}}pack = 48
+func.func @narrow_panels(%a: tensor<1x28x28x96xf32>, %b: tensor<96x96x3x3xf32>, %out: tensor<1x28x28x96xf32>) -> tensor<1x28x28x96xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x96xf32>, tensor<96x96x3x3xf32>) outs(%out : tensor<1x28x28x96xf32>) {
+  ^bb0(%x: tensor<1x28x28x96xf32>, %y: tensor<96x96x3x3xf32>, %o: tensor<1x28x28x96xf32>):
+    %zero = arith.constant 0.0 : f32
+    %padded = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
+    ^bb0(%n: index, %h: index, %v: index, %c: index):
+      tensor.yield %zero : f32
+    } : tensor<1x28x28x96xf32> to tensor<1x30x30x96xf32>
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x28x28x96xf32>) -> tensor<1x28x28x96xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%padded, %y : tensor<1x30x30x96xf32>, tensor<96x96x3x3xf32>) outs(%init : tensor<1x28x28x96xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x28x28x96xf32>
+    fulgur.yield %p : tensor<1x28x28x96xf32>
+  } -> tensor<1x28x28x96xf32>
+  return %r : tensor<1x28x28x96xf32>
+}
+
 // Of bfloat16, tiles are three by three where that spares a tenth of the products, but for few channels.
 // CHECK-LABEL: @pairs_of_large_images
 // CHECK: schedule(<kind = "winograd", tile = [{{.*}}, 3]
