@@ -1,5 +1,6 @@
 // RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
+// RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 halves" | FileCheck %s --check-prefix=HALVES
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 strassen" | FileCheck %s --check-prefix=STRASSEN
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 bf16 vnni amx" | FileCheck %s --check-prefix=AMX
 // RUN: fulgur-opt %s --fulgur-choose-schedules --remarks-filter-missed=fulgur.* --remark-format=emitRemark -o %t 2>&1 | FileCheck %s --check-prefix=REMARK
@@ -531,4 +532,26 @@ func.func @groups_of_sixteen(%a: tensor<1x16x16x4x16xf32>, %b: tensor<4x16x3x3x1
     fulgur.yield %s : tensor<1x14x14x4x16xf32>
   } -> tensor<1x14x14x4x16xf32>
   return %r : tensor<1x14x14x4x16xf32>
+}
+// Three vectors of half the size take less time than two whole ones, where they take half the time.
+// WIDE-LABEL: func @groups_of_24
+// WIDE: schedule(<kind = "convolution", tile = [8, 2, {{[0-9]+}}, 1], lanes = 16, unroll = 2, pack = 32
+// HALVES-LABEL: func @groups_of_24
+// HALVES: schedule(<kind = "convolution", tile = [8, 3, {{[0-9]+}}, 1], lanes = 8, unroll = 2, pack = 24
+func.func @groups_of_24(%a: tensor<1x16x16x4x24xf32>, %b: tensor<4x24x3x3x24xf32>) -> tensor<1x14x14x4x24xf32> {
+  %e = tensor.empty() : tensor<1x14x14x4x24xf32>
+  %r = fulgur.kernel ins(%a, %b : tensor<1x16x16x4x24xf32>, tensor<4x24x3x3x24xf32>) outs(%e : tensor<1x14x14x4x24xf32>) {
+  ^bb0(%x: tensor<1x16x16x4x24xf32>, %y: tensor<4x24x3x3x24xf32>, %d: tensor<1x14x14x4x24xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%d : tensor<1x14x14x4x24xf32>) -> tensor<1x14x14x4x24xf32>
+    %s = linalg.generic {indexing_maps = [#in, #of, #out], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x16x16x4x24xf32>, tensor<4x24x3x3x24xf32>) outs(%init : tensor<1x14x14x4x24xf32>) {
+    ^bb1(%p: f32, %q: f32, %o: f32):
+      %m = arith.mulf %p, %q : f32
+      %t = arith.addf %o, %m : f32
+      linalg.yield %t : f32
+    } -> tensor<1x14x14x4x24xf32>
+    fulgur.yield %s : tensor<1x14x14x4x24xf32>
+  } -> tensor<1x14x14x4x24xf32>
+  return %r : tensor<1x14x14x4x24xf32>
 }
