@@ -131,7 +131,7 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
     lanes = std::min(lanes, pack & -pack);
     while (pack % (vectors * lanes) != 0)
       --vectors;
-  } else if (ofBytes || c.depth() == 1) {
+  } else {
     // No more lanes that are nobody's than need be. Of floats, narrower tiles
     // read more for each product.
     auto padded = [&](int64_t vectors) {
