@@ -261,7 +261,8 @@ static LogicalResult verifyMap(AttentionOp op, AffineMap map, Type type,
 
 LogicalResult AttentionOp::verify() {
   SmallVector<AffineMap> maps = mapList();
-  size_t expected = 4 + getExtras().size() + (getSink() ? 1 : 0);
+  size_t expected =
+      4 + getExtras().size() + (getSink() ? 1 : 0) + (getOffsets() ? 1 : 0);
   if (maps.size() != expected)
     return emitOpError() << "has " << maps.size() << " maps for " << expected
                          << " operands and results";
@@ -282,8 +283,12 @@ LogicalResult AttentionOp::verify() {
                          {d, n})))
       return failure();
   if (getSink() &&
-      failed(verifyMap(*this, maps[maps.size() - 2], getSink().getType(),
+      failed(verifyMap(*this, maps[3 + getExtras().size()], getSink().getType(),
                        "the sink", {}, {d, j, n})))
+    return failure();
+  if (getOffsets() &&
+      failed(verifyMap(*this, maps[maps.size() - 2], getOffsets().getType(),
+                       "the offsets", {}, {i, d, j, n})))
     return failure();
   // Every operand agrees on the sizes of the loops.
   SmallVector<int64_t> sizes(numLoops(), ShapedType::kDynamic);
@@ -292,6 +297,8 @@ LogicalResult AttentionOp::verify() {
   llvm::append_range(types, getExtras().getTypes());
   if (getSink())
     types.push_back(getSink().getType());
+  if (getOffsets())
+    types.push_back(getOffsets().getType());
   types.push_back(getResult().getType());
   for (auto [map, type] : llvm::zip(maps, types))
     for (auto [expr, size] :
@@ -309,6 +316,8 @@ LogicalResult AttentionOp::verify() {
   if (getWindow() && (!getOffset() || *getWindow() < 1))
     return emitOpError() << "has a window, which needs an offset and a "
                             "positive size";
+  if (getOffsets() && !getOffset())
+    return emitOpError() << "has offsets, which need one that they add to";
   if (getZeroEmptyRows() && getAverageEmptyRows())
     return emitOpError() << "has two results for rows that see nothing";
   return success();

@@ -180,13 +180,14 @@ def Fulgur_AttentionOp : Fulgur_Op<"attention", [Pure, AttrSizedOperandSegments,
         result[i, n] = sum over j of softmax(s)[j] * value[j, n]
 
     (Vaswani et al., Attention Is All You Need, 2017.) As in linalg.generic, `maps` say which loop moves which dim of an operand:
-    those of query, key, value, the extras, the sink if there is one, and the result, in this order. The last four loops are i, d,
+    those of query, key, value, the extras, the sink and the offsets if there are any, and the result, in this order. The last four loops are i, d,
     j and n; those before are batch loops, any of which may be missing from an operand that is the same along it, such as the
     key of grouped queries (Ainslie et al., GQA, 2023). Maps are projected permutations and may have zeros.
 
     `score` is elementwise: its arguments are the product, the indices i and j, and one element of each extra (masks, biases),
     and it yields the score. With `offset`, query i sees the keys j <= i + offset only (causal attention, whose queries may
-    stand behind a past of `offset` keys), and with `window` of these the last `window` ones. `sink` is one more logit for each row,
+    stand behind a past of `offset` keys), and with `window` of these the last `window` ones. `offsets` are added to `offset`: sequences
+    of a batch have pasts of their own. `sink` is one more logit for each row,
     whose share goes to no value. A row whose scores are all -∞ gives NaN, 0 with `zero_empty_rows`, or the mean of the values of all keys,
     seen or not, with `average_empty_rows`: what a softmax makes of scores that are all the same low number.
 
@@ -194,13 +195,13 @@ def Fulgur_AttentionOp : Fulgur_Op<"attention", [Pure, AttrSizedOperandSegments,
     are, or rounded to the values' type.
   }];
   let arguments = (ins AnyRankedTensor:$query, AnyRankedTensor:$key, AnyRankedTensor:$value, Variadic<AnyRankedTensor>:$extras,
-    Optional<AnyRankedTensor>:$sink, Optional<Index>:$offset, AffineMapArrayAttr:$maps, OptionalAttr<I64Attr>:$window,
+    Optional<AnyRankedTensor>:$sink, Optional<RankedTensorOf<[I64]>>:$offsets, Optional<Index>:$offset, AffineMapArrayAttr:$maps, OptionalAttr<I64Attr>:$window,
     UnitAttr:$zero_empty_rows, UnitAttr:$average_empty_rows);
   let results = (outs AnyRankedTensor:$result);
   let regions = (region SizedRegion<1>:$score);
   let assemblyFormat = [{
     $query `,` $key `,` $value (`extras` `(` $extras^ `:` type($extras) `)`)? (`sink` `(` $sink^ `:` type($sink) `)`)?
-    (`causal` `(` $offset^ `)`)? `maps` $maps attr-dict-with-keyword $score
+    (`offsets` `(` $offsets^ `:` type($offsets) `)`)? (`causal` `(` $offset^ `)`)? `maps` $maps attr-dict-with-keyword $score
     `:` type($query) `,` type($key) `,` type($value) `->` type($result)
   }];
   let hasVerifier = 1;

@@ -61,9 +61,9 @@ void runAttention(Machine &machine, const Step &step) {
   auto result = makeArray(Format::of(op.getType()), sizes);
   Moved out(*result, op.resultMap());
   Format format = Format::of(op.getScore().getArgument(0).getType());
-  int64_t offset = 0, window = op.getWindow().value_or(INT64_MAX);
+  int64_t common = 0, window = op.getWindow().value_or(INT64_MAX);
   if (op.getOffset())
-    offset = machine.integer(step, step.operands.size() - 1);
+    common = machine.integer(step, step.operands.size() - 1);
 
   SmallVector<double> scores(loops[j]);
   forEachIndex(ArrayRef(loops).take_front(d), [&](ArrayRef<int64_t> row) {
@@ -71,7 +71,10 @@ void runAttention(Machine &machine, const Step &step) {
     index.resize(loops.size(), 0);
     double greatest = -INFINITY, sum = 0;
     if (op.getSink())
-      greatest = operands.back().load(index).real;
+      greatest = operands[3 + extras].load(index).real;
+    int64_t offset = common;
+    if (op.getOffsets())
+      offset += operands.back().load(index).integer;
     double sink = greatest;
     for (int64_t &key = index[j] = 0; key < loops[j]; ++key) {
       double product = 0;

@@ -74,7 +74,8 @@ private:
   llvm::SmallVector<unsigned> order(llvm::ArrayRef<const Term *> terms);
   using Finish =
       llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::ValueRange)>;
-  Operand nest(llvm::ArrayRef<const Term *> terms, Finish finish);
+  Operand nest(llvm::ArrayRef<const Term *> terms, mlir::Type type,
+               Finish finish);
   Operand empty(llvm::ArrayRef<unsigned> order, mlir::Type type);
   Operand materialized(const Addend &addend);
   Operand inRows(Operand plain);
@@ -109,6 +110,7 @@ private:
   llvm::SmallVector<Mask> masks;
   bool emptied; ///< rows that see nothing are set to 0 behind the product
   std::optional<Number> offset, windowStart;
+  const Term *ownOffset; ///< of each of the batch, added to `offset`; or null
   bool averages; ///< rows that see nothing become the mean of all values
   llvm::SmallVector<Addend> addends;
   mlir::Value result; ///< what is replaced

@@ -84,26 +84,97 @@ static void collectParts(Terms &terms, const Term *term,
     parts.push_back(term);
 }
 
+/// An integer that is a number and maybe a term, times -1 if `negative`.
+namespace {
+struct Sum {
+  Number number;
+  const Term *rest = nullptr;
+  bool negative = false;
+};
+} // namespace
+
+static std::optional<Sum> sumOf(const Term *term) {
+  if (term->kind == Term::Kind::number)
+    return Sum{term->number};
+  if (term->isA<arith::IndexCastOp>())
+    return sumOf(term->operands[0]);
+  bool isDifference = term->isA<arith::SubIOp>();
+  if (!isDifference && !term->isA<arith::AddIOp>())
+    return Sum{0, term};
+  auto a = sumOf(term->operands[0]), b = sumOf(term->operands[1]);
+  if (!a || !b || (a->rest && b->rest))
+    return std::nullopt;
+  if (isDifference)
+    return Sum{a->number - b->number, a->rest ? a->rest : b->rest,
+               a->rest ? a->negative : !b->negative};
+  return Sum{a->number + b->number, a->rest ? a->rest : b->rest,
+             a->rest ? a->negative : b->negative};
+}
+
+/// What is not positive where `part` holds.
+static std::optional<Sum> boundOf(const Term *part) {
+  if (part->kind == Term::Kind::notPositive)
+    return Sum{part->number};
+  if (!part->isA<arith::CmpIOp>())
+    return std::nullopt;
+  auto left = sumOf(part->operands[0]), right = sumOf(part->operands[1]);
+  if (!left || !right || bool(left->rest) == bool(right->rest))
+    return std::nullopt;
+  int64_t strict = 0;
+  switch (cast<arith::CmpIOp>(part->like).getPredicate()) {
+  case arith::CmpIPredicate::sge:
+    std::swap(left, right);
+    break;
+  case arith::CmpIPredicate::sgt:
+    std::swap(left, right);
+    strict = 1;
+    break;
+  case arith::CmpIPredicate::sle:
+    break;
+  case arith::CmpIPredicate::slt:
+    strict = 1;
+    break;
+  default:
+    return std::nullopt;
+  }
+  const Term *rest = left->rest ? left->rest : right->rest;
+  bool negative = left->rest ? left->negative : !right->negative;
+  if (!rest->type.isInteger(64))
+    return std::nullopt;
+  return Sum{left->number - right->number + strict, rest, negative};
+}
+
 Visibility fulgur::visibilityOf(Terms &terms, const Term *visible, unsigned i,
-                                unsigned j) {
+                                unsigned j, const Number &queries) {
   Visibility result;
   SmallVector<const Term *> parts;
   collectParts(terms, visible, parts);
-  Number query = Number::atom(i), key = Number::atom(j);
+  // The only one is 0, and conditions need not name it.
+  Number query = queries.is(1) ? Number(0) : Number::atom(i),
+         key = Number::atom(j);
   for (const Term *part : parts) {
-    if (part->kind == Term::Kind::notPositive) {
-      Number offset = key - query - part->number,
-             start = part->number - (query - key);
+    auto bound = boundOf(part);
+    if (bound && bound->rest &&
+        (llvm::is_contained(bound->rest->loops, i) ||
+         llvm::is_contained(bound->rest->loops, j)))
+      bound.reset();
+    if (bound) {
+      bound->number = bound->number.replaced(i, query);
+      Number offset = key - query - bound->number,
+             start = bound->number - (query - key);
       auto free = [&](const Number &number) {
-        return llvm::none_of(part->loops,
-                             [&](unsigned loop) { return number.has(loop); });
+        return !number.has(i) && llvm::none_of(part->loops, [&](unsigned loop) {
+          return number.has(loop);
+        });
       };
-      if (free(offset) && !result.offset) {
+      if (free(offset) && !result.offset && (!bound->rest || bound->negative)) {
         result.offset = offset;
+        result.ownOffset = bound->rest;
         continue;
       }
-      if (free(start) && !result.start) {
+      if (free(start) && !result.start && !bound->negative) {
         result.start = start;
+        result.ownStart = bound->rest;
         continue;
       }
     }

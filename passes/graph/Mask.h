@@ -15,14 +15,16 @@ struct Mask {
 /// where it does not.
 std::optional<Mask> maskOf(Terms &terms, const Term *score);
 
-/// What a condition says about query i and key j.
+/// What a condition says about query i, one of `queries`, and key j.
 struct Visibility {
   std::optional<Number> offset; ///< j <= i + offset
   std::optional<Number> start;  ///< j >= i + start
+  /// What is added to the number; may be null.
+  const Term *ownOffset = nullptr, *ownStart = nullptr;
   llvm::SmallVector<const Term *> others;
 };
 Visibility visibilityOf(Terms &terms, const Term *visible, unsigned i,
-                        unsigned j);
+                        unsigned j, const Number &queries);
 
 /// Whether a score may have been made low by anything but the product: it has
 /// constants like those of masks, or numbers that the caller gives.

@@ -451,18 +451,25 @@ bool AttentionFusion::hidesRow(const Term *condition) {
 void AttentionFusion::takeMasks() {
   offset.reset();
   windowStart.reset();
+  ownOffset = nullptr;
   averages = false;
   addends.clear();
   bool clean = !mayHide(score);
   for (const Mask &mask : masks) {
-    Visibility sees = visibilityOf(*terms, mask.visible, i, j);
+    Visibility sees = visibilityOf(*terms, mask.visible, i, j, atoms.sizeOf(i));
     // A window ends with the last key that is seen.
     auto size = sees.offset && sees.start
                     ? (*sees.offset - *sees.start + 1).constant()
                     : std::nullopt;
-    bool fits = sees.offset && !offset && (!sees.start || (size && *size > 0));
+    bool fits = sees.offset && !offset &&
+                (!sees.start ||
+                 (size && *size > 0 && sees.ownStart == sees.ownOffset)) &&
+                (!sees.ownOffset ||
+                 llvm::all_of(sees.ownOffset->loops, [&](unsigned loop) {
+                   return llvm::is_contained(batch, loop);
+                 }));
     // Every row sees a key, were it not for other conditions.
-    bool full = fits && atoms.knownNonNegative(*sees.offset);
+    bool full = fits && !sees.ownOffset && atoms.knownNonNegative(*sees.offset);
     bool isInfinite = mask.hidden == -kInfinity;
     // Where low scores are finite, a row that sees no key has equal weights for
     // all of them, those hidden by `causal` as well.
@@ -472,6 +479,7 @@ void AttentionFusion::takeMasks() {
     if (fits && (exact || (isOnly && mask.hidden <= kAbsorbing))) {
       offset = sees.offset;
       windowStart = sees.start;
+      ownOffset = sees.ownOffset;
       averages = !exact;
     } else {
       sees.others = {mask.visible};

@@ -81,9 +81,9 @@ AttentionFusion::Operand AttentionFusion::empty(ArrayRef<unsigned> order,
 /// A tensor over the loops of some terms, of what `finish` makes of their
 /// values.
 AttentionFusion::Operand AttentionFusion::nest(ArrayRef<const Term *> values,
-                                               Finish finish) {
+                                               Type type, Finish finish) {
   SmallVector<unsigned> all = order(values);
-  Operand init = empty(all, b.getF32Type());
+  Operand init = empty(all, type);
   llvm::SetVector<const Term *> leaves;
   auto collect = [&](auto &self, const Term *term) -> void {
     if (term->kind == Term::Kind::leaf &&
@@ -183,13 +183,14 @@ AttentionFusion::Operand AttentionFusion::materialized(const Addend &addend) {
       if (auto operand = asOperand(there[0]))
         return inRows(view(*operand));
   }
-  return nest(addend.terms, [&](OpBuilder &inside, ValueRange values) -> Value {
-    if (!addend.hidden)
-      return values[0];
-    return arith::SelectOp::create(inside, loc, allOf(inside, loc, values),
-                                   real(inside, loc, 0),
-                                   real(inside, loc, *addend.hidden));
-  });
+  return nest(addend.terms, b.getF32Type(),
+              [&](OpBuilder &inside, ValueRange values) -> Value {
+                if (!addend.hidden)
+                  return values[0];
+                return arith::SelectOp::create(
+                    inside, loc, allOf(inside, loc, values),
+                    real(inside, loc, 0), real(inside, loc, *addend.hidden));
+              });
 }
 
 /// The score without masks, where `added` stands for the addends.
@@ -273,6 +274,14 @@ void AttentionFusion::write() {
     sinkValue = plain.tensor;
     maps.push_back(mapOf(loops, plain));
   }
+  Value ownOffsets;
+  if (ownOffset) {
+    Operand plain =
+        nest(ownOffset, ownOffset->type,
+             [](OpBuilder &, ValueRange values) -> Value { return values[0]; });
+    ownOffsets = plain.tensor;
+    maps.push_back(mapOf(loops, plain));
+  }
   // The result has a dim for each loop, and then the form that is asked for.
   Operand flat{{}, {}};
   SmallVector<OpFoldResult> sizes;
@@ -300,9 +309,10 @@ void AttentionFusion::write() {
   if (windowStart)
     window = b.getI64IntegerAttr(*(*offset - *windowStart + 1).constant());
   bool zeroes = emptied || (guarded && !averages);
-  auto op = AttentionOp::create(
-      b, loc, type, operands[0], operands[1], operands[2], extras, sinkValue,
-      offsetValue, b.getAffineMapArrayAttr(maps), window, zeroes, averages);
+  auto op = AttentionOp::create(b, loc, type, operands[0], operands[1],
+                                operands[2], extras, sinkValue, ownOffsets,
+                                offsetValue, b.getAffineMapArrayAttr(maps),
+                                window, zeroes, averages);
   op.getScore().takeBody(body);
   flat.tensor = op.getResult();
   Value replacement = flat.tensor;

@@ -112,6 +112,10 @@ struct Decomposition {
     if (!op.getOffset())
       return result;
     Value last = arith::AddIOp::create(b, loc, query, op.getOffset());
+    if (op.getOffsets())
+      last = arith::AddIOp::create(
+          b, loc, last,
+          arith::IndexCastOp::create(b, loc, b.getIndexType(), v.back()));
     Value sees =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, key, last);
     if (auto window = op.getWindow()) {
@@ -129,6 +133,8 @@ struct Decomposition {
     llvm::append_range(operands, op.getExtras());
     if (op.getSink())
       operands.push_back(op.getSink());
+    if (op.getOffsets())
+      operands.push_back(op.getOffsets());
     unsigned d = op.depthLoop(), j = op.keyLoop(), n = op.columnLoop();
     SmallVector<unsigned> rows =
         llvm::to_vector(llvm::seq<unsigned>(0, loops - 3)); // batch and i
@@ -150,13 +156,16 @@ struct Decomposition {
     for (auto [extra, map] :
          llvm::zip(op.getExtras(), ArrayRef(maps).drop_front(3)))
       in.push_back({extra, map});
+    if (op.getOffsets())
+      in.push_back({op.getOffsets(), maps[maps.size() - 2]});
     s = generic(scores, {}, in, empty(scores), scoreMap, [&](ValueRange v) {
       return score(v.drop_back(), loops - 4, loops - 3);
     });
 
     // The sink is where the maximum and the sum begin.
     Value greatest = filled(rows, -INFINITY), total = filled(rows, 0);
-    std::pair<Value, AffineMap> sink{op.getSink(), maps[maps.size() - 2]};
+    std::pair<Value, AffineMap> sink{op.getSink(),
+                                     maps[3 + op.getExtras().size()]};
     if (sink.first)
       greatest = generic(rows, {}, {sink}, empty(rows), rowMap,
                          [&](ValueRange v) { return widen(v[0]); });

@@ -48,21 +48,14 @@ Tensor visibleKeys(const Core &c, const Site &s, const Lengths &lengths,
   Tensor start = perBatch(c, past), end = perBatch(c, lengths.ends);
   return c.generate(
       {start.shape[0], 1, lengths.queries, keys}, DType::boolean, {start, end},
-      [&](Body &body, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
+      [&](Body &, ArrayRef<Scalar> v, ArrayRef<Scalar> at) {
         Scalar limit = convert(v[1], DType::index);
         if (!oneWay)
           return window < 0
                      ? at[3] < limit
                      : (at[3] < limit) & (at[3] >= limit - double(window));
         Scalar last = convert(v[0], DType::index) + at[2];
-        Scalar visible = at[3] <= last;
-        // No sequence is longer than the longest: a bound that needs no data.
-        if (s[3])
-          visible = visible &
-                    (at[3] <=
-                     at[2] + Scalar::extent(body, DType::index,
-                                            lengths.total - lengths.queries));
-        return visible &
+        return (at[3] <= last) &
                (window < 0 ? at[3] < limit : at[3] > last - double(window));
       });
 }

@@ -54,10 +54,14 @@ struct AttentionEmitter {
   Access keyPast{}, valuePast{};
   mlir::Value keyPastRows{}, valuePastRows{};
   llvm::SmallVector<Access> extras{};
-  mlir::Value offset{}; ///< null without causality
+  mlir::Value offset{};       ///< null without causality; what it is at a point
+  mlir::Value commonOffset{}; ///< without `offsets`
+  Access offsets{};           ///< one for each of the batch, added to that
 
   /// Finds the sizes and accesses.
   void access();
+  /// Where `point` has the indices of the batch loops that offsets are for.
+  void enter(llvm::ArrayRef<mlir::Value> point);
 
   mlir::VectorType vectorType() {
     return mlir::VectorType::get(lanes, e.builder.getF32Type());

@@ -22,6 +22,8 @@ SmallVector<std::pair<Value, AffineMap>> Attention::operands() const {
   llvm::append_range(values, op.getExtras());
   if (op.getSink())
     values.push_back(op.getSink());
+  if (op.getOffsets())
+    values.push_back(op.getOffsets());
   values.push_back(op.getResult());
   SmallVector<std::pair<Value, AffineMap>> result;
   for (auto [value, map] : llvm::zip(values, op.mapList()))
@@ -154,6 +156,8 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
     if (!isArgument(extra) ||
         !getElementTypeOrSelf(extra.getType()).isIntOrIndexOrFloat())
       return std::nullopt;
+  if (op.getOffsets() && !isArgument(op.getOffsets()))
+    return std::nullopt;
   if (Value offset = op.getOffset();
       offset && !isArgument(offset) && !matchPattern(offset, m_Constant()))
     return std::nullopt;

@@ -59,6 +59,8 @@ void AttentionEmitter::access() {
   keyPast = pastOf(attention.keyPast, operands[1].second, keyPastRows);
   valuePast = pastOf(attention.valuePast, operands[2].second, valuePastRows);
   out = accesses.pop_back_val();
+  if (attention.op.getOffsets())
+    offsets = accesses.pop_back_val();
   if (attention.op.getSink())
     sink = accesses.pop_back_val();
   extras.assign(accesses.begin() + 3, accesses.end());
@@ -66,6 +68,7 @@ void AttentionEmitter::access() {
     offset = site.operand(given);
     if (!offset)
       offset = e.index(*known(given));
+    commonOffset = offset;
   }
 }
 
@@ -96,6 +99,16 @@ void AttentionEmitter::copyPast() {
   };
   copy(keyPast, keyPastRows, key, attention.depth);
   copy(valuePast, valuePastRows, value, attention.columns);
+}
+
+void AttentionEmitter::enter(ArrayRef<Value> point) {
+  if (!offsets.flat)
+    return;
+  Value own = memref::LoadOp::create(e.builder, e.loc, offsets.flat,
+                                     offsets.at(e, point));
+  offset =
+      e.add(commonOffset, arith::IndexCastOp::create(
+                              e.builder, e.loc, e.builder.getIndexType(), own));
 }
 
 double AttentionEmitter::queryFactor() {

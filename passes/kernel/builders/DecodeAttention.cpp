@@ -55,6 +55,11 @@ bool fulgur::canDecode(AttentionEmitter &a) {
         extra.elementType().isInteger(1))
       return false;
   Decode decode(a);
+  // All rows of a pass share their keys.
+  if (a.offsets.flat && llvm::any_of(decode.rowLoops, [&](unsigned loop) {
+        return bool(a.offsets.steps[loop]);
+      }))
+    return false;
   return isOne(a.value.steps[a.n]) &&
          (isOne(a.key.steps[a.d]) || isOne(a.key.steps[a.j])) &&
          decode.capacity <= kMostRows &&
@@ -135,6 +140,7 @@ void Decode::item(Value unit, Value chunk) {
     point[loop] = e.remainder(outer, a.sizes[loop]);
     outer = e.floorDiv(outer, a.sizes[loop]);
   }
+  a.enter(point);
   Value from = e.mul(chunk, chunkKeys),
         to = e.min(e.add(from, chunkKeys), keyCount);
   if (a.offset && !copies()) {

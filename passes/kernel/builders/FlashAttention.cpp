@@ -36,6 +36,7 @@ void Flash::build() {
         point[loop] = e.remainder(outer, a.sizes[loop]);
         outer = e.floorDiv(outer, a.sizes[loop]);
       }
+      a.enter(point);
       Value from = e.mul(block, blockQueries),
             here = e.min(e.sub(queryCount, from), e.index(blockQueries));
       if (known(queryCount) && *known(queryCount) % blockQueries == 0)

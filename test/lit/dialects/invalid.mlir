@@ -153,6 +153,30 @@ func.func @attention_window(%q: tensor<4x8xf32>, %k: tensor<6x8xf32>) -> tensor<
 
 // -----
 
+func.func @attention_empty(%q: tensor<4x8xf32>, %k: tensor<6x8xf32>) -> tensor<4x8xf32> {
+  // expected-error@+1 {{has two results for rows that see nothing}}
+  %r = fulgur.attention %q, %k, %k maps [affine_map<(i, d, j, n) -> (i, d)>, affine_map<(i, d, j, n) -> (j, d)>,
+      affine_map<(i, d, j, n) -> (j, n)>, affine_map<(i, d, j, n) -> (i, n)>] attributes {zero_empty_rows, average_empty_rows} {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<4x8xf32>, tensor<6x8xf32>, tensor<6x8xf32> -> tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}
+
+// -----
+
+func.func @attention_offsets(%q: tensor<4x8xf32>, %k: tensor<6x8xf32>, %p: tensor<i64>) -> tensor<4x8xf32> {
+  // expected-error@+1 {{has offsets, which need one that they add to}}
+  %r = fulgur.attention %q, %k, %k offsets(%p : tensor<i64>) maps [affine_map<(i, d, j, n) -> (i, d)>, affine_map<(i, d, j, n) -> (j, d)>,
+      affine_map<(i, d, j, n) -> (j, n)>, affine_map<(i, d, j, n) -> ()>, affine_map<(i, d, j, n) -> (i, n)>] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<4x8xf32>, tensor<6x8xf32>, tensor<6x8xf32> -> tensor<4x8xf32>
+  return %r : tensor<4x8xf32>
+}
+
+// -----
+
 func.func @codes_axis(%codes: tensor<2x3x8xi8>, %scale: tensor<1x3x8xf32>) {
   // expected-error@+1 {{axis 0 is not one of the last two of 3 dims}}
   %0 = fulgur.dequantize %codes, %scale {axis = 0 : i64, bits = 8 : i64, block = 2 : i64} : tensor<2x3x8xi8>, tensor<1x3x8xf32> -> tensor<2x3x8xf32>

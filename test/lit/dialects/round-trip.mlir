@@ -144,6 +144,22 @@ func.func @attends(%q: tensor<?x?x2x3x64xf32>, %k: tensor<?x2x?x64xf32>, %v: ten
   return %r : tensor<?x?x2x3x32xf32>
 }
 
+// Every sequence of the batch has a past of its own.
+// CHECK-LABEL: func.func @attends_sequences
+// CHECK: fulgur.attention %{{.*}}, %{{.*}}, %{{.*}} offsets(%{{.*}} : tensor<?xi64>) causal(%{{.*}}) maps
+// CHECK-SAME: attributes {average_empty_rows}
+func.func @attends_sequences(%q: tensor<?x?x64xf32>, %k: tensor<?x?x64xf32>, %pasts: tensor<?xi64>) -> tensor<?x?x64xf32> {
+  %zero = arith.constant 0 : index
+  %r = fulgur.attention %q, %k, %k offsets(%pasts : tensor<?xi64>) causal(%zero)
+      maps [affine_map<(b, i, d, j, n) -> (b, i, d)>, affine_map<(b, i, d, j, n) -> (b, j, d)>, affine_map<(b, i, d, j, n) -> (b, j, n)>,
+            affine_map<(b, i, d, j, n) -> (b)>, affine_map<(b, i, d, j, n) -> (b, i, n)>]
+      attributes {average_empty_rows} {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32> -> tensor<?x?x64xf32>
+  return %r : tensor<?x?x64xf32>
+}
+
 // CHECK-LABEL: @few_bits
 // CHECK: fulgur.dequantize %{{.*}}, %{{.*}} {axis = 1 : i64, bits = 4 : i64, block = 16 : i64, offset = 8 : i64, per_byte = 2 : i64} : tensor<3x16xi8>, tensor<3x2xf32> -> tensor<3x32xf32>
 // CHECK: fulgur.dequantize %{{.*}}, %{{.*}}, %{{.*}} {axis = 0 : i64, bits = 8 : i64, block = 16 : i64, is_signed} : tensor<32x3xi8>, tensor<2x3xf16>, tensor<2x3xi8> -> tensor<32x3xf32>

@@ -1,4 +1,4 @@
-# attention.py bhid,bhjd,bhjn->bhin b=2 h=3 i=70? j=45? d=24 n=24 [causal=5] [window=7] [sink=h] [zero_empty] [mask=bij] [keep=bj] [slope=h]
+# attention.py bhid,bhjd,bhjn->bhin b=2 h=3 i=70? j=45? d=24 n=24 [causal=5] [offsets=b] [window=7] [sink=h] [zero_empty|average_empty] [mask=bij] [keep=bj] [slope=h]
 # [plain] [scale=0.005] [bf16] [narrow] [joint] [kscale=bhj vscale=hn]: attention, as a module for %kernels. `mask` is added, `keep` are booleans, `slope` is for
 # the distance of i and j. `bf16` are queries, keys and values of that type, `narrow` a result; with `kscale` or `vscale`
 # keys or values are bytes with scales of these dims (1: a single one), and all their sizes are known.
@@ -64,6 +64,10 @@ if "sink" in options:
     operands.append(("sink", options["sink"], "f32"))
     maps.append(options["sink"])
     text += f" sink(%sink : {tensor(options['sink'], sizes)})"
+if "offsets" in options:
+    operands.append(("offsets", options["offsets"], "i64"))
+    maps.append(options["offsets"])
+    text += f" offsets(%offsets : {tensor(options['offsets'], sizes, 'i64')})"
 if "causal" in options:
     before += f"%offset = arith.constant {options['causal']} : index\n"
     text += " causal(%offset)"
