@@ -216,6 +216,8 @@ Expected<CpuTarget> fulgur::resolveTarget(const Options &options) {
   target.unit.strassen =
       options.strassen.value_or(StringRef(target.cpu).starts_with("znver") &&
                                 target.unit.vectorBytes >= 64);
+  // It computes with vectors of 64 bytes in two turns.
+  target.unit.halves = target.cpu == "znver4" && target.unit.vectorBytes >= 64;
   return target;
 }
 

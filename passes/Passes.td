@@ -10,7 +10,8 @@ defvar targetOptions = [
   Option<"amx", "amx", "bool", "false", "whether the target has AMX's products of bfloat16 and of bytes">,
   Option<"vnni", "vnni", "bool", "false", "whether the target has AVX512-VNNI, AVX-VNNI or I8MM">,
   Option<"dotprod", "dotprod", "bool", "false", "whether the target has AArch64's DotProd">,
-  Option<"vbmi", "vbmi", "bool", "false", "whether the target has AVX512-VBMI">
+  Option<"vbmi", "vbmi", "bool", "false", "whether the target has AVX512-VBMI">,
+  Option<"halves", "halves", "bool", "false", "whether vectors of half the size take half the time">
 ];
 
 //===-- graph -----------------------------------------------------------------------------------------------------===//

@@ -18,6 +18,7 @@ struct Target {
   bool vnni = false; ///< sums of four products of an unsigned and a signed byte
                      ///< are one instruction: AVX512-VNNI, AVX-VNNI, I8MM
   bool dotprod = false; ///< the same of two unsigned ones: AArch64's DotProd
+  bool halves = false;  ///< vectors of half the size take half the time
 
   /// How many elements of `bits` bits one register holds.
   int64_t lanes(int64_t bits = 32) const { return vectorBytes * 8 / bits; }

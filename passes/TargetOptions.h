@@ -17,7 +17,8 @@ protected:
             .strassen = this->strassen,
             .amx = this->amx,
             .vnni = this->vnni,
-            .dotprod = this->dotprod};
+            .dotprod = this->dotprod,
+            .halves = this->halves};
   }
 };
 
@@ -32,6 +33,7 @@ template <typename Options> Options optionsFor(const Target &target) {
   options.amx = target.amx;
   options.vnni = target.vnni;
   options.dotprod = target.dotprod;
+  options.halves = target.halves;
   return options;
 }
 } // namespace fulgur

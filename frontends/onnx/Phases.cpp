@@ -9,9 +9,8 @@
 // write. (Shi et al., Real-Time Single Image and Video Super-Resolution Using
 // an Efficient Sub-Pixel Convolutional Neural Network, 2016.)
 //
-// Few filters would leave most lanes of a vector empty: there the filters of
-// all phases are those of one convolution, whose result is small enough to be
-// moved once more.
+// Few filters would leave many lanes of a vector empty: there the filters of
+// all phases are those of one convolution, whose result is moved once more.
 #include "frontends/onnx/Phases.h"
 #include "frontends/onnx/Window.h"
 #include <numeric>
@@ -20,8 +19,9 @@ using namespace mlir;
 using namespace fulgur::onnx;
 
 namespace {
-/// So many filters fill the lanes of a vector.
-constexpr int64_t kManyFilters = 16;
+constexpr int64_t kLanes = 16;
+/// From so many products for an element on it costs little to move it.
+constexpr int64_t kManyProducts = 128;
 
 /// Every stride-th element of one dim.
 struct Phase {
@@ -151,10 +151,10 @@ std::optional<Tensor> mergePhases(const Core &c, const Tensor &x,
   if (bias)
     y = addBias(
         c, y, c.reshape(c.broadcastTo(bias, {all, filters}), {filters * all}));
-  // [batch, phases..., filters, places...] to pairs of place and phase.
-  Shape apart{x.shape[0]}, whole{x.shape[0], filters}, start{0, 0},
-      size{x.shape[0], filters};
-  SmallVector<int64_t> order{0, int64_t(1 + dims)};
+  // [batch, phases..., filters, places...] to pairs of place and phase, and
+  // filters last: pixels move as a whole.
+  Shape apart{x.shape[0]}, whole{x.shape[0]}, start{0}, size{x.shape[0]};
+  SmallVector<int64_t> order{0}, back{0, int64_t(1 + dims)};
   for (int64_t stride : strides)
     apart.push_back(stride);
   apart.push_back(filters);
@@ -165,9 +165,23 @@ std::optional<Tensor> mergePhases(const Core &c, const Tensor &x,
     whole.push_back(places * cover.stride);
     start.push_back(*cover.low.constant() % cover.stride);
     size.push_back(cover.size);
+    back.push_back(1 + k);
   }
+  order.push_back(1 + dims);
+  whole.push_back(filters);
+  start.push_back(0);
+  size.push_back(filters);
   y = c.reshape(c.transpose(c.reshape(y, apart), order), whole);
-  return c.slice(y, start, size, SmallVector<int64_t>(y.rank(), 1));
+  y = c.slice(y, start, size, SmallVector<int64_t>(y.rank(), 1));
+  return c.transpose(y, back);
+}
+/// Whether the filters of all `phases` fill vectors better than those of one.
+bool fillsLanes(int64_t filters, int64_t phases, int64_t products) {
+  if (filters < kLanes)
+    return true;
+  int64_t merged = llvm::alignTo(phases * filters, kLanes),
+          apart = phases * llvm::alignTo(filters, kLanes);
+  return products >= kManyProducts && 8 * merged <= 7 * apart;
 }
 } // namespace
 
@@ -176,15 +190,18 @@ fulgur::onnx::convolveByPhases(const Core &c, const Tensor &x,
                                const Tensor &weights, const Tensor &bias,
                                ArrayRef<Cover> covers, int64_t groups) {
   Atoms &atoms = c.sizes.atoms;
-  int64_t all = 1;
+  int64_t all = 1, taps = 1;
   for (const Cover &cover : covers) {
     if (!cover.low.constant() || !cover.kernel.constant())
       return std::nullopt;
     all *= cover.stride;
+    taps *= llvm::divideCeil(*cover.kernel.constant(), cover.stride);
   }
   if (!weights.shape[0].constant() || !weights.shape[1].constant())
     return std::nullopt;
-  if (groups == 1 && all > 1 && *weights.shape[1].constant() < kManyFilters)
+  if (groups == 1 && all > 1 &&
+      fillsLanes(*weights.shape[1].constant(), all,
+                 *weights.shape[0].constant() * taps))
     if (std::optional<Tensor> y = mergePhases(c, x, weights, bias, covers))
       return y;
 

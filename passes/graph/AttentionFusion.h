@@ -78,6 +78,7 @@ private:
                Finish finish);
   Operand empty(llvm::ArrayRef<unsigned> order, mlir::Type type);
   Operand materialized(const Addend &addend);
+  Operand inRows(Operand plain);
   mlir::Value scoreOf(mlir::OpBuilder &inside, const Term *term,
                       mlir::Block &body,
                       llvm::MutableArrayRef<mlir::Value> added);

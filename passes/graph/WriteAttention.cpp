@@ -2,6 +2,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/Dims.h"
 #include "passes/graph/AttentionFusion.h"
@@ -141,6 +142,36 @@ static Value real(OpBuilder &b, Location loc, double value) {
   return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(value)));
 }
 
+/// What is added to the score with rows of keys. Where heads lie innermost, as
+/// relative positions do that a table was asked for, each block would gather
+/// its elements one by one.
+AttentionFusion::Operand AttentionFusion::inRows(Operand plain) {
+  auto isScore = [&](ArrayRef<unsigned> dim) {
+    return !dim.empty() && (dim[0] == i || dim[0] == j);
+  };
+  auto last =
+      llvm::find_if(llvm::reverse(plain.dims),
+                    [](ArrayRef<unsigned> dim) { return !dim.empty(); });
+  if (last == plain.dims.rend() || isScore(*last) ||
+      llvm::none_of(plain.dims, isScore))
+    return plain;
+  SmallVector<int64_t> order;
+  for (bool scores : {false, true})
+    for (auto [place, dim] : llvm::enumerate(plain.dims))
+      if (isScore(dim) == scores)
+        order.push_back(place);
+  auto type = cast<RankedTensorType>(plain.tensor.getType());
+  type = type.clone(applyPermutation(type.getShape(), order));
+  SmallVector<OpFoldResult> sizes =
+      applyPermutation(*dimsOf(b, plain.tensor), order);
+  Value empty =
+      tensor::EmptyOp::create(b, loc, type, dynamicDims(b, loc, type, sizes));
+  plain.tensor = linalg::TransposeOp::create(b, loc, plain.tensor, empty, order)
+                     ->getResult(0);
+  plain.dims = applyPermutation(plain.dims, order);
+  return plain;
+}
+
 /// A tensor that is added to the score: one that is there, or a new one.
 AttentionFusion::Operand AttentionFusion::materialized(const Addend &addend) {
   if (!addend.hidden) {
@@ -150,7 +181,7 @@ AttentionFusion::Operand AttentionFusion::materialized(const Addend &addend) {
                                   : terms->origins(term);
     if (!there.empty() && isa<RankedTensorType>(there[0].tensor.getType()))
       if (auto operand = asOperand(there[0]))
-        return view(*operand);
+        return inRows(view(*operand));
   }
   return nest(addend.terms, b.getF32Type(),
               [&](OpBuilder &inside, ValueRange values) -> Value {

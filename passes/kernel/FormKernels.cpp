@@ -10,6 +10,7 @@
 #include "passes/Passes.h"
 #include "passes/kernel/KernelGroups.h"
 #include "passes/kernel/KernelParts.h"
+#include "passes/kernel/builders/PastRows.h"
 #include "passes/kernel/builders/Rows.h"
 
 using namespace mlir;
@@ -106,6 +107,10 @@ private:
                                         dynamicDims(builder, loc, type, *dims));
     SmallVector<OpFoldResult> offsets(type.getRank(), builder.getIndexAttr(0));
     SmallVector<tensor::InsertSliceOp> moved;
+    // What attention copies is inserted last, by its kernel.
+    tensor::InsertSliceOp first;
+    bool isCopied = concat.getInputs().size() == 2 &&
+                    attentionThatCopies(concat.getInputs()[0], concat);
     for (Value part : concat.getInputs()) {
       FailureOr<SmallVector<OpFoldResult>> sizes = dimsOf(builder, part);
       if (failed(sizes))
@@ -117,7 +122,12 @@ private:
           size = getValueOrCreateConstantIndexOp(builder, loc, size);
         else
           size = builder.getIndexAttr(dim);
+      Value before = all;
       all = insertPart(builder, loc, part, all, offsets, *sizes, moved);
+      if (isCopied && !first) {
+        first = all.getDefiningOp<tensor::InsertSliceOp>();
+        all = before;
+      }
       OpFoldResult &offset = offsets[concat.getDim()];
       auto at = getConstantIntValue(offset),
            size = getConstantIntValue((*sizes)[concat.getDim()]);
@@ -130,6 +140,11 @@ private:
                      getValueOrCreateConstantIndexOp(builder, loc,
                                                      (*sizes)[concat.getDim()]))
                      .getResult();
+    }
+    if (first) {
+      first.getDestMutable().assign(all);
+      first->moveAfter(all.getDefiningOp());
+      all = first;
     }
     concat.replaceAllUsesWith(all);
     concat.erase();
@@ -249,6 +264,13 @@ private:
     for (Operation *op : group.drop_back())
       if (isRowOperation(op) ? !op->hasOneUse() : isRounded(op, root))
         results.push_back(op->getResult(0));
+    // What attention copies to the front of its keys and values is there with
+    // the rest of them.
+    SmallVector<tensor::InsertSliceOp> copies;
+    if (isa<AttentionOp>(root))
+      for (Operation *op : group)
+        if (auto copy = dyn_cast<tensor::InsertSliceOp>(op))
+          copies.push_back(copy);
     if (kept)
       outs.push_back(kept);
     for (Value result : ArrayRef(results).drop_front(outs.size())) {
@@ -268,11 +290,21 @@ private:
             dynamicDims(builder, root->getLoc(), result.getType(), *dims));
     }
 
+    llvm::SmallDenseMap<Value, unsigned> keptOuts;
+    if (kept)
+      keptOuts[kept] = 0;
+    for (tensor::InsertSliceOp copy : copies) {
+      keptOuts[copy.getDest()] = outs.size();
+      outs.push_back(copy.getDest());
+      results.push_back(copy);
+    }
+
     llvm::SetVector<Value> inputs;
     auto capture = [&](Value value) {
       Operation *producer = value.getDefiningOp();
-      if (value == kept || (producer && (llvm::is_contained(group, producer) ||
-                                         isa<tensor::EmptyOp>(producer))))
+      if (keptOuts.contains(value) ||
+          (producer && (llvm::is_contained(group, producer) ||
+                        isa<tensor::EmptyOp>(producer))))
         return;
       if (producer && producer->hasTrait<OpTrait::ConstantLike>() &&
           !isa<RankedTensorType>(value.getType()))
@@ -303,7 +335,7 @@ private:
       types.push_back(out.getType());
     auto kernel = KernelOp::create(builder, root->getLoc(), types,
                                    inputs.getArrayRef(), outs, ScheduleAttr(),
-                                   /*keeps=*/bool(kept));
+                                   /*keeps=*/!keptOuts.empty());
     Block *body = builder.createBlock(&kernel.getBody());
     IRMapping mapping;
     for (Value value : inputs)
@@ -311,8 +343,8 @@ private:
     SmallVector<Value> destinations;
     for (Value out : outs)
       destinations.push_back(body->addArgument(out.getType(), out.getLoc()));
-    if (kept)
-      mapping.map(kept, destinations.front());
+    for (auto [value, number] : keptOuts)
+      mapping.map(value, destinations[number]);
     for (tensor::EmptyOp empty : empties)
       if (std::optional<unsigned> number =
               destinationFor(empty, root, results, group))

@@ -10,6 +10,7 @@
 #include "passes/Convolution.h"
 #include "passes/ScaledCodes.h"
 #include "passes/kernel/builders/Gather.h"
+#include "passes/kernel/builders/PastRows.h"
 #include "passes/kernel/builders/Pixels.h"
 #include "passes/kernel/builders/Rows.h"
 #include "passes/kernel/builders/View.h"
@@ -238,6 +239,7 @@ public:
     }
     if (auto attention = dyn_cast<AttentionOp>(root)) {
       addScaledCodes(attention, group);
+      addCopies(attention, group);
       addSlices(attention, /*query, key, value*/ 3, group);
     }
     if (isa<linalg::TransposeOp>(root))
@@ -424,6 +426,16 @@ private:
         group.push_back(copy);
         addSlices(copy, codes->scale ? 2 : 1, group);
       }
+  }
+
+  /// Attention copies keys and values that were there before while it reads
+  /// them.
+  static void addCopies(AttentionOp attention,
+                        SmallVectorImpl<Operation *> &group) {
+    for (Value rows : {attention.getKey(), attention.getValue()})
+      if (tensor::InsertSliceOp copy = insertedPast(rows);
+          copy && attentionThatCopies(copy.getSource(), rows) == attention)
+        group.push_back(copy);
   }
 
   /// Attention, transpositions, reductions and loops whose results are put

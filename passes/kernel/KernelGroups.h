@@ -17,8 +17,9 @@ llvm::SetVector<mlir::Value> valuesUsedBy(mlir::Operation *op);
 /// movement of data ...), the fills and copies that only prepare its
 /// destination, the elementwise producer of a row operation, the elementwise
 /// consumer of a product or convolution, the padding of a convolution or pool,
-/// the loop whose results are inserted, and the insertion of a convolution's
-/// result, so that several kernels write parts of one tensor.
+/// the loop whose results are inserted, the insertion of a convolution's
+/// result, so that several kernels write parts of one tensor, and that of
+/// earlier keys and values in front of the new ones.
 struct KernelGroups {
   /// The group of `root`, in the order of the block, without what is `taken` by
   /// others. What others read as well is cloned where that is cheap.

@@ -185,10 +185,19 @@ private:
     auto kernel = result.getDefiningOp<KernelOp>();
     if (!kernel)
       return;
-    OpOperand &out =
-        kernel.getOutsMutable()[cast<OpResult>(result).getResultNumber()];
-    auto empty = out.get().getDefiningOp<tensor::EmptyOp>();
-    if (!empty)
+    auto outOf = [](Value result) {
+      return &cast<KernelOp>(result.getDefiningOp())
+                  .getOutsMutable()[cast<OpResult>(result).getResultNumber()];
+    };
+    OpOperand *out = outOf(result);
+    // What several kernels write one after the other is in the buffer from the
+    // first one on.
+    while (kernel.getKeeps() && out->get().hasOneUse() &&
+           out->get().getDefiningOp<KernelOp>()) {
+      kernel = out->get().getDefiningOp<KernelOp>();
+      out = outOf(out->get());
+    }
+    if (!out->get().getDefiningOp<tensor::EmptyOp>())
       return; // it already writes another output
     for (Operation *view : views) {
       if (auto expand = dyn_cast<tensor::ExpandShapeOp>(view)) {
@@ -218,7 +227,7 @@ private:
     if (!canStandBefore(tensor.getDefiningOp(), kernel))
       return;
     hoistBefore(tensor.getDefiningOp(), kernel);
-    out.set(tensor);
+    out->set(tensor);
   }
 
   /// Whether moving `op` and all that it needs before `place` changes nothing.

@@ -78,16 +78,19 @@ static LogicalResult buildAttention(KernelSite &site) {
     schedule = scheduleAttention(site.kernel, site.target);
   AttentionEmitter emitter{site, attention, schedule};
   emitter.access();
-  if (!canDecode(emitter)) {
+  auto emitMany = [&] {
+    emitter.copyPast();
     emitFlashAttention(emitter);
+  };
+  if (!canDecode(emitter)) {
+    emitMany();
     return success();
   }
   Value few = hasFewQueries(emitter), scratch;
   if (known(few) != 0)
     scratch = decodeScratch(emitter);
   emitter.e.branch(
-      few, [&] { emitDecodeAttention(emitter, scratch); },
-      [&] { emitFlashAttention(emitter); });
+      few, [&] { emitDecodeAttention(emitter, scratch); }, emitMany);
   return success();
 }
 

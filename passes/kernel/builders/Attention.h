@@ -2,7 +2,7 @@
 // the operands are and how scores and powers are computed on vectors.
 #pragma once
 #include "passes/ScaledCodes.h"
-#include "passes/kernel/builders/Elementwise.h"
+#include "passes/kernel/builders/PastRows.h"
 #include <optional>
 
 namespace fulgur {
@@ -22,11 +22,13 @@ struct Attention {
   bool narrow = false;
   /// Keys and values that are bytes times scales.
   std::optional<ScaledCodes> keyCodes, valueCodes;
+  /// Keys and values whose front the kernel copies, see PastRows.h.
+  mlir::tensor::InsertSliceOp keyPast, valuePast;
 
   /// Number of iterations of a loop, when it is static.
   std::optional<int64_t> size(unsigned loop) const;
   /// Every operand and the result with its map. Codes stand for what is made of
-  /// them.
+  /// them, and destinations for the rows that are put together there.
   llvm::SmallVector<std::pair<mlir::Value, mlir::AffineMap>> operands() const;
 };
 
@@ -48,6 +50,9 @@ struct AttentionEmitter {
   /// Of bytes: what scores and powers are multiplied by, or elements of the
   /// query and of the result; null: by nothing.
   Access keyScale{}, valueScale{};
+  /// Rows in front that are copied from here, and how many there are.
+  Access keyPast{}, valuePast{};
+  mlir::Value keyPastRows{}, valuePastRows{};
   llvm::SmallVector<Access> extras{};
   mlir::Value offset{};       ///< null without causality; what it is at a point
   mlir::Value commonOffset{}; ///< without `offsets`
@@ -131,6 +136,8 @@ struct AttentionEmitter {
   void writeResult(mlir::Value vector, mlir::Value position, Columns columns);
   /// A buffer of the running task.
   mlir::Value onStack(int64_t elements, mlir::Type type);
+  /// Copies the rows in front before anybody reads them.
+  void copyPast();
 };
 
 /// Loops for many queries: tiles of scores with one query in each lane.

@@ -12,9 +12,13 @@ static constexpr int64_t kDeepest = 512; // rows that fit the stack's tiles
 
 SmallVector<std::pair<Value, AffineMap>> Attention::operands() const {
   AttentionOp op = this->op;
+  auto stored = [](Value value, const std::optional<ScaledCodes> &codes,
+                   tensor::InsertSliceOp past) -> Value {
+    return codes ? codes->codes : past ? past.getDest() : value;
+  };
   SmallVector<Value> values{op.getQuery(),
-                            keyCodes ? keyCodes->codes : op.getKey(),
-                            valueCodes ? valueCodes->codes : op.getValue()};
+                            stored(op.getKey(), keyCodes, keyPast),
+                            stored(op.getValue(), valueCodes, valuePast)};
   llvm::append_range(values, op.getExtras());
   if (op.getSink())
     values.push_back(op.getSink());
@@ -90,9 +94,8 @@ static std::optional<ScaledCodes> codesOf(AttentionOp op, Value value,
 
 std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   Attention attention;
-  if (kernel.yield().getValues().size() != 1)
-    return std::nullopt;
-  attention.op = kernel.yield().getValues()[0].getDefiningOp<AttentionOp>();
+  auto yielded = kernel.yield().getValues();
+  attention.op = yielded[0].getDefiningOp<AttentionOp>();
   if (!attention.op)
     return std::nullopt;
   AttentionOp op = attention.op;
@@ -104,12 +107,30 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
     return (attention.keyCodes && other == attention.keyCodes->loop) ||
            (attention.valueCodes && other == attention.valueCodes->loop);
   };
+  attention.keyPast = insertedPast(op.getKey());
+  attention.valuePast = insertedPast(op.getValue());
+  size_t copies = 0;
+  for (tensor::InsertSliceOp past : {attention.keyPast, attention.valuePast}) {
+    if (!past)
+      continue;
+    auto place = llvm::find(yielded, past.getResult());
+    if (place == yielded.end() ||
+        past.getDest() != kernel.bodyBlock()->getArgument(
+                              kernel.getInputs().size() +
+                              std::distance(yielded.begin(), place)) ||
+        attentionThatCopies(past.getSource(), past.getResult()) != op)
+      return std::nullopt;
+    ++copies;
+  }
+  if (yielded.size() != 1 + copies)
+    return std::nullopt;
   for (Operation &other : block->without_terminator())
-    if (&other != op && !makesNumbers(&other) &&
+    if (&other != op && !makesNumbers(&other) && &other != attention.keyPast &&
+        &other != attention.valuePast &&
         !other.hasTrait<OpTrait::ConstantLike>() &&
         !isa<tensor::EmptyOp>(other) && !isViewOperation(&other))
       return std::nullopt;
-  attention.out = block->getArguments().back();
+  attention.out = block->getArgument(kernel.getInputs().size());
 
   auto isArgument = [&](Value value) {
     return isa<BlockArgument>(value) && value.getParentBlock() == block;
@@ -122,8 +143,9 @@ std::optional<Attention> fulgur::matchAttention(KernelOp kernel) {
   };
   SmallVector<Value> factors{op.getQuery(), op.getKey(), op.getValue()};
   attention.narrow = llvm::all_of(factors, isBF16);
-  if (!isView(op.getQuery()) || !(attention.keyCodes || isView(op.getKey())) ||
-      !(attention.valueCodes || isView(op.getValue())) ||
+  if (!isView(op.getQuery()) ||
+      !(attention.keyCodes || attention.keyPast || isView(op.getKey())) ||
+      !(attention.valueCodes || attention.valuePast || isView(op.getValue())) ||
       (attention.narrow ? !hasRowsOfPairs(op) : !llvm::all_of(factors, isF32)))
     return std::nullopt;
   if (!(isF32(op.getResult()) || isBF16(op.getResult())) ||

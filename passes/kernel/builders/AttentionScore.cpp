@@ -49,6 +49,15 @@ void AttentionEmitter::access() {
   };
   keyScale = scaleOf(attention.keyCodes, operands[1].second);
   valueScale = scaleOf(attention.valueCodes, operands[2].second);
+  auto pastOf = [&](tensor::InsertSliceOp past, AffineMap map, Value &rows) {
+    if (!past)
+      return Access();
+    View view = viewOf(e, site, past.getSource());
+    rows = view.sizes[*map.getResultPosition(e.builder.getAffineDimExpr(j))];
+    return accessOf(view, map);
+  };
+  keyPast = pastOf(attention.keyPast, operands[1].second, keyPastRows);
+  valuePast = pastOf(attention.valuePast, operands[2].second, valuePastRows);
   out = accesses.pop_back_val();
   if (attention.op.getOffsets())
     offsets = accesses.pop_back_val();
@@ -61,6 +70,35 @@ void AttentionEmitter::access() {
       offset = e.index(*known(given));
     commonOffset = offset;
   }
+}
+
+void AttentionEmitter::copyPast() {
+  constexpr int64_t taskElements = 1 << 17;
+  auto copy = [&](const Access &past, Value pastRows, const Access &rows,
+                  int64_t size) {
+    if (!past.flat)
+      return;
+    Value units = e.index(1), each = e.mul(pastRows, size);
+    for (unsigned loop : llvm::seq(i))
+      if (rows.steps[loop])
+        units = e.mul(units, sizes[loop]);
+    Value together = e.floorDiv(e.index(taskElements), e.max(each, e.index(1)));
+    e.share(units, together, [&](Value from, Value to) {
+      e.loop(from, to, 1, [&](Value unit) {
+        SmallVector<Value> point(sizes.size());
+        for (unsigned loop = i; loop-- > 0;) {
+          if (!rows.steps[loop])
+            continue;
+          point[loop] = e.remainder(unit, sizes[loop]);
+          unit = e.floorDiv(unit, sizes[loop]);
+        }
+        copyElements(e, {past.flat, past.at(e, point)},
+                     {rows.flat, rows.at(e, point)}, each, lanes);
+      });
+    });
+  };
+  copy(keyPast, keyPastRows, key, attention.depth);
+  copy(valuePast, valuePastRows, value, attention.columns);
 }
 
 void AttentionEmitter::enter(ArrayRef<Value> point) {

@@ -20,7 +20,6 @@ constexpr int64_t kUsualRows = 64, kMostRows = 128;
 constexpr int64_t kTaskBytes = 1 << 20; // of keys and values: 20 microseconds
 constexpr int64_t kBlockScores = 16 << 10; // stay in the cache
 constexpr int64_t kRowElements = 32768; // of queries and results on the stack
-constexpr int64_t kAhead = 8;           // keys
 } // namespace
 
 Decode::Decode(AttentionEmitter &a) : a(a) {
@@ -102,6 +101,8 @@ void Decode::build(Value scratch) {
     e.loop(from, to, 1, [&](Value index) {
       item(e.floorDiv(index, chunks), e.remainder(index, chunks));
     });
+    if (copies())
+      fenceCopies(e);
   });
   if (partials)
     combine();
@@ -142,19 +143,26 @@ void Decode::item(Value unit, Value chunk) {
   a.enter(point);
   Value from = e.mul(chunk, chunkKeys),
         to = e.min(e.add(from, chunkKeys), keyCount);
-  if (a.offset) {
+  if (a.offset && !copies()) {
     from = e.max(from, a.seenFrom(e.index(0)));
     to = e.min(to, a.seenTo(e.sub(a.sizes[a.i], e.index(1))));
   }
   auto blockFrom = [&](Value key) {
     return e.min(e.sub(to, key), e.index(blockKeys));
   };
-  touch(a.key, from, blockFrom(from));
+  auto readFirst = [](const Access &past,
+                      const Access &rows) -> const Access & {
+    return past.flat ? past : rows;
+  };
+  const Access &keys = readFirst(a.keyPast, a.key),
+               &values = readFirst(a.valuePast, a.value);
+  touch(keys, from, blockFrom(from));
   begin(chunk);
   e.loop(from, to, blockKeys, [&](Value key) {
     key0 = key;
     keysHere = blockFrom(key);
-    touch(a.value, key, keysHere);
+    touch(values, key, keysHere);
+    copyPast(a.keyPast, a.keyPastRows, a.key, a.attention.depth);
     tiles([&](Value row, int64_t count) {
       if (isTransposed())
         scoreTransposed(row, count);
@@ -164,8 +172,9 @@ void Decode::item(Value unit, Value chunk) {
         scoreRows(row, count);
     });
     Value next = e.add(key, blockKeys);
-    touch(a.key, next, blockFrom(next));
+    touch(keys, next, blockFrom(next));
     e.loop(e.index(0), rows, 1, [&](Value row) { finishScores(row); });
+    copyPast(a.valuePast, a.valuePastRows, a.value, a.attention.columns);
     tiles([&](Value row, int64_t count) {
       if (valueDigits)
         addValueBytes(row, count);
@@ -238,21 +247,22 @@ void Decode::begin(Value chunk) {
 void Decode::scoreRows(Value row, int64_t count) {
   OpBuilder &b = e.builder;
   int64_t together = lanes / count; // keys
-  Value last = e.sub(keysHere, e.index(1)), keys = at(a.key, {{a.j, key0}});
-  auto score = [&](Value key, bool isWhole) {
+  Value last = e.sub(keysHere, e.index(1));
+  auto score = [&](const Access &access, Value key, bool isWhole) {
+    Value keys = at(access, {{a.j, key0}});
     SmallVector<Value> keyRows, sums(lanes, e.real(0, a.vectorType()));
     for (int64_t k : llvm::seq(together)) {
       Value exists = e.add(key, k);
       if (!isWhole) // too many repeat the last
         exists = e.min(exists, last);
-      keyRows.push_back(a.key.steps[a.j]
-                            ? e.add(keys, e.mul(a.key.steps[a.j], exists))
+      keyRows.push_back(access.steps[a.j]
+                            ? e.add(keys, e.mul(access.steps[a.j], exists))
                             : keys);
     }
     for (int64_t k : llvm::seq(count < kManyRows ? 0 : together))
-      prefetch(a.key, keyRows[k], 0, a.attention.depth);
+      prefetch(access, keyRows[k], 0, a.attention.depth);
     auto multiply = [&](int64_t k, int64_t from) {
-      Value right = column(a.key, a.d, a.attention.depth, keyRows[k], from);
+      Value right = column(access, a.d, a.attention.depth, keyRows[k], from);
       for (int64_t r : llvm::seq(count)) {
         Value left = a.load(queries, e.add(e.mul(e.add(row, r), depth), from)),
               &sum = sums[r * together + k];
@@ -283,41 +293,12 @@ void Decode::scoreRows(Value row, int64_t count) {
     }
   };
   Value wholeTo = e.sub(keysHere, e.remainder(keysHere, e.index(together)));
-  e.loop(e.index(0), wholeTo, together, [&](Value key) { score(key, true); });
-  e.loop(wholeTo, keysHere, together, [&](Value key) { score(key, false); });
-}
-
-/// Asks for one line of every page of `count` keys or values from `from` on.
-/// The processor reads ahead by itself, but not over the end of a page unless
-/// it has seen a line of the next one.
-void Decode::touch(const Access &access, Value from, Value count) {
-  constexpr int64_t page = 4096;
-  auto step = known(access.steps[a.j] ? access.steps[a.j] : e.index(0));
-  if (!step || *step <= 1)
-    return;
-  Value base = at(access, {{a.j, from}});
-  int64_t each = std::max<int64_t>(1, page / (*step * bytesOf(access)));
-  e.loop(e.index(0), count, each, [&](Value key) {
-    memref::PrefetchOp::create(e.builder, e.loc, access.flat,
-                               e.add(base, e.mul(key, *step)),
-                               /*isWrite=*/false, /*localityHint=*/2,
-                               /*isDataCache=*/true);
-  });
-}
-
-/// Asks for the columns [from, to) of what comes kAhead keys behind `row`: with
-/// many rows there is too much to compute for the processor to look that far.
-void Decode::prefetch(const Access &access, Value row, int64_t from,
-                      int64_t to) {
-  if (!access.steps[a.j])
-    return;
-  int64_t line = 64 / bytesOf(access);
-  Value ahead = e.add(row, e.mul(access.steps[a.j], kAhead));
-  for (; from < to; from += line)
-    memref::PrefetchOp::create(e.builder, e.loc, access.flat,
-                               ValueRange{e.add(ahead, from)},
-                               /*isWrite=*/false, /*localityHint=*/3,
-                               /*isDataCache=*/true);
+  e.loop(e.index(0), pastHere, together,
+         [&](Value key) { score(a.keyPast, key, true); });
+  e.loop(pastHere, wholeTo, together,
+         [&](Value key) { score(a.key, key, true); });
+  e.loop(wholeTo, keysHere, together,
+         [&](Value key) { score(a.key, key, false); });
 }
 
 /// Keys are neighbours: one in each lane.
@@ -437,7 +418,6 @@ void Decode::finishScores(Value row) {
 
 /// Results are scaled, and powers times values added to them.
 void Decode::addValues(Value row, int64_t count) {
-  Value values = at(a.value, {{a.j, key0}});
   int64_t most = std::min<int64_t>(
               4, (a.site.target.vectorRegisters >= 32 ? 24 : 8) / count),
           panels = llvm::divideCeil(columns / lanes, most), from = 0;
@@ -453,20 +433,27 @@ void Decode::addValues(Value row, int64_t count) {
         sums.push_back(arith::MulFOp::create(
             e.builder, e.loc, a.load(results, resultAt(r, v)), factor));
     }
-    sums = a.multiply(
-        count, vectors, keysHere, sums,
-        [&](Value k, int64_t r) {
-          return a.scalar(scores, e.add(e.mul(e.add(row, r), blockKeys), k));
-        },
-        [&](Value k, int64_t v) {
-          Value base = a.value.steps[a.j]
-                           ? e.add(values, e.mul(a.value.steps[a.j], k))
-                           : values;
-          if (count >= kManyRows)
-            prefetch(a.value, base, from + v * lanes, from + (v + 1) * lanes);
-          return column(a.value, a.n, a.attention.columns, base,
-                        from + v * lanes);
-        });
+    auto add = [&](const Access &access, Value first, Value last) {
+      Value values = at(access, {{a.j, e.add(key0, first)}});
+      sums = a.multiply(
+          count, vectors, e.sub(last, first), sums,
+          [&](Value k, int64_t r) {
+            return a.scalar(scores, e.add(e.mul(e.add(row, r), blockKeys),
+                                          e.add(first, k)));
+          },
+          [&](Value k, int64_t v) {
+            Value base = access.steps[a.j]
+                             ? e.add(values, e.mul(access.steps[a.j], k))
+                             : values;
+            if (count >= kManyRows)
+              prefetch(access, base, from + v * lanes, from + (v + 1) * lanes);
+            return column(access, a.n, a.attention.columns, base,
+                          from + v * lanes);
+          });
+    };
+    if (a.valuePast.flat)
+      add(a.valuePast, e.index(0), pastHere);
+    add(a.value, pastHere, keysHere);
     for (int64_t r : llvm::seq(count))
       for (int64_t v : llvm::seq(vectors))
         a.keep(sums[r * vectors + v], results, resultAt(r, v));

@@ -31,6 +31,9 @@ struct Decode {
   llvm::SmallVector<mlir::Value> point{};
   // One block of keys.
   mlir::Value key0{}, keysHere{};
+  /// How many keys, or values, in front are read where they are copied from:
+  /// whole vectors of scores.
+  mlir::Value pastHere{};
 
   /// Numbers as integers of two digits: [row][digit][number], what 1 of them
   /// is, and 128 times their sum.
@@ -43,6 +46,7 @@ struct Decode {
 
   explicit Decode(AttentionEmitter &a);
   int64_t partialElements() { return columns + lanes; }
+  bool copies() { return a.keyPast.flat || a.valuePast.flat; }
   bool isTransposed() {
     return a.key.steps[a.d] && known(a.key.steps[a.d]) != 1;
   }
@@ -55,6 +59,8 @@ struct Decode {
   void scoreRows(mlir::Value row, int64_t count);
   void scoreTransposed(mlir::Value row, int64_t count);
   void touch(const Access &access, mlir::Value from, mlir::Value count);
+  void copyPast(const Access &past, mlir::Value pastRows, const Access &rows,
+                int64_t size);
   void prefetch(const Access &access, mlir::Value row, int64_t from,
                 int64_t to);
   void finishScores(mlir::Value row);

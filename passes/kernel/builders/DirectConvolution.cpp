@@ -356,6 +356,9 @@ static ScheduleAttr scheduleDirect(KernelOp kernel, const Target &target) {
       std::min<int64_t>(target.lanes(), llvm::PowerOf2Ceil(filters));
   if (pack)
     lanes = std::min(lanes, pack & -pack);
+  else if (target.halves && c.depth() == 1 && filters > lanes &&
+           2 * filters <= 3 * lanes)
+    lanes /= 2; // three of them take less time than two whole ones
   auto [pixels, vectors] = chooseTile(c, target, length, lanes, pack);
   return scheduleConvolution(c, directConvolutionBuilder.kind, pixels, vectors,
                              lanes, kTaskOperations);

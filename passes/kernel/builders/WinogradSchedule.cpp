@@ -131,13 +131,15 @@ static ScheduleAttr schedule(KernelOp kernel, const Target &target) {
     lanes = std::min(lanes, pack & -pack);
     while (pack % (vectors * lanes) != 0)
       --vectors;
-  } else if (ofBytes) {
-    // No more lanes that are nobody's than need be.
+  } else {
+    // No more lanes that are nobody's than need be. Of floats, narrower tiles
+    // read more for each product.
     auto padded = [&](int64_t vectors) {
       return llvm::alignTo(c.size(*c.filter), vectors * lanes);
     };
     for (int64_t fewer : {3, 2})
-      if (padded(fewer) < padded(vectors))
+      if (fewer < vectors &&
+          padded(fewer) * (ofBytes ? 1 : 1.1) < padded(vectors))
         vectors = fewer;
   }
   int64_t width = vectors * lanes,

@@ -114,6 +114,34 @@ module @state {
 
 // -----
 
+// What two kernels write one after the other is in the output's buffer from the first one on.
+// CHECK-LABEL: module @parts
+// CHECK: %[[BUFFER:.*]] = fulgur.buffer %{{.*}} output(%c0{{.*}}) : !llvm.ptr -> memref<4xf32>
+// CHECK: %[[OUTPUT:.*]] = bufferization.to_tensor %[[BUFFER]] restrict writable
+// CHECK: %[[FIRST:.*]] = fulgur.kernel outs(%[[OUTPUT]] : tensor<4xf32>) {
+// CHECK: %[[BOTH:.*]] = fulgur.kernel outs(%[[FIRST]] : tensor<4xf32>) keeps
+// CHECK: materialize_in_destination %[[BOTH]] in restrict writable %[[BUFFER]]
+module @parts {
+  func.func @main() -> (tensor<4xf32> {fulgur.name = "y", fulgur.dims = ["4"]}) {
+    %e = tensor.empty() : tensor<4xf32>
+    %a = fulgur.kernel outs(%e : tensor<4xf32>) {
+    ^bb0(%o: tensor<4xf32>):
+      %one = arith.constant dense<1.0> : tensor<3xf32>
+      %s = tensor.insert_slice %one into %o[0] [3] [1] : tensor<3xf32> into tensor<4xf32>
+      fulgur.yield %s : tensor<4xf32>
+    } -> tensor<4xf32>
+    %r = fulgur.kernel outs(%a : tensor<4xf32>) keeps {
+    ^bb0(%o: tensor<4xf32>):
+      %two = arith.constant dense<2.0> : tensor<1xf32>
+      %s = tensor.insert_slice %two into %o[3] [1] [1] : tensor<1xf32> into tensor<4xf32>
+      fulgur.yield %s : tensor<4xf32>
+    } -> tensor<4xf32>
+    return %r : tensor<4xf32>
+  }
+}
+
+// -----
+
 // What has the scales of a state of bytes says so.
 // CHECK-LABEL: module @scales
 // CHECK-SAME: fulgur.states = [{input = 0 : i64, output = 0 : i64}, {input = 1 : i64, output = 1 : i64, scales_of = 0 : i64}]

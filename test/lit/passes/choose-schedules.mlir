@@ -1,5 +1,6 @@
 // RUN: fulgur-opt %s --fulgur-choose-schedules | FileCheck %s
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32" | FileCheck %s --check-prefix=WIDE
+// RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 halves" | FileCheck %s --check-prefix=HALVES
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 strassen" | FileCheck %s --check-prefix=STRASSEN
 // RUN: fulgur-opt %s --fulgur-choose-schedules="vector-bytes=64 vector-registers=32 bf16 vnni amx" | FileCheck %s --check-prefix=AMX
 // RUN: fulgur-opt %s --fulgur-choose-schedules --remarks-filter-missed=fulgur.* --remark-format=emitRemark -o %t 2>&1 | FileCheck %s --check-prefix=REMARK
@@ -188,6 +189,33 @@ func.func @no_stride(%a: tensor<1x28x28x128xf32>, %b: tensor<128x128x3x3xf32>, %
     fulgur.yield %p : tensor<1x28x28x128xf32>
   } -> tensor<1x28x28x128xf32>
   return %r : tensor<1x28x28x128xf32>
+}
+
+// Tiles of three vectors where four would leave a quarter of the lanes to nobody.
+// CHECK-LABEL: @narrow_panels
+// CHECK: schedule(<kind = "winograd", tile = [{{[0-9]+}}, 2, {{.*}}pack = 16
+// WIDE-LABEL: @narrow_panels
+// WIDE: schedule(<kind = "winograd", tile = [{{[0-9]+}}, 3, {{.*}}pack = 48
+func.func @narrow_panels(%a: tensor<1x28x28x96xf32>, %b: tensor<96x96x3x3xf32>, %out: tensor<1x28x28x96xf32>) -> tensor<1x28x28x96xf32> {
+  %r = fulgur.kernel ins(%a, %b : tensor<1x28x28x96xf32>, tensor<96x96x3x3xf32>) outs(%out : tensor<1x28x28x96xf32>) {
+  ^bb0(%x: tensor<1x28x28x96xf32>, %y: tensor<96x96x3x3xf32>, %o: tensor<1x28x28x96xf32>):
+    %zero = arith.constant 0.0 : f32
+    %padded = tensor.pad %x low[0, 1, 1, 0] high[0, 1, 1, 0] {
+    ^bb0(%n: index, %h: index, %v: index, %c: index):
+      tensor.yield %zero : f32
+    } : tensor<1x28x28x96xf32> to tensor<1x30x30x96xf32>
+    %init = linalg.fill ins(%zero : f32) outs(%o : tensor<1x28x28x96xf32>) -> tensor<1x28x28x96xf32>
+    %p = linalg.generic {indexing_maps = [affine_map<(n, h, w, f, i, j, c) -> (n, h + i, w + j, c)>, affine_map<(n, h, w, f, i, j, c) -> (f, c, i, j)>, affine_map<(n, h, w, f, i, j, c) -> (n, h, w, f)>],
+        iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%padded, %y : tensor<1x30x30x96xf32>, tensor<96x96x3x3xf32>) outs(%init : tensor<1x28x28x96xf32>) {
+    ^bb0(%in: f32, %by: f32, %sum: f32):
+      %m = arith.mulf %in, %by : f32
+      %s = arith.addf %sum, %m : f32
+      linalg.yield %s : f32
+    } -> tensor<1x28x28x96xf32>
+    fulgur.yield %p : tensor<1x28x28x96xf32>
+  } -> tensor<1x28x28x96xf32>
+  return %r : tensor<1x28x28x96xf32>
 }
 
 // Of bfloat16, tiles are three by three where that spares a tenth of the products, but for few channels.
@@ -504,4 +532,26 @@ func.func @groups_of_sixteen(%a: tensor<1x16x16x4x16xf32>, %b: tensor<4x16x3x3x1
     fulgur.yield %s : tensor<1x14x14x4x16xf32>
   } -> tensor<1x14x14x4x16xf32>
   return %r : tensor<1x14x14x4x16xf32>
+}
+// Three vectors of half the size take less time than two whole ones, where they take half the time.
+// WIDE-LABEL: func @groups_of_24
+// WIDE: schedule(<kind = "convolution", tile = [8, 2, {{[0-9]+}}, 1], lanes = 16, unroll = 2, pack = 32
+// HALVES-LABEL: func @groups_of_24
+// HALVES: schedule(<kind = "convolution", tile = [8, 3, {{[0-9]+}}, 1], lanes = 8, unroll = 2, pack = 24
+func.func @groups_of_24(%a: tensor<1x16x16x4x24xf32>, %b: tensor<4x24x3x3x24xf32>) -> tensor<1x14x14x4x24xf32> {
+  %e = tensor.empty() : tensor<1x14x14x4x24xf32>
+  %r = fulgur.kernel ins(%a, %b : tensor<1x16x16x4x24xf32>, tensor<4x24x3x3x24xf32>) outs(%e : tensor<1x14x14x4x24xf32>) {
+  ^bb0(%x: tensor<1x16x16x4x24xf32>, %y: tensor<4x24x3x3x24xf32>, %d: tensor<1x14x14x4x24xf32>):
+    %zero = arith.constant 0.0 : f32
+    %init = linalg.fill ins(%zero : f32) outs(%d : tensor<1x14x14x4x24xf32>) -> tensor<1x14x14x4x24xf32>
+    %s = linalg.generic {indexing_maps = [#in, #of, #out], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "reduction", "reduction", "reduction"]}
+        ins(%x, %y : tensor<1x16x16x4x24xf32>, tensor<4x24x3x3x24xf32>) outs(%init : tensor<1x14x14x4x24xf32>) {
+    ^bb1(%p: f32, %q: f32, %o: f32):
+      %m = arith.mulf %p, %q : f32
+      %t = arith.addf %o, %m : f32
+      linalg.yield %t : f32
+    } -> tensor<1x14x14x4x24xf32>
+    fulgur.yield %s : tensor<1x14x14x4x24xf32>
+  } -> tensor<1x14x14x4x24xf32>
+  return %r : tensor<1x14x14x4x24xf32>
 }

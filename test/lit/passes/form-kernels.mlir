@@ -727,3 +727,54 @@ func.func @negative_reduction_of_state(%state: tensor<5x24xf32> {fulgur.state = 
   } -> tensor<24xf32>
   return %next, %sum : tensor<5x24xf32>, tensor<24xf32>
 }
+
+#query = affine_map<(h, g, i, d, j, n) -> (h, g, i, d)>
+#key = affine_map<(h, g, i, d, j, n) -> (h, j, d)>
+#value = affine_map<(h, g, i, d, j, n) -> (h, j, n)>
+#mixed = affine_map<(h, g, i, d, j, n) -> (h, g, i, n)>
+
+// Earlier keys and values that the model returns with new ones are copied by the kernel of attention, when the new ones are there.
+// CHECK-LABEL: @past
+// CHECK: %[[NEWKEYS:.*]] = fulgur.kernel ins(%arg2 : tensor<2x1x16xf32>) outs(%{{.*}} : tensor<2x9x16xf32>) {
+// CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[0, 8, 0] [2, 1, 16]
+// CHECK: %[[NEWVALUES:.*]] = fulgur.kernel ins(%arg4 : tensor<1x2x32xf32>) outs(%{{.*}} : tensor<2x9x32xf32>) {
+// CHECK: linalg.transpose
+// CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[0, 8, 0] [2, 1, 32]
+// CHECK: %[[R:.*]]:3 = fulgur.kernel ins(%arg1, %arg3, %arg0 : {{.*}}) outs(%{{.*}}, %[[NEWKEYS]], %[[NEWVALUES]] : {{.*}}) keeps {
+// CHECK: ^bb0(%[[K:.*]]: tensor<2x8x16xf32>, %[[V:.*]]: tensor<2x8x32xf32>, %[[Q:.*]]: tensor<2x3x1x16xf32>, %{{.*}}: tensor<2x3x1x32xf32>, %[[KS:.*]]: tensor<2x9x16xf32>, %[[VS:.*]]: tensor<2x9x32xf32>):
+// CHECK: %[[KEYS:.*]] = tensor.insert_slice %[[K]] into %[[KS]][0, 0, 0] [2, 8, 16]
+// CHECK: %[[VALUES:.*]] = tensor.insert_slice %[[V]] into %[[VS]][0, 0, 0] [2, 8, 32]
+// CHECK: fulgur.attention %[[Q]], %[[KEYS]], %[[VALUES]]
+// CHECK: return %[[R]]#0, %[[R]]#1, %[[R]]#2
+func.func @past(%q: tensor<2x3x1x16xf32>, %keys: tensor<2x8x16xf32>, %k: tensor<2x1x16xf32>, %values: tensor<2x8x32xf32>, %v: tensor<1x2x32xf32>)
+    -> (tensor<2x3x1x32xf32>, tensor<2x9x16xf32>, tensor<2x9x32xf32>) {
+  %e = tensor.empty() : tensor<2x1x32xf32>
+  %vt = linalg.transpose ins(%v : tensor<1x2x32xf32>) outs(%e : tensor<2x1x32xf32>) permutation = [1, 0, 2]
+  %ks = tensor.concat dim(1) %keys, %k : (tensor<2x8x16xf32>, tensor<2x1x16xf32>) -> tensor<2x9x16xf32>
+  %vs = tensor.concat dim(1) %values, %vt : (tensor<2x8x32xf32>, tensor<2x1x32xf32>) -> tensor<2x9x32xf32>
+  %y = fulgur.attention %q, %ks, %vs maps [#query, #key, #value, #mixed] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<2x3x1x16xf32>, tensor<2x9x16xf32>, tensor<2x9x32xf32> -> tensor<2x3x1x32xf32>
+  return %y, %ks, %vs : tensor<2x3x1x32xf32>, tensor<2x9x16xf32>, tensor<2x9x32xf32>
+}
+
+// Not where rows are no whole cache lines, or where somebody reads the values besides.
+// CHECK-LABEL: @negative_past
+// CHECK-NOT: keeps
+// CHECK: fulgur.kernel
+// CHECK: fulgur.attention
+// CHECK-NOT: keeps
+// CHECK: return
+func.func @negative_past(%q: tensor<2x3x1x12xf32>, %keys: tensor<2x8x12xf32>, %k: tensor<2x1x12xf32>, %values: tensor<2x8x32xf32>, %v: tensor<2x1x32xf32>)
+    -> (tensor<2x3x1x32xf32>, tensor<2x9x12xf32>, tensor<9x2x32xf32>) {
+  %ks = tensor.concat dim(1) %keys, %k : (tensor<2x8x12xf32>, tensor<2x1x12xf32>) -> tensor<2x9x12xf32>
+  %vs = tensor.concat dim(1) %values, %v : (tensor<2x8x32xf32>, tensor<2x1x32xf32>) -> tensor<2x9x32xf32>
+  %y = fulgur.attention %q, %ks, %vs maps [#query, #key, #value, #mixed] {
+  ^bb0(%s: f32, %i: index, %j: index):
+    fulgur.yield %s : f32
+  } : tensor<2x3x1x12xf32>, tensor<2x9x12xf32>, tensor<2x9x32xf32> -> tensor<2x3x1x32xf32>
+  %e = tensor.empty() : tensor<9x2x32xf32>
+  %turned = linalg.transpose ins(%vs : tensor<2x9x32xf32>) outs(%e : tensor<9x2x32xf32>) permutation = [1, 0, 2]
+  return %y, %ks, %turned : tensor<2x3x1x32xf32>, tensor<2x9x12xf32>, tensor<9x2x32xf32>
+}
