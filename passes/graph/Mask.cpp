@@ -95,8 +95,8 @@ Visibility fulgur::visibilityOf(Terms &terms, const Term *visible, unsigned i,
       Number offset = key - query - part->number,
              start = part->number - (query - key);
       auto free = [&](const Number &number) {
-        return llvm::none_of(part->loops,
-                             [&](unsigned loop) { return number.has(loop); });
+        return terms.number(number, IndexType::get(part->type.getContext()))
+            ->loops.empty();
       };
       if (free(offset) && !result.offset) {
         result.offset = offset;
