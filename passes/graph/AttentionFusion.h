@@ -72,6 +72,7 @@ private:
 
   // Writing.
   mlir::AffineMap mapOf(llvm::ArrayRef<unsigned> order, const Operand &operand);
+  Operand squeezed(const Operand &operand);
   Operand view(const Operand &operand);
   llvm::SmallVector<unsigned> order(llvm::ArrayRef<const Term *> terms);
   using Finish =

@@ -246,7 +246,8 @@ bool AttentionFusion::findProduct() {
     if (sink->usesRoot)
       return no("the sink depends on the scores");
   } else if (!((*sizes)[axis] == atoms.sizeOf(j))) {
-    return no("the softmax is not over the keys");
+    return no("what the softmax is over is not known to be as many numbers as "
+              "there are keys");
   }
   score = terms->at(shifted, rows);
   llvm::SmallPtrSet<const Term *, 16> seen;
@@ -426,7 +427,10 @@ bool AttentionFusion::findResult() {
     }
     last = user->getResult(0);
     std::optional<Operand> operand = asOperand({last, *at});
-    if (!operand)
+    // A map picks no more dims than there are loops.
+    if (!operand || llvm::count_if(operand->dims, [](auto &loops) {
+                      return loops.empty();
+                    }) > 2)
       continue;
     result = last;
     resultAs = *operand;
