@@ -223,17 +223,16 @@ void Core::requireEqual(const Extent &left, const Extent &right,
 /// Which of the two is 1, if one is, turns out before a run.
 Extent Core::broadcastDim(const Extent &x, const Extent &y) const {
   Atoms &atoms = sizes.atoms;
-  Extent result = atoms.broadcast(x, y);
-  if (result == x && !atoms.knownDifferent(x, 1))
-    return result; // it comes of a broadcast of `y`, which was checked
-  if (result == y && !atoms.knownDifferent(y, 1))
-    return result;
+  if (atoms.covers(x, y))
+    return x; // it comes of a broadcast of `y`, which was checked
+  if (atoms.covers(y, x))
+    return y;
   sizes.requireAtLeast(
       atoms.equal(x, y) + atoms.equal(x, 1) + atoms.equal(y, 1), 1,
       "'" + atoms.text(x) + "' and '" + atoms.text(y) +
           "' must be equal, or one of them 1",
       loc);
-  return result;
+  return atoms.broadcast(x, y);
 }
 
 Shape Core::broadcast(ArrayRef<Extent> a, ArrayRef<Extent> b) const {

@@ -295,6 +295,15 @@ Extent Atoms::max(const Extent &a, const Extent &b) {
     return a;
   if (knownAtLeast(b, a))
     return b;
+  // max(k, c - x) = c - min(c - k, x): how the last x of c are sliced.
+  for (auto [limit, rest] : {std::pair(a, b), std::pair(b, a)}) {
+    int64_t number = rest.sum.empty() || !rest.sum.back().factors.empty()
+                         ? 0
+                         : rest.sum.back().coefficient;
+    Extent x = Extent(number) - rest;
+    if (limit.constant() && x.atom())
+      return Extent(number) - min(Extent(number) - limit, x);
+  }
   bool swap = b < a;
   return make(Kind::max, swap ? b : a, swap ? a : b,
               std::max(lower(a), lower(b)), std::max(upper(a), upper(b)));
@@ -348,6 +357,22 @@ Extent Atoms::select(const Extent &condition, const Extent &a,
               std::max(upperA, upperB), condition);
 }
 
+bool Atoms::isOneWith(const Extent &a, const Extent &b) const {
+  if (!a.atom() || !contains(b, *a.atom()))
+    return false;
+  Atoms there = *this;
+  there.unite(a, 1);
+  return there.knownEqual(b, 1);
+}
+
+bool Atoms::isOneOnlyWith(const Extent &a, const Extent &b) const {
+  Atoms none = *this, more = *this;
+  none.unite(a, 0);
+  more.restrict(a, 2, kMax);
+  return (lower(a) > 0 || none.knownDifferent(b, 1)) &&
+         more.knownDifferent(b, 1);
+}
+
 bool Atoms::mayBroadcast(const Extent &a, const Extent &b) {
   if (knownEqual(a, b) || (knownDifferent(a, 1) && knownDifferent(b, 1)))
     return false;
@@ -363,7 +388,19 @@ bool Atoms::mayBroadcast(const Extent &a, const Extent &b) {
     return (atom.a == size && lower(atom.b) > 1) ||
            (atom.b == size && lower(atom.a) > 1);
   };
-  return !limits(a, b) && !limits(b, a);
+  if (limits(a, b) || limits(b, a))
+    return false;
+  return !(isOneWith(a, b) && isOneOnlyWith(a, b)) &&
+         !(isOneWith(b, a) && isOneOnlyWith(b, a));
+}
+
+bool Atoms::covers(const Extent &whole, const Extent &part) {
+  std::optional<unsigned> id = whole.atom();
+  if (!id || atoms[*id].kind != Kind::select)
+    return false;
+  Atom atom = atoms[*id]; // a copy: making atoms moves them
+  return (atom.a == part || atom.b == part) &&
+         atom.condition == equal(atom.b, 1);
 }
 
 Extent Atoms::broadcast(const Extent &a, const Extent &b) {
@@ -371,17 +408,10 @@ Extent Atoms::broadcast(const Extent &a, const Extent &b) {
     return a;
   if (knownDifferent(b, 1))
     return b;
-  // One of them may be what comes of the other one and a third.
-  auto covers = [&](const Extent &whole, const Extent &part) {
-    std::optional<unsigned> id = whole.atom();
-    if (!id || atoms[*id].kind != Kind::select)
-      return false;
-    Atom atom = atoms[*id]; // a copy: making atoms moves them
-    return (atom.a == part || atom.b == part) &&
-           atom.condition == equal(atom.b, 1);
-  };
-  if (covers(a, b) || covers(b, a))
-    return covers(a, b) ? a : b;
+  if (covers(a, b) || isOneWith(a, b))
+    return a;
+  if (covers(b, a) || isOneWith(b, a))
+    return b;
   return select(equal(a, 1), b, a);
 }
 

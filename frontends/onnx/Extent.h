@@ -119,6 +119,8 @@ public:
   Extent select(const Extent &condition, const Extent &a, const Extent &b);
   /// Whether one of two sizes can be 1 while the other is another one.
   bool mayBroadcast(const Extent &a, const Extent &b);
+  /// Whether `whole` is known to be what `part` and a third are broadcast to.
+  bool covers(const Extent &whole, const Extent &part);
   /// The size of two dims that are broadcast to each other, of which one is 1
   /// or both are equal.
   Extent broadcast(const Extent &a, const Extent &b);
@@ -153,6 +155,10 @@ public:
   Extent parse(llvm::StringRef text);
 
 private:
+  /// Whether `b` is built on `a`, an atom, and 1 where that is.
+  bool isOneWith(const Extent &a, const Extent &b) const;
+  /// Whether it is 1 nowhere else.
+  bool isOneOnlyWith(const Extent &a, const Extent &b) const;
   Extent make(Kind kind, const Extent &a, const Extent &b, int64_t lower,
               int64_t upper, const Extent &condition = 0);
   Extent simplify(unsigned id);

@@ -6,6 +6,7 @@
 #include "mlir/IR/PatternMatch.h"
 #include "passes/graph/Mask.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/SetVector.h"
 #include <map>
 
 namespace fulgur {
@@ -46,6 +47,7 @@ private:
     std::optional<double> hidden;
   };
 
+  bool fuse();
   bool attempt();
   /// Notes why it is no attention that can be fused.
   bool no(const llvm::Twine &why) {
@@ -70,6 +72,7 @@ private:
 
   // Writing.
   mlir::AffineMap mapOf(llvm::ArrayRef<unsigned> order, const Operand &operand);
+  Operand squeezed(const Operand &operand);
   Operand view(const Operand &operand);
   llvm::SmallVector<unsigned> order(llvm::ArrayRef<const Term *> terms);
   using Finish =
@@ -95,6 +98,9 @@ private:
   /// is 1.
   llvm::SmallVector<std::optional<unsigned>> secondLoops;
   std::optional<unsigned> depth;
+  llvm::SetVector<mlir::Operation *> products; ///< of the score, if several
+  /// Those that are no part of the attention: their results are added.
+  llvm::SmallDenseSet<mlir::Operation *> others;
 
   // What an attempt finds.
   Terms *terms = nullptr;

@@ -163,9 +163,8 @@ Visibility fulgur::visibilityOf(Terms &terms, const Term *visible, unsigned i,
       Number offset = key - query - bound->number,
              start = bound->number - (query - key);
       auto free = [&](const Number &number) {
-        return !number.has(i) && llvm::none_of(part->loops, [&](unsigned loop) {
-          return number.has(loop);
-        });
+        return terms.number(number, IndexType::get(part->type.getContext()))
+            ->loops.empty();
       };
       if (free(offset) && !result.offset && (!bound->rest || bound->negative)) {
         result.offset = offset;

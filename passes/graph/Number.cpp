@@ -106,9 +106,10 @@ static bool isOfSymbols(Value size) {
          llvm::all_of(op->getOperands(), isOfSymbols);
 }
 
-/// What a requirement says that a symbol is, such as the sum of others.
-static Value requiredEqual(SymbolOp symbol) {
-  auto main = symbol->getParentOfType<func::FuncOp>();
+/// What a requirement says that a size is, such as a sum of symbols.
+static Value requiredEqual(Value size) {
+  auto symbol = size.getDefiningOp<SymbolOp>();
+  auto main = size.getDefiningOp()->getParentOfType<func::FuncOp>();
   if (!main)
     return {};
   for (RequireOp require : main.getBody().front().getOps<RequireOp>()) {
@@ -116,8 +117,9 @@ static Value requiredEqual(SymbolOp symbol) {
     if (!compare || compare.getPredicate() != arith::CmpIPredicate::eq)
       continue;
     auto one = compare.getLhs().getDefiningOp<SymbolOp>();
-    if (one && one.getNameAttr() == symbol.getNameAttr() &&
-        isOfSymbols(compare.getRhs()))
+    bool isSame = symbol ? one && one.getNameAttr() == symbol.getNameAttr()
+                         : compare.getLhs() == size;
+    if (isSame && isOfSymbols(compare.getRhs()))
       return compare.getRhs();
   }
   return {};
@@ -144,17 +146,64 @@ Number Atoms::of(OpFoldResult size) {
     return of(mul.getLhs()) * of(mul.getRhs());
   if (auto cast = value.getDefiningOp<arith::IndexCastOp>())
     return of(cast.getIn());
-  auto [at, isNew] = values.try_emplace(value, 0);
-  if (isNew)
-    at->second = make({false, isNonNegative(value), {}, value, {}});
-  return Number::atom(at->second);
+  if (auto min = value.getDefiningOp<arith::MinSIOp>())
+    return least(of(min.getLhs()), of(min.getRhs()));
+  if (auto max = value.getDefiningOp<arith::MaxSIOp>())
+    return greatest(of(max.getLhs()), of(max.getRhs()));
+  if (values.try_emplace(value).second) {
+    values[value] =
+        Number::atom(make({false, isNonNegative(value), {}, value, {}}));
+    if (Value same = value.getDefiningOp() ? requiredEqual(value) : Value())
+      values[value] = of(same);
+  }
+  return values[value];
 }
 
 unsigned Atoms::loop(const Number &size) {
   return make({true, true, size, {}, {}});
 }
 
+Number Atoms::least(const Number &a, const Number &b) {
+  if (knownNonNegative(b - a))
+    return a;
+  if (knownNonNegative(a - b))
+    return b;
+  auto [at, isNew] = choices.try_emplace(std::minmax(a, b), 0);
+  if (isNew)
+    at->second = make({false,
+                       knownNonNegative(a) && knownNonNegative(b),
+                       {},
+                       {},
+                       {},
+                       {at->first.first, at->first.second}});
+  return Number::atom(at->second);
+}
+
+bool Atoms::uses(const Number &number, unsigned atom) const {
+  return llvm::any_of(number.terms(), [&](auto &term) {
+    return llvm::any_of(term.first, [&](unsigned id) {
+      return id == atom || llvm::any_of(atoms[id].choice, [&](auto &either) {
+               return uses(either, atom);
+             });
+    });
+  });
+}
+
 bool Atoms::knownNonNegative(Number number) const {
+  // The smaller one of two is one of them, and no more than either.
+  for (unsigned id = 0; id < atoms.size(); ++id) {
+    if (atoms[id].choice.empty() || !number.has(id))
+      continue;
+    auto holds = [&](const Number &either) {
+      return knownNonNegative(number.replaced(id, either));
+    };
+    bool falls = llvm::all_of(number.terms(), [&](auto &term) {
+      return !llvm::is_contained(term.first, id) ||
+             (term.second < 0 && term.first.size() == 1);
+    });
+    return falls ? llvm::any_of(atoms[id].choice, holds)
+                 : llvm::all_of(atoms[id].choice, holds);
+  }
   for (unsigned id = 0; id < atoms.size(); ++id) {
     if (!atoms[id].loop || !number.has(id))
       continue;
@@ -239,7 +288,7 @@ std::optional<Number> Atoms::splitLoop(const Wanted &wanted) {
 SmallVector<unsigned> Atoms::loopsOf(const Number &number) const {
   SmallVector<unsigned> loops;
   for (unsigned id = 0; id < atoms.size(); ++id)
-    if (atoms[id].loop && number.has(id))
+    if (atoms[id].loop && uses(number, id))
       loops.push_back(id);
   // A loop of a greater stride has a multiple of the others'.
   auto stride = [&](unsigned loop) {
@@ -270,6 +319,9 @@ Value Atoms::emit(OpBuilder &b, Location loc, const Number &number,
       const Atom &atom = atoms[id];
       if (atom.loop)
         times(loop(id));
+      else if (!atom.choice.empty())
+        times(arith::MinSIOp::create(b, loc, emit(b, loc, atom.choice[0], loop),
+                                     emit(b, loc, atom.choice[1], loop)));
       else if (atom.symbol)
         times(SymbolOp::create(b, loc, atom.symbol));
       else if (isa<IndexType>(atom.value.getType()))

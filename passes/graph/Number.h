@@ -44,6 +44,11 @@ public:
   /// and a symbol is the number that @main requires it to be.
   Number of(mlir::OpFoldResult size);
   unsigned loop(const Number &size);
+  /// The smaller one of two: an atom of its own where it is not known which.
+  Number least(const Number &a, const Number &b);
+  Number greatest(const Number &a, const Number &b) {
+    return Number(0) - least(Number(0) - a, Number(0) - b);
+  }
   bool isLoop(unsigned atom) const { return atoms[atom].loop; }
   const Number &sizeOf(unsigned loop) const { return atoms[loop].size; }
   /// Whether the number is at least 0 for all sizes and in all iterations.
@@ -62,7 +67,7 @@ public:
   /// The loop's index in terms of the loops that it is split into, if it can
   /// be.
   std::optional<Number> splitLoop(const Wanted &wanted);
-  /// The loops of a number, by falling stride.
+  /// The loops that a number is a function of, by falling stride.
   llvm::SmallVector<unsigned> loopsOf(const Number &number) const;
   /// The value of a number of sizes only.
   mlir::Value emit(mlir::OpBuilder &builder, mlir::Location loc,
@@ -77,13 +82,17 @@ private:
     Number size;             ///< of a loop
     mlir::Value value;       ///< of a size that is no symbol
     mlir::StringAttr symbol; ///< of one that is
+    /// Of the smaller one of two numbers.
+    llvm::SmallVector<Number, 0> choice{};
   };
+  bool uses(const Number &number, unsigned atom) const;
   unsigned make(Atom atom) {
     atoms.push_back(std::move(atom));
     return atoms.size() - 1;
   }
   std::vector<Atom> atoms;
-  llvm::DenseMap<mlir::Value, unsigned> values;
+  std::map<std::pair<Number, Number>, unsigned> choices;
+  llvm::DenseMap<mlir::Value, Number> values;
   llvm::DenseMap<mlir::StringAttr, Number> symbols;
 };
 } // namespace fulgur

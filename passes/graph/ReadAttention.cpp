@@ -28,8 +28,29 @@ bool fulgur::isPlainProduct(Operation *op) {
 }
 
 bool AttentionFusion::run() {
-  auto isRoot = [](Operation *op) {
-    return isa<SoftmaxOp>(op) || isPlainProduct(op);
+  if (fuse())
+    return true;
+  // A score may have more products than the one of queries and keys, such as
+  // those with vectors of distances: any of them may be that one.
+  SmallVector<Operation *> several(products.getArrayRef());
+  for (Operation *first : several) {
+    others = {several.begin(), several.end()};
+    others.erase(first);
+    depth.reset();
+    parts.clear();
+    whole.clear();
+    if (fuse())
+      return true;
+  }
+  if (several.size() > 1)
+    reason = "the score is made of several products, of which none is one of "
+             "queries and keys";
+  return false;
+}
+
+bool AttentionFusion::fuse() {
+  auto isRoot = [&](Operation *op) {
+    return isa<SoftmaxOp>(op) || (isPlainProduct(op) && !others.contains(op));
   };
   SmallVector<unsigned> splits;
   while (true) {
@@ -227,22 +248,29 @@ bool AttentionFusion::findProduct() {
     if (sink->usesRoot)
       return no("the sink depends on the scores");
   } else if (!((*sizes)[axis] == atoms.sizeOf(j))) {
-    return no("the softmax is not over the keys");
+    return no("what the softmax is over is not known to be as many numbers as "
+              "there are keys");
   }
   score = terms->at(shifted, rows);
   llvm::SmallPtrSet<const Term *, 16> seen;
-  SmallVector<const Term *> open{score}, products;
+  SmallVector<const Term *> open{score}, found;
   while (!open.empty()) {
     const Term *term = open.pop_back_val();
     if (!term->usesRoot || !seen.insert(term).second)
       continue;
     if (term->isRoot())
-      products.push_back(term);
+      found.push_back(term);
     llvm::append_range(open, term->operands);
   }
-  if (products.size() != 1)
-    return no("the score is not made of one product");
-  product = products[0];
+  if (found.empty())
+    return no("the score is not made of a product");
+  if (found.size() > 1) {
+    products.clear();
+    for (const Term *term : found)
+      products.insert(term->reading.tensor.getDefiningOp());
+    return no("the score reads one product at several places");
+  }
+  product = found[0];
   auto first = product->reading.tensor.getDefiningOp<linalg::LinalgOp>();
   if (!first)
     return no("the score is not made of a product");
@@ -292,9 +320,11 @@ bool AttentionFusion::feedsOnlySecond(Operation *first) {
   llvm::SmallPtrSet<Operation *, 16> seen;
   while (!open.empty())
     for (Operation *user : open.pop_back_val()->getUsers()) {
+      // A loop reads elements where its body stands.
+      user = second->getBlock()->findAncestorOpInBlock(*user);
       if (user == second || !seen.insert(user).second)
         continue;
-      if (user->getNumResults() == 0 || isPlainProduct(user))
+      if (!user || user->getNumResults() == 0 || isPlainProduct(user))
         return false;
       open.push_back(user);
     }
@@ -399,7 +429,10 @@ bool AttentionFusion::findResult() {
     }
     last = user->getResult(0);
     std::optional<Operand> operand = asOperand({last, *at});
-    if (!operand)
+    // A map picks no more dims than there are loops.
+    if (!operand || llvm::count_if(operand->dims, [](auto &loops) {
+                      return loops.empty();
+                    }) > 2)
       continue;
     result = last;
     resultAs = *operand;

@@ -188,6 +188,18 @@ const Term *Terms::simplified(Operation *like, ArrayRef<const Term *> x) {
       return number(x[0]->number - x[1]->number, type);
     if (isa<arith::MulIOp>(like))
       return number(x[0]->number * x[1]->number, type);
+    if (isa<arith::MinSIOp>(like))
+      return number(atoms.least(x[0]->number, x[1]->number), type);
+    if (isa<arith::MaxSIOp>(like))
+      return number(atoms.greatest(x[0]->number, x[1]->number), type);
+    // A position is taken apart: what rounding does below 0 is of no interest.
+    bool isQuotient = isa<arith::DivSIOp, arith::FloorDivSIOp>(like);
+    if ((isQuotient || isa<arith::RemSIOp>(like)) &&
+        atoms.knownNonNegative(x[0]->number) &&
+        atoms.knownNonNegative(x[1]->number - 1))
+      if (auto parts =
+              atoms.split(x[0]->number, {Number(0), x[1]->number}, wanted))
+        return number((*parts)[isQuotient ? 0 : 1], type);
   }
   if (auto compare = dyn_cast<arith::CmpIOp>(like); compare && numbers) {
     Number difference = x[0]->number - x[1]->number;

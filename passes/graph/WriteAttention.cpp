@@ -21,10 +21,31 @@ AffineMap AttentionFusion::mapOf(ArrayRef<unsigned> order,
   return AffineMap::get(order.size(), 0, exprs, b.getContext());
 }
 
+/// The operand without dims of size 1, where it has more dims than there are
+/// loops, which a map cannot pick.
+AttentionFusion::Operand AttentionFusion::squeezed(const Operand &operand) {
+  if (operand.dims.size() <= batch.size() + 4)
+    return operand;
+  Operand result{operand.tensor, {}};
+  SmallVector<ReassociationIndices> groups;
+  for (auto [dim, loops] : llvm::enumerate(operand.dims)) {
+    if (groups.empty() || (!loops.empty() && !result.dims.back().empty())) {
+      groups.emplace_back();
+      result.dims.emplace_back();
+    }
+    groups.back().push_back(dim);
+    if (!loops.empty())
+      result.dims.back() = loops;
+  }
+  result.tensor =
+      tensor::CollapseShapeOp::create(b, loc, operand.tensor, groups);
+  return result;
+}
+
 /// The operand with one dim for each loop.
 AttentionFusion::Operand AttentionFusion::view(const Operand &operand) {
   if (operand.isPlain())
-    return operand;
+    return squeezed(operand);
   Operand plain{operand.tensor, {}};
   SmallVector<ReassociationIndices> groups;
   SmallVector<OpFoldResult> sizes;
@@ -51,7 +72,7 @@ AttentionFusion::Operand AttentionFusion::view(const Operand &operand) {
   plain.tensor = tensor::ExpandShapeOp::create(
       b, loc, RankedTensorType::get(shape, type.getElementType()),
       operand.tensor, groups, sizes);
-  return plain;
+  return squeezed(plain);
 }
 
 /// The loops of some terms, in the order of the attention's.

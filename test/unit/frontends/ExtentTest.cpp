@@ -172,4 +172,14 @@ TEST(ExtentOfData, Broadcast) {
   EXPECT_TRUE(atoms.mayBroadcast(n, m));
   EXPECT_FALSE(atoms.mayBroadcast(n, atoms.min(n, 64)));
   EXPECT_FALSE(atoms.mayBroadcast(n + 1, m + 1));
+  // As a slice of the last l of 64 is written: 64 - max(0, 64 - l).
+  Extent l = atoms.symbol("l", 0);
+  EXPECT_FALSE(
+      atoms.mayBroadcast(Extent(64) - atoms.max(0, Extent(64) - l), l));
+  EXPECT_TRUE(atoms.mayBroadcast(l, atoms.floorDiv(l + 1, 2)));
+  Extent one = Extent(1) - atoms.max(0, Extent(1) - l);
+  EXPECT_EQ(one, atoms.min(l, 1));
+  EXPECT_TRUE(atoms.mayBroadcast(l, one));
+  EXPECT_EQ(atoms.broadcast(l, one), l);
+  EXPECT_EQ(atoms.broadcast(one, l), l);
 }
