@@ -100,9 +100,8 @@ static bool isNonNegative(Value value) {
 /// Whether a size is a function of symbols, and so known everywhere.
 static bool isOfSymbols(Value size) {
   Operation *op = size.getDefiningOp();
-  return op &&
-         isa<SymbolOp, arith::ConstantOp, arith::AddIOp, arith::SubIOp,
-             arith::MulIOp>(op) &&
+  return isa_and_nonnull<SymbolOp, arith::ConstantOp, arith::AddIOp,
+                         arith::SubIOp, arith::MulIOp>(op) &&
          llvm::all_of(op->getOperands(), isOfSymbols);
 }
 
