@@ -97,6 +97,23 @@ static bool isNonNegative(Value value) {
          llvm::all_of(op->getOperands(), isNonNegative);
 }
 
+std::optional<std::pair<Number, Number>>
+Atoms::greaterOf(const Number &number) const {
+  for (auto &[monomial, coefficient] : number.terms()) {
+    if (coefficient >= 0 || monomial.size() != 1)
+      continue;
+    unsigned smaller = monomial[0];
+    ArrayRef<Number> choice = atoms[smaller].choice;
+    if (choice.empty() || llvm::all_of(choice, [&](const Number &one) {
+          return loopsOf(one).empty();
+        }))
+      continue;
+    return std::pair(number.replaced(smaller, choice[0]),
+                     number.replaced(smaller, choice[1]));
+  }
+  return std::nullopt;
+}
+
 /// Whether a size is a function of symbols, and so known everywhere.
 static bool isOfSymbols(Value size) {
   Operation *op = size.getDefiningOp();

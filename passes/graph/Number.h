@@ -76,6 +76,10 @@ public:
   mlir::OpFoldResult size(mlir::OpBuilder &builder, mlir::Location loc,
                           const Number &number) const;
 
+  /// The two numbers of which this one, a function of loops, is the greater.
+  std::optional<std::pair<Number, Number>>
+  greaterOf(const Number &number) const;
+
 private:
   struct Atom {
     bool loop, nonNegative;

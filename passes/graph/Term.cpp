@@ -74,11 +74,23 @@ const Term *Terms::number(const Number &number, Type type) {
   return intern(std::move(term));
 }
 
+/// An operation that stands for others of its kind on booleans.
+template <typename Op> static Operation *logical(OpBuilder &builder) {
+  Location loc = builder.getUnknownLoc();
+  Value yes =
+      arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));
+  return Op::create(builder, loc, yes, yes);
+}
+
 const Term *Terms::notPositive(const Number &number) {
   if (atoms.knownNonNegative(Number(0) - number))
     return boolean(true);
   if (atoms.knownNonNegative(number - 1))
     return boolean(false);
+  // The greater one of two is if both are.
+  if (auto both = atoms.greaterOf(number))
+    return operation(logical<arith::AndIOp>(builder),
+                     {notPositive(both->first), notPositive(both->second)});
   Term term{Term::Kind::notPositive, builder.getI1Type()};
   term.number = number;
   return intern(std::move(term));
@@ -101,14 +113,6 @@ static const Term *negationOf(const Term *term) {
   return nullptr;
 }
 
-/// An operation that stands for others of its kind on booleans.
-template <typename Op> static Operation *logical(OpBuilder &builder) {
-  Location loc = builder.getUnknownLoc();
-  Value yes =
-      arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));
-  return Op::create(builder, loc, yes, yes);
-}
-
 const Term *Terms::negated(const Term *term) {
   if (term->kind == Term::Kind::constant)
     return boolean(!term->isConstant(true));
@@ -120,34 +124,6 @@ const Term *Terms::negated(const Term *term) {
   result.like = logical<arith::XOrIOp>(builder);
   result.operands = {term, boolean(true)};
   return intern(std::move(result));
-}
-
-/// Of an integer that is the greater or the lesser of two: a comparison of each
-/// of them; null for others.
-const Term *Terms::comparedEach(arith::CmpIOp like, const Term *of,
-                                const Term *with) {
-  bool isGreater = of->isA<arith::MaxSIOp>();
-  if (!isGreater && !of->isA<arith::MinSIOp>())
-    return nullptr;
-  bool isBelow;
-  switch (like.getPredicate()) {
-  case arith::CmpIPredicate::sle:
-  case arith::CmpIPredicate::slt:
-    isBelow = true;
-    break;
-  case arith::CmpIPredicate::sge:
-  case arith::CmpIPredicate::sgt:
-    isBelow = false;
-    break;
-  default:
-    return nullptr;
-  }
-  SmallVector<const Term *, 2> each;
-  for (const Term *operand : of->operands)
-    each.push_back(operation(like, {operand, with}));
-  return operation(isGreater == isBelow ? logical<arith::AndIOp>(builder)
-                                        : logical<arith::OrIOp>(builder),
-                   each);
 }
 
 /// Arithmetic on constants, in the type's own precision.
@@ -222,9 +198,6 @@ const Term *Terms::simplified(Operation *like, ArrayRef<const Term *> x) {
       return nullptr;
     }
   }
-  if (auto compare = dyn_cast<arith::CmpIOp>(like))
-    if (const Term *each = comparedEach(compare, x[0], x[1]))
-      return each;
   // Booleans.
   if (isa<arith::AndIOp, arith::OrIOp, arith::XOrIOp>(like) &&
       type.isInteger(1)) {

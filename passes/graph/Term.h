@@ -2,7 +2,6 @@
 // operations, reshapes, broadcasts, ranges and gathers are looked through, so
 // that it does not matter in which steps a model computes it.
 #pragma once
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Operation.h"
 #include "passes/graph/Number.h"
@@ -105,8 +104,6 @@ private:
   const Term *scalar(mlir::Value value);
   const Term *range(mlir::tensor::FromElementsOp op, llvm::ArrayRef<Number> at);
   const Term *pattern(mlir::ElementsAttr values, llvm::ArrayRef<Number> at);
-  const Term *comparedEach(mlir::arith::CmpIOp like, const Term *of,
-                           const Term *with);
   const Term *simplified(mlir::Operation *like,
                          llvm::ArrayRef<const Term *> operands);
   const Term *intern(Term term);
